@@ -1,0 +1,32 @@
+"""The errors of midband: one base, doubled with a builtin where one fits."""
+
+
+class MidbandError(Exception):
+    """Base of every error that midband raises on purpose.
+
+    The message is one line: what was expected, what was found, what to do.
+    """
+
+
+class InputError(MidbandError, ValueError):
+    """A value from outside is not what was expected."""
+
+
+class UnknownTaskError(MidbandError, KeyError):
+    """A task id that the plan or the history does not hold."""
+
+    __str__ = Exception.__str__
+
+
+class UnknownBenchmarkError(MidbandError, KeyError):
+    """A benchmark that the history does not hold."""
+
+    __str__ = Exception.__str__
+
+
+class StoreError(MidbandError, OSError):
+    """The history file cannot be opened, read or written."""
+
+
+class UnreadableSourceError(MidbandError, ValueError):
+    """A result file is truncated, foreign or holds what cannot be read."""
