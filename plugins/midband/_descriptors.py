@@ -1,0 +1,117 @@
+"""What a plugin hands over: frozen descriptors, each known by its name."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from midband_history import Record
+    from midband_sampler import Plan
+
+
+class ReadSource(Protocol):
+    """Reads one result file or directory into records."""
+
+    def __call__(
+        self, path: Path, *, benchmark: str | None, columns: Mapping[str, str]
+    ) -> "Iterable[Record]":
+        """Yield the records of `path`.
+
+        Parameters
+        ----------
+        path : Path
+        benchmark : str or None
+            Overrides the benchmark that the source names; needed where it names none.
+        columns : mapping of str to str
+            The source's own column names to midband's, where they differ.
+
+        Raises
+        ------
+        UnreadableSourceError
+            The source is truncated, foreign, or holds what cannot be read.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importer:
+    """Reads the result files of one format.
+
+    Parameters
+    ----------
+    name : str
+        What ``midband import --format`` calls it.
+    sniff : callable
+        Whether a path looks like this format; cheap, never raises, directories allowed.
+    read : callable
+        See `ReadSource`.
+    suffixes : tuple of str
+        File endings searched for within a directory, with the dot.
+    summary : str
+        One line for ``midband plugins``.
+    """
+
+    name: str
+    sniff: Callable[[Path], bool]
+    read: ReadSource
+    suffixes: tuple[str, ...] = ()
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harness:
+    """One evaluation harness that can run the tasks of a plan.
+
+    Parameters
+    ----------
+    name : str
+        What ``midband export --for`` calls it.
+    export : callable or None
+        Turns a plan into the text of the file with which the harness runs only those tasks;
+        None where the harness has no such file.
+    summary : str
+        One line for ``midband plugins``.
+    how_to_run : str
+        The command that uses the exported file, with ``{file}`` for its path.
+    """
+
+    name: str
+    export: "Callable[[Plan], str] | None" = None
+    summary: str = ""
+    how_to_run: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedFactory:
+    """A strategy or stopping rule known by name.
+
+    Parameters
+    ----------
+    name : str
+        What ``--strategy`` or ``--stop`` calls it.
+    build : callable
+        Builds the strategy or rule; called with no argument for a strategy, and with the texts
+        after the colons of ``--stop name:a:b`` for a rule.
+    summary : str
+        One line for ``midband plugins``.
+    """
+
+    name: str
+    build: Callable[..., object]
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSection:
+    """One section of a study's report.
+
+    Parameters
+    ----------
+    name : str
+    render : callable
+        Turns the studies' results into Markdown text.
+    """
+
+    name: str
+    render: Callable[[Sequence[Mapping[str, object]]], str]
+    summary: str = ""
