@@ -1,0 +1,134 @@
+"""Rank confidence: what the completed tasks say about the candidate's rank, over all looks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from midband_history import FloatArray
+
+_TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class RankInterval:
+    """Rank of the candidate among itself and the reference agents, 1 = best.
+
+    Parameters
+    ----------
+    rank : int
+        1 + number of reference agents with a strictly higher mean on the completed tasks.
+    low, high : int
+        Bounds of the rank on all planned tasks.
+    confidence : float
+        Chance that the bounds cover at every look at once.
+    tasks : int
+        Completed tasks with a usable result.
+    naive : float
+        Share of bootstrap resamples whose rank lies in the bounds: a diagnostic, not a guarantee.
+    better : ndarray of float64, shape (n_reference,)
+        Share of bootstrap resamples in which the candidate's mean is above the reference's.
+    """
+
+    rank: int
+    low: int
+    high: int
+    confidence: float
+    tasks: int
+    naive: float
+    better: FloatArray
+
+
+class PairedRanks:
+    """Rank on the planned tasks: a confidence sequence, with the paired bootstrap beside it.
+
+    The reference agents' means over the planned tasks are known, so the candidate's rank is a
+    function of one unknown number: its own mean over them. That is estimated by the difference
+    estimator: with m_j the references' mean on task j and e_j = x_j - m_j, it is mean(m) over all
+    planned tasks plus mean(e) over the completed ones. Tasks run in random order, so the centred
+    sum of e is a tied-down random walk; scaled by sd(e) sqrt(N) it tends to a Brownian
+    bridge, whose maximum over all looks exceeds c with probability below 2 exp(-2 c^2)
+    (Kolmogorov). Hence, for every n of N at once,
+
+        |estimate - truth| <= sd(e) sqrt(N) / n * sqrt(ln(2 / alpha) / 2),
+
+    and at n = N the mean is known. The squared sum carries an extra 1/4, the largest variance of
+    a score, so that a first run of equal results is not taken for certainty. A reference that
+    missed planned tasks enters with the same estimator over those it ran.
+
+    The bootstrap resamples tasks, the same for every agent, by exponential weights (the Bayesian
+    bootstrap: unlike Poisson weights they never sum to 0) and one product of weights and scores,
+    kept up to date a task at a time.
+
+    Parameters
+    ----------
+    reference : ndarray of float64, shape (n_reference, n_planned)
+        Reference scores on the planned tasks, NaN where not run.
+    resamples : int
+        Number of bootstrap resamples.
+    seed : int
+    """
+
+    def __init__(self, reference: FloatArray, *, resamples: int, seed: int) -> None:
+        known = ~np.isnan(reference)
+        by_task = known.sum(axis=0)
+        scores = np.where(known, reference, 0.0)
+        overall = scores.sum() / max(int(known.sum()), 1)
+        self._expected = np.where(by_task > 0, scores.sum(axis=0) / np.maximum(by_task, 1), overall)
+        self._excess = np.where(known, reference - self._expected, np.nan)
+        self._in_target = np.ones(reference.shape[1], dtype=bool)
+        self._resamples = resamples
+        self._seed = seed
+        self._weights = np.zeros((resamples, 1), np.float32)
+        self._weighted = np.zeros((resamples, reference.shape[0]), np.float32)
+        self._references = self._reference_means()
+        self._sum = 0.0
+        self._squares = 0.0
+        self.tasks = 0
+
+    def _reference_means(self) -> FloatArray:
+        """Each reference's mean excess over the expectation, on the tasks of the target."""
+        excess = self._excess[:, self._in_target]
+        known = ~np.isnan(excess)
+        total = np.where(known, excess, 0.0).sum(axis=1)
+        return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+
+    def add(self, position: int, score: float) -> None:
+        """Take in one completed task; NaN takes it out of the target instead."""
+        if np.isnan(score):
+            self._in_target[position] = False
+            self._references = self._reference_means()
+            return
+        excess = score - self._expected[position]
+        self._sum += excess
+        self._squares += excess**2
+        generator = np.random.Generator(np.random.PCG64((self._seed, position)))
+        weight = generator.standard_exponential(self._resamples, dtype=np.float32)[:, None]
+        self._weights += weight
+        self._weighted += weight * (excess - np.nan_to_num(self._excess[:, position])).astype(
+            np.float32
+        )
+        self.tasks += 1
+
+    def interval(self, confidence: float) -> RankInterval:
+        """Bound the rank over all looks; the widest bounds before the second task."""
+        n_reference = self._references.size
+        n, planned = self.tasks, int(self._in_target.sum())
+        if n < 2:
+            better = np.full(n_reference, np.nan)
+            return RankInterval(1, 1, n_reference + 1, confidence, n, 1.0, better)
+        mean = self._sum / n
+        sd = np.sqrt((max(self._squares - n * mean**2, 0.0) + 0.25) / n)
+        bound = np.sqrt(np.log(2.0 / (1.0 - confidence)) / 2.0)
+        half = _TIE if n >= planned else sd * np.sqrt(planned) / n * bound
+        low = 1 + int(np.sum(self._references > mean + half))
+        high = 1 + int(np.sum(self._references > mean + _TIE - (half if n < planned else 0.0)))
+        resampled = self._weighted / self._weights
+        ranks = 1 + np.sum(resampled < 0, axis=1)
+        return RankInterval(
+            rank=1 + int(np.sum(self._references > mean + _TIE)),
+            low=low,
+            high=high,
+            confidence=confidence,
+            tasks=n,
+            naive=float(np.mean((ranks >= low) & (ranks <= high))),
+            better=np.mean(resampled > 0, axis=0),
+        )

@@ -1,0 +1,312 @@
+"""The plan: everything a run needs to choose and to stop, frozen and self-contained."""
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from midband_history import FloatArray, InputError, OutcomeMatrix
+
+from midband_sampler._band import Band
+from midband_sampler._errors import PlanError
+from midband_sampler._stopping import Never, RankSettled, StoppingRule, stop_from_dict
+from midband_sampler._strategies import RandomStrategy, Selection, Strategy, find_strategy
+
+FORMAT = 1
+MIN_REFERENCE = 5
+MIN_COVERAGE = 0.5
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """What to run and when to stop, without the history it came from.
+
+    Parameters
+    ----------
+    benchmark : str
+    tasks : tuple of str
+        Ids of the tasks to run, in order.
+    all_tasks : tuple of str, length n_all_tasks
+        Ids of every task of the benchmark.
+    task_digests : mapping of str to str
+        Content digest of each task; empty text where unknown.
+    reference_agents : tuple of str, length n_reference
+    reference_scores : ndarray of float64, shape (n_reference, n_all_tasks)
+        Mean scores in [0, 1], NaN where never run.
+    expected_cost_usd : ndarray of float64, shape (n_all_tasks,)
+        Mean cost of one attempt over the reference agents, US dollars; NaN if unknown.
+    strategy : str
+    stop : StoppingRule
+    band : Band or None
+        The band that was used, after any widening.
+    seed : int
+    as_of : str
+        ISO date up to which the history was read; empty for all of it.
+    warnings : tuple of str
+        What a reader must know before trusting a result.
+    versions : mapping of str to str
+        Version of midband and of each plugin that took part.
+    """
+
+    benchmark: str
+    tasks: tuple[str, ...]
+    all_tasks: tuple[str, ...]
+    task_digests: Mapping[str, str]
+    reference_agents: tuple[str, ...]
+    reference_scores: FloatArray
+    expected_cost_usd: FloatArray
+    strategy: str
+    stop: StoppingRule
+    band: Band | None = None
+    seed: int = 0
+    as_of: str = ""
+    warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.reference_agents), len(self.all_tasks))
+        if self.reference_scores.shape != shape:
+            msg = f"expected reference_scores of shape {shape}, got {self.reference_scores.shape}"
+            raise InputError(msg)
+        known = set(self.all_tasks)
+        strange = [task for task in self.tasks if task not in known]
+        if strange or len(set(self.tasks)) != len(self.tasks):
+            found = f"unknown {strange[:3]}" if strange else "a task twice"
+            msg = (
+                f"expected distinct planned tasks out of all_tasks, got {found}: make the plan anew"
+            )
+            raise InputError(msg)
+        if not self.tasks:
+            msg = "expected at least one task in the plan, got none: make the plan anew"
+            raise PlanError(msg)
+
+    @property
+    def reference_full_scores(self) -> FloatArray:
+        """Mean of each reference agent over the tasks it ran, shape (n_reference,)."""
+        known = ~np.isnan(self.reference_scores)
+        total = np.where(known, self.reference_scores, 0.0).sum(axis=1)
+        return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+
+    @property
+    def covers_benchmark(self) -> bool:
+        """Whether the planned tasks are all tasks, so that a rank on the plan is the full rank."""
+        return len(self.tasks) == len(self.all_tasks)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the content, first 16 hex digits: names this plan in logs."""
+        return hashlib.sha256(self._body().encode()).hexdigest()[:16]
+
+    def _body(self) -> str:
+        content: dict[str, object] = {
+            "midband_plan": FORMAT,
+            "benchmark": self.benchmark,
+            "strategy": self.strategy,
+            "stop": self.stop.to_dict(),
+            "band": None if self.band is None else [self.band.low, self.band.high],
+            "seed": self.seed,
+            "as_of": self.as_of,
+            "warnings": list(self.warnings),
+            "versions": dict(sorted(self.versions.items())),
+            "tasks": list(self.tasks),
+            "all_tasks": list(self.all_tasks),
+            "task_digests": [self.task_digests.get(task, "") for task in self.all_tasks],
+            "reference_agents": list(self.reference_agents),
+            "reference_scores": _pack(self.reference_scores),
+            "expected_cost_usd": _pack(self.expected_cost_usd),
+        }
+        return json.dumps(content, ensure_ascii=False, indent=1)
+
+    def to_json(self) -> str:
+        """Return the plan as JSON text that ends with its digest."""
+        return f'{self._body()[:-2]},\n "digest": "{self.digest}"\n}}\n'
+
+    def write(self, path: Path | str) -> None:
+        """Write the JSON text; a half-written plan is never left behind."""
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.part")
+        try:
+            partial.write_text(self.to_json(), encoding="utf-8")
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            msg = f"expected a writable place for the plan, got {target}: {error.strerror}"
+            raise PlanError(msg) from error
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Plan":
+        """Read a plan that `write` wrote."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"expected a plan written by `midband plan`, cannot read {path}: {error}"
+            raise PlanError(msg) from error
+        return cls.from_json(text, name=str(path))
+
+    @classmethod
+    def from_json(cls, text: str, *, name: str = "this text") -> "Plan":
+        """Rebuild a plan; a changed or foreign text is a `PlanError`."""
+        try:
+            data = json.loads(text)
+            if data["midband_plan"] > FORMAT:
+                msg = f"expected a plan of format {FORMAT}, got {data['midband_plan']} in {name}: update midband"
+                raise PlanError(msg)
+            all_tasks = tuple(data["all_tasks"])
+            agents = tuple(data["reference_agents"])
+            plan = cls(
+                benchmark=data["benchmark"],
+                tasks=tuple(data["tasks"]),
+                all_tasks=all_tasks,
+                task_digests=MappingProxyType(
+                    dict(zip(all_tasks, data["task_digests"], strict=True))
+                ),
+                reference_agents=agents,
+                reference_scores=_unpack(data["reference_scores"], len(agents), len(all_tasks)),
+                expected_cost_usd=_unpack(data["expected_cost_usd"], len(all_tasks)),
+                strategy=data["strategy"],
+                stop=stop_from_dict(data["stop"]),
+                band=None if data["band"] is None else Band(*data["band"]),
+                seed=data["seed"],
+                as_of=data["as_of"],
+                warnings=tuple(data["warnings"]),
+                versions=MappingProxyType(data["versions"]),
+            )
+            digest = data["digest"]
+        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+            if isinstance(error, PlanError):
+                raise
+            msg = (
+                f"expected a plan written by `midband plan`, got something else in {name}: {error}"
+            )
+            raise PlanError(msg) from error
+        if plan.digest != digest:
+            msg = f"expected plan {digest}, got {plan.digest} in {name}: it was changed by hand; make it anew"
+            raise PlanError(msg)
+        return plan
+
+    def __eq__(self, other: object) -> bool:
+        """Plans are equal when their content is."""
+        return isinstance(other, Plan) and self._body() == other._body()
+
+    def __hash__(self) -> int:
+        """Hash of the digest."""
+        return hash(self.digest)
+
+
+def make_plan(
+    matrix: OutcomeMatrix,
+    *,
+    strategy: str | Strategy = "band",
+    band: Band | None = None,
+    stop: StoppingRule | None = None,
+    max_tasks: int | None = None,
+    seed: int = 0,
+    as_of: str = "",
+    versions: Mapping[str, str] | None = None,
+) -> Plan:
+    """Choose tasks for a new agent from the results of earlier ones.
+
+    Parameters
+    ----------
+    matrix : OutcomeMatrix
+        History of one benchmark. Agents that ran fewer than half of the planned tasks count in
+        the pass rates but are no references to rank against; a warning says how many.
+    strategy : str or Strategy
+        ``band``, ``random``, ``stratified`` or an object of your own.
+    band : Band, optional
+        Default 30-70 %.
+    stop : StoppingRule, optional
+        Default ``RankSettled()``.
+    max_tasks : int, optional
+        Keep only so many tasks; a larger plan with the same seed contains the smaller one.
+    seed : int
+        Same history, settings and seed give the same plan.
+    as_of : str
+        Noted in the plan; the matrix must have been read as of it.
+    versions : mapping, optional
+        Versions of the plugins that took part.
+
+    Raises
+    ------
+    PlanError
+        When no honest plan can be made: no results, or too few mid-difficulty tasks.
+    """
+    if not matrix.agents or not matrix.tasks:
+        msg = (
+            f"expected results of {matrix.benchmark!r} in the history, got none: import some first"
+        )
+        raise PlanError(msg)
+    if max_tasks is not None and max_tasks < 1:
+        msg = f"expected max_tasks >= 1, got {max_tasks}"
+        raise InputError(msg)
+    chosen = find_strategy(strategy) if isinstance(strategy, str) else strategy
+    rule = stop if stop is not None else RankSettled()
+    rng = np.random.default_rng(seed)
+    warnings: list[str] = []
+    if len(matrix.agents) < MIN_REFERENCE:
+        warnings.append(
+            f"only {len(matrix.agents)} agents in the history, {MIN_REFERENCE} are needed:"
+            " a random order without early stopping instead of a promise that cannot be kept"
+        )
+        chosen, rule = RandomStrategy(), Never(rule.confidence)
+    selection: Selection = chosen.select(matrix, band=band or Band(), rng=rng)
+    warnings.extend(selection.warnings)
+    order = selection.tasks[:max_tasks]
+    covered = np.mean(matrix.attempts[:, order] > 0, axis=1) if order.size else np.zeros(0)
+    reference = covered >= MIN_COVERAGE
+    if order.size and not reference.all():
+        warnings.append(
+            f"{int(np.sum(~reference))} of {len(matrix.agents)} agents ran fewer than half of the"
+            " planned tasks and are not ranked against"
+        )
+    if order.size and reference.sum() < MIN_REFERENCE <= len(matrix.agents):
+        warnings.append(
+            f"only {int(reference.sum())} reference agents ran enough of the planned tasks:"
+            " no early stopping"
+        )
+        rule = Never(rule.confidence)
+    kept = matrix.select(agents=np.flatnonzero(reference))
+    return Plan(
+        benchmark=matrix.benchmark,
+        tasks=tuple(matrix.tasks[j] for j in order),
+        all_tasks=matrix.tasks,
+        task_digests=MappingProxyType(dict(zip(matrix.tasks, matrix.task_digests, strict=True))),
+        reference_agents=kept.agents,
+        reference_scores=np.round(kept.scores, 9),
+        expected_cost_usd=_expected_cost(matrix),
+        strategy=chosen.name,
+        stop=rule,
+        band=selection.band,
+        seed=seed,
+        as_of=as_of,
+        warnings=tuple(warnings),
+        versions=MappingProxyType(dict(versions or {})),
+    )
+
+
+def _expected_cost(matrix: OutcomeMatrix) -> FloatArray:
+    """Mean recorded cost of a task; where only run costs are known, these spread evenly."""
+    known = ~np.isnan(matrix.cost_usd)
+    count = known.sum(axis=0)
+    total = np.where(known, matrix.cost_usd, 0.0).sum(axis=0)
+    each = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    if count.any() or np.isnan(matrix.run_cost_usd).all():
+        return np.asarray(np.round(each, 9))
+    tasks_run = np.maximum((matrix.attempts > 0).sum(axis=1), 1)
+    spread = float(np.nanmean(matrix.run_cost_usd / tasks_run))
+    return np.full(count.shape, round(spread, 9))
+
+
+def _pack(values: FloatArray) -> str:
+    """Little-endian float64, zlib, base64."""
+    return base64.b64encode(zlib.compress(values.astype("<f8").tobytes(), 6)).decode("ascii")
+
+
+def _unpack(text: str, *shape: int) -> FloatArray:
+    raw = zlib.decompress(base64.b64decode(text))
+    return np.frombuffer(raw, dtype="<f8").reshape(shape).astype(np.float64)

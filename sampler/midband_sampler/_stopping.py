@@ -1,0 +1,117 @@
+"""Stopping rules: when the rank counts as settled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from midband_history import InputError
+
+from midband_sampler._confidence import RankInterval
+
+
+class StoppingRule(Protocol):
+    """Decides after each completed task; sees nothing but its arguments."""
+
+    @property
+    def confidence(self) -> float:
+        """Chance that the rank interval at the stop covers, over all looks."""
+
+    def reason_to_stop(self, interval: RankInterval, *, n_reference: int) -> str | None:
+        """Return the reason, or None to go on."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Settings with the rule's name under ``rule``; `stop_from_dict` reads it back."""
+
+
+@dataclass(frozen=True)
+class RankSettled:
+    """Stop when the rank interval is narrow enough.
+
+    Parameters
+    ----------
+    confidence : float
+        Chance that the interval covers the candidate's rank on the planned tasks at every look at
+        once, so that it holds however often the rule looks. In (0.5, 1).
+    width : float
+        Largest ``(high - low) / (n_reference + 1)`` that counts as settled. In [0, 1).
+    min_tasks : int
+        No stop before so many completed tasks: variances of fewer are not to be trusted.
+    """
+
+    confidence: float = 0.95
+    width: float = 0.2
+    min_tasks: int = 10
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.confidence < 1.0:
+            msg = f"expected 0.5 < confidence < 1, got {self.confidence:g}: 0.95 is usual"
+            raise InputError(msg)
+        if not 0.0 <= self.width < 1.0:
+            msg = f"expected 0 <= width < 1 (a share of the ranks), got {self.width:g}: try 0.2"
+            raise InputError(msg)
+        if self.min_tasks < 2:
+            msg = f"expected min_tasks >= 2, got {self.min_tasks}: a variance needs two tasks"
+            raise InputError(msg)
+
+    def reason_to_stop(self, interval: RankInterval, *, n_reference: int) -> str | None:
+        """Stop on a narrow interval after `min_tasks`."""
+        if interval.tasks < self.min_tasks:
+            return None
+        if interval.high - interval.low <= self.width * (n_reference + 1):
+            return "rank settled"
+        return None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the settings."""
+        return {
+            "rule": "rank",
+            "confidence": self.confidence,
+            "width": self.width,
+            "min_tasks": self.min_tasks,
+        }
+
+
+@dataclass(frozen=True)
+class Never:
+    """Run everything in the plan; the interval is reported, nothing stops on it."""
+
+    confidence: float = 0.95
+
+    def reason_to_stop(self, interval: RankInterval, *, n_reference: int) -> str | None:
+        """Go on."""
+        del interval, n_reference
+        return None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the settings."""
+        return {"rule": "none", "confidence": self.confidence}
+
+
+def parse_stop(text: str) -> StoppingRule:
+    """Read ``rank``, ``rank:CONFIDENCE``, ``rank:CONFIDENCE:WIDTH`` or ``none``."""
+    name, *numbers = text.split(":")
+    try:
+        values = [float(number) for number in numbers]
+    except ValueError:
+        values = [float("nan")] * 9
+    if name == "none" and not values:
+        return Never()
+    if name == "rank" and len(values) <= 2:
+        return RankSettled(*values)
+    msg = f"expected a stopping rule like rank:0.95:0.2 or none, got {text!r}"
+    raise InputError(msg)
+
+
+def stop_from_dict(settings: Mapping[str, object]) -> StoppingRule:
+    """Rebuild a rule from `StoppingRule.to_dict`."""
+    kinds: dict[str, type[RankSettled | Never]] = {"rank": RankSettled, "none": Never}
+    values = dict(settings)
+    kind = kinds.get(str(values.pop("rule", None)))
+    if kind is None:
+        msg = f"expected a stopping rule among rank, none, got {settings.get('rule')!r}: update midband"
+        raise InputError(msg)
+    try:
+        return kind(**values)  # type: ignore[arg-type]
+    except TypeError as error:
+        msg = f"expected the settings of {kind.__name__}, got {values}: {error}"
+        raise InputError(msg) from error

@@ -1,0 +1,110 @@
+"""Strategies: which tasks a plan holds, and in what order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from midband_history import InputError, IntArray, OutcomeMatrix
+
+from midband_sampler._band import Band, find_band
+
+N_STRATA = 10
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Chosen tasks in the order in which they run.
+
+    Parameters
+    ----------
+    tasks : ndarray of int64
+        Positions in the matrix, each at most once.
+    band : Band or None
+        The band that was used, if the strategy has one.
+    warnings : tuple of str
+    """
+
+    tasks: IntArray
+    band: Band | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Strategy(Protocol):
+    """Chooses tasks from a history; sees nothing but its arguments."""
+
+    @property
+    def name(self) -> str:
+        """Name by which settings and plans refer to the strategy."""
+
+    def select(self, matrix: OutcomeMatrix, *, band: Band, rng: np.random.Generator) -> Selection:
+        """Order the tasks worth running. A prefix of the order must be a fair sample of it."""
+
+
+@dataclass(frozen=True)
+class BandStrategy:
+    """The fixed band of historical pass rates (arXiv:2603.23749), in random order.
+
+    The order is random so that every prefix is a simple random sample of the band: the interval at
+    an early stop rests on that.
+    """
+
+    name: str = "band"
+
+    def select(self, matrix: OutcomeMatrix, *, band: Band, rng: np.random.Generator) -> Selection:
+        """Keep the tasks whose pass rate lies in the band."""
+        tasks, used, warnings = find_band(matrix, band)
+        return Selection(rng.permutation(tasks), used, warnings)
+
+
+@dataclass(frozen=True)
+class RandomStrategy:
+    """All tasks in random order: no assumption, the baseline of every comparison."""
+
+    name: str = "random"
+
+    def select(self, matrix: OutcomeMatrix, *, band: Band, rng: np.random.Generator) -> Selection:
+        """Shuffle all tasks."""
+        del band
+        return Selection(rng.permutation(len(matrix.tasks)).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class StratifiedStrategy:
+    """All tasks, each tenth of the pass rates in proportion in every prefix.
+
+    Tasks are sorted by pass rate (unknown last; ties by a random key) and cut into ten strata;
+    within blocks of one task a stratum, strata come in random order.
+    """
+
+    name: str = "stratified"
+
+    def select(self, matrix: OutcomeMatrix, *, band: Band, rng: np.random.Generator) -> Selection:
+        """Interleave the strata."""
+        del band
+        rates = matrix.pass_rates()
+        n_tasks = rates.size
+        by_rate = np.lexsort((rng.random(n_tasks), rates))
+        stratum = np.empty(n_tasks, dtype=np.int64)
+        stratum[by_rate] = np.arange(n_tasks) * N_STRATA // max(n_tasks, 1)
+        place = np.empty(n_tasks)
+        for each in range(N_STRATA):
+            members = rng.permutation(np.flatnonzero(stratum == each))
+            place[members] = (np.arange(members.size) + rng.random(members.size)) / max(
+                members.size, 1
+            )
+        return Selection(np.argsort(place, kind="stable").astype(np.int64))
+
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+    {each.name: each for each in (BandStrategy(), RandomStrategy(), StratifiedStrategy())}
+)
+
+
+def find_strategy(name: str) -> Strategy:
+    """Return the strategy of that name; the error lists the names there are."""
+    if name not in STRATEGIES:
+        msg = f"expected a strategy among {', '.join(sorted(STRATEGIES))}, got {name!r}"
+        raise InputError(msg)
+    return STRATEGIES[name]
