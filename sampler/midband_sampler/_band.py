@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
 from scipy.special import betainc
 
+from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
 from midband_sampler._errors import PlanError
 
 MIN_SHARE = 0.10

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+
 from midband_history import FloatArray
 
 _TIE = 1e-9

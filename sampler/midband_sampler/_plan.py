@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from midband_history import FloatArray, InputError, OutcomeMatrix
 
+from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler._band import Band
 from midband_sampler._errors import PlanError
 from midband_sampler._stopping import Never, RankSettled, StoppingRule, stop_from_dict
@@ -154,7 +154,8 @@ class Plan:
         try:
             data = json.loads(text)
             if data["midband_plan"] > FORMAT:
-                msg = f"expected a plan of format {FORMAT}, got {data['midband_plan']} in {name}: update midband"
+                found = data["midband_plan"]
+                msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
                 raise PlanError(msg)
             all_tasks = tuple(data["all_tasks"])
             agents = tuple(data["reference_agents"])
@@ -185,7 +186,10 @@ class Plan:
             )
             raise PlanError(msg) from error
         if plan.digest != digest:
-            msg = f"expected plan {digest}, got {plan.digest} in {name}: it was changed by hand; make it anew"
+            msg = (
+                f"expected plan {digest}, got {plan.digest} in {name}: it was changed by hand;"
+                " make it anew"
+            )
             raise PlanError(msg)
         return plan
 

@@ -3,14 +3,15 @@
 import math
 
 import numpy as np
-from midband_history import InputError, UnknownTaskError
 
+from midband_history import InputError, UnknownTaskError
 from midband_sampler._confidence import PairedRanks, RankInterval
 from midband_sampler._decision import Decision
 from midband_sampler._plan import Plan
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
+ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 
 
 class Session:
@@ -146,7 +147,7 @@ class Session:
             high=interval.high,
             target=target,
             confidence=interval.confidence,
-            guarantee="confidence sequence over all looks, finite population, tasks in random order",
+            guarantee=ALWAYS_VALID,
             naive_confidence=interval.naive,
             score=math.fsum(valid) / len(valid) if valid else math.nan,
             tasks_run=self._seen,

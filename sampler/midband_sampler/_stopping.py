@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from midband_history import InputError
-
 from midband_sampler._confidence import RankInterval
 
 
@@ -20,7 +19,7 @@ class StoppingRule(Protocol):
         """Return the reason, or None to go on."""
 
     def to_dict(self) -> dict[str, object]:
-        """Settings with the rule's name under ``rule``; `stop_from_dict` reads it back."""
+        """Return the settings and, under ``rule``, the name that `stop_from_dict` knows."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def parse_stop(text: str) -> StoppingRule:
     if name == "none" and not values:
         return Never()
     if name == "rank" and len(values) <= 2:
-        return RankSettled(*values)
+        return RankSettled(**dict(zip(("confidence", "width"), values, strict=False)))
     msg = f"expected a stopping rule like rank:0.95:0.2 or none, got {text!r}"
     raise InputError(msg)
 
@@ -108,7 +107,8 @@ def stop_from_dict(settings: Mapping[str, object]) -> StoppingRule:
     values = dict(settings)
     kind = kinds.get(str(values.pop("rule", None)))
     if kind is None:
-        msg = f"expected a stopping rule among rank, none, got {settings.get('rule')!r}: update midband"
+        found = settings.get("rule")
+        msg = f"expected a stopping rule among rank, none, got {found!r}: update midband"
         raise InputError(msg)
     try:
         return kind(**values)  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
-from midband_history import InputError, IntArray, OutcomeMatrix
 
+from midband_history import InputError, IntArray, OutcomeMatrix
 from midband_sampler._band import Band, find_band
 
 N_STRATA = 10
