@@ -1,0 +1,41 @@
+# Each target sets up its own .venv from nothing but Python >= 3.11; uv is used where it is there.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; \
+	done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types unit wheel benchmarks clean
+
+demo: $(VENV)/.installed-inspect
+	$(BIN)/midband demo --directory demo
+
+test: lint types unit
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed-dev
+	$(BIN)/pytest -q
+
+wheel: $(VENV)/.installed-dev
+	$(BIN)/pytest -q -m wheel
+
+benchmarks: $(VENV)/.installed-dev
+	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
+
+clean:
+	rm -rf $(VENV) demo dist build
+
+$(VENV)/.installed-inspect: pyproject.toml constraints.txt
+	sh .ci/install '$(PYTHON)' '$(VENV)' inspect
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt
+	sh .ci/install '$(PYTHON)' '$(VENV)' inspect,report dev
+	touch $@ $(VENV)/.installed-inspect

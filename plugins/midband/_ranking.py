@@ -1,0 +1,89 @@
+"""The verdict on finished runs: recorded results told to the session that a live run drives."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from midband_history import InputError
+from midband_sampler import DigestMismatchError, Session
+
+if TYPE_CHECKING:
+    from midband_history import Record
+    from midband_sampler import Decision, Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the results of one agent say.
+
+    Parameters
+    ----------
+    agent : str
+    decision : Decision
+    ignored : int
+        Results on tasks that the plan does not hold.
+    """
+
+    agent: str
+    decision: "Decision"
+    ignored: int
+
+
+def rank_records(
+    plan: "Plan", records: "Iterable[Record]", *, allow_changed: bool = False
+) -> list[Verdict]:
+    """Rank every agent in the records by the plan, in the order of first appearance.
+
+    Parameters
+    ----------
+    plan : Plan
+    records : iterable of Record
+        An attempt that stands in two sources under one `source_key` counts once.
+    allow_changed : bool
+        Accept tasks whose content differs from what the plan was made from.
+
+    Raises
+    ------
+    InputError
+        The results are of another benchmark than the plan.
+    DigestMismatchError
+        A task's content has changed since the plan was made.
+    """
+    sessions: dict[str, Session] = {}
+    ignored: dict[str, int] = {}
+    seen: set[str] = set()
+    planned = set(plan.tasks)
+    for record in records:
+        if record.benchmark != plan.benchmark:
+            msg = (
+                f"expected results of {plan.benchmark!r}, for which the plan was made,"
+                f" got results of {record.benchmark!r}: use the plan of that benchmark"
+                " (or name theirs with --benchmark if they are the same)"
+            )
+            raise InputError(msg)
+        if record.source_key and record.source_key in seen:
+            continue
+        seen.add(record.source_key)
+        _check_digest(plan, record, allow_changed=allow_changed)
+        session = sessions.setdefault(record.agent, Session(plan))
+        if record.task_id in planned:
+            session.tell(record.task_id, score=record.score, outcome=record.kind)
+        else:
+            ignored[record.agent] = ignored.get(record.agent, 0) + 1
+    return [
+        Verdict(agent=agent, decision=session.decision(), ignored=ignored.get(agent, 0))
+        for agent, session in sessions.items()
+    ]
+
+
+def _check_digest(plan: "Plan", record: "Record", *, allow_changed: bool) -> None:
+    expected = plan.task_digests.get(record.task_id, "")
+    if allow_changed or not expected or not record.task_digest:
+        return
+    if expected != record.task_digest:
+        msg = (
+            f"expected task {record.task_id!r} as it was when the plan was made (digest"
+            f" {expected}), got another content ({record.task_digest}): make a new plan,"
+            " or pass --allow-changed"
+        )
+        raise DigestMismatchError(msg)

@@ -1,0 +1,63 @@
+"""Options that several commands share, and how their texts become values."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+EXISTING = click.Path(exists=True, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+TARGET = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+
+
+def history_option(command: Command) -> Command:
+    """Add ``--history FILE``."""
+    return click.option(
+        "--history",
+        "history_path",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="The history file; MIDBAND_HISTORY or one in your user data directory by default.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
+    )(command)
+
+
+class Moment(click.ParamType):
+    """An ISO date or time; a date alone means the end of that day in UTC."""
+
+    name = "date"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the moment in UTC."""
+        if isinstance(value, datetime):
+            return value
+        text = str(value)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"expected an ISO date such as 2025-06-30, got {text!r}", param, ctx)
+        if "T" not in text and ":" not in text:
+            moment = datetime.combine(moment.date(), time.max)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def as_of_option(command: Command) -> Command:
+    """Add ``--as-of DATE``."""
+    return click.option(
+        "--as-of",
+        type=Moment(),
+        metavar="DATE",
+        help="See only what had been run by then; a date means the end of that day, UTC.",
+    )(command)

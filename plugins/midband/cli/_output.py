@@ -1,0 +1,98 @@
+"""How results are printed: tables on a terminal, plain lines in a pipe, JSON on request."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+
+def on_terminal() -> bool:
+    """Whether a person is looking at standard output."""
+    return sys.stdout.isatty()
+
+
+def plain(value: object) -> object:
+    """Turn a value into what JSON can hold: unknown numbers become null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(plain(value), indent=2, allow_nan=False))
+
+
+def cell(value: object) -> str:
+    """Return the text of one value; empty where it is unknown."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    return str(value)
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
+) -> None:
+    """Print rows: a table on a terminal, else a header line and tab-separated lines."""
+    if not on_terminal():
+        click.echo("\t".join(columns))
+        for row in rows:
+            click.echo("\t".join(cell(value) for value in row))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
+    for index, name in enumerate(columns):
+        numeric = any(isinstance(row[index], (int, float)) for row in rows)
+        table.add_column(escape(name), justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(escape(cell(value)) for value in row))
+    Console().print(table)
+
+
+def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
+    """Print named values, one a line; those that are unknown are left out."""
+    known = {name: cell(value) for name, value in facts.items() if cell(value)}
+    if not on_terminal():
+        for name, text in known.items():
+            click.echo(f"{name}: {text}")
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for name, text in known.items():
+        table.add_row(f"[bold]{escape(name)}[/bold]", escape(text))
+    console = Console()
+    if title:
+        console.print(f"[bold]{escape(title)}[/bold]")
+    console.print(table)
+
+
+def warn(message: str) -> None:
+    """Print one warning line on standard error."""
+    click.echo(f"midband: warning: {message}", err=True)

@@ -1,0 +1,145 @@
+"""The root command: which commands there are, and how an error leaves the program."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import NamedTuple
+
+import click
+
+from midband import __version__
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class Lazy(NamedTuple):
+    """Where a command stands, and its line in ``midband --help``."""
+
+    target: str
+    summary: str
+
+
+COMMANDS = {
+    "import": Lazy("midband.cli.import_:import_", "Read results of past runs into the history."),
+    "history": Lazy("midband.cli.history:history", "Show what the history holds."),
+    "rates": Lazy("midband.cli.rates:rates", "Show the pass rate of every task of a benchmark."),
+    "plan": Lazy("midband.cli.plan:plan", "Choose the tasks to run and when to stop."),
+    "export": Lazy("midband.cli.export:export", "Write a plan as a harness's own subset file."),
+    "inspect": Lazy("midband.cli.inspect:inspect", "Run Inspect AI adaptively with a plan."),
+    "rank": Lazy("midband.cli.rank:rank", "Rank the agents of finished logs by a plan."),
+    "study": Lazy("midband.cli.study:study", "Simulate savings and errors on your own history."),
+    "plugins": Lazy("midband.cli.plugins:plugins", "Show plugins, their hooks and failures."),
+    "demo": Lazy("midband.cli.demo:demo", "Watch a simulated run stop early, offline."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use; plugins may add theirs."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self._asked_plugins = False
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return our commands in the order of use, then those of plugins."""
+        self._ask_plugins()
+        return [*COMMANDS, *sorted(set(self.commands) - set(COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of that name."""
+        if cmd_name in COMMANDS:
+            module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+            command: click.Command = getattr(import_module(module), attribute)
+            return command
+        self._ask_plugins()
+        return self.commands.get(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing ours."""
+        rows = [(name, COMMANDS[name].summary) for name in COMMANDS]
+        for name in self.list_commands(ctx)[len(COMMANDS) :]:
+            rows.append((name, self.commands[name].get_short_help_str(limit=80)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _ask_plugins(self) -> None:
+        if self._asked_plugins:
+            return
+        self._asked_plugins = True
+        # Loading plugins costs more than the rest of --help: only where there is a foreign one.
+        if all(entry.value.startswith("midband.") for entry in entry_points(group="midband")):
+            return
+        from midband._manager import get_plugin_manager
+
+        get_plugin_manager().hook.midband_register_commands(cli=self)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: midband import logs/ && midband plan gsm8k --output plan.json"
+    " && midband inspect eval gsm8k.py --adaptive plan.json",
+)
+@click.version_option(__version__, prog_name="midband")
+def cli() -> None:
+    """Run fewer evaluation tasks: those that still separate agents, until the rank is settled."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; an error is one line on stderr.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; the process's own by default.
+
+    Returns
+    -------
+    int
+        0, 1 (the run failed or found nothing) or 2 (bad usage).
+    """
+    try:
+        code = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="midband",
+            standalone_mode=False,
+        )
+    except click.exceptions.NoArgsIsHelpError as problem:
+        problem.show()
+        return EXIT_USAGE
+    except click.UsageError as problem:
+        where = "midband" if problem.ctx is None else problem.ctx.command_path
+        return _fail(f"{problem.format_message()} (see {where} --help)", EXIT_USAGE)
+    except click.ClickException as problem:
+        return _fail(problem.format_message(), problem.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as problem:
+        code = _exit_code(problem)
+        if code is None:
+            raise
+        return _fail(str(problem), code)
+    return code if isinstance(code, int) else 0
+
+
+def _exit_code(problem: Exception) -> int | None:
+    """Return the exit code of an error that the user can act on; None for a bug of ours."""
+    from midband_history import InputError, MidbandError
+
+    if isinstance(problem, InputError):
+        return EXIT_USAGE
+    if isinstance(problem, (MidbandError, OSError)):
+        return EXIT_FAILED
+    return None
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    click.echo(f"midband: {line}", err=True)
+    return code

@@ -1,0 +1,98 @@
+"""``midband rank``: the verdict of a plan on finished runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from midband.cli._options import EXISTING, FILE, history_option, json_option
+from midband.cli._output import print_facts, print_json, print_table, warn
+
+if TYPE_CHECKING:
+    from midband._ranking import Verdict
+    from midband_history import Record
+    from midband_sampler import Plan
+
+
+@click.command(epilog="Example: midband rank plan.json logs/")
+@click.argument("plan_path", metavar="PLAN", type=FILE)
+@click.argument("paths", metavar="LOGS...", nargs=-1, required=True, type=EXISTING)
+@click.option(
+    "--format", "format_name", metavar="NAME", help="The logs' format; sniffed if left out."
+)
+@click.option(
+    "--benchmark", metavar="NAME", help="The benchmark, where the logs name it otherwise."
+)
+@click.option("--agent", "agents", multiple=True, help="Rank only this agent; may be repeated.")
+@click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
+@history_option
+@json_option
+def rank(
+    plan_path: Path,
+    paths: tuple[Path, ...],
+    format_name: str | None,
+    benchmark: str | None,
+    agents: tuple[str, ...],
+    allow_changed: bool,
+    history_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Rank the agents of LOGS by PLAN: the verdict that an adaptive run of them gives.
+
+    The results are judged in the order of the plan, so a full run and a run that was stopped
+    get the same verdict.
+    """
+    from midband._ranking import rank_records
+    from midband_sampler import Plan
+
+    plan = Plan.read(plan_path)
+    records = (
+        record
+        for path in paths
+        for record in _records(path, format_name=format_name, benchmark=benchmark)
+        if not agents or record.agent in agents
+    )
+    verdicts = rank_records(plan, records, allow_changed=allow_changed)
+    if as_json:
+        print_json([_row(verdict) for verdict in verdicts])
+    else:
+        _show(plan, verdicts)
+    if not verdicts:
+        warn("found no results in these logs")
+        return 1
+    return 0
+
+
+def _records(path: Path, *, format_name: str | None, benchmark: str | None) -> "Iterator[Record]":
+    from midband.importers._sources import find_sources
+
+    for source in find_sources([path], format_name=format_name):
+        yield from source.importer.read(source.path, benchmark=benchmark, columns={})
+
+
+def _row(verdict: "Verdict") -> dict[str, object]:
+    return {
+        "agent": verdict.agent,
+        **verdict.decision.to_dict(),
+        "results_outside_plan": verdict.ignored,
+    }
+
+
+def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
+    if len(verdicts) == 1:
+        row = _row(verdicts[0])
+        better = row.pop("better_than")
+        warnings = row.pop("warnings")
+        print_facts(row)
+        if isinstance(better, dict) and better:
+            print_table(("close to", "chance_better"), sorted(better.items()))
+        for warning in warnings if isinstance(warnings, list) else []:
+            warn(str(warning))
+        return
+    columns = ("agent", "rank", "low", "high", "score", "tasks_run", "reason")
+    print_table(
+        columns,
+        [[_row(verdict)[name] for name in columns] for verdict in verdicts],
+        title=f"{plan.benchmark} on the planned tasks" if verdicts else "",
+    )

@@ -1,0 +1,53 @@
+"""``midband rates``: the pass rate of every task of one benchmark."""
+
+import csv
+import sys
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from midband.cli._options import as_of_option, history_option, json_option
+from midband.cli._output import plain, print_json, print_table
+from midband.cli._store import open_history
+
+
+@click.command(epilog="Example: midband rates gaia --as-of 2025-06-30 --format csv > rates.csv")
+@click.argument("benchmark")
+@as_of_option
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the rates.",
+)
+@history_option
+@json_option
+def rates(
+    benchmark: str,
+    as_of: datetime | None,
+    layout: str,
+    history_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Show the pass rate of every task of BENCHMARK.
+
+    A rate is the mean over agents of each agent's own mean: an agent counts once, however often
+    it tried.
+    """
+    with open_history(history_path) as store:
+        found = store.pass_rates(benchmark, as_of=as_of)
+    columns = [field.name for field in fields(found[0])] if found else ["task_id", "pass_rate"]
+    rows = [[getattr(rate, name) for name in columns] for rate in found]
+    if as_json or layout == "json":
+        print_json(found)
+    elif layout == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([["" if v is None else v for v in map(plain, row)] for row in rows])
+    else:
+        print_table(columns, rows, title=benchmark)
+    return 0 if found else 1

@@ -1,0 +1,1 @@
+"""The demonstration: a simulated benchmark and simulated agents, offline, through real Inspect."""

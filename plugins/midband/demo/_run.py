@@ -1,0 +1,193 @@
+"""The demonstration's story: five real commands on simulated agents, then the check against a full run."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midband.demo._simulation import BENCHMARK, NEW_AGENT, PROVIDER, agent_names
+from midband_history import MidbandError, StoreError
+
+if TYPE_CHECKING:
+    from midband_history import Record
+
+MARKER = "SIMULATED.txt"
+_NOTE = (
+    "Everything in this directory was made by `midband demo`. The agents and the tasks are\n"
+    "simulated: no model was called and no money was spent. The logs are real Inspect logs.\n"
+)
+_TASK_FILE = '''"""The simulated benchmark of `midband demo`, as a task file for Inspect."""
+
+from inspect_ai import Task, task
+
+from midband.demo._inspect import toy_task
+
+
+@task
+def toy_benchmark() -> Task:
+    return toy_task()
+'''
+
+
+class DemoError(MidbandError, RuntimeError):
+    """A step of the demonstration failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the demonstration showed; everything in it is simulated.
+
+    Parameters
+    ----------
+    adaptive : dict
+        The verdict of the run that stopped early, as ``midband rank --json`` gives it.
+    full : dict
+        The same plan's verdict on the full run.
+    full_rank : int
+        Rank by the mean over all tasks: 1 + number of known agents strictly better.
+    full_cost_usd, adaptive_cost_usd : float
+        What the two runs would have cost; simulated.
+    samples_run, samples_total : int
+        Samples that Inspect scored in the stopped run (some were in flight at the stop), and in
+        the full one.
+    seconds : float
+        Wall time of the whole demonstration.
+    """
+
+    adaptive: dict[str, object]
+    full: dict[str, object]
+    full_rank: int
+    full_cost_usd: float
+    adaptive_cost_usd: float
+    samples_run: int
+    samples_total: int
+    seconds: float
+    simulated: bool = True
+
+
+def run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) -> Outcome:
+    """Tell the whole story in `directory`, which is emptied first if a demo made it."""
+    began = time.monotonic()
+    _prepare(directory)
+    store = history or directory / "history.duckdb"
+    plan = directory / "plan.json"
+    task = directory / "toy_benchmark.py"
+    model = f"{PROVIDER}/{NEW_AGENT}"
+    say(f"1. {len(agent_names())} simulated agents run the toy benchmark in full, in real Inspect.")
+    _make_history_logs(directory / "logs")
+    say("2. Their logs become a history.")
+    _show(["import", directory / "logs", "--history", store], say)
+    say("3. The history becomes a plan: which tasks still separate agents, when to stop.")
+    _show(["plan", BENCHMARK, "--output", plan, "--history", store], say)
+    say(f"4. A new agent runs with that plan: {model}.")
+    run = ["inspect", "eval", task, "--adaptive", plan, "--model", model]
+    _show([*run, "--log-dir", directory / "adaptive"], say, live=True)
+    say("5. What the stopped run says.")
+    _show(["rank", plan, directory / "adaptive"], say)
+    say("6. The check, which a real user would not pay for: the same agent in full.")
+    _make_logs(directory / "full", [NEW_AGENT])
+    return _compare(directory, store, seconds=time.monotonic() - began)
+
+
+def _prepare(directory: Path) -> None:
+    marker = directory / MARKER
+    if directory.exists() and any(directory.iterdir()):
+        if not marker.exists():
+            msg = (
+                f"expected an empty directory or one that a demo made, got {directory}:"
+                " choose another with --directory"
+            )
+            raise StoreError(msg)
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    marker.write_text(_NOTE, encoding="utf-8")
+    (directory / "toy_benchmark.py").write_text(_TASK_FILE, encoding="utf-8")
+
+
+def _make_history_logs(log_dir: Path) -> None:
+    """Spread the agents over two processes: one Inspect process uses one core."""
+    names = agent_names()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda part: _make_logs(log_dir, names[part::2]), range(2)))
+
+
+def _make_logs(log_dir: Path, agents: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "midband.demo._make_logs", str(log_dir), *agents]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DemoError(_why("the simulated runs", done.stdout + done.stderr))
+
+
+def _show(
+    arguments: Sequence[str | Path], say: Callable[[str], None], *, live: bool = False
+) -> None:
+    """Run one midband command as the user would type it, and show both."""
+    say("   $ midband " + " ".join(str(argument) for argument in arguments))
+    if live and sys.stdout.isatty():
+        code = subprocess.run(_command(arguments), check=False).returncode
+        text = "see above"
+    else:
+        environment = {**os.environ, "INSPECT_DISPLAY": "plain"}
+        done = subprocess.run(
+            _command(arguments), capture_output=True, text=True, check=False, env=environment
+        )
+        code, text = done.returncode, done.stdout + done.stderr
+        for line in text.splitlines():
+            say(f"     {line}")
+    if code:
+        raise DemoError(_why(f"`midband {arguments[0]}`", text))
+
+
+def _ask(arguments: Sequence[str | Path]) -> str:
+    done = subprocess.run(_command(arguments), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DemoError(_why(f"`midband {arguments[0]}`", done.stderr))
+    return done.stdout
+
+
+def _command(arguments: Sequence[str | Path]) -> list[str]:
+    return [sys.executable, "-m", "midband", *(str(argument) for argument in arguments)]
+
+
+def _why(step: str, text: str) -> str:
+    last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
+    return f"expected {step} to succeed, got: {last.strip()}"
+
+
+def _compare(directory: Path, store: Path, *, seconds: float) -> Outcome:
+    from midband.importers._sources import read_records
+    from midband_sampler import Plan
+
+    plan = directory / "plan.json"
+    adaptive, full = (
+        json.loads(_ask(["rank", plan, directory / name, "--json", "--history", store]))[0]
+        for name in ("adaptive", "full")
+    )
+    stopped_run, full_run = (
+        list(read_records([directory / name])) for name in ("adaptive", "full")
+    )
+    mean = math.fsum(record.score or 0.0 for record in full_run) / len(full_run)
+    reference = Plan.read(plan).reference_full_scores
+    return Outcome(
+        adaptive=adaptive,
+        full=full,
+        full_rank=1 + int((reference > mean + 1e-9).sum()),
+        adaptive_cost_usd=_total_cost(stopped_run),
+        full_cost_usd=_total_cost(full_run),
+        samples_run=len(stopped_run),
+        samples_total=len(full_run),
+        seconds=seconds,
+    )
+
+
+def _total_cost(records: "Sequence[Record]") -> float:
+    """Sum of the costs; NaN if one is unknown."""
+    return math.fsum(math.nan if each.cost_usd is None else each.cost_usd for each in records)
