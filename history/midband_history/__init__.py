@@ -1,0 +1,53 @@
+"""What was run, when, by whom, with what result and cost."""
+
+from midband_history._connection import default_path
+from midband_history._errors import (
+    InputError,
+    MidbandError,
+    StoreError,
+    UnknownBenchmarkError,
+    UnknownTaskError,
+    UnreadableSourceError,
+)
+from midband_history._matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
+from midband_history._parquet import list_benchmarks, read_matrix, table_format
+from midband_history._records import OUTCOME_KINDS, OutcomeKind, Record
+from midband_history._store import History
+from midband_history._summaries import (
+    AddReport,
+    AgentSummary,
+    BenchmarkSummary,
+    LeftOut,
+    PassRate,
+)
+from midband_history._tables import TABLE_COLUMNS, Table, TableFormat, read_header
+
+__all__ = [
+    "OUTCOME_KINDS",
+    "TABLE_COLUMNS",
+    "AddReport",
+    "AgentSummary",
+    "BenchmarkSummary",
+    "DateArray",
+    "FloatArray",
+    "History",
+    "InputError",
+    "IntArray",
+    "LeftOut",
+    "MidbandError",
+    "OutcomeKind",
+    "OutcomeMatrix",
+    "PassRate",
+    "Record",
+    "StoreError",
+    "Table",
+    "TableFormat",
+    "UnknownBenchmarkError",
+    "UnknownTaskError",
+    "UnreadableSourceError",
+    "default_path",
+    "list_benchmarks",
+    "read_header",
+    "read_matrix",
+    "table_format",
+]

@@ -1,0 +1,181 @@
+"""How the history file is opened: where it is, at which schema, and what can go wrong."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midband_history._errors import StoreError
+from midband_history._sql import migrations, statement
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# DuckDB 2.0 would write files that 1.x cannot read; this keeps one file readable by all.
+STORAGE_VERSION = "v1.4.0"
+
+
+def default_path() -> Path:
+    """Return where the history is when nobody says: MIDBAND_HISTORY, else the user's data."""
+    named = os.environ.get("MIDBAND_HISTORY")
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "midband" / "history.duckdb"
+
+
+def connect(path: Path | None, *, read_only: bool) -> "DuckDBPyConnection":
+    """Open the store at `path`, or one in memory for None, with its schema up to date.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be opened, is not a history, or is newer than this midband.
+    """
+    import duckdb
+
+    if path is None:
+        connection = duckdb.connect(":memory:")
+    else:
+        _prepare(path, read_only=read_only)
+        settings: dict[str, str | bool | int | float | list[str]] = {}
+        if not read_only:
+            settings["storage_compatibility_version"] = STORAGE_VERSION
+        try:
+            connection = duckdb.connect(str(path), read_only=read_only, config=settings)
+        except (duckdb.Error, OSError) as error:
+            raise StoreError(_why_not_open(path, str(error), read_only)) from error
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        _migrate(connection, path, read_only=read_only)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: "DuckDBPyConnection") -> Iterator[None]:
+    """Commit what the block does as a whole, or nothing of it."""
+    import duckdb
+
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException as error:
+        try:
+            connection.rollback()
+        except duckdb.Error:
+            pass  # a failed commit has rolled back already, or the handle is gone
+        if isinstance(error, duckdb.Error):
+            msg = f"expected to write to the history, got: {_first_line(error)}; nothing was added"
+            raise StoreError(msg) from error
+        raise
+
+
+def _prepare(path: Path, *, read_only: bool) -> None:
+    if path.is_dir():
+        msg = f"expected a history file, got the directory {path}: name a file in it"
+        raise StoreError(msg)
+    if read_only:
+        if not path.exists():
+            msg = f"expected a history at {path}, found no file: import results first"
+            raise StoreError(msg)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = (
+            f"expected to create {path.parent} for the history, got: {error.strerror}:"
+            " name a history elsewhere"
+        )
+        raise StoreError(msg) from error
+    writable = os.access(path if path.exists() else path.parent, os.W_OK)
+    if not writable or not os.access(path.parent, os.W_OK):
+        msg = (
+            f"expected to write the history {path}, got a read-only file or directory:"
+            " name a history elsewhere, or open it to read only"
+        )
+        raise StoreError(msg)
+
+
+def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
+    if "lock" in reason.lower():
+        return (
+            f"expected to open the history {path}, found it in use by another process that writes:"
+            " try again when that has finished"
+        )
+    if "different configuration" in reason:
+        wish = "to read" if read_only else "to write"
+        return (
+            f"expected to open the history {path} {wish}, found it open the other way in this"
+            " process: close that one first"
+        )
+    if "version number" in reason:
+        return (
+            f"expected a history that this DuckDB can read at {path}, got one written by a newer"
+            " DuckDB: upgrade with `pip install -U duckdb midband`"
+        )
+    if "not a valid DuckDB database" in reason:
+        return (
+            f"expected a midband history at {path}, got a file of another kind:"
+            " name another with --history or MIDBAND_HISTORY"
+        )
+    return f"expected to open the history {path}, got: {_first_line(reason)}"
+
+
+def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: bool) -> None:
+    """Bring the schema up to date, or say why it cannot be."""
+    where = path or "in memory"
+    names = {str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()}
+    newest = migrations()[-1][0]
+    if "midband_migrations" in names:
+        row = connection.execute("SELECT max(number) FROM midband_migrations").fetchone()
+        current = int(row[0]) if row and row[0] is not None else 0
+    elif names:
+        msg = (
+            f"expected a midband history at {where}, got a DuckDB database with other tables"
+            f" ({', '.join(sorted(names)[:3])}): name another with --history or MIDBAND_HISTORY"
+        )
+        raise StoreError(msg)
+    else:
+        current = 0
+    if current > newest:
+        msg = (
+            f"expected a history of schema {newest} or older at {where}, got schema {current}"
+            " written by a newer midband: upgrade with `pip install -U midband`"
+        )
+        raise StoreError(msg)
+    if current == newest:
+        return
+    if read_only:
+        msg = (
+            f"expected a history of schema {newest} at {where}, got schema {current}:"
+            " open it once for writing, for instance with `midband import`"
+        )
+        raise StoreError(msg)
+    with transaction(connection):
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS midband_migrations"
+            " (number INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
+        )
+        for number, name in migrations():
+            if number > current:
+                connection.execute(statement(name))
+                connection.execute(
+                    "INSERT INTO midband_migrations"
+                    " VALUES (?, ?, CAST(get_current_timestamp() AS TIMESTAMP))",
+                    [number, name],
+                )
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"

@@ -1,0 +1,52 @@
+"""Matrices straight from a file of rows, without a history: what studies read."""
+
+from pathlib import Path
+
+from midband_history._errors import InputError
+from midband_history._matrix import OutcomeMatrix
+from midband_history._store import History
+from midband_history._tables import Table, TableFormat
+
+_FORMATS: dict[str, TableFormat] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+}
+
+
+def table_format(path: Path) -> TableFormat | None:
+    """Return the format of a file of rows by its name; None if it has none of them."""
+    return _FORMATS.get(path.suffix.lower())
+
+
+def read_matrix(path: Path, benchmark: str) -> OutcomeMatrix:
+    """Read one benchmark of a Parquet, CSV or JSONL file with the columns of `TABLE_COLUMNS`.
+
+    Raises
+    ------
+    UnreadableSourceError
+        The file cannot be read.
+    UnknownBenchmarkError
+        It does not hold the benchmark.
+    """
+    with History.in_memory() as history:
+        history.add_table(Table(path=path, format=_known_format(path), only=benchmark))
+        return history.outcomes(benchmark)
+
+
+def list_benchmarks(path: Path) -> list[str]:
+    """Return the names of the benchmarks in a file of rows, sorted."""
+    with History.in_memory() as history:
+        history.add_table(Table(path=path, format=_known_format(path)))
+        return [summary.name for summary in history.benchmarks()]
+
+
+def _known_format(path: Path) -> TableFormat:
+    known = table_format(path)
+    if known is None:
+        msg = (
+            f"expected a file that ends in {', '.join(_FORMATS)}, got {path}: rename or convert it"
+        )
+        raise InputError(msg)
+    return known

@@ -1,0 +1,99 @@
+"""How records reach DuckDB in bulk: chunks of numpy columns into one staging table."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from midband_history._records import Record
+from midband_history._sql import statement
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_CHUNK = 50_000
+_TEXTS = (
+    "benchmark",
+    "task_id",
+    "agent",
+    "model",
+    "scaffold",
+    "agent_version",
+    "run_id",
+    "harness",
+    "harness_version",
+    "kind",
+    "task_digest",
+    "source_key",
+)
+_NUMBERS = ("score", "cost_usd", "tokens", "duration_s", "run_cost_usd")
+_INSERT = (
+    "INSERT INTO incoming BY NAME SELECT * EXCLUDE (passed),"
+    " CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed FROM midband_chunk"
+)
+
+
+def stage_records(connection: "DuckDBPyConnection", records: Iterable[Record]) -> None:
+    """Fill the staging table ``incoming`` with the records, a bounded number at a time."""
+    connection.execute(statement("stage"))
+    rest = iter(records)
+    while chunk := list(islice(rest, _CHUNK)):
+        connection.register("midband_chunk", _columns(chunk))
+        try:
+            connection.execute(_INSERT)
+        finally:
+            connection.unregister("midband_chunk")
+    for name in _NUMBERS:
+        connection.execute(f"UPDATE incoming SET {name} = NULL WHERE isnan({name})")
+
+
+def as_utc(moment: datetime | None) -> datetime | None:
+    """Return a moment in UTC without its zone, as the store holds it; naive times are UTC."""
+    if moment is None or moment.tzinfo is None:
+        return moment
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Return the settings as canonical JSON; empty text for none."""
+    if not settings:
+        return ""
+    return json.dumps(settings, sort_keys=True, default=str, ensure_ascii=False)
+
+
+def _columns(chunk: Sequence[Record]) -> dict[str, np.ndarray]:
+    columns: dict[str, np.ndarray] = {
+        name: _texts([_clean(str(getattr(record, name))) for record in chunk]) for name in _TEXTS
+    }
+    for name in _NUMBERS:
+        values = [getattr(record, name) for record in chunk]
+        columns[name] = np.array([np.nan if v is None else v for v in values], dtype=float)
+    columns["settings"] = _texts([_clean(settings_text(record.settings)) for record in chunk])
+    columns["started"] = np.array(
+        [np.datetime64("NaT") if r.started is None else as_utc(r.started) for r in chunk],
+        dtype="datetime64[us]",
+    )
+    columns["attempt"] = np.array([record.attempt for record in chunk], dtype=np.int32)
+    columns["passed"] = np.array([_passed(record) for record in chunk], dtype=np.int8)
+    return columns
+
+
+def _texts(values: Sequence[str]) -> np.ndarray:
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
+
+
+def _clean(text: str) -> str:
+    """Replace what UTF-8 cannot hold: a lone surrogate from a broken log."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _passed(record: Record) -> int:
+    """Return 1, 0, or -1 for unknown."""
+    if record.passed is not None:
+        return int(record.passed)
+    return -1 if record.score is None else int(record.score >= 1)
