@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,10 +71,8 @@ def transaction(connection: "DuckDBPyConnection") -> Iterator[None]:
         yield
         connection.commit()
     except BaseException as error:
-        try:
+        with suppress(duckdb.Error):  # a failed commit has rolled back already
             connection.rollback()
-        except duckdb.Error:
-            pass  # a failed commit has rolled back already, or the handle is gone
         if isinstance(error, duckdb.Error):
             msg = f"expected to write to the history, got: {_first_line(error)}; nothing was added"
             raise StoreError(msg) from error

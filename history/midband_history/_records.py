@@ -78,7 +78,10 @@ class Record:
     def __post_init__(self) -> None:
         for name in ("benchmark", "task_id", "agent"):
             if not getattr(self, name):
-                msg = f"expected a non-empty {name}, got {getattr(self, name)!r}: name it in the source or with an option"
+                msg = (
+                    f"expected a non-empty {name}, got {getattr(self, name)!r}:"
+                    " name it in the source or with an option"
+                )
                 raise InputError(msg)
         if self.kind not in OUTCOME_KINDS:
             msg = f"expected kind to be one of {', '.join(OUTCOME_KINDS)}, got {self.kind!r}"

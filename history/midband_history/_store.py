@@ -12,7 +12,7 @@ import numpy as np
 from midband_history._adding import add_staged
 from midband_history._connection import connect, default_path, transaction
 from midband_history._errors import InputError, StoreError, UnknownBenchmarkError
-from midband_history._matrix import OutcomeMatrix
+from midband_history._matrix import FloatArray, OutcomeMatrix
 from midband_history._reading import AgentRow, build_matrix, read_agents
 from midband_history._records import Record
 from midband_history._sql import statement
@@ -307,11 +307,11 @@ def _matches(row: AgentRow, pattern: str) -> bool:
     return row.label == pattern or fnmatchcase(row.label, pattern)
 
 
-def _column_means(values: np.ndarray) -> np.ndarray:
+def _column_means(values: FloatArray) -> FloatArray:
     known = ~np.isnan(values)
     count = known.sum(axis=0)
     total = np.where(known, values, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
 
 
 def _utc(moment: datetime | None) -> datetime | None:
