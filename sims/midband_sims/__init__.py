@@ -1,0 +1,75 @@
+"""What a policy would have saved on a history, and how often it would have been wrong."""
+
+from midband_sims._baselines import Agreement, Placing, noise_ceiling, random_subsets
+from midband_sims._cells import summarise
+from midband_sims._executors import ClusterError, run_units
+from midband_sims._fast import FixedOrder, Verdict
+from midband_sims._measures import (
+    Interval,
+    clopper_pearson,
+    kendall,
+    pairwise_counts,
+    spearman,
+    tied_rank,
+    top_k_agreement,
+)
+from midband_sims._protocols import (
+    PROTOCOLS,
+    IndependentAttempts,
+    LeaveOneAgentOut,
+    LeaveOneScaffoldOut,
+    RandomFolds,
+    Split,
+    SplitProtocol,
+    Temporal,
+    parse_protocol,
+)
+from midband_sims._replay import Candidate, Replay, draw_candidate, replay
+from midband_sims._results import cells_json
+from midband_sims._study import Study, StudyResult, StudySettings, budget_tasks
+from midband_sims._synthetic import SyntheticHistory, SyntheticSettings, synthetic_history
+from midband_sims._units import Policy, Setting, Unit, run_unit
+
+__all__ = [
+    "Agreement",
+    "Candidate",
+    "ClusterError",
+    "FixedOrder",
+    "IndependentAttempts",
+    "Interval",
+    "LeaveOneAgentOut",
+    "LeaveOneScaffoldOut",
+    "PROTOCOLS",
+    "Placing",
+    "Policy",
+    "RandomFolds",
+    "Replay",
+    "Setting",
+    "Split",
+    "SplitProtocol",
+    "Study",
+    "StudyResult",
+    "StudySettings",
+    "SyntheticHistory",
+    "SyntheticSettings",
+    "Temporal",
+    "Unit",
+    "Verdict",
+    "budget_tasks",
+    "cells_json",
+    "clopper_pearson",
+    "draw_candidate",
+    "kendall",
+    "noise_ceiling",
+    "pairwise_counts",
+    "parse_protocol",
+    "random_subsets",
+    "replay",
+    "run_unit",
+    "run_units",
+    "spearman",
+    "summarise",
+    "synthetic_history",
+    "tied_rank",
+    "top_k_agreement",
+]

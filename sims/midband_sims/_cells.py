@@ -1,0 +1,224 @@
+"""Cells: the replays of one benchmark, protocol and policy, summed up in measures."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import OutcomeMatrix
+from midband_sims._baselines import Agreement, Placing, noise_ceiling, random_subsets
+from midband_sims._measures import (
+    GAP_BUCKETS,
+    clopper_pearson,
+    kendall,
+    mean_known,
+    quartiles,
+    spearman,
+    top_k_agreement,
+)
+from midband_sims._protocols import Split
+from midband_sims._units import Policy
+
+FloatArray = NDArray[np.float64]
+Row = Mapping[str, Any]
+BUCKET_NAMES = ("0_2", "2_5", "5_10", "over_10")
+
+
+def summarise(
+    matrix: OutcomeMatrix,
+    *,
+    protocol: str,
+    split: str,
+    splits: Sequence[Split],
+    policy: Policy,
+    rows: Sequence[Row],
+    seed: int,
+    draws: int = 100,
+    seconds: float = math.nan,
+) -> dict[str, object]:
+    """Sum up the replays of one cell; every number's definition is in docs/studies.md.
+
+    Candidates weigh alike, whatever the number of seeds: a measure of single replays is
+    averaged over all of them, a measure of a ranking over the rankings of each seed.
+    """
+    played = [row for row in rows if not row.get("refused")]
+    refused = [str(row["refused"]) for row in rows if row.get("refused")]
+    candidates = sorted({str(row["candidate"]) for row in played})
+    head: dict[str, object] = {
+        "benchmark": matrix.benchmark,
+        "protocol": protocol,
+        "split": split,
+        "strategy": policy.strategy,
+        "stop": policy.stop,
+        "budget": policy.budget or None,
+        "n_reference": _mean(played, "n_reference"),
+        "n_candidates": len({str(row["candidate"]) for row in rows}),
+        "n_tasks": len(matrix.tasks),
+        "n_replays": len(played),
+        "n_refused": len(refused),
+        "refused_because": refused[0] if refused else None,
+    }
+    tasks_total = len(matrix.tasks)
+    share = _values(played, "tasks_run") / tasks_total
+    low, middle, high = quartiles(share)
+    covered = _covers(played, "true")
+    planned = _covers(played, "planned")
+    conclusive = np.array([bool(row["conclusive"]) for row in played])
+    interval = clopper_pearson(mean_known(covered), len(candidates))
+    right, pairs = _pairs(played)
+    saved = _values(played, "cost_full_usd") - _values(played, "cost_usd")
+    saved_low, saved_middle, saved_high = quartiles(saved)
+    error = np.abs(_values(played, "full_score") - _values(played, "true_score"))
+    whole = _values(played, "cost_full_usd")
+    orders = _orders(played)
+    top = max(1, min(5, len(candidates) // 3))
+    baseline = _baseline(matrix, splits, played, seed=seed, draws=draws)
+    ceiling = noise_ceiling(
+        matrix, sorted({i for each in splits for i in each.candidates}), seed=seed, draws=draws
+    )
+    accuracy: dict[str, object] = {
+        f"pairwise_accuracy_{name}": _ratio(right[place], pairs[place])
+        for place, name in enumerate(BUCKET_NAMES)
+    }
+    return {
+        **head,
+        "tasks_planned": _mean(played, "tasks_planned"),
+        "tasks_run": _mean(played, "tasks_run"),
+        "fraction_run": mean_known(share),
+        "fraction_run_q25": low,
+        "fraction_run_median": middle,
+        "fraction_run_q75": high,
+        "spearman": mean_known(np.array([spearman(x, y) for x, y in orders])),
+        "kendall": mean_known(np.array([kendall(x, y) for x, y in orders])),
+        "top_k": top,
+        "top_k_agreement": mean_known(np.array([top_k_agreement(x, y, top) for x, y in orders])),
+        "pairwise_accuracy": _ratio(right.sum(), pairs.sum()),
+        **accuracy,
+        "rank_error": mean_known(_rank_errors(played)),
+        "coverage": interval.estimate,
+        "coverage_low": interval.low,
+        "coverage_high": interval.high,
+        "coverage_planned": mean_known(planned),
+        "nominal": _nominal(policy.stop),
+        "width": mean_known(
+            (_values(played, "high") - _values(played, "low"))
+            / (_values(played, "n_reference") + 1)
+        ),
+        "conclusive": mean_known(conclusive.astype(float)),
+        "false_stop_rate": mean_known((conclusive & (covered == 0)).astype(float)),
+        "full_score_error": mean_known(error),
+        "full_score_coverage": _full_coverage(played),
+        "cost_saved_usd": mean_known(saved),
+        "cost_saved_q25_usd": saved_low,
+        "cost_saved_median_usd": saved_middle,
+        "cost_saved_q75_usd": saved_high,
+        "cost_saved_share": _ratio(float(np.sum(saved)), float(np.sum(whole))),
+        "cost_basis": ", ".join(sorted({str(row["cost_basis"]) for row in played})) or "unknown",
+        "run_seconds": _mean(played, "seconds"),
+        **_named("random", baseline),
+        **_named("ceiling", ceiling),
+        "seconds": seconds,
+    }
+
+
+def _named(prefix: str, agreement: Agreement) -> dict[str, object]:
+    out: dict[str, object] = {}
+    for name in ("spearman", "kendall", "pairwise_accuracy", "rank_error"):
+        values: FloatArray = getattr(agreement, name)
+        known = values[~np.isnan(values)]
+        if prefix == "ceiling":
+            out[f"ceiling_{name}"] = mean_known(values)
+            continue
+        worst = known.max() if name == "rank_error" else known.min() if known.size else math.nan
+        out[f"random_{name}_mean"] = mean_known(values)
+        out[f"random_{name}_worst"] = float(worst) if known.size else math.nan
+    return out
+
+
+def _baseline(
+    matrix: OutcomeMatrix,
+    splits: Sequence[Split],
+    rows: Sequence[Row],
+    *,
+    seed: int,
+    draws: int,
+) -> Agreement:
+    sizes: dict[str, list[float]] = {}
+    for row in rows:
+        sizes.setdefault(str(row["candidate"]), []).append(float(row["tasks_run"]))
+    placings = [
+        Placing(
+            candidate=i,
+            references=split.references,
+            tasks=round(sum(sizes[matrix.agents[i]]) / len(sizes[matrix.agents[i]])),
+        )
+        for split in splits
+        for i in split.candidates
+        if matrix.agents[i] in sizes
+    ]
+    if not placings:
+        none = np.full(1, np.nan)
+        return Agreement(spearman=none, kendall=none, pairwise_accuracy=none, rank_error=none)
+    fresh = splits[0].fresh_truth
+    return random_subsets(matrix, placings, seed=seed, draws=draws, fresh_truth=fresh)
+
+
+def _orders(rows: Sequence[Row]) -> list[tuple[FloatArray, FloatArray]]:
+    """Scores and truth of all candidates, one pair a seed, candidates by name."""
+    by_seed: dict[int, list[Row]] = {}
+    for row in rows:
+        by_seed.setdefault(int(row["seed_index"]), []).append(row)
+    out = []
+    for index in sorted(by_seed):
+        group = sorted(by_seed[index], key=lambda row: str(row["candidate"]))
+        estimates = _values(group, "full_score")
+        if np.isnan(estimates).any():
+            estimates = _values(group, "score")
+        out.append((estimates, _values(group, "true_score")))
+    return out
+
+
+def _rank_errors(rows: Sequence[Row]) -> FloatArray:
+    rank, best, worst = (_values(rows, name) for name in ("rank", "true_low", "true_high"))
+    return np.maximum(0.0, np.maximum(best - rank, rank - worst))
+
+
+def _covers(rows: Sequence[Row], target: str) -> FloatArray:
+    low, high = _values(rows, "low"), _values(rows, "high")
+    best, worst = _values(rows, f"{target}_low"), _values(rows, f"{target}_high")
+    return np.asarray((low <= worst) & (high >= best)).astype(float)
+
+
+def _full_coverage(rows: Sequence[Row]) -> float:
+    low, high = _values(rows, "full_score_low"), _values(rows, "full_score_high")
+    truth = _values(rows, "true_score")
+    known = ~np.isnan(low) & ~np.isnan(high)
+    inside = (low <= truth) & (truth <= high)
+    return float(inside[known].mean()) if known.any() else math.nan
+
+
+def _pairs(rows: Sequence[Row]) -> tuple[FloatArray, FloatArray]:
+    right, pairs = np.zeros(len(GAP_BUCKETS)), np.zeros(len(GAP_BUCKETS))
+    for row in rows:
+        right += np.array(row["pairs_right"])
+        pairs += np.array(row["pairs_total"])
+    return right, pairs
+
+
+def _nominal(stop: str) -> float:
+    parts = stop.split(":")
+    return float(parts[1]) if parts[0] == "rank" and len(parts) > 1 else 0.95
+
+
+def _values(rows: Sequence[Row], name: str) -> FloatArray:
+    return np.array([float(row[name]) for row in rows], dtype=float)
+
+
+def _mean(rows: Sequence[Row], name: str) -> float:
+    return mean_known(_values(rows, name))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole > 0 else math.nan

@@ -1,0 +1,365 @@
+"""Replay: one recorded agent plays the new one, against the very session of a live run."""
+
+import heapq
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import InputError, OutcomeMatrix
+from midband_sampler import Never, Plan, RankSettled, Session
+from midband_sims._fast import FixedOrder, Verdict
+from midband_sims._measures import pairwise_counts, tied_rank
+
+FloatArray = NDArray[np.float64]
+FIXED_ORDER = frozenset({"band", "random", "stratified"})
+TRACKED_LOOKS = 20
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Candidate:
+    """What a recorded agent answers when it plays the new one.
+
+    Parameters
+    ----------
+    name : str
+    scores : ndarray of float, shape (n_tasks,)
+        Result that the replay hands out for each task; NaN where there is none.
+    truth : float
+        Full score to be judged against.
+    cost_usd, duration_s : ndarray of float, shape (n_tasks,)
+        Cost and duration of the attempts handed out; NaN if unknown.
+    cost_basis : str
+        ``"cost per task"``, ``"run cost spread evenly"`` or ``"unknown"``.
+    """
+
+    name: str
+    scores: FloatArray
+    truth: float
+    cost_usd: FloatArray
+    duration_s: FloatArray
+    cost_basis: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """How one replay went; unknown numbers are NaN.
+
+    Parameters
+    ----------
+    candidate, reason : str
+    n_reference, tasks_planned, tasks_run, tasks_total : int
+        `tasks_run` counts every task that was started.
+    conclusive : bool
+        Whether the stopping rule, and not the end of the plan, ended the run.
+    rank, low, high : int
+        Of the decision.
+    true_low, true_high : int
+        The tied range of ranks of the candidate's full score among the reference agents.
+    planned_low, planned_high : int
+        The same by the mean over the planned tasks: the target that a decision inside a band names.
+    score, true_score : float
+        Mean over the tasks run; full score.
+    pairs_right, pairs_total : tuple of float, length 4
+        See `pairwise_counts`.
+    full_score, full_score_low, full_score_high : float
+        Estimate of the full score, where the session gives one.
+    cost_usd, cost_full_usd : float
+        Of the tasks started, and of all tasks.
+    cost_basis : str
+    seconds : float
+        Simulated wall-clock duration; NaN unless durations are recorded.
+    widths : tuple of (float, float)
+        Share of all tasks run, and interval width as a share of the ranks, along the run.
+    """
+
+    candidate: str
+    reason: str
+    n_reference: int
+    tasks_planned: int
+    tasks_run: int
+    tasks_total: int
+    conclusive: bool
+    rank: int
+    low: int
+    high: int
+    true_low: int
+    true_high: int
+    planned_low: int
+    planned_high: int
+    score: float
+    true_score: float
+    pairs_right: tuple[float, ...]
+    pairs_total: tuple[float, ...]
+    full_score: float
+    full_score_low: float
+    full_score_high: float
+    cost_usd: float
+    cost_full_usd: float
+    cost_basis: str
+    seconds: float
+    widths: tuple[tuple[float, float], ...] = ()
+
+
+def draw_candidate(
+    matrix: OutcomeMatrix,
+    agent: int,
+    generator: np.random.Generator,
+    *,
+    attempts: int = 0,
+    fresh_truth: bool = False,
+) -> Candidate:
+    """Let a recorded agent play the new one.
+
+    Parameters
+    ----------
+    matrix : OutcomeMatrix
+    agent : int
+        Its row.
+    generator : numpy.random.Generator
+        Draws the attempts, without replacement.
+    attempts : int
+        Attempts a task whose mean is handed out; 0 for all of them.
+    fresh_truth : bool
+        Judge by the attempts that were not drawn, over the tasks that have some left; at least one
+        attempt is then drawn, and one kept back. Otherwise the truth is the mean over all tasks of
+        all attempts: the rank that a full run containing the subset would have shown.
+    """
+    if attempts < 0:
+        msg = f"expected attempts >= 0, got {attempts}: 0 stands for all"
+        raise InputError(msg)
+    each = matrix.attempt_scores[agent]
+    counts = matrix.attempts[agent]
+    if fresh_truth:
+        draw = np.minimum(max(attempts, 1), np.maximum(counts - 1, 1))
+    else:
+        draw = counts if attempts == 0 else np.minimum(attempts, counts)
+    if not fresh_truth and attempts == 0:
+        scores = matrix.scores[agent].copy()
+    else:
+        key = np.where(np.isnan(each), np.inf, generator.random(each.shape))
+        rank = np.argsort(np.argsort(key, axis=1), axis=1)
+        scores = _mean_where(each, (rank < draw[:, None]) & ~np.isnan(each))
+    if fresh_truth:
+        rest = _mean_where(each, (rank >= draw[:, None]) & ~np.isnan(each))
+        truth = float(np.nanmean(rest))
+    else:
+        truth = float(np.nanmean(matrix.scores[agent]))
+    cost, basis = _costs(matrix, agent)
+    return Candidate(
+        name=matrix.agents[agent],
+        scores=scores,
+        truth=truth,
+        cost_usd=cost,
+        duration_s=matrix.duration_s[agent],
+        cost_basis=basis,
+    )
+
+
+def replay(
+    plan: Plan,
+    candidate: Candidate,
+    *,
+    in_flight: int = 1,
+    resamples: int = 2000,
+    fixed: FixedOrder | None = None,
+    reference_truth: Mapping[str, float] | None = None,
+    track: bool = False,
+    fast: bool = True,
+) -> Replay:
+    """Run a plan to its decision on recorded outcomes.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its `all_tasks` are the columns of the candidate's arrays.
+    candidate : Candidate
+    in_flight : int
+        Tasks that run at once. They complete by their recorded durations (a task without one takes
+        the median of the others, or 1 where none is known); ties complete in the started order.
+    resamples : int
+        Of the session.
+    fixed : FixedOrder, optional
+        The plan prepared for many replays.
+    reference_truth : mapping, optional
+        Full score by reference agent; by default the mean over all its tasks.
+    track : bool
+        Record the interval width along the run.
+    fast : bool
+        Whether fixed orders with one task in flight may skip the session (same verdicts).
+    """
+    if in_flight < 1:
+        msg = f"expected in_flight >= 1, got {in_flight}"
+        raise InputError(msg)
+    column = {task: place for place, task in enumerate(plan.all_tasks)}
+    columns = np.array([column[task] for task in plan.tasks], dtype=np.int64)
+    looks = _tracked(len(plan.tasks)) if track else ()
+    durations = _filled(candidate.duration_s)
+    if fast and in_flight == 1 and has_fixed_order(plan):
+        prepared = fixed or FixedOrder(plan)
+        verdict = prepared.replay(candidate.scores[columns], checkpoints=looks)
+        started = columns[: verdict.tasks_run]
+        clock = float(np.sum(durations[started]))
+        full = (math.nan, math.nan, math.nan)
+    else:
+        verdict, started, clock, full = _drive(
+            plan, candidate, column, durations, in_flight=in_flight, resamples=resamples, looks=looks
+        )
+    if np.isnan(candidate.duration_s).all():
+        clock = math.nan
+    return _judged(plan, candidate, verdict, started, columns, clock, full, reference_truth)
+
+
+def has_fixed_order(plan: Plan) -> bool:
+    """Whether a plan's order and stop do not depend on anything but running sums."""
+    return plan.strategy in FIXED_ORDER and isinstance(plan.stop, RankSettled | Never)
+
+
+def _drive(
+    plan: Plan,
+    candidate: Candidate,
+    column: Mapping[str, int],
+    durations: FloatArray,
+    *,
+    in_flight: int,
+    resamples: int,
+    looks: tuple[int, ...],
+) -> tuple[Verdict, NDArray[np.int64], float, tuple[float, float, float]]:
+    """Drive a real session as an event simulation."""
+    session = Session(plan, resamples=resamples)
+    running: list[tuple[float, int, str]] = []
+    started: list[str] = []
+    widths: list[tuple[float, float]] = []
+    waiting = list(looks)
+    clock = 0.0
+    while True:
+        free = in_flight - len(running)
+        for task in session.ask(free) if free else []:
+            heapq.heappush(running, (clock + durations[column[task]], len(started), task))
+            started.append(task)
+        if not running:
+            break
+        clock, _, task = heapq.heappop(running)
+        score = float(candidate.scores[column[task]])
+        if math.isnan(score):
+            session.tell(task, outcome="missing")
+        else:
+            session.tell(task, score=score)
+        decision = session.decision()
+        if waiting and decision.tasks_run >= waiting[0]:
+            waiting = [look for look in waiting if look > decision.tasks_run]
+            width = (decision.high - decision.low) / (decision.n_reference + 1)
+            widths.append((decision.tasks_run / decision.tasks_total, width))
+        if decision.stop:
+            break
+    decision = session.decision()
+    verdict = Verdict(
+        tasks_run=len(started),
+        reason=decision.reason,
+        rank=decision.rank,
+        low=decision.low,
+        high=decision.high,
+        widths=tuple(widths),
+    )
+    full = tuple(
+        float(getattr(decision, name, math.nan))
+        for name in ("full_score", "full_score_low", "full_score_high")
+    )
+    places = np.array([column[task] for task in started], dtype=np.int64)
+    return verdict, places, clock, (full[0], full[1], full[2])
+
+
+def _judged(
+    plan: Plan,
+    candidate: Candidate,
+    verdict: Verdict,
+    started: NDArray[np.int64],
+    planned: NDArray[np.int64],
+    clock: float,
+    full: tuple[float, float, float],
+    reference_truth: Mapping[str, float] | None,
+) -> Replay:
+    if reference_truth is None:
+        true_reference = plan.reference_full_scores
+    else:
+        true_reference = np.array([reference_truth[name] for name in plan.reference_agents])
+    true_low, true_high = tied_rank(candidate.truth, true_reference)
+    difference = _paired(candidate.scores, plan.reference_scores, planned)
+    planned_low, planned_high = tied_rank(0.0, -difference)
+    right, total = pairwise_counts(
+        candidate=0.0,
+        references=-_paired(candidate.scores, plan.reference_scores, started),
+        true_candidate=candidate.truth,
+        true_references=true_reference,
+    )
+    ran = started[~np.isnan(candidate.scores[started])]
+    available = ~np.isnan(candidate.scores)
+    return Replay(
+        candidate=candidate.name,
+        reason=verdict.reason,
+        n_reference=len(plan.reference_agents),
+        tasks_planned=len(plan.tasks),
+        tasks_run=verdict.tasks_run,
+        tasks_total=len(plan.all_tasks),
+        conclusive=verdict.reason != "all planned tasks run",
+        rank=verdict.rank,
+        low=verdict.low,
+        high=verdict.high,
+        true_low=true_low,
+        true_high=true_high,
+        planned_low=planned_low,
+        planned_high=planned_high,
+        score=float(candidate.scores[ran].mean()) if ran.size else math.nan,
+        true_score=candidate.truth,
+        pairs_right=tuple(right.tolist()),
+        pairs_total=tuple(total.tolist()),
+        full_score=full[0],
+        full_score_low=full[1],
+        full_score_high=full[2],
+        cost_usd=float(np.sum(candidate.cost_usd[ran])) if ran.size else math.nan,
+        cost_full_usd=float(np.sum(candidate.cost_usd[available])),
+        cost_basis=candidate.cost_basis,
+        seconds=clock,
+        widths=verdict.widths,
+    )
+
+
+def _paired(scores: FloatArray, reference: FloatArray, tasks: NDArray[np.int64]) -> FloatArray:
+    """Mean paired difference to each reference on some tasks; NaN without a common task."""
+    difference = scores[tasks] - reference[:, tasks]
+    known = ~np.isnan(difference)
+    count = known.sum(axis=1)
+    total = np.where(known, difference, 0.0).sum(axis=1)
+    return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
+
+
+def _mean_where(values: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
+    count = mask.sum(axis=1)
+    total = np.where(mask, values, 0.0).sum(axis=1)
+    return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
+
+
+def _costs(matrix: OutcomeMatrix, agent: int) -> tuple[FloatArray, str]:
+    cost = matrix.cost_usd[agent]
+    ran = matrix.attempts[agent] > 0
+    if not np.isnan(cost[ran]).any():
+        return cost, "cost per task"
+    whole = float(matrix.run_cost_usd[agent])
+    if math.isnan(whole):
+        return np.full(cost.shape, np.nan), "unknown"
+    return np.where(ran, whole / max(int(ran.sum()), 1), np.nan), "run cost spread evenly"
+
+
+def _filled(durations: FloatArray) -> FloatArray:
+    known = durations[~np.isnan(durations)]
+    middle = float(np.median(known)) if known.size else 1.0
+    return np.where(np.isnan(durations), middle, durations)
+
+
+def _tracked(planned: int) -> tuple[int, ...]:
+    looks = np.unique(np.ceil(np.linspace(0, planned, TRACKED_LOOKS + 1)[1:]).astype(int))
+    return tuple(int(look) for look in looks)
+
+

@@ -1,0 +1,143 @@
+"""Units: pure pieces of a study, some replays each, the same wherever they run."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from midband_sampler import PlanError, make_plan, parse_stop
+from midband_sims._fast import FixedOrder
+from midband_sims._payload import Payload, unpack
+from midband_sims._protocols import Split
+from midband_sims._replay import draw_candidate, has_fixed_order, replay
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What is tried: a strategy, a rule to stop by, and how many tasks at most.
+
+    Parameters
+    ----------
+    strategy, stop : str
+        By the names that `midband plan` takes.
+    budget : str
+        ``"40"`` tasks, ``"0.25"`` or ``"25%"`` of the benchmark; empty for the strategy's own size.
+    """
+
+    strategy: str = "band"
+    stop: str = "rank:0.95:0.2"
+    budget: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What holds for a whole study.
+
+    Parameters
+    ----------
+    seed : int
+        From which all randomness descends.
+    attempts : int
+        Attempts a task handed to the replay; 0 for the mean of all.
+    in_flight : int
+        Tasks that run at once.
+    resamples : int
+        Bootstrap resamples of a session.
+    track : bool
+        Record interval widths along the runs of the first seed.
+    """
+
+    seed: int = 0
+    attempts: int = 0
+    in_flight: int = 1
+    resamples: int = 2000
+    track: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Some replays: the candidates of some splits, under one policy and one seed."""
+
+    payload: Payload
+    policy: Policy
+    setting: Setting
+    seed_index: int
+    max_tasks: int | None
+    splits: tuple[Split, ...]
+
+    @property
+    def key(self) -> str:
+        """Digest of all that determines the result."""
+        content = [
+            FORMAT, self.payload.digest, asdict(self.policy), asdict(self.setting),
+            self.seed_index, self.max_tasks, [asdict(split) for split in self.splits],
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def run_unit(unit: Unit) -> dict[str, object]:
+    """Run the replays of a unit; the rows are plain values, NaN where unknown.
+
+    The plan seed descends from the study's seed, the seed's index and the benchmark alone, so that
+    policies are compared on common random numbers; attempts are drawn for each candidate by name.
+    """
+    started = time.perf_counter()
+    matrix = unpack(unit.payload)
+    setting = unit.setting
+    plan_seed = int(
+        np.random.SeedSequence(
+            [setting.seed, unit.seed_index, _number(matrix.benchmark)]
+        ).generate_state(1)[0]
+    )
+    full = dict(zip(matrix.agents, matrix.full_scores().tolist(), strict=True))
+    rows: list[dict[str, object]] = []
+    for split in unit.splits:
+        known = matrix.select(agents=list(split.references))
+        head = {"split": split.label, "seed_index": unit.seed_index}
+        try:
+            plan = make_plan(
+                known,
+                strategy=unit.policy.strategy,
+                stop=parse_stop(unit.policy.stop),
+                max_tasks=unit.max_tasks,
+                seed=plan_seed,
+                as_of=split.as_of,
+            )
+        except PlanError as error:
+            rows.extend(
+                {**head, "candidate": matrix.agents[i], "refused": str(error)}
+                for i in split.candidates
+            )
+            continue
+        fixed = FixedOrder(plan) if has_fixed_order(plan) else None
+        for agent in split.candidates:
+            generator = np.random.default_rng(
+                np.random.SeedSequence([plan_seed, _number(matrix.agents[agent])])
+            )
+            candidate = draw_candidate(
+                matrix,
+                agent,
+                generator,
+                attempts=setting.attempts,
+                fresh_truth=split.fresh_truth,
+            )
+            done = replay(
+                plan,
+                candidate,
+                in_flight=setting.in_flight,
+                resamples=setting.resamples,
+                fixed=fixed,
+                reference_truth=full,
+                track=setting.track and unit.seed_index == 0,
+            )
+            rows.append({**head, **asdict(done), "warnings": list(plan.warnings)})
+    return {"rows": rows, "seconds": time.perf_counter() - started}
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
