@@ -1,6 +1,5 @@
 """The verdict on finished runs: recorded results told to the session that a live run drives."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,8 @@ from midband_history import InputError
 from midband_sampler import DigestMismatchError, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from midband_history import Record
     from midband_sampler import Decision, Plan
 
@@ -65,7 +66,9 @@ def rank_records(
             continue
         seen.add(record.source_key)
         _check_digest(plan, record, allow_changed=allow_changed)
-        session = sessions.setdefault(record.agent, Session(plan))
+        if record.agent not in sessions:
+            sessions[record.agent] = Session(plan)
+        session = sessions[record.agent]
         if record.task_id in planned:
             session.tell(record.task_id, score=record.score, outcome=record.kind)
         else:

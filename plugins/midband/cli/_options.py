@@ -32,7 +32,7 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic since 8.4
     """An ISO date or time; a date alone means the end of that day in UTC."""
 
     name = "date"

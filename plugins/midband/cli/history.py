@@ -8,6 +8,9 @@ from midband.cli._options import history_option, json_option
 from midband.cli._output import print_json, print_table
 from midband.cli._store import open_history
 
+_BENCHMARK = ["name", "tasks", "agents", "attempts", "first", "last", "cost_usd"]
+_AGENT = ["name", "model", "scaffold", "first", "tasks", "mean"]
+
 
 @click.command(epilog="Example: midband history gaia --json")
 @click.argument("benchmark", required=False)
@@ -21,10 +24,7 @@ def history(benchmark: str | None, history_path: Path | None, as_json: bool) -> 
         )
     if as_json:
         print_json(rows)
-    elif benchmark is None:
-        columns = ("name", "tasks", "agents", "attempts", "first", "last", "cost_usd")
-        print_table(columns, [[getattr(row, name) for name in columns] for row in rows])
     else:
-        columns = ("name", "model", "scaffold", "first", "tasks", "mean")
+        columns = _BENCHMARK if benchmark is None else _AGENT
         print_table(columns, [[getattr(row, name) for name in columns] for row in rows])
     return 0 if rows else 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from midband import __version__
 from midband.cli._options import TARGET, as_of_option, history_option, json_option
 from midband.cli._output import print_facts, print_json, warn
 from midband.cli._store import open_history
@@ -90,8 +91,8 @@ def plan(
         stop=stop,
         max_tasks=max_tasks,
         seed=seed,
-        as_of=None if as_of is None else as_of.isoformat(),
-        plugins=get_plugin_manager().versions(),
+        as_of="" if as_of is None else as_of.isoformat(),
+        versions={"midband": __version__, **get_plugin_manager().versions()},
     )
     for warning in made.warnings:
         warn(warning)

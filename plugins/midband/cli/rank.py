@@ -1,6 +1,5 @@
 """``midband rank``: the verdict of a plan on finished runs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +10,14 @@ from midband.cli._output import print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from midband._ranking import Verdict
-    from midband_history import Record
     from midband_sampler import Plan
 
 
 @click.command(epilog="Example: midband rank plan.json logs/")
 @click.argument("plan_path", metavar="PLAN", type=FILE)
 @click.argument("paths", metavar="LOGS...", nargs=-1, required=True, type=EXISTING)
-@click.option(
-    "--format", "format_name", metavar="NAME", help="The logs' format; sniffed if left out."
-)
-@click.option(
-    "--benchmark", metavar="NAME", help="The benchmark, where the logs name it otherwise."
-)
+@click.option("--format", "format_name", metavar="NAME", help="Their format; sniffed if left out.")
+@click.option("--benchmark", metavar="NAME", help="The benchmark, where logs name it otherwise.")
 @click.option("--agent", "agents", multiple=True, help="Rank only this agent; may be repeated.")
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
@@ -44,13 +38,13 @@ def rank(
     get the same verdict.
     """
     from midband._ranking import rank_records
+    from midband._reading import read_records
     from midband_sampler import Plan
 
     plan = Plan.read(plan_path)
     records = (
         record
-        for path in paths
-        for record in _records(path, format_name=format_name, benchmark=benchmark)
+        for record in read_records(paths, format_name=format_name, benchmark=benchmark)
         if not agents or record.agent in agents
     )
     verdicts = rank_records(plan, records, allow_changed=allow_changed)
@@ -62,13 +56,6 @@ def rank(
         warn("found no results in these logs")
         return 1
     return 0
-
-
-def _records(path: Path, *, format_name: str | None, benchmark: str | None) -> "Iterator[Record]":
-    from midband.importers._sources import find_sources
-
-    for source in find_sources([path], format_name=format_name):
-        yield from source.importer.read(source.path, benchmark=benchmark, columns={})
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Writes real Inspect logs of simulated agents: ``python -m midband.demo._make_logs DIR AGENT...``."""
+"""Writes real Inspect logs of simulated agents; run as a module with DIR AGENT...."""
 
 import sys
 from collections.abc import Sequence

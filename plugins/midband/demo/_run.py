@@ -1,4 +1,4 @@
-"""The demonstration's story: five real commands on simulated agents, then the check against a full run."""
+"""The demonstration's story: real commands on simulated agents, then the check in full."""
 
 import json
 import math
@@ -88,7 +88,7 @@ def run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) 
     say("3. The history becomes a plan: which tasks still separate agents, when to stop.")
     _show(["plan", BENCHMARK, "--output", plan, "--history", store], say)
     say(f"4. A new agent runs with that plan: {model}.")
-    run = ["inspect", "eval", task, "--adaptive", plan, "--model", model]
+    run: list[str | Path] = ["inspect", "eval", task, "--adaptive", plan, "--model", model]
     _show([*run, "--log-dir", directory / "adaptive"], say, live=True)
     say("5. What the stopped run says.")
     _show(["rank", plan, directory / "adaptive"], say)
@@ -163,7 +163,7 @@ def _why(step: str, text: str) -> str:
 
 
 def _compare(directory: Path, store: Path, *, seconds: float) -> Outcome:
-    from midband.importers._sources import read_records
+    from midband._reading import read_records
     from midband_sampler import Plan
 
     plan = directory / "plan.json"

@@ -1,0 +1,208 @@
+"""``midband study``: simulate what policies would have saved, and how often they would be wrong."""
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from midband.cli._options import FILE, history_option, json_option
+from midband.cli._output import on_terminal, print_json, print_table, warn
+
+if TYPE_CHECKING:
+    from midband_history import OutcomeMatrix
+    from midband_sims import Recommendation, StudyResult, StudySettings
+
+WARN_HOURS = 0.25
+COLUMNS = (
+    "benchmark", "protocol", "split", "strategy", "stop", "budget", "n_candidates", "fraction_run",
+    "spearman", "random_spearman_mean", "ceiling_spearman", "pairwise_accuracy", "coverage",
+    "conclusive", "cost_saved_usd",
+)  # fmt: skip
+
+
+@click.command(
+    epilog="Example: midband study --benchmark gaia --protocol loao --strategy band --strategy"
+    " random --seeds 5 --workers 4 --output study/"
+)
+@click.argument("source", required=False, type=FILE, metavar="[FILE.parquet|FILE.toml]")
+@history_option
+@click.option("--benchmark", "benchmarks", multiple=True, help="All of the source by default.")
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    type=click.Choice(["loao", "loso", "temporal", "random", "self"]),
+    help="Who is new: one agent, one scaffold, later agents, a random fold; self: other attempts"
+    " as truth.  [default: loao]",
+)
+@click.option("--cut", "cuts", multiple=True, metavar="DATE", help="Last known day, for temporal.")
+@click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="[default: band]")
+@click.option(
+    "--stop", "stops", multiple=True, metavar="RULE", help="[default: rank:0.95:0.2]; or none."
+)
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="N|SHARE",
+    help="At most so many tasks (40), or a share of them (0.25, 25%).",
+)
+@click.option("--seeds", type=click.IntRange(1), help="Replays of each candidate.  [default: 1]")
+@click.option("--seed", type=click.IntRange(0), help="What all randomness descends from.")
+@click.option("--in-flight", type=click.IntRange(1), help="Tasks at once.  [default: 1]")
+@click.option(
+    "--workers",
+    default="1",
+    show_default=True,
+    metavar="SPEC",
+    help="Processes, or dask:tcp://host:port, or ray:host:port.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep results, charts and report.html there; a killed study goes on from it.",
+)
+@click.option("--recommend", metavar="BENCHMARK", help="Say which policy to use on a benchmark.")
+@json_option
+def study(
+    source: Path | None,
+    history_path: Path | None,
+    benchmarks: tuple[str, ...],
+    workers: str,
+    output: Path | None,
+    recommend: str | None,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401
+) -> None:
+    """Replay policies on recorded agents: tasks saved, ranks kept, promises held.
+
+    Results come from the history, or straight from a Parquet file. A TOML file holds the same
+    options by name (protocols, strategies, stops, budgets, seeds, source, benchmarks, ...).
+    """
+    from midband_sims import Study, StudySettings
+
+    options = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v}
+    if source is not None and source.suffix == ".toml":
+        file, options = _read_toml(source), options
+        stored = file.pop("source", None)
+        benchmarks = benchmarks or tuple(_texts(file.pop("benchmarks", [])))
+        options = {**file, **options}
+        source = None if stored is None else source.parent / str(stored)
+    matrices = _matrices(source, history_path, (recommend,) if recommend else benchmarks)
+    if recommend:
+        _recommend(matrices[0], options, workers=workers, as_json=as_json)
+        return
+    settings: StudySettings = StudySettings.from_mapping(options)
+    grid = Study(matrices, settings)
+    for missing in grid.skipped:
+        warn(missing)
+    hours = grid.estimate_hours(workers=workers)
+    if hours > WARN_HOURS:
+        warn(
+            f"this grid of {grid.replays} replays will take about {hours:.1f} hours: interrupt it"
+            " and use fewer seeds, or more --workers; with --output it can be resumed"
+        )
+    with _Progress() as progress:
+        result = grid.run(workers=workers, output=output, progress=progress)
+    _report(result, matrices, output)
+    if as_json:
+        print_json(list(result.cells))
+        return
+    print_table(COLUMNS, [[cell[name] for name in COLUMNS] for cell in result.cells])
+
+
+def _matrices(
+    source: Path | None, history_path: Path | None, benchmarks: tuple[str, ...]
+) -> "list[OutcomeMatrix]":
+    from midband_history import InputError, list_benchmarks, read_matrix
+
+    if source is not None:
+        if history_path is not None:
+            msg = f"expected a file or --history, got both {source} and {history_path}"
+            raise InputError(msg)
+        return [read_matrix(source, name) for name in benchmarks or list_benchmarks(source)]
+    from midband.cli._store import open_history
+
+    with open_history(history_path) as history:
+        names = benchmarks or tuple(each.name for each in history.benchmarks())
+        return [history.outcomes(name) for name in names]
+
+
+def _recommend(
+    matrix: "OutcomeMatrix", options: dict[str, Any], *, workers: str, as_json: bool
+) -> None:
+    from midband_sims import recommend
+
+    with _Progress() as progress:
+        verdict: Recommendation = recommend(
+            matrix,
+            seeds=int(options.get("seeds", 5)),
+            seed=int(options.get("seed", 0)),
+            workers=workers,
+            progress=progress,
+        )
+    if as_json:
+        print_json(verdict)
+        return
+    click.echo(verdict.text)
+    if verdict.reduce:
+        for reason in verdict.reasons:
+            click.echo(f"not {reason}")
+
+
+def _report(result: "StudyResult", matrices: "list[OutcomeMatrix]", output: Path | None) -> None:
+    if output is None:
+        return
+    from midband_sims import ChartError, write_charts
+
+    try:
+        paths = write_charts(result, matrices, output)
+    except ChartError as error:
+        warn(str(error))
+        return
+    click.echo(f"midband: wrote {paths[0]}", err=True)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    from midband_history import InputError
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"expected a TOML file of study settings, cannot read {path}: {error}"
+        raise InputError(msg) from error
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+class _Progress:
+    """A bar with the time left on a terminal; nothing in a pipe."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> "_Progress":
+        if on_terminal():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task("replays", total=total)
+        self._bar.update(self._task, completed=done)
+
+    def __exit__(self, *problem: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
