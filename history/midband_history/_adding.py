@@ -11,45 +11,63 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def add_staged(
-    connection: "DuckDBPyConnection", *, source: str, digest: str, notes: "Sequence[str]" = ()
-) -> AddReport:
+def number_sources(
+    connection: "DuckDBPyConnection", sources: "Sequence[tuple[str, str]]"
+) -> list[int]:
+    """Record sources, each a name for people and a digest of its content; return their ids."""
+    last = _count(connection, "SELECT coalesce(max(source_id), 0) FROM sources")
+    ids = list(range(last + 1, last + 1 + len(sources)))
+    connection.execute(
+        "INSERT INTO sources SELECT unnest(CAST(? AS INTEGER[])), unnest(CAST(? AS VARCHAR[])),"
+        " unnest(CAST(? AS VARCHAR[])), CAST(get_current_timestamp() AS TIMESTAMP)",
+        [ids, [name for name, _ in sources], [digest for _, digest in sources]],
+    )
+    return ids
+
+
+def add_staged(connection: "DuckDBPyConnection", source_ids: "Sequence[int]") -> list[AddReport]:
     """Move the rows of ``incoming`` into the store, within the caller's transaction.
 
     Parameters
     ----------
-    source, digest : str
-        Where the rows come from, for people, and the digest of its content.
-    notes : sequence of str
-        What staging has left out already, handed on in the report.
+    source_ids : sequence of int
+        The sources that the rows come from, as `number_sources` gave them.
+
+    Returns
+    -------
+    list of AddReport
+        One a source, in that order.
     """
-    source_id = _count(connection, "SELECT coalesce(max(source_id), 0) + 1 FROM sources")
-    connection.execute(
-        "INSERT INTO sources VALUES (?, ?, ?, CAST(get_current_timestamp() AS TIMESTAMP))",
-        [source_id, source, digest],
-    )
     last_run = _count(connection, "SELECT coalesce(max(run_id), 0) FROM runs")
-    connection.execute(statement("add_benchmarks"))
-    connection.execute(statement("add_tasks"))
+    for step in ("add_benchmarks", "add_tasks"):
+        connection.execute(statement(step))
     _add_agents(connection)
-    connection.execute(statement("add_runs"))
-    connection.execute(statement("resolve"))
-    held = _count(connection, "SELECT count(*) FROM resolved")
-    before = _count(connection, "SELECT count(*) FROM outcomes")
-    connection.execute(statement("add_outcomes"), {"source_id": source_id})
-    added = _count(connection, "SELECT count(*) FROM outcomes") - before
-    skipped = list(notes)
-    if added < held:
-        row = connection.execute(statement("conflicts")).fetchone()
-        if row and row[0]:
-            skipped.append(
-                f"{row[0]} attempts are recorded already with another result, which was kept"
-                f" (first: {row[1]}): give every run its own run_id, or every attempt its number"
-            )
+    for step in ("add_runs", "resolve", "add_outcomes"):
+        connection.execute(statement(step))
+    counts = {
+        source_id: (held, added)
+        for source_id, held, added in connection.execute(
+            statement("source_counts"), {"last": min(source_ids) - 1}
+        ).fetchall()
+    }
+    skipped = {}
+    if any(added < held for held, added in counts.values()):
+        skipped = {
+            source_id: f"{conflicts} attempts are recorded already with another result, which was"
+            f" kept (first: {example}): give every run its own run_id, or every attempt its number"
+            for source_id, conflicts, example in connection.execute(
+                statement("conflicts")
+            ).fetchall()
+        }
         connection.execute(statement("drop_empty_runs"), {"first": last_run})
     connection.execute("DROP TABLE resolved")
     connection.execute("DROP TABLE incoming")
-    return AddReport(added=added, duplicates=held - added, skipped=tuple(skipped))
+    reports = []
+    for source_id in source_ids:
+        held, added = counts.get(source_id, (0, 0))
+        notes = (skipped[source_id],) if source_id in skipped else ()
+        reports.append(AddReport(added=added, duplicates=held - added, skipped=notes))
+    return reports
 
 
 def _add_agents(connection: "DuckDBPyConnection") -> None:

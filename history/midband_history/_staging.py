@@ -32,12 +32,18 @@ _TEXTS = (
 _NUMBERS = ("score", "cost_usd", "tokens", "duration_s", "run_cost_usd")
 _INSERT = (
     "INSERT INTO incoming BY NAME SELECT * EXCLUDE (passed),"
-    " CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed FROM midband_chunk"
+    " CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed"
+    " FROM (SELECT * REPLACE ("
+    + ", ".join(f"CASE WHEN NOT isnan({name}) THEN {name} END AS {name}" for name in _NUMBERS)
+    + ") FROM midband_chunk)"
 )
 
 
-def stage_records(connection: "DuckDBPyConnection", records: Iterable[Record]) -> None:
-    """Fill the staging table ``incoming`` with the records, a bounded number at a time."""
+def stage_records(connection: "DuckDBPyConnection", records: Iterable[tuple[int, Record]]) -> None:
+    """Fill the staging table ``incoming`` with records, each with the id of its source.
+
+    A bounded number of them is in memory at a time.
+    """
     connection.execute(statement("stage"))
     rest = iter(records)
     while chunk := list(islice(rest, _CHUNK)):
@@ -46,8 +52,6 @@ def stage_records(connection: "DuckDBPyConnection", records: Iterable[Record]) -
             connection.execute(_INSERT)
         finally:
             connection.unregister("midband_chunk")
-    for name in _NUMBERS:
-        connection.execute(f"UPDATE incoming SET {name} = NULL WHERE isnan({name})")
 
 
 def as_utc(moment: datetime | None) -> datetime | None:
@@ -64,8 +68,12 @@ def settings_text(settings: Mapping[str, object]) -> str:
     return json.dumps(settings, sort_keys=True, default=str, ensure_ascii=False)
 
 
-def _columns(chunk: Sequence[Record]) -> dict[str, np.ndarray]:
+def _columns(numbered: Sequence[tuple[int, Record]]) -> dict[str, np.ndarray]:
+    chunk = [record for _, record in numbered]
     columns: dict[str, np.ndarray] = {
+        "source_id": np.array([source_id for source_id, _ in numbered], dtype=np.int32)
+    }
+    columns |= {
         name: _texts([_clean(str(getattr(record, name))) for record in chunk]) for name in _TEXTS
     }
     for name in _NUMBERS:

@@ -1,6 +1,7 @@
 """The history: one DuckDB file of attempts, added to as a whole and read as a matrix."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from midband_history._adding import add_staged
+from midband_history._adding import add_staged, number_sources
 from midband_history._connection import connect, default_path, transaction
 from midband_history._errors import InputError, StoreError, UnknownBenchmarkError
 from midband_history._matrix import FloatArray, OutcomeMatrix
@@ -103,7 +104,35 @@ class History:
         source_digest : str
             Digest of the source's content; a source of known digest is not read again.
         """
-        return self._add(source, source_digest, records)
+        return self.add_sources([(source, source_digest, records)])[0]
+
+    def add_sources(self, sources: Sequence[tuple[str, str, Iterable[Record]]]) -> list[AddReport]:
+        """Add several small sources in one transaction, which is quicker than one by one.
+
+        Parameters
+        ----------
+        sources : sequence of (source, source_digest, records)
+            As in `add`.
+
+        Returns
+        -------
+        list of AddReport
+            One a source, in their order.
+        """
+        if not sources:
+            return []
+        connection = self._connection
+        with transaction(connection):
+            ids = number_sources(connection, [(name, digest) for name, digest, _ in sources])
+            stage_records(
+                connection,
+                (
+                    (source_id, record)
+                    for source_id, (_, _, records) in zip(ids, sources, strict=True)
+                    for record in records
+                ),
+            )
+            return add_staged(connection, ids)
 
     def add_table(self, table: Table, *, source: str = "", source_digest: str = "") -> AddReport:
         """Add a file of rows without a Python object a row; otherwise as `add`.
@@ -113,7 +142,12 @@ class History:
         UnreadableSourceError
             The file is truncated, lacks a column, or holds a value that cannot be read.
         """
-        return self._add(source or str(table.path), source_digest, table)
+        connection = self._connection
+        with transaction(connection):
+            ids = number_sources(connection, [(source or str(table.path), source_digest)])
+            notes = stage_table(connection, table, source_id=ids[0])
+            report = add_staged(connection, ids)[0]
+        return replace(report, skipped=(*notes, *report.skipped))
 
     def has_source(self, digest: str) -> bool:
         """Whether a source of this digest has been added."""
@@ -241,16 +275,6 @@ class History:
             {"benchmark_id": self._id(benchmark), "as_of": as_utc(as_of)},
         ).fetchone()
         return LeftOut(*(row or (0, 0, 0)))
-
-    def _add(self, source: str, digest: str, content: "Iterable[Record] | Table") -> AddReport:
-        connection = self._connection
-        with transaction(connection):
-            if isinstance(content, Table):
-                notes = stage_table(connection, content)
-            else:
-                stage_records(connection, content)
-                notes = ()
-            return add_staged(connection, source=source, digest=digest, notes=notes)
 
     @property
     def _connection(self) -> "DuckDBPyConnection":

@@ -88,7 +88,9 @@ class Table:
                 raise InputError(msg)
 
 
-def stage_table(connection: "DuckDBPyConnection", table: Table) -> tuple[str, ...]:
+def stage_table(
+    connection: "DuckDBPyConnection", table: Table, *, source_id: int
+) -> tuple[str, ...]:
     """Fill the staging table ``incoming`` with the rows of a file; return what is left out.
 
     Raises
@@ -111,7 +113,7 @@ def stage_table(connection: "DuckDBPyConnection", table: Table) -> tuple[str, ..
         raise UnreadableSourceError(msg) from error
     _check(connection, table)
     connection.execute(statement("stage"))
-    connection.execute(statement("stage_raw"))
+    connection.execute(statement("stage_raw"), {"source_id": source_id})
     row = connection.execute("SELECT count(*) FROM incoming WHERE kind = 'missing'").fetchone()
     connection.execute("DROP TABLE raw")
     if row and row[0]:

@@ -1,7 +1,7 @@
 INSERT INTO outcomes
 SELECT
     agent_id, task_id, run_id, attempt, kind, score, passed, cost_usd, tokens, duration_s,
-    $source_id, key
+    source_id, key
 FROM resolved
 ANTI JOIN outcomes USING (key)
 WHERE nth = 1

@@ -1,11 +1,11 @@
--- The incoming rows with their integer keys; `nth` counts rows of the source with one key.
+-- The incoming rows with their integer keys; `nth` counts the rows with one key.
 CREATE OR REPLACE TEMP TABLE resolved AS
 SELECT
     keyed.*,
     row_number() OVER (PARTITION BY key ORDER BY place) AS nth
 FROM (
     SELECT
-        agents.agent_id, tasks.task_id, runs.run_id, incoming.attempt,
+        incoming.source_id, agents.agent_id, tasks.task_id, runs.run_id, incoming.attempt,
         CAST(incoming.kind AS outcome_kind) AS kind, incoming.score, incoming.passed,
         incoming.cost_usd, incoming.tokens, incoming.duration_s,
         benchmarks.name AS benchmark_name, tasks.name AS task_name, agents.label,

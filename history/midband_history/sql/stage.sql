@@ -1,5 +1,5 @@
 CREATE OR REPLACE TEMP TABLE incoming (
-    benchmark VARCHAR, task_id VARCHAR, agent VARCHAR,
+    source_id INTEGER, benchmark VARCHAR, task_id VARCHAR, agent VARCHAR,
     model VARCHAR, scaffold VARCHAR, agent_version VARCHAR, settings VARCHAR,
     run_id VARCHAR, harness VARCHAR, harness_version VARCHAR, started TIMESTAMP,
     attempt INTEGER, kind VARCHAR, score DOUBLE, passed BOOLEAN,

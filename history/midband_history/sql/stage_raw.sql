@@ -1,7 +1,7 @@
 -- Checked rows of a file become incoming rows. A score beside an error is no information.
 INSERT INTO incoming BY NAME
 SELECT
-    benchmark, task_id, agent, model, scaffold, agent_version, settings, run_id, harness,
+    CAST($source_id AS INTEGER) AS source_id, benchmark, task_id, agent, model, scaffold, agent_version, settings, run_id, harness,
     harness_version, started, task_digest, source_key,
     CASE
     WHEN kind <> '' THEN kind
