@@ -1,0 +1,1 @@
+"""The formats of result files that midband reads, one module each."""

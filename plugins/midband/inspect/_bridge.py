@@ -1,0 +1,259 @@
+"""The flag: ``midband inspect eval TASK --adaptive plan.json`` in terms that Inspect knows."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from midband_history import InputError, MidbandError
+
+COMMANDS = ("eval", "eval-set")
+MAX_SAMPLES = 4
+_OURS = ("task", "plan", "allow_changed", "plan_digest")
+_PLAIN = re.compile(r"[A-Za-z_./\\][A-Za-z0-9_./\\@+-]*")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run Inspect with the flag translated; on POSIX this process becomes Inspect's.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        What stands after ``midband inspect``.
+
+    Returns
+    -------
+    int
+        Inspect's exit code, or 2 after one line on stderr if the arguments cannot be used.
+    """
+    try:
+        arguments = inspect_argv(argv)
+        for warning in warnings_for(argv):
+            print(f"midband: {warning}", file=sys.stderr)
+    except MidbandError as error:
+        print(f"midband: {error}", file=sys.stderr)
+        return 2
+    command = [sys.executable, "-m", "inspect_ai", *arguments]
+    if os.name == "posix":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, command)
+    return subprocess.call(command)
+
+
+def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> list[str]:
+    """Translate the arguments of ``midband inspect`` into those of ``inspect``.
+
+    Without ``--adaptive`` everything passes through. With it, ``eval`` and ``eval-set`` run the
+    registered task ``midband/adaptive`` in place of TASK, four samples at a time unless a width
+    is given: more at once means more that run after the verdict is in.
+
+    Parameters
+    ----------
+    argv : sequence of str
+    environment : mapping, optional
+        Where ``INSPECT_EVAL_MAX_SAMPLES`` is looked up; the process's by default.
+
+    Raises
+    ------
+    InputError
+        The flag is used where it cannot work.
+    PlanError
+        The plan cannot be read.
+    """
+    found = _Arguments.of(argv)
+    if found.plan is None:
+        if found.allow_changed:
+            msg = "expected --adaptive PLAN beside --allow-changed, got none: name the plan"
+            raise InputError(msg)
+        return list(argv)
+    from midband_sampler import Plan
+
+    plan = Path(found.plan).absolute()
+    task = _absolute(found.one_task())
+    digest = Plan.read(plan).digest
+    ours = {"task": task, "plan": str(plan), "plan_digest": digest}
+    settings = [f"{name}={_yaml(value)}" for name, value in ours.items()]
+    if found.allow_changed:
+        settings.append("allow_changed=true")
+    variables = os.environ if environment is None else environment
+    width = []
+    if found.value("--max-samples") is None and not variables.get("INSPECT_EVAL_MAX_SAMPLES"):
+        width = ["--max-samples", str(MAX_SAMPLES)]
+    pairs = [word for setting in settings for word in ("-T", setting)]
+    return [found.command, "midband/adaptive", *pairs, *width, *found.rest]
+
+
+def warnings_for(argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> list[str]:
+    """Return what a user should know before such a run starts."""
+    found = _Arguments.of(argv)
+    variables = os.environ if environment is None else environment
+    off = variables.get("INSPECT_EVAL_NO_LOG_SAMPLES", "").lower() in ("1", "true", "yes")
+    if found.plan is None or not (off or "--no-log-samples" in found.names):
+        return []
+    return [
+        "with --no-log-samples Inspect never asks whether to skip a sample: nothing is stopped"
+        " early; leave the option out"
+    ]
+
+
+@dataclass
+class _Arguments:
+    """The words of one command line, sorted by what they are."""
+
+    command: str = ""
+    plan: str | None = None
+    allow_changed: bool = False
+    tasks: list[str] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+    options: list[tuple[str, str | None]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, argv: Sequence[str]) -> "_Arguments":
+        found = cls(command=argv[0] if argv else "")
+        words = list(argv)
+        adaptive = any(word == "--adaptive" or word.startswith("--adaptive=") for word in words)
+        if not adaptive:
+            found.allow_changed = "--allow-changed" in words
+            found.rest = words
+            return found
+        if found.command not in COMMANDS:
+            msg = (
+                f"expected --adaptive with {' or '.join(COMMANDS)}, got {found.command!r}: a retry"
+                " needs no flag, its log names the plan"
+            )
+            raise InputError(msg)
+        for kind, name, value, raw in _sort(words[1:], _value_options(found.command)):
+            if kind == "task":
+                found.tasks.append(name)
+            elif name == "--adaptive":
+                found._set_plan(value)
+            elif name == "--allow-changed":
+                found.allow_changed = True
+            else:
+                found.options.append((name, value))
+                found.rest.extend(raw)
+        return found
+
+    def _set_plan(self, value: str | None) -> None:
+        if not value:
+            msg = "expected --adaptive PLAN, got no plan: name the file that `midband plan` wrote"
+            raise InputError(msg)
+        if self.plan is not None and self.plan != value:
+            msg = f"expected one plan, got {self.plan} and {value}: run one benchmark at a time"
+            raise InputError(msg)
+        self.plan = value
+
+    @property
+    def names(self) -> set[str]:
+        return {name for name, _ in self.options}
+
+    def value(self, name: str) -> str | None:
+        return next((value for option, value in self.options if option == name), None)
+
+    def one_task(self) -> str:
+        """Return the task, after a check that nothing stands in the way of the flag."""
+        if len(self.tasks) != 1:
+            got = ", ".join(self.tasks) or "none"
+            msg = f"expected one TASK beside --adaptive, got {got}: a plan is for one benchmark"
+            raise InputError(msg)
+        if "--run-config" in self.names:
+            msg = "expected --adaptive or --run-config, got both: give the settings as options"
+            raise InputError(msg)
+        for name, value in self.options:
+            key = (value or "").partition("=")[0].replace("-", "_")
+            if name == "-T" and key in _OURS:
+                msg = f"expected no -T {key} beside --adaptive, got {value!r}: midband sets it"
+                raise InputError(msg)
+        return self.tasks[0]
+
+
+def _sort(
+    words: Sequence[str], takes_value: Mapping[str, bool]
+) -> Iterator[tuple[str, str, str | None, list[str]]]:
+    """Yield (kind, name, value, words) of each task and option.
+
+    Parameters
+    ----------
+    words : sequence of str
+    takes_value : mapping of option to bool
+        Whether the option's value is needed (True) or may be left out (False); a flag is absent.
+    """
+    place = 0
+    while place < len(words):
+        word = words[place]
+        place += 1
+        if word == "--":
+            for task in words[place:]:
+                yield "task", task, None, [task]
+            return
+        if not word.startswith("-") or word == "-":
+            yield "task", word, None, [word]
+            continue
+        name, equals, value = word.partition("=")
+        if not word.startswith("--") and len(word) > 2:
+            name, equals, value = word[:2], "=", word[2:].removeprefix("=")
+        if equals:
+            yield "option", name, value, [word]
+            continue
+        needed = takes_value.get(name)
+        follows = place < len(words) and (needed is True or not words[place].startswith("-"))
+        if needed is None or not follows:
+            yield "option", name, None, [word]
+            continue
+        yield "option", name, words[place], [word, words[place]]
+        place += 1
+
+
+def _value_options(command: str) -> dict[str, bool]:
+    """Return which options of an Inspect command take a value, read off the installed Inspect."""
+    try:
+        from inspect_ai._cli import eval as cli
+    except ImportError as error:
+        msg = f"expected inspect-ai to be installed, got {error}: pip install 'midband[inspect]'"
+        raise InputError(msg) from error
+    found = {"--adaptive": True}
+    chosen = cli.eval_set_command if command == "eval-set" else cli.eval_command
+    for parameter in chosen.params:
+        if parameter.param_type_name != "option" or getattr(parameter, "is_flag", False):
+            continue
+        optional = bool(getattr(parameter, "_flag_needs_value", False))
+        for name in parameter.opts:
+            found[name] = not optional
+    return found
+
+
+def _absolute(task: str) -> str:
+    """Return a file's task with its path made absolute, a registered name as it is."""
+    path, at, name = task.partition("@")
+    if not (path.endswith(".py") or Path(path).exists()):
+        return task
+    if not Path(path).exists():
+        msg = f"expected a task file, got {path}, which does not exist: check the path"
+        raise InputError(msg)
+    return f"{Path(path).absolute()}{at}{name}"
+
+
+def _yaml(value: str) -> str:
+    """Quote what YAML would read as something else than text: Inspect reads -T values as YAML."""
+    return value if _PLAIN.fullmatch(value) and not _is_word(value) else json.dumps(value)
+
+
+def _is_word(value: str) -> bool:
+    return value.lower() in (
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "null",
+        "y",
+        "n",
+        ".nan",
+        ".inf",
+    )

@@ -1,0 +1,202 @@
+"""The state of one running adaptive eval: results in, verdict out, errors kept."""
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from midband.inspect._samples import task_id
+
+if TYPE_CHECKING:
+    from midband_sampler import Decision, Plan, Session
+
+logger = logging.getLogger(__name__)
+
+# By Inspect's eval id. One process may run several evals at once.
+_LIVE: dict[str, "LiveRun"] = {}
+
+
+def live_runs() -> Mapping[str, "LiveRun"]:
+    """Return the adaptive evals that are running in this process, by Inspect's eval id."""
+    return _LIVE
+
+
+class LiveRun:
+    """One task on one model, from its start to its end.
+
+    It never raises: whatever goes wrong is kept and from then on nothing is skipped, since a
+    saving must never cost an evaluation.
+
+    Parameters
+    ----------
+    plan : Plan
+    eval_id, model : str
+        As Inspect names them.
+    epochs : int
+        Attempts a task. Inspect runs all tasks of the first epoch before the second, so early
+        stopping decides in the first; a run that is undecided after it runs to its end.
+    show : callable
+        Shows a caption and a value on Inspect's screen.
+    """
+
+    def __init__(
+        self,
+        plan: "Plan",
+        *,
+        eval_id: str,
+        model: str,
+        epochs: int,
+        show: Callable[[str, str], None],
+    ) -> None:
+        self.plan = plan
+        self.eval_id = eval_id
+        self.model = model
+        self.epochs = epochs
+        self.error = ""
+        self.warnings: list[str] = []
+        self._show = show
+        self._results: dict[tuple[str, int], tuple[float | None, str]] = {}
+        self._skipped = 0
+        self._session: Session | None = None
+        self._decision: Decision | None = None
+
+    def open(self) -> None:
+        """Start the session and make the run known to the observer."""
+        _LIVE[self.eval_id] = self
+        self._guard(self._open)
+
+    def close(self) -> dict[str, object]:
+        """Return what the log keeps: the verdict, what it rests on, and what went wrong."""
+        _LIVE.pop(self.eval_id, None)
+        self._guard(self._settle)
+        scored = sum(score is not None for score, _ in self._results.values())
+        report: dict[str, object] = {
+            "plan_digest": self._guard(lambda: self.plan.digest),
+            "benchmark": self.plan.benchmark,
+            "epochs": self.epochs,
+            "samples_scored": scored,
+            "samples_without_score": len(self._results) - scored,
+            "samples_skipped": self._skipped,
+        }
+        if self._decision is not None and not self.error:
+            self.warnings.extend(self._decision.warnings)
+            report.update(self._decision.to_dict())
+            # The decision's figure is for one attempt a task; a task left out saves every epoch's.
+            report.pop("cost_saved_usd", None)
+            report["estimated_cost_saved_usd"] = self._decision.cost_saved_usd * self.epochs
+        report["warnings"] = list(dict.fromkeys(self.warnings))
+        report["error"] = self.error or None
+        report["failed_open"] = bool(self.error)
+        plain: dict[str, object] = json.loads(json.dumps(_finite(report), default=str))
+        return plain
+
+    def reason_to_skip(self) -> str | None:
+        """Return why the next sample need not run, or None to run it; never waits."""
+        decision = self._decision
+        if self.error or decision is None or not decision.stop:
+            return None
+        if decision.tasks_run >= decision.tasks_planned:
+            return None
+        self._skipped += 1
+        return decision.reason
+
+    def scored(self, sample_id: object, epoch: int, score: float | None) -> None:
+        """Take in a completed sample; None is no information, never 0."""
+        self._guard(lambda: self._take(task_id(sample_id), epoch, score, "valid"))
+
+    def errored(self, sample_id: object, epoch: int, message: str) -> None:
+        """Take in a sample that ended in an error: no information on the agent."""
+        kind = (
+            "cancelled" if message.startswith(("CancelledError(", "Cancelled(")) else "infra_error"
+        )
+        self._guard(lambda: self._take(task_id(sample_id), epoch, None, kind))
+
+    def note(self, warning: str) -> None:
+        """Keep a warning for the log, and say it now."""
+        self.warnings.append(warning)
+        logger.warning("midband: %s", warning)
+
+    def fail(self, error: BaseException) -> None:
+        """Keep an error; from now on every sample runs."""
+        if not self.error:
+            self.error = f"{type(error).__name__}: {error}"
+            logger.warning("midband cannot stop this run early, every sample runs: %s", self.error)
+
+    def _open(self) -> None:
+        from midband_sampler import Session
+
+        self._session = Session(self.plan)
+        self._decision = self._session.decision()
+        self._display()
+
+    def _take(self, task: str, epoch: int, score: float | None, kind: str) -> None:
+        if (task, epoch) in self._results or self._session is None:
+            return
+        self._results[task, epoch] = (score, kind)
+        self._session.tell(task, score=score, outcome=kind)
+        self._decision = self._session.decision()
+        self._display()
+        self._tell_plugins("midband_result_recorded", task_id=task, score=score)
+
+    def _settle(self) -> None:
+        """Judge anew from all results, as `midband rank` does from the finished log."""
+        from midband_sampler import Session
+
+        if self.error or self._session is None:
+            return
+        session = Session(self.plan)
+        for (task, _), (score, kind) in sorted(self._results.items()):
+            session.tell(task, score=score, outcome=kind)
+        self._decision = session.decision()
+        if not self._decision.stop:
+            self.note(
+                f"the run ended after {self._decision.tasks_run} of {self._decision.tasks_planned}"
+                " planned tasks, before the rank was settled"
+            )
+        self._display()
+        self._tell_plugins("midband_run_finished", decision=self._decision, source=None)
+
+    def _display(self) -> None:
+        decision = self._decision
+        if decision is None:
+            return
+        caption = "midband" if len(_LIVE) < 2 else f"midband {self.model.rpartition('/')[2]}"
+        try:
+            self._show(
+                caption,
+                f"rank {decision.rank} ({decision.low} to {decision.high}) of"
+                f" {decision.n_reference + 1}, {decision.tasks_run}/{decision.tasks_planned} tasks"
+                + (f", {decision.reason}" if decision.stop else ""),
+            )
+        except Exception as error:  # a screen that cannot show a counter is no reason to stop
+            logger.debug("cannot show the counter: %s", error)
+
+    def _tell_plugins(self, hook: str, **arguments: object) -> None:
+        """Tell observers; one that fails is named and does not keep the run from stopping."""
+        from midband._manager import get_plugin_manager
+
+        try:
+            getattr(get_plugin_manager().hook, hook)(plan=self.plan, **arguments)
+        except Exception as error:
+            warning = f"a plugin failed in {hook}: {type(error).__name__}: {error}"
+            if warning not in self.warnings:
+                self.note(warning)
+
+    def _guard(self, step: Callable[[], object]) -> object:
+        try:
+            return step()
+        except Exception as error:  # fail open: see the class
+            self.fail(error)
+            return None
+
+
+def _finite(value: object) -> object:
+    """Replace what JSON cannot hold: NaN and infinity become None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,99 @@
+"""Early stopping in Inspect's terms: which samples of a running eval need not run."""
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
+
+from inspect_ai.util import EarlyStop, display_counter
+
+from midband.inspect._live import LiveRun
+from midband.inspect._samples import primary_score
+
+if TYPE_CHECKING:
+    from inspect_ai.dataset import Sample
+    from inspect_ai.log import EvalSpec
+    from inspect_ai.scorer import SampleScore
+    from pydantic import JsonValue
+
+    from midband_sampler import Plan
+
+# One task instance may serve several models at once and Inspect's callbacks do not say which eval
+# they belong to: each eval runs in a context of its own.
+_current: ContextVar[tuple[LiveRun, object] | None] = ContextVar("midband_run", default=None)
+
+
+class AdaptiveStopping:
+    """Skips the samples that the verdict no longer needs.
+
+    Decides on the completed prefix of the plan's order, never raises and never waits. An error of
+    midband's own is recorded in the log and the evaluation runs to its end.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its tasks are the dataset's samples, in the plan's order.
+    """
+
+    def __init__(self, plan: "Plan") -> None:
+        from midband.inspect import _observer
+
+        del _observer  # imported so that Inspect knows it
+        self.plan = plan
+
+    async def start_task(self, task: "EvalSpec", samples: "list[Sample]", epochs: int) -> str:
+        """Begin one task on one model; every call is a fresh start."""
+        run = LiveRun(
+            self.plan,
+            eval_id=task.eval_id or task.run_id,
+            model=task.model,
+            epochs=epochs,
+            show=display_counter,
+        )
+        _current.set((run, task))
+        run.open()
+        if task.config.log_samples is False:
+            run.note(
+                "expected sample logs, got --no-log-samples: Inspect then never asks whether to"
+                " skip a sample, so nothing is stopped early; leave the option out"
+            )
+        if len(samples) < len(self.plan.tasks):
+            run.note(
+                f"only {len(samples)} of {len(self.plan.tasks)} planned tasks are run (a limit or"
+                " --sample-id): the verdict is on those that come first in the plan"
+            )
+        return "midband"
+
+    async def schedule_sample(
+        self,
+        id: str | int,  # noqa: A002 (the names are Inspect's)
+        epoch: int,
+    ) -> EarlyStop | None:
+        """Say whether a sample that is about to start can be skipped."""
+        current = _current.get()
+        reason = None if current is None else current[0].reason_to_skip()
+        return None if reason is None else EarlyStop(id=id, epoch=epoch, reason=reason)
+
+    async def complete_sample(
+        self,
+        id: str | int,  # noqa: A002
+        epoch: int,
+        scores: "dict[str, SampleScore]",
+    ) -> None:
+        """Take in a sample's scores, of a sample that ran or of one reused by a retry."""
+        current = _current.get()
+        if current is None:
+            return
+        run, spec = current
+        try:
+            values = {name: score.score for name, score in scores.items()}
+            score = primary_score(values, spec=spec)
+        except Exception as error:  # a score of an unknown shape must not end the eval
+            run.fail(error)
+            return
+        run.scored(id, epoch, score)
+
+    async def complete_task(self) -> "dict[str, JsonValue]":
+        """Return the verdict for the log."""
+        current = _current.get()
+        if current is None:
+            return {"error": "midband was not told of the task's start", "failed_open": True}
+        return cast("dict[str, Any]", current[0].close())

@@ -1,0 +1,230 @@
+"""The registered task ``midband/adaptive``: an inner task, cut to a plan and stopped early."""
+
+import glob
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inspect_ai import Task, list_tasks, task, task_with
+from inspect_ai._eval.loader import load_tasks
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.dataset import MemoryDataset, Sample
+from rich.markup import escape
+
+from midband.inspect._samples import benchmark_name, task_digest, task_id
+from midband_history import InputError, MidbandError
+
+if TYPE_CHECKING:
+    from midband_sampler import Plan
+
+SHOWN = 3
+
+
+class RefusedError(MidbandError, PrerequisiteError):
+    """An adaptive task that cannot be run; Inspect shows it as one line without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = escape(message)
+
+
+@task(name="adaptive")
+def adaptive(
+    task: str,
+    plan: str,
+    allow_changed: bool = False,
+    **kwargs: Any,
+) -> Task:
+    """Run an Inspect task by a midband plan: its tasks in its order, until the rank is settled.
+
+    Parameters
+    ----------
+    task : str
+        Inspect's name for the inner task: a registered task, or ``file.py@task``.
+    plan : str
+        Path of the plan.
+    allow_changed : bool
+        Accept tasks whose content differs from what the plan was made from.
+    **kwargs
+        Arguments of the inner task. ``plan_digest``, which ``midband inspect`` adds, is checked
+        against the plan, so that a retry cannot go on with another plan.
+    """
+    from midband_sampler import Plan
+
+    try:
+        expected = kwargs.pop("plan_digest", None)
+        path = Path(_text(plan)).absolute()
+        read = Plan.read(path)
+        if expected is not None and str(expected) != read.digest:
+            msg = (
+                f"expected plan {expected}, with which this run began, got {read.digest} in {path}:"
+                " put the first plan back, or start a new run"
+            )
+            raise InputError(msg)
+        inner = _load(_text(task), kwargs)
+        return prepare_task(
+            inner, read, allow_changed=allow_changed, notes={"task": _text(task), "args": kwargs}
+        )
+    except MidbandError as error:
+        raise RefusedError(str(error)) from error
+
+
+def prepare_task(
+    inner: Task,
+    plan: "Plan",
+    *,
+    allow_changed: bool = False,
+    notes: Mapping[str, Any] | None = None,
+) -> Task:
+    """Cut a task to a plan, in place: filter and order its samples, add the early stopping.
+
+    Parameters
+    ----------
+    inner : Task
+    plan : Plan
+    allow_changed : bool
+        Accept tasks that changed or are gone since the plan was made.
+    notes : mapping, optional
+        Added to what the log's metadata says under ``midband``.
+
+    Raises
+    ------
+    PlanError
+        The plan is for another benchmark, or the task has an early stopping of its own.
+    DigestMismatchError
+        Planned tasks changed or are gone, and `allow_changed` is not set.
+    """
+    from midband.inspect._manager import AdaptiveStopping
+    from midband_sampler import PlanError
+
+    benchmark = benchmark_name(inner.name)
+    if benchmark != benchmark_name(plan.benchmark):
+        msg = (
+            f"expected a plan for {benchmark!r}, got a plan for {plan.benchmark!r}: make one with"
+            f" `midband plan {benchmark}`, or import the logs with --benchmark {benchmark}"
+        )
+        raise PlanError(msg)
+    if getattr(inner, "early_stopping", None) is not None:
+        msg = f"expected a task without early stopping, got {inner.name!r} with its own: remove it"
+        raise PlanError(msg)
+    if getattr(inner, "sample_source", None) is not None:
+        msg = (
+            f"expected a task with a dataset, got {inner.name!r} with a SampleSource: not supported"
+        )
+        raise PlanError(msg)
+    samples = _by_id(inner.dataset)
+    changed = _compare(plan, samples, allow_changed=allow_changed)
+    chosen = [samples[name] for name in plan.tasks if name in samples]
+    dataset = MemoryDataset(
+        chosen,
+        name=inner.dataset.name,
+        location=inner.dataset.location,
+        shuffled=True,  # the order is the plan's: --sample-shuffle must leave it alone
+    )
+    known = set(plan.all_tasks)
+    note = {
+        "plan_digest": plan.digest,
+        "benchmark": plan.benchmark,
+        "version": _version("midband"),
+        "inner_package": _package(inner.name),
+        "tasks_changed": changed,
+        "tasks_unknown_to_plan": sum(name not in known for name in samples),
+        **(notes or {}),
+    }
+    return task_with(
+        inner,
+        name=inner.name,
+        dataset=dataset,
+        early_stopping=AdaptiveStopping(plan),
+        metadata={**(inner.metadata or {}), "midband": note},
+    )
+
+
+def _load(spec: str, arguments: Mapping[str, Any]) -> Task:
+    path = Path(spec)
+    if path.suffix == ".py" and path.is_file():
+        # Inspect takes a bare file only relative to the working directory.
+        names = [info.name for info in list_tasks(glob.escape(path.name), root_dir=path.parent)]
+        specs = [f"{path.absolute()}@{name}" for name in names]
+    else:
+        specs = names = [spec]
+    if len(specs) != 1:
+        got = ", ".join(names) or "none"
+        msg = f"expected one task in {spec}, got {got}: name one as {path.name}@TASK"
+        raise InputError(msg)
+    try:
+        found = load_tasks(specs, dict(arguments))
+    except FileNotFoundError as error:
+        msg = f"expected an Inspect task, got {spec!r}: {error}"
+        raise InputError(msg) from error
+    if len(found) != 1:
+        got = ", ".join(one.name for one in found) or "none"
+        msg = f"expected one task named {spec!r}, got {got}: name a registered task or file.py@TASK"
+        raise InputError(msg)
+    return found[0]
+
+
+def _by_id(dataset: Sequence[Sample]) -> dict[str, Sample]:
+    """Return the samples by id; those without one get their place, counted from 1, as in a log."""
+    samples: dict[str, Sample] = {}
+    for place, sample in enumerate(dataset, start=1):
+        known = sample if sample.id is not None else sample.model_copy(update={"id": place})
+        name = task_id(known.id)
+        if name in samples:
+            msg = f"expected distinct sample ids, got {name!r} twice: give the samples other ids"
+            raise InputError(msg)
+        samples[name] = known
+    return samples
+
+
+def _compare(plan: "Plan", samples: Mapping[str, Sample], *, allow_changed: bool) -> int:
+    """Check the planned tasks against the dataset; return how many differ."""
+    from midband_sampler import DigestMismatchError
+
+    gone = [name for name in plan.tasks if name not in samples]
+    other = [
+        name
+        for name in plan.tasks
+        if name in samples
+        and plan.task_digests.get(name)
+        and plan.task_digests[name] != task_digest(samples[name].input, samples[name].target)
+    ]
+    if len(gone) == len(plan.tasks):
+        msg = (
+            f"expected the planned tasks ({_some(plan.tasks)}) in the dataset, got none of them"
+            f" (it has {_some(list(samples))}): check the task's arguments"
+        )
+        raise DigestMismatchError(msg)
+    if (gone or other) and not allow_changed:
+        found = [f"{len(other)} changed ({_some(other)})"] if other else []
+        found += [f"{len(gone)} gone ({_some(gone)})"] if gone else []
+        msg = (
+            f"expected the {len(plan.tasks)} planned tasks as they were when the plan was made, got"
+            f" {' and '.join(found)}: make a new plan, or pass --allow-changed"
+        )
+        raise DigestMismatchError(msg)
+    return len(gone) + len(other)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _text(value: object) -> str:
+    """Undo Inspect's splitting of ``-T`` values at commas."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _package(task_name: str) -> dict[str, str] | None:
+    """Return name and version of the package that registered a task; None for a file's task."""
+    package, slash, _ = task_name.partition("/")
+    version = _version(package) if slash else ""
+    return {"name": package, "version": version} if version else None
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
