@@ -10,7 +10,7 @@ from midband_history._errors import (
     UnreadableSourceError,
 )
 from midband_history._matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
-from midband_history._parquet import list_benchmarks, read_matrix, table_format
+from midband_history._parquet import list_benchmarks, read_matrix, read_table, table_format
 from midband_history._records import OUTCOME_KINDS, OutcomeKind, Record
 from midband_history._store import History
 from midband_history._summaries import (
@@ -49,5 +49,6 @@ __all__ = [
     "list_benchmarks",
     "read_header",
     "read_matrix",
+    "read_table",
     "table_format",
 ]

@@ -1,17 +1,21 @@
 """Matrices straight from a file of rows, without a history: what studies read."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from midband_history._connection import connect
 from midband_history._errors import InputError
 from midband_history._matrix import OutcomeMatrix
+from midband_history._records import Record
 from midband_history._store import History
-from midband_history._tables import Table, TableFormat
+from midband_history._tables import Table, TableFormat, stage_table
 
 _FORMATS: dict[str, TableFormat] = {
     ".parquet": "parquet",
     ".csv": "csv",
     ".tsv": "csv",
     ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
 }
 
 
@@ -33,6 +37,28 @@ def read_matrix(path: Path, benchmark: str) -> OutcomeMatrix:
     with History.in_memory() as history:
         history.add_table(Table(path=path, format=_known_format(path), only=benchmark))
         return history.outcomes(benchmark)
+
+
+def read_table(table: Table) -> Iterator[Record]:
+    """Yield the rows of a file as records; all are checked before the first.
+
+    Raises
+    ------
+    UnreadableSourceError
+        The file is truncated, lacks a column, or holds a value that cannot be read.
+    """
+    connection = connect(None, read_only=False)
+    try:
+        stage_table(connection, table, source_id=0)
+        rows = connection.execute("SELECT * EXCLUDE (source_id) FROM incoming ORDER BY rowid")
+        names = [str(column[0]) for column in rows.description or ()]
+        while chunk := rows.fetchmany(10_000):
+            for row in chunk:
+                values = dict(zip(names, row, strict=True))
+                settings = values.pop("settings")
+                yield Record(**values, settings={"settings": settings} if settings else {})
+    finally:
+        connection.close()
 
 
 def list_benchmarks(path: Path) -> list[str]:

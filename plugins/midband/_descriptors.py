@@ -1,12 +1,12 @@
 """What a plugin hands over: frozen descriptors, each known by its name."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from midband_history import Record
+    from midband_history import Record, Table, UnreadableSourceError
     from midband_sampler import Plan
 
 
@@ -33,6 +33,22 @@ class ReadSource(Protocol):
         """
 
 
+class ReadManySources(Protocol):
+    """Reads many result files of one format quicker than one by one, with bounded memory."""
+
+    def __call__(
+        self, paths: Sequence[Path], *, benchmark: str | None = None, workers: int | None = None
+    ) -> "Iterator[tuple[Path, list[Record] | UnreadableSourceError]]":
+        """Yield every path in order, with its records or the reason why it cannot be read."""
+
+
+class OpenTable(Protocol):
+    """Describes a file of rows, so that it goes into the history without an object a row."""
+
+    def __call__(self, path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> "Table":
+        """Return the description; parameters as in `ReadSource`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Importer:
     """Reads the result files of one format.
@@ -49,6 +65,10 @@ class Importer:
         File endings searched for within a directory, with the dot.
     summary : str
         One line for ``midband plugins``.
+    read_many : callable, optional
+        See `ReadManySources`.
+    table : callable, optional
+        See `OpenTable`.
     """
 
     name: str
@@ -56,6 +76,8 @@ class Importer:
     read: ReadSource
     suffixes: tuple[str, ...] = ()
     summary: str = ""
+    read_many: ReadManySources | None = None
+    table: OpenTable | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

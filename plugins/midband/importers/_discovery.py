@@ -1,0 +1,137 @@
+"""Which of the given files and directories are results, and in which format."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midband_history import InputError
+
+if TYPE_CHECKING:
+    from midband._descriptors import Importer
+
+# What harnesses write beside their results.
+_COMPANIONS = frozenset({"eval-set.json", "logs.json", "listing.json"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One file or directory that one importer reads as a whole."""
+
+    path: Path
+    importer: "Importer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unrecognised:
+    """A file that no importer can be chosen for, and why.
+
+    Parameters
+    ----------
+    named : bool
+        Whether it was asked for by name, not met in a directory.
+    """
+
+    path: Path
+    reason: str
+    named: bool
+
+
+def survey(
+    paths: Sequence[Path], importers: "Mapping[str, Importer]", *, format_name: str | None = None
+) -> tuple[list[Source], list[Unrecognised]]:
+    """Find the sources among files and directories, each once, in order of path.
+
+    A file met in a directory counts as unrecognised only where its ending is one of an importer's;
+    others, hidden ones, and what harnesses write beside their results are passed over.
+
+    Raises
+    ------
+    InputError
+        `format_name` names no importer.
+    """
+    if format_name is not None and format_name not in importers:
+        msg = (
+            f"expected a format such as {', '.join(sorted(importers))}, got {format_name!r}:"
+            " see `midband plugins`"
+        )
+        raise InputError(msg)
+    offered = [
+        importer
+        for name, importer in sorted(importers.items())
+        if format_name is None or name == format_name
+    ]
+    sources: list[Source] = []
+    unrecognised: list[Unrecognised] = []
+    seen: set[Path] = set()
+    for named in paths:
+        for path in _candidates(named, offered):
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
+            found = _judge(path, offered, named=path == named, forced=format_name is not None)
+            if isinstance(found, Source):
+                sources.append(found)
+            elif found is not None:
+                unrecognised.append(found)
+    return sources, unrecognised
+
+
+def content_digest(path: Path, *salt: str) -> str:
+    """Return the SHA-256 of a file's content, or of all files of a directory and their names.
+
+    `salt` is what else decides how the content is read.
+    """
+    digest = hashlib.sha256("\x1f".join(salt).encode())
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if file != path:
+            digest.update(f"\x1e{file.relative_to(path).as_posix()}\x1f".encode())
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
+    """Yield a file itself, or what stands in a directory that is no source as a whole."""
+    if not path.is_dir() or any(importer.sniff(path) for importer in importers):
+        yield path
+        return
+    for folder, folders, files in os.walk(path):
+        here = Path(folder)
+        whole = [
+            name for name in sorted(folders) if any(each.sniff(here / name) for each in importers)
+        ]
+        folders[:] = sorted(
+            name for name in folders if name not in whole and not name.startswith(".")
+        )
+        for name in sorted([*whole, *files]):
+            if not name.startswith(".") and name not in _COMPANIONS:
+                yield here / name
+
+
+def _judge(
+    path: Path, importers: "Sequence[Importer]", *, named: bool, forced: bool
+) -> Source | Unrecognised | None:
+    if named and not path.exists():
+        reason = f"{path}: expected a file or directory, found none: check the path"
+        return Unrecognised(path=path, reason=reason, named=True)
+    fitting = [importer for importer in importers if importer.sniff(path)]
+    if forced and not fitting and (named or path.name.endswith(importers[0].suffixes)):
+        fitting = list(importers)
+    if len(fitting) == 1:
+        return Source(path=path, importer=fitting[0])
+    if fitting:
+        names = " and ".join(importer.name for importer in fitting)
+        reason = f"{path}: expected one format, got what looks like {names}: choose with --format"
+        return Unrecognised(path=path, reason=reason, named=named)
+    known = tuple(suffix for importer in importers for suffix in importer.suffixes)
+    if not named and not path.name.lower().endswith(known):
+        return None
+    names = ", ".join(importer.name for importer in importers)
+    what = "a directory without results" if path.is_dir() else "a file of another kind"
+    reason = f"{path}: expected results in a known format ({names}), got {what}"
+    return Unrecognised(path=path, reason=reason, named=named)
