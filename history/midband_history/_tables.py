@@ -108,7 +108,7 @@ def stage_table(
             f"CREATE OR REPLACE TEMP TABLE raw AS {_select(table, relation, theirs)}"
         )
     except duckdb.Error as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = _cause(error)
         msg = f"expected a whole {table.format} file, got {table.path}: {reason}"
         raise UnreadableSourceError(msg) from error
     _check(connection, table)
@@ -163,7 +163,7 @@ def _their_columns(table: Table, found: list[str]) -> dict[str, str]:
     missing = [theirs for theirs in table.columns if theirs not in found]
     if missing:
         msg = (
-            f"expected a column {missing[0]!r} in {table.path}, got {', '.join(found)}:"
+            f"expected a column {missing[0]!r} in {table.path}, got {_few(found)}:"
             " correct the mapping"
         )
         raise UnreadableSourceError(msg)
@@ -181,13 +181,13 @@ def _their_columns(table: Table, found: list[str]) -> dict[str, str]:
                 else f"--map theirs={name}"
             )
             msg = (
-                f"expected a column {name!r} in {table.path}, got {', '.join(found)}:"
+                f"expected a column {name!r} in {table.path}, got {_few(found)}:"
                 f" say which one it is with {way}"
             )
             raise UnreadableSourceError(msg)
     if not {"score", "passed", "kind"} & set(mapped):
         msg = (
-            f"expected a column 'score' or 'passed' in {table.path}, got {', '.join(found)}:"
+            f"expected a column 'score' or 'passed' in {table.path}, got {_few(found)}:"
             " say which one it is with --map theirs=score"
         )
         raise UnreadableSourceError(msg)
@@ -214,7 +214,8 @@ def _select(table: Table, relation: str, theirs: Mapping[str, str]) -> str:
         parts.append(f"{text(ours)} AS {ours}_text, try_cast({ours}_text AS DOUBLE) AS {ours}")
     parts += [
         f"{text('passed')} AS passed_text, try_cast(passed_text AS BOOLEAN) AS passed",
-        f"{text('run_date')} AS run_date_text, try_cast(run_date_text AS TIMESTAMP) AS started",
+        f"{text('run_date')} AS run_date_text,"
+        " try_cast(run_date_text AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS started",
         f"{text('attempt')} AS attempt_text, try_cast(attempt_text AS INTEGER) AS attempt",
     ]
     only = f" WHERE {text('benchmark')} = {_quoted(table.only)}" if table.only else ""
@@ -229,6 +230,18 @@ def _check(connection: "DuckDBPyConnection", table: Table) -> None:
     place, column, value, expected = row
     msg = f"expected {expected} in row {place} of {table.path}, got {column}={value!r}: correct it"
     raise UnreadableSourceError(msg)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def _cause(error: Exception) -> str:
+    """Return what DuckDB says is wrong, without its query and its advice on options."""
+    text = " ".join(str(error).split())
+    for tail in (" LINE 1:", " Possible fixes", " Possible solutions", " Candidates"):
+        text = text.partition(tail)[0]
+    return text[:200].rstrip()
 
 
 def _quoted(text: str) -> str:

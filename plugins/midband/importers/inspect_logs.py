@@ -49,6 +49,7 @@ def midband_register_importers() -> "Iterable[Importer]":
             read=read,
             suffixes=(".eval", ".json"),
             summary="Inspect AI logs, .eval and .json.",
+            read_many=read_many,
         )
     ]
 
