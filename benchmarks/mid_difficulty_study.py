@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from midband_sims import Placing, kendall, parse_protocol, random_subsets, spearman
 
 from midband_history import OutcomeMatrix, read_matrix
+from midband_sims import Placing, kendall, parse_protocol, random_subsets, spearman
 
 PUBLISHED = {
     "gaia": (82, 0.956, 0.926, 0.974),
@@ -75,8 +75,14 @@ def main() -> int:
     if not (root / "hal_leaderboard.parquet").exists():
         print(f"no hal_leaderboard.parquet in {root}: give the directory that has it")
         return 1
-    print("benchmark                 tasks  band (study)   LOAO (study)   LOSO (study)   Temp (study)"
-          "   random: mean  worst")  # fmt: skip
+    columns = (
+        "band (study)",
+        "LOAO (study)",
+        "LOSO (study)",
+        "Temp (study)",
+        "random: mean, worst",
+    )
+    print(f"{'benchmark':24s} tasks  {'   '.join(columns)}")
     near = 0
     for name, (size, *figures) in PUBLISHED.items():
         matrix = read_matrix(root / "hal_leaderboard.parquet", name)

@@ -2,6 +2,7 @@
 
 from midband_sims._baselines import Agreement, Placing, noise_ceiling, random_subsets
 from midband_sims._cells import summarise
+from midband_sims._charts import ChartError, charts, write_charts
 from midband_sims._executors import ClusterError, run_units
 from midband_sims._fast import FixedOrder, Verdict
 from midband_sims._measures import (
@@ -24,6 +25,7 @@ from midband_sims._protocols import (
     Temporal,
     parse_protocol,
 )
+from midband_sims._recommend import Recommendation, recommend
 from midband_sims._replay import Candidate, Replay, draw_candidate, replay
 from midband_sims._results import cells_json
 from midband_sims._study import Study, StudyResult, StudySettings, budget_tasks
@@ -31,18 +33,20 @@ from midband_sims._synthetic import SyntheticHistory, SyntheticSettings, synthet
 from midband_sims._units import Policy, Setting, Unit, run_unit
 
 __all__ = [
+    "PROTOCOLS",
     "Agreement",
     "Candidate",
+    "ChartError",
     "ClusterError",
     "FixedOrder",
     "IndependentAttempts",
     "Interval",
     "LeaveOneAgentOut",
     "LeaveOneScaffoldOut",
-    "PROTOCOLS",
     "Placing",
     "Policy",
     "RandomFolds",
+    "Recommendation",
     "Replay",
     "Setting",
     "Split",
@@ -57,6 +61,7 @@ __all__ = [
     "Verdict",
     "budget_tasks",
     "cells_json",
+    "charts",
     "clopper_pearson",
     "draw_candidate",
     "kendall",
@@ -64,6 +69,7 @@ __all__ = [
     "pairwise_counts",
     "parse_protocol",
     "random_subsets",
+    "recommend",
     "replay",
     "run_unit",
     "run_units",
@@ -72,4 +78,5 @@ __all__ = [
     "synthetic_history",
     "tied_rank",
     "top_k_agreement",
+    "write_charts",
 ]

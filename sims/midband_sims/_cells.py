@@ -65,7 +65,7 @@ def summarise(
     low, middle, high = quartiles(share)
     covered = _covers(played, "true")
     planned = _covers(played, "planned")
-    conclusive = np.array([bool(row["conclusive"]) for row in played])
+    conclusive = np.array([bool(row["conclusive"]) for row in played], dtype=bool)
     interval = clopper_pearson(mean_known(covered), len(candidates))
     right, pairs = _pairs(played)
     saved = _values(played, "cost_full_usd") - _values(played, "cost_usd")
@@ -131,9 +131,9 @@ def _named(prefix: str, agreement: Agreement) -> dict[str, object]:
         if prefix == "ceiling":
             out[f"ceiling_{name}"] = mean_known(values)
             continue
-        worst = known.max() if name == "rank_error" else known.min() if known.size else math.nan
+        worst = np.max if name == "rank_error" else np.min
         out[f"random_{name}_mean"] = mean_known(values)
-        out[f"random_{name}_worst"] = float(worst) if known.size else math.nan
+        out[f"random_{name}_worst"] = float(worst(known)) if known.size else math.nan
     return out
 
 

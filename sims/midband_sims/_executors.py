@@ -79,10 +79,11 @@ class DaskCluster:
         try:
             from distributed import Client
         except ImportError:
-            msg = "expected the dask extra for --workers dask:..., got none: pip install 'midband[dask]'"
+            msg = "expected the dask extra for --workers, got none: pip install 'midband[dask]'"
             raise ClusterError(msg) from None
         try:
-            self._client: Any = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+            make: Any = Client
+            self._client: Any = make(address, timeout=CONNECT_SECONDS, set_as_default=False)
             workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
         except (OSError, TimeoutError, TypeError) as error:
             msg = f"expected a Dask scheduler at {address}, got {type(error).__name__}: {error}"
@@ -91,9 +92,7 @@ class DaskCluster:
             self._client.close()
             msg = f"expected workers at {address}, got a scheduler without any: start dask worker"
             raise ClusterError(msg)
-        self.window = WINDOW_PER_WORKER * max(
-            1, sum(self._client.nthreads().values())
-        )
+        self.window = WINDOW_PER_WORKER * max(1, sum(self._client.nthreads().values()))
 
     def executor(self) -> Executor | None:
         """Return an executor of the client."""
@@ -115,7 +114,9 @@ class RayCluster:
         try:
             import ray
         except ImportError:
-            msg = "expected the ray extra for --workers ray:..., got none: pip install 'midband[ray]'"
+            msg = (
+                "expected the ray extra for --workers ray:..., got none: pip install 'midband[ray]'"
+            )
             raise ClusterError(msg) from None
         try:
             ray.init(address=address, log_to_driver=False)
@@ -135,7 +136,7 @@ class RayCluster:
 
 
 class _RayExecutor(Executor):
-    def __init__(self, ray: Any) -> None:  # noqa: ANN401
+    def __init__(self, ray: Any) -> None:
         self._call = ray.remote(max_retries=3)(_call)
 
     def submit(

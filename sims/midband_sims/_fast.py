@@ -89,7 +89,10 @@ class FixedOrder:
             low=int(low[last]),
             high=int(high[last]),
             widths=tuple(
-                (look / len(plan.all_tasks), float(high[look - 1] - low[look - 1]) / (n_reference + 1))
+                (
+                    look / len(plan.all_tasks),
+                    float(high[look - 1] - low[look - 1]) / (n_reference + 1),
+                )
                 for look in checkpoints
                 if look <= stop
             ),

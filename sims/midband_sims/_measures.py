@@ -92,9 +92,7 @@ def pairwise_counts(
     usable = ~np.isnan(references) & ~np.isnan(gap) & (gap != 0) & ~np.isnan(candidate)
     estimate = np.sign(candidate - references[usable])
     points = np.abs(gap[usable]) * 100
-    score = np.where(
-        estimate == 0, 0.5, np.where(estimate == np.sign(gap[usable]), 1.0, 0.0)
-    )
+    score = np.where(estimate == 0, 0.5, np.where(estimate == np.sign(gap[usable]), 1.0, 0.0))
     bucket = np.searchsorted([high for _, high in GAP_BUCKETS[:-1]], points - 1e-9, side="left")
     right = np.bincount(bucket, weights=score, minlength=4).astype(float)
     pairs = np.bincount(bucket, minlength=4).astype(float)

@@ -53,7 +53,7 @@ class LeaveOneAgentOut:
     name: ClassVar[str] = "loao"
     pooled: ClassVar[bool] = True
 
-    def splits(self, matrix: OutcomeMatrix, *, seed: int = 0) -> tuple[Split, ...]:  # noqa: ARG002
+    def splits(self, matrix: OutcomeMatrix, *, seed: int = 0) -> tuple[Split, ...]:
         """One split an agent, in the order of the rows; `seed` has no effect."""
         rows = _scored(matrix, self.name)
         return tuple(
@@ -150,7 +150,7 @@ class Temporal:
         if self.cut:
             _day(self.cut)
 
-    def splits(self, matrix: OutcomeMatrix, *, seed: int = 0) -> tuple[Split, ...]:  # noqa: ARG002
+    def splits(self, matrix: OutcomeMatrix, *, seed: int = 0) -> tuple[Split, ...]:
         """One split for a cut, one a day for an expanding window; `seed` has no effect."""
         scored = _scored(matrix, self.name)
         days = matrix.dates.astype("datetime64[D]")
@@ -244,7 +244,7 @@ class IndependentAttempts:
     name: ClassVar[str] = "self"
     pooled: ClassVar[bool] = True
 
-    def splits(self, matrix: OutcomeMatrix, *, seed: int = 0) -> tuple[Split, ...]:  # noqa: ARG002
+    def splits(self, matrix: OutcomeMatrix, *, seed: int = 0) -> tuple[Split, ...]:
         """One split for each agent that has repeated attempts; `seed` has no effect."""
         rows = _scored(matrix, self.name)
         new = [i for i in rows if has_repeats(matrix, i)]

@@ -205,7 +205,13 @@ def replay(
         full = (math.nan, math.nan, math.nan)
     else:
         verdict, started, clock, full = _drive(
-            plan, candidate, column, durations, in_flight=in_flight, resamples=resamples, looks=looks
+            plan,
+            candidate,
+            column,
+            durations,
+            in_flight=in_flight,
+            resamples=resamples,
+            looks=looks,
         )
     if np.isnan(candidate.duration_s).all():
         clock = math.nan
@@ -361,5 +367,3 @@ def _filled(durations: FloatArray) -> FloatArray:
 def _tracked(planned: int) -> tuple[int, ...]:
     looks = np.unique(np.ceil(np.linspace(0, planned, TRACKED_LOOKS + 1)[1:]).astype(int))
     return tuple(int(look) for look in looks)
-
-

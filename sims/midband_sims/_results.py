@@ -11,7 +11,7 @@ from midband_history import StoreError
 
 
 def plain_cell(cell: Mapping[str, object]) -> dict[str, object]:
-    """A cell as JSON can hold it: unknown numbers are null."""
+    """Return a cell as JSON can hold it: unknown numbers are null."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in cell.items()
@@ -53,14 +53,10 @@ def _write_parquet(rows: Sequence[Mapping[str, object]], path: Path) -> None:
     types = {name: kind or "VARCHAR" for name, kind in columns.items()}
     lines = path.with_name(f".{path.name}.jsonl")
     partial = path.with_name(f".{path.name}.part")
-    lines.write_text(
-        "".join(json.dumps(plain_cell(row)) + "\n" for row in rows), encoding="utf-8"
-    )
+    lines.write_text("".join(json.dumps(plain_cell(row)) + "\n" for row in rows), encoding="utf-8")
     try:
         with duckdb.connect() as connection:
-            relation = connection.read_json(
-                str(lines), format="newline_delimited", columns=types
-            )
+            relation = connection.read_json(str(lines), format="newline_delimited", columns=types)
             relation.write_parquet(str(partial), compression="zstd")
         partial.replace(path)
     finally:
@@ -78,7 +74,9 @@ def _kind(value: object) -> str:
     if isinstance(value, float):
         return "DOUBLE"
     if isinstance(value, list | tuple):
-        first = value[0] if value else 0.0
+        if not value:
+            return ""
+        first = value[0]
         if isinstance(first, str):
             return "VARCHAR[]"
         return "DOUBLE[][]" if isinstance(first, list | tuple) else "DOUBLE[]"

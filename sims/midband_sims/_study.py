@@ -319,7 +319,8 @@ class Study:
     def _collect(
         self, results: Mapping[str, Mapping[str, Any]]
     ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-        cells, replays = [], []
+        cells: list[dict[str, object]] = []
+        replays: list[dict[str, object]] = []
         for cell in self._cells:
             rows: list[dict[str, object]] = []
             seconds = 0.0

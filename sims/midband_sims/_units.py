@@ -140,4 +140,3 @@ def run_unit(unit: Unit) -> dict[str, object]:
 
 def _number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-

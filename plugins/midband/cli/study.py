@@ -11,7 +11,7 @@ from midband.cli._output import on_terminal, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
-    from midband_sims import Recommendation, StudyResult, StudySettings
+    from midband_sims import Recommendation, StudyResult
 
 WARN_HOURS = 0.25
 COLUMNS = (
@@ -74,7 +74,7 @@ def study(
     output: Path | None,
     recommend: str | None,
     as_json: bool,
-    **given: Any,  # noqa: ANN401
+    **given: Any,
 ) -> None:
     """Replay policies on recorded agents: tasks saved, ranks kept, promises held.
 
