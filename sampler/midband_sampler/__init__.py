@@ -1,15 +1,34 @@
 """Which task next, and when to stop."""
 
 from midband_sampler._band import Band, find_band, in_band
-from midband_sampler._confidence import PairedRanks, RankInterval
+from midband_sampler._calibration import (
+    Calibration,
+    PredictionModel,
+    calibrate,
+    hold_out_folds,
+    required_replays,
+)
+from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
 from midband_sampler._errors import DigestMismatchError, PlanError
 from midband_sampler._plan import Plan, make_plan
+from midband_sampler._prediction import FullScorePrediction, rank_bounds
+from midband_sampler._response import (
+    ResponseModel,
+    ability_grid,
+    candidate_prior,
+    fit_response_model,
+    recent_ability,
+)
 from midband_sampler._session import Session
 from midband_sampler._stopping import Never, RankSettled, StoppingRule, parse_stop, stop_from_dict
 from midband_sampler._strategies import (
+    CHOOSERS,
     STRATEGIES,
+    STRATEGY_NAMES,
     BandStrategy,
+    Chooser,
+    FixedChooser,
     RandomStrategy,
     Selection,
     Strategy,
@@ -18,27 +37,44 @@ from midband_sampler._strategies import (
 )
 
 __all__ = [
+    "CHOOSERS",
     "STRATEGIES",
+    "STRATEGY_NAMES",
     "Band",
     "BandStrategy",
+    "Calibration",
+    "Chooser",
     "Decision",
     "DigestMismatchError",
+    "FixedChooser",
+    "FullScorePrediction",
     "Never",
     "PairedRanks",
     "Plan",
     "PlanError",
+    "PredictedRanks",
+    "PredictionModel",
     "RandomStrategy",
     "RankInterval",
     "RankSettled",
+    "ResponseModel",
     "Selection",
     "Session",
     "StoppingRule",
     "Strategy",
     "StratifiedStrategy",
+    "ability_grid",
+    "calibrate",
+    "candidate_prior",
     "find_band",
     "find_strategy",
+    "fit_response_model",
+    "hold_out_folds",
     "in_band",
     "make_plan",
     "parse_stop",
+    "rank_bounds",
+    "recent_ability",
+    "required_replays",
     "stop_from_dict",
 ]

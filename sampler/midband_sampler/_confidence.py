@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
-from midband_history import FloatArray
+from midband_history import FloatArray, IntArray
+from midband_sampler._calibration import Calibration, PredictionModel
+from midband_sampler._prediction import rank_bounds
 
 _TIE = 1e-9
 
@@ -24,9 +27,14 @@ class RankInterval:
     tasks : int
         Completed tasks with a usable result.
     naive : float
-        Share of bootstrap resamples whose rank lies in the bounds: a diagnostic, not a guarantee.
+        What the bounds would claim uncorrected (share of bootstrap resamples, or of the
+        prediction, inside them): a diagnostic, not a guarantee.
     better : ndarray of float64, shape (n_reference,)
-        Share of bootstrap resamples in which the candidate's mean is above the reference's.
+        Chance that the candidate's mean is above the reference's: by the bootstrap, or by the
+        prediction where the interval rests on one. NaN while nothing is known.
+    score, score_low, score_high : float
+        The candidate's mean score on the target with the bounds that the ranks follow from; NaN
+        while nothing is known.
     """
 
     rank: int
@@ -36,6 +44,9 @@ class RankInterval:
     tasks: int
     naive: float
     better: FloatArray
+    score: float
+    score_low: float
+    score_high: float
 
 
 class PairedRanks:
@@ -115,13 +126,16 @@ class PairedRanks:
         n, planned = self.tasks, int(self._in_target.sum())
         if n < 2:
             better = np.full(n_reference, np.nan)
-            return RankInterval(1, 1, n_reference + 1, confidence, n, 1.0, better)
+            return RankInterval(
+                1, 1, n_reference + 1, confidence, n, 1.0, better, np.nan, np.nan, np.nan
+            )
         mean = self._sum / n
         sd = np.sqrt((max(self._squares - n * mean**2, 0.0) + 0.25) / n)
         bound = np.sqrt(np.log(2.0 / (1.0 - confidence)) / 2.0)
         half = _TIE if n >= planned else sd * np.sqrt(planned) / n * bound
         low = 1 + int(np.sum(self._references > mean + half))
         high = 1 + int(np.sum(self._references > mean + _TIE - (half if n < planned else 0.0)))
+        base = float(self._expected[self._in_target].mean())
         resampled = self._weighted / self._weights
         ranks = 1 + np.sum(resampled < 0, axis=1)
         return RankInterval(
@@ -132,4 +146,61 @@ class PairedRanks:
             tasks=n,
             naive=float(np.mean((ranks >= low) & (ranks <= high))),
             better=np.mean(resampled > 0, axis=0),
+            score=base + mean,
+            score_low=max(base + mean - half, 0.0),
+            score_high=min(base + mean + half, 1.0),
+        )
+
+
+class PredictedRanks:
+    """Rank on the full benchmark: the predicted full score with calibrated bounds.
+
+    Parameters
+    ----------
+    model : PredictionModel
+    calibration : Calibration
+        Says how many standard deviations wide the bounds must be.
+    columns : ndarray of int64, shape (n_planned,)
+        Position of each planned task among all tasks.
+    """
+
+    def __init__(self, model: PredictionModel, calibration: Calibration, columns: IntArray) -> None:
+        self.prediction = model.predict()
+        self._references = model.reference_full_scores
+        self._calibration = calibration
+        self._columns = columns
+        self.tasks = 0
+
+    def add(self, position: int, score: float) -> None:
+        """Take in one completed task; NaN takes it out of the target."""
+        self.prediction.observe(
+            np.zeros(1, dtype=np.int64), self._columns[[position]], np.array([score])
+        )
+        self.tasks += not np.isnan(score)
+
+    def interval(self, confidence: float) -> RankInterval:
+        """Bound the rank as calibrated; `confidence` is that of the calibration."""
+        del confidence
+        mean, deviation = (float(part[0]) for part in self.prediction.moments())
+        low, high = self.prediction.bounds_each(np.array([self._calibration.multiplier]))
+        best, worst = rank_bounds(low[:, 0], high[:, 0], self._references)
+        nominal = float(ndtri(0.5 + self._calibration.confidence / 2))
+        spread = max(deviation * max(self._calibration.multiplier / nominal, 1.0), _TIE)
+        chance = ndtr((mean - self._references) / spread)
+        low_edge, high_edge = float(low[0, 0]), float(high[0, 0])
+        inside = ndtr((high_edge - mean) / max(deviation, _TIE)) - ndtr(
+            (low_edge - mean) / max(deviation, _TIE)
+        )
+        rank = 1 + int(np.sum(self._references > mean + _TIE))
+        return RankInterval(
+            rank=min(max(rank, int(best[0])), int(worst[0])),
+            low=int(best[0]),
+            high=int(worst[0]),
+            confidence=self._calibration.confidence,
+            tasks=self.tasks,
+            naive=float(inside) if deviation > _TIE else 1.0,
+            better=chance,
+            score=mean,
+            score_low=low_edge,
+            score_high=high_edge,
         )

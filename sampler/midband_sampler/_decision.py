@@ -29,6 +29,9 @@ class Decision:
     score : float
         Mean score on the completed tasks; NaN before the first. Not a benchmark score
         unless `target` is the full benchmark.
+    full_score, full_score_low, full_score_high : float
+        Estimated mean score on all tasks of the benchmark, with the bounds that the rank
+        interval follows from; NaN where `target` is not the full benchmark.
     tasks_run, tasks_planned, tasks_total : int
         Completed in order, planned, in the benchmark.
     tasks_without_result : int
@@ -53,6 +56,9 @@ class Decision:
     guarantee: str
     naive_confidence: float
     score: float
+    full_score: float
+    full_score_low: float
+    full_score_high: float
     tasks_run: int
     tasks_planned: int
     tasks_total: int

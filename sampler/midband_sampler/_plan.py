@@ -13,13 +13,31 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler._band import Band
+from midband_sampler._calibration import (
+    Calibration,
+    PredictionModel,
+    calibrate,
+    required_replays,
+)
 from midband_sampler._errors import PlanError
 from midband_sampler._stopping import Never, RankSettled, StoppingRule, stop_from_dict
-from midband_sampler._strategies import RandomStrategy, Selection, Strategy, find_strategy
+from midband_sampler._strategies import (
+    CHOOSERS,
+    LIVE,
+    Chooser,
+    FixedChooser,
+    RandomStrategy,
+    Selection,
+    Strategy,
+    find_chooser,
+    find_strategy,
+)
 
 FORMAT = 1
 MIN_REFERENCE = 5
 MIN_COVERAGE = 0.5
+GUARANTEES = ("auto", "always-valid", "calibrated")
+AUTO = ("design", "stratified", "random")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,6 +60,14 @@ class Plan:
         Mean cost of one attempt over the reference agents, US dollars; NaN if unknown.
     strategy : str
     stop : StoppingRule
+    model : PredictionModel or None
+        Present where the rank is predicted for the full benchmark.
+    calibration : Calibration or None
+        What the predicted rank's confidence rests on; None where the always-valid bound is used.
+    max_tasks : int or None
+        A session asks for no more tasks than this.
+    notes : tuple of str
+        Why the plan is as it is.
     band : Band or None
         The band that was used, after any widening.
     seed : int
@@ -62,6 +88,10 @@ class Plan:
     expected_cost_usd: FloatArray
     strategy: str
     stop: StoppingRule
+    model: PredictionModel | None = None
+    calibration: Calibration | None = None
+    max_tasks: int | None = None
+    notes: tuple[str, ...] = ()
     band: Band | None = None
     seed: int = 0
     as_of: str = ""
@@ -93,9 +123,15 @@ class Plan:
         return np.asarray(total / np.maximum(known.sum(axis=1), 1))
 
     @property
-    def covers_benchmark(self) -> bool:
-        """Whether the planned tasks are all tasks, so that a rank on the plan is the full rank."""
-        return len(self.tasks) == len(self.all_tasks)
+    def target(self) -> str:
+        """What a rank by this plan is a rank on: ``full benchmark`` or ``planned tasks``."""
+        whole = self.calibration is not None or len(self.tasks) == len(self.all_tasks)
+        return "full benchmark" if whole else "planned tasks"
+
+    @property
+    def chooses_live(self) -> bool:
+        """Whether the session names each next task from the results so far."""
+        return self.calibration is not None and self.strategy in LIVE
 
     @property
     def digest(self) -> str:
@@ -119,6 +155,17 @@ class Plan:
             "reference_agents": list(self.reference_agents),
             "reference_scores": _pack(self.reference_scores),
             "expected_cost_usd": _pack(self.expected_cost_usd),
+            "max_tasks": self.max_tasks,
+            "notes": list(self.notes),
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "model": None
+            if self.model is None
+            else {
+                "tasks": _pack(self.model.tasks),
+                "prior_centre": self.model.prior_centre,
+                "binary": self.model.binary,
+                "reference_full_scores": _pack(self.model.reference_full_scores),
+            },
         }
         return json.dumps(content, ensure_ascii=False, indent=1)
 
@@ -171,6 +218,21 @@ class Plan:
                 expected_cost_usd=_unpack(data["expected_cost_usd"], len(all_tasks)),
                 strategy=data["strategy"],
                 stop=stop_from_dict(data["stop"]),
+                model=None
+                if data["model"] is None
+                else PredictionModel(
+                    tasks=_unpack(data["model"]["tasks"], len(all_tasks), 5),
+                    prior_centre=data["model"]["prior_centre"],
+                    binary=data["model"]["binary"],
+                    reference_full_scores=_unpack(
+                        data["model"]["reference_full_scores"], len(agents)
+                    ),
+                ),
+                calibration=None
+                if data["calibration"] is None
+                else Calibration(**data["calibration"]),
+                max_tasks=data["max_tasks"],
+                notes=tuple(data["notes"]),
                 band=None if data["band"] is None else Band(*data["band"]),
                 seed=data["seed"],
                 as_of=data["as_of"],
@@ -212,16 +274,20 @@ def make_plan(
     seed: int = 0,
     as_of: str = "",
     versions: Mapping[str, str] | None = None,
+    guarantee: str = "auto",
 ) -> Plan:
     """Choose tasks for a new agent from the results of earlier ones.
 
     Parameters
     ----------
     matrix : OutcomeMatrix
-        History of one benchmark. Agents that ran fewer than half of the planned tasks count in
-        the pass rates but are no references to rank against; a warning says how many.
+        History of one benchmark. Agents that ran fewer than half of the tasks count in
+        the band's pass rates but are no references to rank against; a warning says how many.
     strategy : str or Strategy
-        ``band``, ``random``, ``stratified`` or an object of your own.
+        ``band``, ``random``, ``stratified``: chosen by pass rate alone. ``design``: the order
+        that leaves the least variance in the predicted full score, fixed before the run;
+        ``information`` and ``matched`` choose live. ``auto``: the cheapest calibrated order that
+        any harness can follow. Or an object of your own.
     band : Band, optional
         Default 30-70 %.
     stop : StoppingRule, optional
@@ -234,6 +300,11 @@ def make_plan(
         Noted in the plan; the matrix must have been read as of it.
     versions : mapping, optional
         Versions of the plugins that took part.
+    guarantee : str
+        ``always-valid``: a bound over all looks at the rank on the planned tasks; needs a random
+        order. ``calibrated``: the rank on the full benchmark, predicted, with an interval as wide
+        as replays on the history's own agents require. ``auto``: calibrated where the strategy
+        needs it.
 
     Raises
     ------
@@ -245,52 +316,117 @@ def make_plan(
             f"expected results of {matrix.benchmark!r} in the history, got none: import some first"
         )
         raise PlanError(msg)
+    if guarantee not in GUARANTEES:
+        msg = f"expected a guarantee among {', '.join(GUARANTEES)}, got {guarantee!r}"
+        raise InputError(msg)
     if max_tasks is not None and max_tasks < 1:
         msg = f"expected max_tasks >= 1, got {max_tasks}"
         raise InputError(msg)
-    chosen = find_strategy(strategy) if isinstance(strategy, str) else strategy
     rule = stop if stop is not None else RankSettled()
     rng = np.random.default_rng(seed)
+    notes: list[str] = []
     warnings: list[str] = []
-    if len(matrix.agents) < MIN_REFERENCE:
+    name = strategy if isinstance(strategy, str) else strategy.name
+    reference = _reference_agents(matrix, warnings)
+    if len(reference.agents) < MIN_REFERENCE:
         warnings.append(
-            f"only {len(matrix.agents)} agents in the history, {MIN_REFERENCE} are needed:"
+            f"only {len(reference.agents)} agents to rank against, {MIN_REFERENCE} are needed:"
             " a random order without early stopping instead of a promise that cannot be kept"
         )
-        chosen, rule = RandomStrategy(), Never(rule.confidence)
-    selection: Selection = chosen.select(matrix, band=band or Band(), rng=rng)
+        name, strategy, rule = "random", RandomStrategy(), Never(rule.confidence)
+    chooser: Chooser | None = None
+    calibration: Calibration | None = None
+    if isinstance(strategy, str) and (
+        guarantee == "calibrated" or name == "auto" or name in CHOOSERS
+    ):
+        name, chooser, calibration = _calibrated(
+            reference, name, rule, band or Band(), max_tasks, seed, notes, warnings
+        )
+    model: PredictionModel | None = None
+    if calibration is not None and chooser is not None:
+        model = PredictionModel.fit(reference)
+        selection = Selection(chooser.order(reference, model.predict(), rng=rng))
+        if isinstance(chooser, FixedChooser):
+            selection = chooser.strategy.select(reference, band=chooser.band, rng=rng)
+    else:
+        chosen = find_strategy(name) if isinstance(strategy, str) else strategy
+        selection = chosen.select(matrix, band=band or Band(), rng=rng)
     warnings.extend(selection.warnings)
-    order = selection.tasks[:max_tasks]
-    covered = np.mean(matrix.attempts[:, order] > 0, axis=1) if order.size else np.zeros(0)
-    reference = covered >= MIN_COVERAGE
-    if order.size and not reference.all():
-        warnings.append(
-            f"{int(np.sum(~reference))} of {len(matrix.agents)} agents ran fewer than half of the"
-            " planned tasks and are not ranked against"
-        )
-    if order.size and reference.sum() < MIN_REFERENCE <= len(matrix.agents):
-        warnings.append(
-            f"only {int(reference.sum())} reference agents ran enough of the planned tasks:"
-            " no early stopping"
-        )
-        rule = Never(rule.confidence)
-    kept = matrix.select(agents=np.flatnonzero(reference))
+    live = calibration is not None and name in LIVE
+    order = selection.tasks if live else selection.tasks[:max_tasks]
     return Plan(
         benchmark=matrix.benchmark,
         tasks=tuple(matrix.tasks[j] for j in order),
         all_tasks=matrix.tasks,
         task_digests=MappingProxyType(dict(zip(matrix.tasks, matrix.task_digests, strict=True))),
-        reference_agents=kept.agents,
-        reference_scores=np.round(kept.scores, 9),
+        reference_agents=reference.agents,
+        reference_scores=np.round(reference.scores, 9),
         expected_cost_usd=_expected_cost(matrix),
-        strategy=chosen.name,
+        strategy=name,
         stop=rule,
+        model=model,
+        calibration=calibration,
+        max_tasks=max_tasks,
+        notes=tuple(notes),
         band=selection.band,
         seed=seed,
         as_of=as_of,
         warnings=tuple(warnings),
         versions=MappingProxyType(dict(versions or {})),
     )
+
+
+def _reference_agents(matrix: OutcomeMatrix, warnings: list[str]) -> OutcomeMatrix:
+    """Keep the agents that ran enough of the benchmark to be ranked against."""
+    reference = np.mean(matrix.attempts > 0, axis=1) >= MIN_COVERAGE
+    if not reference.all():
+        warnings.append(
+            f"{int(np.sum(~reference))} of {len(matrix.agents)} agents ran fewer than half of the"
+            " tasks and are not ranked against"
+        )
+    return matrix.select(agents=np.flatnonzero(reference))
+
+
+def _calibrated(
+    reference: OutcomeMatrix,
+    name: str,
+    rule: StoppingRule,
+    band: Band,
+    max_tasks: int | None,
+    seed: int,
+    notes: list[str],
+    warnings: list[str],
+) -> tuple[str, Chooser | None, Calibration | None]:
+    """Calibrate the strategy, or the cheapest of the fixed ones, by replay on the references."""
+    needed = required_replays(rule.confidence)
+    if len(reference.agents) < needed:
+        fallback = "random" if name in CHOOSERS or name == "auto" else name
+        warnings.append(
+            f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
+            f" {rule.confidence:.0%} by replay: the always-valid bound with strategy {fallback!r}"
+        )
+        return fallback, None, None
+    tried: list[tuple[float, int, str, Chooser, Calibration]] = []
+    for place, each in enumerate(AUTO if name == "auto" else (name,)):
+        chooser = find_chooser(each, band=band)
+        settings = rule if isinstance(rule, RankSettled) else RankSettled(rule.confidence, 0.0)
+        result = calibrate(
+            reference,
+            chooser,
+            confidence=rule.confidence,
+            width=settings.width,
+            min_tasks=settings.min_tasks,
+            max_tasks=max_tasks,
+            seed=seed,
+        )
+        tried.append((result.fraction_run, place, each, chooser, result))
+    _, _, best, chooser, calibration = min(tried, key=lambda each: each[:2])
+    notes.append(
+        f"strategy {best}: {calibration.replays} replays of earlier agents, each without its"
+        f" {calibration.held_out}, ran {calibration.fraction_run:.0%} of the tasks;"
+        f" {calibration.covered} of {calibration.replays} intervals held the true rank"
+    )
+    return best, chooser, calibration
 
 
 def _expected_cost(matrix: OutcomeMatrix) -> FloatArray:

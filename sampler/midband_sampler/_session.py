@@ -1,13 +1,15 @@
 """The ask/tell session: the one object that live runs and simulations both drive."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from midband_history import InputError, UnknownTaskError
-from midband_sampler._confidence import PairedRanks, RankInterval
+from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
 from midband_sampler._plan import Plan
+from midband_sampler._strategies import CHOOSERS
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
@@ -40,14 +42,22 @@ class Session:
         self._columns = np.array([column[task] for task in plan.tasks], dtype=np.int64)
         self._reference = plan.reference_scores[:, self._columns]
         self._scores: dict[str, list[float]] = {}
-        self._started: set[str] = set()
+        self._started: dict[str, int] = {}
         self._next = 0
+        self._limit = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))
         self._digest = plan.digest
         self._reset()
 
     def _reset(self) -> None:
-        self._ranks = PairedRanks(self._reference, resamples=self._resamples, seed=self.plan.seed)
-        self._seen = 0
+        plan = self.plan
+        self._predicted: PredictedRanks | None = None
+        self._ranks: PairedRanks | PredictedRanks
+        if plan.model is not None and plan.calibration is not None:
+            self._predicted = PredictedRanks(plan.model, plan.calibration, self._columns)
+            self._ranks = self._predicted
+        else:
+            self._ranks = PairedRanks(self._reference, resamples=self._resamples, seed=plan.seed)
+        self._judged: set[str] = set()
         self._used: list[float] = []
         self._interval: RankInterval | None = None
         self._stopped: Decision | None = None
@@ -60,19 +70,46 @@ class Session:
         if self.done:
             return []
         tasks: list[str] = []
-        while self._next < len(self.plan.tasks) and len(tasks) < n:
+        while len(tasks) < n and len(self._started) < self._limit:
+            task = self._choose()
+            if task is None:
+                break
+            self._begin(task)
+            tasks.append(task)
+        return tasks
+
+    def _choose(self) -> str | None:
+        """Next task that has not been started: the strategy's live choice, or down the plan."""
+        if self._predicted is not None and self.plan.chooses_live:
+            chooser = CHOOSERS[self.plan.strategy]
+            prediction = self._predicted.prediction
+            open_tasks = prediction.unseen.copy()
+            started = [self._columns[self._place[task]] for task in self._started]
+            prediction.unseen[0, started] = False
+            try:
+                if not prediction.unseen.any():
+                    return None
+                return self.plan.all_tasks[int(chooser.choose(prediction, self._columns, 0)[0])]
+            finally:
+                prediction.unseen[:] = open_tasks
+        while self._next < len(self.plan.tasks):
             task = self.plan.tasks[self._next]
             self._next += 1
-            if task not in self._started and task not in self._scores:
-                self._started.add(task)
-                tasks.append(task)
-        return tasks
+            if task not in self._started:
+                return task
+        return None
+
+    def _begin(self, task: str) -> None:
+        if task not in self._started:
+            self._started[task] = len(self._started)
 
     def start(self, task: str) -> bool:
         """Note that a harness wants to start this task; False if it should be skipped."""
         if task not in self._place or self.done:
             return False
-        self._started.add(task)
+        if task not in self._started and len(self._started) >= self._limit:
+            return False
+        self._begin(task)
         return True
 
     def tell(self, task: str, *, score: float | None = None, outcome: str = "valid") -> None:
@@ -99,11 +136,12 @@ class Session:
         if not (math.isnan(value) or 0.0 <= value <= 1.0):
             msg = f"expected a score in [0, 1] for {task!r}, got {score!r}: rescale it"
             raise InputError(msg)
-        self._started.add(task)
+        if not self.plan.chooses_live:
+            self._begin(task)
         attempts = self._scores.setdefault(task, [])
         if not math.isnan(value):
             attempts.append(value)
-            if self._place[task] < self._seen and self._stopped is None:
+            if task in self._judged and self._stopped is None:
                 self._reset()
 
     def decision(self) -> Decision:
@@ -115,27 +153,53 @@ class Session:
     def _advance(self) -> None:
         """Look after each task of the prefix in turn, so that a rebuilt session looks alike."""
         n_reference = len(self.plan.reference_agents)
-        while self._seen < len(self.plan.tasks):
-            attempts = self._scores.get(self.plan.tasks[self._seen])
-            if attempts is None:
-                return
+        for task in self._prefix():
+            attempts = self._scores[task]
             score = math.fsum(sorted(attempts)) / len(attempts) if attempts else math.nan
-            self._ranks.add(self._seen, score)
+            self._ranks.add(self._place[task], score)
             self._used.append(score)
-            self._seen += 1
+            self._judged.add(task)
             self._interval = self._ranks.interval(self.plan.stop.confidence)
             reason = self.plan.stop.reason_to_stop(self._interval, n_reference=n_reference)
-            if reason is None and self._seen == len(self.plan.tasks):
+            if reason is None and len(self._judged) == self._limit:
                 reason = "all planned tasks run"
             if reason is not None:
                 self._stopped = self._decide(reason, stop=True)
                 return
 
+    def _prefix(self) -> Iterator[str]:
+        """Completed tasks that are to be judged next, up to the first that is still running.
+
+        In planned order; where tasks are chosen live, in the order of their start. Results told
+        without having been asked for (a rebuilt session) come first, in planned order.
+        """
+        if not self.plan.chooses_live:
+            for task in self.plan.tasks[len(self._judged) :]:
+                if task not in self._scores:
+                    return
+                yield task
+            return
+        unasked = (task for task in self._scores if task not in self._started)
+        for task in sorted(unasked, key=self._place.__getitem__):
+            self._begin(task)
+        for task in list(self._started)[len(self._judged) :]:
+            if task not in self._scores:
+                return
+            yield task
+
     def _decide(self, reason: str, *, stop: bool) -> Decision:
         plan = self.plan
         interval = self._interval or self._ranks.interval(plan.stop.confidence)
         valid = [score for score in self._used if not math.isnan(score)]
-        target = "full benchmark" if plan.covers_benchmark else "planned tasks"
+        target = plan.target
+        calibration = plan.calibration
+        guarantee = ALWAYS_VALID
+        if calibration is not None:
+            guarantee = (
+                f"calibrated on {calibration.replays} replays of earlier agents, each without its"
+                f" {calibration.held_out}"
+            )
+        whole = target == "full benchmark"
         run = [self._columns[self._place[task]] for task in self._scores]
         skipped = np.ones(len(plan.all_tasks), dtype=bool)
         skipped[run] = False
@@ -147,11 +211,14 @@ class Session:
             high=interval.high,
             target=target,
             confidence=interval.confidence,
-            guarantee=ALWAYS_VALID,
+            guarantee=guarantee,
             naive_confidence=interval.naive,
             score=math.fsum(valid) / len(valid) if valid else math.nan,
-            tasks_run=self._seen,
-            tasks_planned=len(plan.tasks),
+            full_score=interval.score if whole else math.nan,
+            full_score_low=interval.score_low if whole else math.nan,
+            full_score_high=interval.score_high if whole else math.nan,
+            tasks_run=len(self._judged),
+            tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
             tasks_without_result=len(self._used) - len(valid),
             n_reference=len(plan.reference_agents),
@@ -181,10 +248,10 @@ class Session:
     @property
     def tasks_run(self) -> int:
         """Number of tasks of the completed prefix that have been judged."""
-        return self._seen
+        return len(self._judged)
 
     @property
     def pending(self) -> tuple[str, ...]:
         """Tasks started and not yet told, in planned order."""
-        waiting = self._started - self._scores.keys()
+        waiting = self._started.keys() - self._scores.keys()
         return tuple(sorted(waiting, key=self._place.__getitem__))

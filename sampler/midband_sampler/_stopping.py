@@ -96,7 +96,9 @@ def parse_stop(text: str) -> StoppingRule:
     if name == "none" and not values:
         return Never()
     if name == "rank" and len(values) <= 2:
-        return RankSettled(**dict(zip(("confidence", "width"), values, strict=False)))
+        default = RankSettled()
+        confidence, width = (*values, *(default.confidence, default.width)[len(values) :])
+        return RankSettled(confidence, width)
     msg = f"expected a stopping rule like rank:0.95:0.2 or none, got {text!r}"
     raise InputError(msg)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from midband_history import InputError, IntArray, OutcomeMatrix
 from midband_sampler._band import Band, find_band
+from midband_sampler._prediction import FullScorePrediction
 
 N_STRATA = 10
 
@@ -97,6 +98,85 @@ class StratifiedStrategy:
         return Selection(np.argsort(place, kind="stable").astype(np.int64))
 
 
+class Chooser(Protocol):
+    """Names the next task of each candidate during a run, given what was predicted so far."""
+
+    def order(
+        self, matrix: OutcomeMatrix, prediction: FullScorePrediction, *, rng: np.random.Generator
+    ) -> IntArray:
+        """Order the tasks for a harness that cannot choose while it runs."""
+
+    def choose(self, prediction: FullScorePrediction, order: IntArray, step: int) -> IntArray:
+        """Return the next task of each candidate, an unseen one, shape (candidates,)."""
+
+
+@dataclass(frozen=True)
+class InformationChooser:
+    """The task whose result is expected to leave the least variance in the full score.
+
+    Ties go to the lowest position.
+    """
+
+    def order(
+        self, matrix: OutcomeMatrix, prediction: FullScorePrediction, *, rng: np.random.Generator
+    ) -> IntArray:
+        """Order greedily under the prior, each result taken to reduce the covariance (rank one)."""
+        del matrix, rng
+        return prediction.design()
+
+    def choose(self, prediction: FullScorePrediction, order: IntArray, step: int) -> IntArray:
+        """Maximise the variance reduction."""
+        del order, step
+        return np.asarray(prediction.variance_reduction().argmax(axis=1), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class MatchedChooser:
+    """The task whose predicted pass rate for this agent is nearest to one half."""
+
+    def order(
+        self, matrix: OutcomeMatrix, prediction: FullScorePrediction, *, rng: np.random.Generator
+    ) -> IntArray:
+        """Order by distance from one half under the prior."""
+        del matrix, rng
+        return np.argsort(np.abs(prediction.predicted()[0] - 0.5), kind="stable").astype(np.int64)
+
+    def choose(self, prediction: FullScorePrediction, order: IntArray, step: int) -> IntArray:
+        """Minimise the distance of the predicted pass rate from one half."""
+        del order, step
+        distance = np.abs(prediction.predicted() - 0.5)
+        nearest = np.where(prediction.unseen, distance, np.inf).argmin(axis=1)
+        return np.asarray(nearest, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class FixedChooser:
+    """The order of a strategy that is fixed before the run."""
+
+    strategy: Strategy
+    band: Band
+
+    def order(
+        self, matrix: OutcomeMatrix, prediction: FullScorePrediction, *, rng: np.random.Generator
+    ) -> IntArray:
+        """Let the strategy select."""
+        del prediction
+        return self.strategy.select(matrix, band=self.band, rng=rng).tasks
+
+    def choose(self, prediction: FullScorePrediction, order: IntArray, step: int) -> IntArray:
+        """Go down the order."""
+        return np.full(prediction.unseen.shape[0], order[step], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class DesignChooser(InformationChooser):
+    """The order of `InformationChooser` under the prior, fixed before the run."""
+
+    def choose(self, prediction: FullScorePrediction, order: IntArray, step: int) -> IntArray:
+        """Go down the order."""
+        return np.full(prediction.unseen.shape[0], order[step], dtype=np.int64)
+
+
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {each.name: each for each in (BandStrategy(), RandomStrategy(), StratifiedStrategy())}
 )
@@ -105,6 +185,20 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
 def find_strategy(name: str) -> Strategy:
     """Return the strategy of that name; the error lists the names there are."""
     if name not in STRATEGIES:
-        msg = f"expected a strategy among {', '.join(sorted(STRATEGIES))}, got {name!r}"
+        msg = f"expected a strategy among {', '.join(STRATEGY_NAMES)}, got {name!r}"
         raise InputError(msg)
     return STRATEGIES[name]
+
+
+CHOOSERS: Mapping[str, Chooser] = MappingProxyType(
+    {"design": DesignChooser(), "information": InformationChooser(), "matched": MatchedChooser()}
+)
+LIVE = frozenset({"information", "matched"})
+STRATEGY_NAMES: tuple[str, ...] = ("auto", *sorted([*STRATEGIES, *CHOOSERS]))
+
+
+def find_chooser(name: str, *, band: Band) -> Chooser:
+    """Return the chooser of that name; a fixed strategy becomes one that goes down its order."""
+    if name in CHOOSERS:
+        return CHOOSERS[name]
+    return FixedChooser(find_strategy(name), band)
