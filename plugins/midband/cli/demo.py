@@ -46,16 +46,13 @@ def demo(directory: Path, history_path: Path | None, as_json: bool) -> int:
 
 def _summary(outcome: "Outcome") -> dict[str, object]:
     stopped = outcome.adaptive
-    in_plan = outcome.full
     agents = int(str(stopped["n_reference"])) + 1
     saved = 1 - outcome.adaptive_cost_usd / outcome.full_cost_usd
     return {
         "stopped run": f"rank {stopped['rank']} of {agents}, {stopped['low']} to {stopped['high']}"
         f" on the {stopped['target']} at {_percent(stopped['confidence'])} over all looks",
-        "all planned tasks": f"rank {in_plan['rank']} of {agents}"
-        + ("" if in_plan["stop"] else " (not settled)"),
-        "full run": f"rank {outcome.full_rank} of {agents} by the mean of all"
-        f" {outcome.samples_total} tasks",
+        "full run": f"rank {outcome.planned_rank} of {agents} on the planned tasks,"
+        f" {outcome.full_rank} on all {outcome.samples_total}",
         "samples": f"{outcome.samples_run} scored instead of {outcome.samples_total}"
         f" ({stopped['tasks_run']} used at the stop, the rest were in flight)",
         "cost": f"${outcome.adaptive_cost_usd:.2f} instead of ${outcome.full_cost_usd:.2f},"

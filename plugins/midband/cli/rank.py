@@ -38,7 +38,7 @@ def rank(
     get the same verdict.
     """
     from midband._ranking import rank_records
-    from midband._reading import read_records
+    from midband.importers._sources import read_records
     from midband_sampler import Plan
 
     plan = Plan.read(plan_path)
@@ -71,6 +71,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
         row = _row(verdicts[0])
         better = row.pop("better_than")
         warnings = row.pop("warnings")
+        click.echo(f"{verdicts[0].agent}: {verdicts[0].decision}")
         print_facts(row)
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))

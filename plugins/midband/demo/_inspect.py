@@ -18,7 +18,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from midband.demo._simulation import BENCHMARK, N_TASKS, answer, attempt
 
 
-def toy_task() -> Task:
+def toy_task(n_tasks: int = N_TASKS) -> Task:
     """Return the toy benchmark: simulated tasks that only simulated agents can solve."""
     return Task(
         name=BENCHMARK,
@@ -29,7 +29,7 @@ def toy_task() -> Task:
                     input=f"Simulated task {task}: name the number that belongs to it.",
                     target=str(answer(task)),
                 )
-                for task in range(1, N_TASKS + 1)
+                for task in range(1, n_tasks + 1)
             ],
             name=BENCHMARK,
         ),

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from midband_history import MidbandError, StoreError
 
 if TYPE_CHECKING:
     from midband_history import Record
+    from midband_sampler import Plan
 
 MARKER = "SIMULATED.txt"
 _NOTE = (
@@ -49,10 +50,9 @@ class Outcome:
     ----------
     adaptive : dict
         The verdict of the run that stopped early, as ``midband rank --json`` gives it.
-    full : dict
-        The same plan's verdict on the full run.
-    full_rank : int
-        Rank by the mean over all tasks: 1 + number of known agents strictly better.
+    planned_rank, full_rank : int
+        Rank by the mean over all planned tasks, and over all tasks of the benchmark: 1 + number of
+        known agents strictly better. The interval of the stopped run is about the first.
     full_cost_usd, adaptive_cost_usd : float
         What the two runs would have cost; simulated.
     samples_run, samples_total : int
@@ -63,7 +63,7 @@ class Outcome:
     """
 
     adaptive: dict[str, object]
-    full: dict[str, object]
+    planned_rank: int
     full_rank: int
     full_cost_usd: float
     adaptive_cost_usd: float
@@ -94,7 +94,7 @@ def run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) 
     _show(["rank", plan, directory / "adaptive"], say)
     say("6. The check, which a real user would not pay for: the same agent in full.")
     _make_logs(directory / "full", [NEW_AGENT])
-    return _compare(directory, store, seconds=time.monotonic() - began)
+    return _compare(directory, seconds=time.monotonic() - began)
 
 
 def _prepare(directory: Path) -> None:
@@ -162,30 +162,33 @@ def _why(step: str, text: str) -> str:
     return f"expected {step} to succeed, got: {last.strip()}"
 
 
-def _compare(directory: Path, store: Path, *, seconds: float) -> Outcome:
-    from midband._reading import read_records
+def _compare(directory: Path, *, seconds: float) -> Outcome:
+    from midband.importers._sources import read_records
     from midband_sampler import Plan
 
-    plan = directory / "plan.json"
-    adaptive, full = (
-        json.loads(_ask(["rank", plan, directory / name, "--json", "--history", store]))[0]
-        for name in ("adaptive", "full")
-    )
+    plan = Plan.read(directory / "plan.json")
+    verdicts = _ask(["rank", directory / "plan.json", directory / "adaptive", "--json"])
     stopped_run, full_run = (
         list(read_records([directory / name])) for name in ("adaptive", "full")
     )
-    mean = math.fsum(record.score or 0.0 for record in full_run) / len(full_run)
-    reference = Plan.read(plan).reference_full_scores
+    scores = {record.task_id: record.score or 0.0 for record in full_run}
     return Outcome(
-        adaptive=adaptive,
-        full=full,
-        full_rank=1 + int((reference > mean + 1e-9).sum()),
+        adaptive=json.loads(verdicts)[0],
+        planned_rank=_rank(plan, plan.tasks, scores),
+        full_rank=_rank(plan, plan.all_tasks, scores),
         adaptive_cost_usd=_total_cost(stopped_run),
         full_cost_usd=_total_cost(full_run),
         samples_run=len(stopped_run),
         samples_total=len(full_run),
         seconds=seconds,
     )
+
+
+def _rank(plan: "Plan", tasks: "Sequence[str]", scores: "Mapping[str, float]") -> int:
+    """Rank by the mean over these tasks; every simulated agent has run them all."""
+    columns = [plan.all_tasks.index(task) for task in tasks]
+    candidate = math.fsum(scores[task] for task in tasks) / len(tasks)
+    return 1 + int((plan.reference_scores[:, columns].mean(axis=1) > candidate + 1e-9).sum())
 
 
 def _total_cost(records: "Sequence[Record]") -> float:

@@ -9,7 +9,7 @@ PROVIDER = "midband_demo"
 N_TASKS = 200
 N_AGENTS = 24
 NEW_AGENT = "agent-new"
-NEW_ABILITY = 1.9
+NEW_ABILITY = 0.5
 COST_USD = 0.04  # what a simulated attempt would cost on average; no money is spent
 _SPREAD = 2.4
 

@@ -53,14 +53,14 @@ def midband_register_harnesses() -> "Iterable[Harness]":
     return [
         Harness(
             name="inspect",
-            export=_export,
+            export=_subset_file,
             summary="Inspect AI: adaptive runs, and a --run-config file for runs without midband.",
             how_to_run="inspect eval TASK --run-config {file}",
         )
     ]
 
 
-def _export(plan: "Plan") -> str:
+def _subset_file(plan: "Plan") -> str:
     from midband.inspect._export import run_config_text
 
     return run_config_text(plan)

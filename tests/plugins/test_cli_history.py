@@ -1,0 +1,126 @@
+"""The commands that read the history: what they print, and one clear line for each bad input."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from midband.cli._root import COMMANDS
+from midband_history import History
+
+Call = Callable[..., tuple[int, str, str]]
+OneLine = Callable[..., None]
+N_TASKS = 40
+N_AGENTS = 12
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_with_an_example(name: str, call: Call) -> None:
+    code, out, _ = call(name, "--help")
+    assert code == 0
+    assert f"Example: midband {name}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_takes_a_history(name: str, call: Call) -> None:
+    assert "--history FILE" in call(name, "--help")[1]
+
+
+def test_history_lists_benchmarks_and_agents(store: Path, call: Call) -> None:
+    code, out, _ = call("history", "--history", store)
+    header, row = out.splitlines()
+    found = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    assert code == 0
+    assert (found["name"], found["tasks"], found["agents"]) == ("toy", "40", "12")
+    code, out, _ = call("history", "toy", "--json", "--history", store)
+    assert [agent["name"] for agent in json.loads(out)] == [f"a{i:02d}" for i in range(N_AGENTS)]
+
+
+def test_rates_as_table_csv_and_json_agree(store: Path, call: Call) -> None:
+    rows = list(
+        csv.DictReader(io.StringIO(call("rates", "toy", "--format", "csv", "--history", store)[1]))
+    )
+    parsed = json.loads(call("rates", "toy", "--format", "json", "--history", store)[1])
+    table = call("rates", "toy", "--history", store)[1].splitlines()
+    assert [row["task_id"] for row in rows] == [f"t{i:02d}" for i in range(N_TASKS)]
+    assert [float(row["pass_rate"]) for row in rows] == [row["pass_rate"] for row in parsed]
+    assert table[0].split("\t")[:4] == ["task_id", "pass_rate", "agents", "attempts"]
+    assert parsed[0]["agents"] == N_AGENTS
+    assert parsed[0]["duration_s"] is None
+
+
+def test_rates_as_of_a_date_see_that_day_and_nothing_later(store: Path, call: Call) -> None:
+    code, out, _ = call(
+        "rates", "toy", "--as-of", "2025-01-03", "--format", "json", "--history", store
+    )
+    assert code == 0
+    assert {rate["agents"] for rate in json.loads(out)} == {3}
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2025-13-01", ""])
+def test_a_bad_date_is_refused(text: str, store: Path, call: Call, one_line: OneLine) -> None:
+    code, _, error = call("rates", "toy", "--as-of", text, "--history", store)
+    assert code == 2
+    one_line(error, "ISO date")
+
+
+def test_no_history_says_what_to_do(tmp_path: Path, call: Call, one_line: OneLine) -> None:
+    for arguments in (["history"], ["rates", "toy"], ["plan", "toy"]):
+        code, _, error = call(*arguments, "--history", tmp_path / "none.duckdb")
+        assert code == 1
+        one_line(error, "none.duckdb", "midband import")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_history_is_said_to_be_empty(
+    tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    path = tmp_path / "h.duckdb"
+    History.open(path).close()
+    assert call("history", "--history", path)[0] == 1
+    code, _, error = call("plan", "toy", "--history", path, "-o", tmp_path / "plan.json")
+    assert code == 1
+    one_line(error, "toy")
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_an_unknown_benchmark_is_named_with_those_there_are(
+    store: Path, call: Call, one_line: OneLine
+) -> None:
+    for command in ("rates", "plan"):
+        code, _, error = call(command, "gaia", "--history", store)
+        assert code == 1
+        one_line(error, "'gaia'", "toy")
+
+
+def test_a_foreign_file_is_not_a_history(tmp_path: Path, call: Call, one_line: OneLine) -> None:
+    path = tmp_path / "h.duckdb"
+    path.write_text("not a database")
+    code, _, error = call("history", "--history", path)
+    assert code == 1
+    one_line(error, "h.duckdb")
+    assert path.read_text() == "not a database"
+
+
+def test_unknown_commands_and_options_are_bad_usage(call: Call, one_line: OneLine) -> None:
+    for arguments in (
+        ["improt"],
+        ["rates"],
+        ["history", "--hsitory", "x"],
+        ["rates", "x", "--format", "y"],
+    ):
+        code, _, error = call(*arguments)
+        assert code == 2
+        one_line(error, "--help")
+
+
+def test_plugins_lists_ours_on_request(call: Call) -> None:
+    code, out, _ = call("plugins", "--all", "--json")
+    found = {plugin["name"]: plugin for plugin in json.loads(out)}
+    assert code == 0
+    assert {"tabular", "hal", "inspect-logs", "inspect"} <= set(found)
+    assert found["inspect"]["hooks"] == ["midband_register_harnesses"]
+    assert json.loads(call("plugins", "--json")[1]) == []

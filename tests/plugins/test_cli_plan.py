@@ -1,0 +1,183 @@
+"""Plan, rank, export: the way from a history to a verdict, and what is refused on it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from midband_sampler import Plan
+
+Call = Callable[..., tuple[int, str, str]]
+OneLine = Callable[..., None]
+N_TASKS = 40
+N_AGENTS = 12
+
+
+@pytest.fixture
+def plan(store: Path, tmp_path: Path, call: Call) -> Path:
+    path = tmp_path / "plan.json"
+    code, _, error = call("plan", "toy", "--output", path, "--history", store)
+    assert code == 0, error
+    return path
+
+
+def write_results(path: Path, *, benchmark: str = "toy", digest: str = "") -> Path:
+    rows = [
+        {
+            "benchmark": benchmark,
+            "task_id": f"t{task:02d}",
+            "agent": "new",
+            "score": float(task % 2),
+            "task_digest": digest or f"digest-{task}",
+        }
+        for task in range(N_TASKS)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_plan_says_what_it_holds(store: Path, tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "plan.json"
+    code, out, _ = call("plan", "toy", "-o", path, "--json", "--history", store)
+    made = Plan.read(path)
+    assert code == 0
+    assert json.loads(out)["tasks"] == len(made.tasks)
+    assert json.loads(out)["digest"] == made.digest
+    assert len(made.reference_agents) == N_AGENTS
+    assert made.versions["midband"]
+
+
+def test_the_same_seed_gives_the_same_plan(store: Path, call: Call) -> None:
+    texts = [
+        call("plan", "toy", "-o", "-", "--seed", seed, "--history", store)[1]
+        for seed in ("3", "3", "4")
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_agents_dates_and_tasks_can_be_limited(store: Path, tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "plan.json"
+    limits = ("--exclude-agent", "a0[0-2]", "--as-of", "2025-01-10", "--max-tasks", "9")
+    code, _, error = call("plan", "toy", "-o", path, *limits, "--history", store)
+    assert code == 0, error
+    made = Plan.read(path)
+    assert made.reference_agents == tuple(f"a{agent:02d}" for agent in range(3, 10))
+    assert len(made.tasks) == 9
+    assert made.as_of.startswith("2025-01-10")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("--band", "0.7", "0.3"), ("low=0.7", "high=0.3")),
+        (("--band", "0.3", "1.7"), ("high=1.7",)),
+        (("--stop", "rank:2"), ("confidence",)),
+        (("--stop", "rank:0.95:x"), ("x",)),
+        (("--stop", "whenever"), ("whenever",)),
+        (("--strategy", "best"), ("band", "best")),
+        (("--max-tasks", "0"), ("0",)),
+        (("--seed", "-1"), ("-1",)),
+        (("--exclude-agent", "*"), ("toy",)),
+    ],
+)
+def test_bad_settings_are_bad_usage(
+    arguments: tuple[str, ...],
+    parts: tuple[str, ...],
+    store: Path,
+    tmp_path: Path,
+    call: Call,
+    one_line: OneLine,
+) -> None:
+    path = tmp_path / "plan.json"
+    code, _, error = call("plan", "toy", "-o", path, *arguments, "--history", store)
+    assert code == 2
+    one_line(error, *parts)
+    assert not path.exists()
+
+
+def test_a_plan_is_not_written_where_it_cannot_be(
+    store: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    target = tmp_path / "no" / "such" / "plan.json"
+    code, _, error = call("plan", "toy", "-o", target, "--history", store)
+    assert code == 1
+    one_line(error, "plan.json")
+    (tmp_path / "plan.json").mkdir()
+    code, _, error = call("plan", "toy", "-o", tmp_path / "plan.json", "--history", store)
+    assert code == 2
+    one_line(error, "plan.json")
+
+
+def test_few_agents_get_a_warning_and_no_promise(store: Path, tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "plan.json"
+    code, _, error = call("plan", "toy", "-o", path, "--as-of", "2025-01-03", "--history", store)
+    assert code == 0
+    assert "midband: warning: only 3 agents" in error
+
+
+def test_finished_results_are_ranked(plan: Path, tmp_path: Path, call: Call) -> None:
+    results = write_results(tmp_path / "new.jsonl")
+    code, out, error = call("rank", plan, results, "--json")
+    assert code == 0, error
+    (verdict,) = json.loads(out)
+    assert verdict["agent"] == "new"
+    assert 1 <= verdict["low"] <= verdict["rank"] <= verdict["high"] <= N_AGENTS + 1
+    assert "rank: " in call("rank", plan, results)[1]
+
+
+def test_results_of_another_benchmark_are_refused(
+    plan: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    results = write_results(tmp_path / "new.jsonl", benchmark="gaia")
+    code, out, error = call("rank", plan, results)
+    assert (code, out) == (2, "")
+    one_line(error, "'toy'", "'gaia'")
+
+
+def test_changed_tasks_are_refused_unless_allowed(
+    plan: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    results = write_results(tmp_path / "new.jsonl", digest="another")
+    code, _, error = call("rank", plan, results)
+    assert code != 0
+    one_line(error, "--allow-changed")
+    assert call("rank", plan, results, "--allow-changed")[0] == 0
+
+
+def test_what_is_no_plan_is_refused(
+    plan: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    results = write_results(tmp_path / "new.jsonl")
+    cut = tmp_path / "cut.json"
+    cut.write_text(plan.read_text()[:500])
+    changed = tmp_path / "changed.json"
+    changed.write_text(plan.read_text().replace('"seed": 0', '"seed": 1'))
+    for path in (cut, changed, results):
+        code, _, error = call("rank", path, results)
+        assert code == 1
+        one_line(error, path.name)
+
+
+def test_a_plan_is_exported_for_inspect(plan: Path, tmp_path: Path, call: Call) -> None:
+    target = tmp_path / "subset.yaml"
+    code, printed, _ = call("export", plan, "--for", "inspect")
+    assert code == 0
+    assert call("export", plan, "--for", "inspect", "--output", target)[0] == 0
+    assert target.read_text() == printed
+    for task in Plan.read(plan).tasks:
+        assert task in printed
+
+
+def test_an_unknown_harness_is_named_with_those_there_are(
+    plan: Path, call: Call, one_line: OneLine
+) -> None:
+    code, _, error = call("export", plan, "--for", "inspcet")
+    assert code == 2
+    one_line(error, "inspcet", "inspect")
+
+
+def test_inspect_needs_a_command(call: Call, one_line: OneLine) -> None:
+    code, _, error = call("inspect")
+    assert code == 2
+    one_line(error, "eval")
