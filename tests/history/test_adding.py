@@ -1,0 +1,184 @@
+"""What the history holds after adding: everything once, as a whole, and kinds kept apart."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midband_history import History, InputError, OutcomeMatrix, Record, UnreadableSourceError
+
+
+def _record(task: str = "1", score: float | None = 1.0, **other: object) -> Record:
+    fields: dict[str, object] = {"benchmark": "toy", "agent": "a", **other}
+    return Record(task_id=task, score=score, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def history() -> Iterator[History]:
+    with History.in_memory() as opened:
+        yield opened
+
+
+def _cell(matrix: OutcomeMatrix, agent: str, task: str) -> float:
+    return float(matrix.scores[matrix.agents.index(agent), matrix.tasks.index(task)])
+
+
+def test_adding_the_same_again_adds_nothing_and_says_so(history: History) -> None:
+    records = [_record(str(i), i % 2) for i in range(10)]
+    assert history.add(records).added == 10
+    again = history.add(records)
+    assert (again.added, again.duplicates, again.skipped) == (0, 10, ())
+    assert history.benchmarks()[0].attempts == 10
+
+
+def test_a_file_that_has_grown_adds_only_what_is_new(history: History) -> None:
+    history.add([_record("1"), _record("2")])
+    report = history.add([_record("1"), _record("2"), _record("3", 0.0)])
+    assert (report.added, report.duplicates) == (1, 2)
+
+
+def test_one_sample_in_two_logs_is_one_attempt(history: History) -> None:
+    first = _record("1", source_key="uuid-1", run_id="log-1", attempt=0)
+    second = _record("1", source_key="uuid-1", run_id="log-2", attempt=3)
+    assert history.add([first], source="one.eval").added == 1
+    report = history.add([second, _record("2", source_key="uuid-2", run_id="log-2")])
+    assert (report.added, report.duplicates) == (1, 1)
+    assert history.benchmarks()[0].attempts == 2
+
+
+def test_another_result_for_a_known_attempt_is_reported_and_the_first_kept(
+    history: History,
+) -> None:
+    history.add([_record("1", 1.0)])
+    report = history.add([_record("1", 0.0)])
+    assert report.added == 0
+    assert "toy/1 by a, attempt 0" in report.skipped[0]
+    assert "run_id" in report.skipped[0]
+    assert history.pass_rates("toy")[0].pass_rate == 1.0
+
+
+def test_an_infrastructure_error_is_missing_and_never_a_failure(history: History) -> None:
+    history.add(
+        [
+            _record("1", 1.0),
+            _record("1", None, kind="infra_error", attempt=1),
+            _record("2", None, kind="infra_error"),
+        ]
+    )
+    matrix = history.outcomes("toy")
+    assert matrix.attempts.tolist() == [[1, 0]]
+    assert _cell(matrix, "a", "1") == 1.0
+    assert np.isnan(_cell(matrix, "a", "2"))
+    assert np.isnan(history.pass_rates("toy")[1].pass_rate)
+    assert history.benchmarks()[0].attempts == 3
+
+
+def test_an_agent_without_a_valid_attempt_is_not_in_the_matrix(history: History) -> None:
+    history.add([_record("1"), _record("1", None, kind="cancelled", agent="b")])
+    assert history.outcomes("toy").agents == ("a",)
+
+
+def test_two_agents_of_one_name_and_different_settings_are_two(history: History) -> None:
+    history.add([_record("1", 1.0, settings={"temperature": 0})])
+    history.add([_record("1", 0.0, settings={"temperature": 1})])
+    matrix = history.outcomes("toy")
+    plain, other = matrix.agents
+    assert plain == "a"
+    assert other.startswith("a#")
+    assert len(other) == len("a#2f3a")
+    assert (_cell(matrix, plain, "1"), _cell(matrix, other, "1")) == (1.0, 0.0)
+
+
+def test_settings_in_another_order_are_the_same_agent(history: History) -> None:
+    history.add([_record("1", settings={"x": 1, "y": 2})])
+    history.add([_record("2", settings={"y": 2, "x": 1})])
+    assert history.outcomes("toy").agents == ("a",)
+
+
+def test_a_name_that_looks_like_a_disambiguated_one_stays_distinct(history: History) -> None:
+    history.add([_record("1"), _record("1", model="m")])
+    taken = history.outcomes("toy").agents[1]
+    with History.in_memory() as other:
+        other.add([_record("1", agent=taken)])
+        other.add([_record("1"), _record("1", model="m")])
+        assert len(set(other.outcomes("toy").agents)) == 3
+
+
+def test_an_integer_task_id_is_kept_as_text(history: History) -> None:
+    history.add([_record(7)])  # type: ignore[arg-type]
+    history.add([_record("007")])
+    assert history.outcomes("toy").tasks == ("007", "7")
+
+
+def test_a_source_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:
+    def _torn() -> Iterator[Record]:
+        yield from (_record(str(i)) for i in range(60_000))
+        msg = "expected a whole file, got half of one"
+        raise UnreadableSourceError(msg)
+
+    with History.open(tmp_path / "h.duckdb") as history:
+        with pytest.raises(UnreadableSourceError, match="half of one"):
+            history.add(_torn(), source_digest="d")
+        assert history.benchmarks() == []
+        assert not history.has_source("d")
+        assert history.add([_record("1")], source_digest="d").added == 1
+        assert history.has_source("d")
+
+
+def test_several_sources_at_once_have_a_report_each(history: History) -> None:
+    reports = history.add_sources(
+        [
+            ("one", "1", [_record("1"), _record("2")]),
+            ("copy", "2", [_record("2"), _record("3")]),
+            ("empty", "3", []),
+        ]
+    )
+    assert [(report.added, report.duplicates) for report in reports] == [(2, 0), (1, 1), (0, 0)]
+    assert history.has_source("3")
+
+
+def test_what_was_added_is_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "history.duckdb"
+    started = datetime(2025, 3, 1, 12, tzinfo=UTC)
+    with History.open(path) as history:
+        history.add([_record("1", 0.5, started=started, cost_usd=2.0, task_digest="d1")])
+    with History.open(path, read_only=True) as history:
+        summary = history.benchmarks()[0]
+        assert (summary.first, summary.cost_usd) == (started, 2.0)
+        matrix = history.outcomes("toy")
+        assert matrix.task_digests == ("d1",)
+        assert matrix.dates[0] == np.datetime64("2025-03-01T12:00:00")
+        assert matrix.cost_usd.tolist() == [[2.0]]
+        assert np.isnan(matrix.duration_s).all()
+
+
+def test_a_task_whose_content_changed_is_one_task_with_its_newest_digest(
+    history: History,
+) -> None:
+    new, old = datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
+    history.add([_record("1", 1.0, task_digest="new", started=new)])
+    history.add([_record("1", 0.0, task_digest="old", started=old)])
+    matrix = history.outcomes("toy")
+    assert matrix.tasks == ("1",)
+    assert matrix.task_digests == ("new",)
+    assert matrix.attempt_scores.tolist() == [[[0.0, 1.0]]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"score": float("nan")}, "score in"),
+        ({"score": 1.5}, "score in"),
+        ({"score": None}, "score in"),
+        ({"score": 1.0, "kind": "infra_error"}, "no score"),
+        ({"score": None, "kind": "crash"}, "kind"),
+        ({"score": 1.0, "attempt": -1}, "attempt"),
+        ({"score": 1.0, "agent": ""}, "agent"),
+    ],
+)
+def test_a_record_that_cannot_be_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        _record("1", **fields)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
