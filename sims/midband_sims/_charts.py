@@ -117,7 +117,7 @@ def _fidelity(alt: Any, cells: Sequence[Mapping[str, Any]]) -> Any:
     band = base.mark_rule(color="#999999", strokeWidth=5, opacity=0.5).encode(
         y=alt.Y("random_spearman_worst:Q", title=""), y2="random_spearman_mean:Q"
     )
-    ceiling = base.mark_tick(color="black", thickness=2, size=24).encode(
+    ceiling = base.mark_tick(color="black", thickness=2, size=24, orient="horizontal").encode(
         y=alt.Y("ceiling_spearman:Q", title="")
     )
     points = base.mark_point(size=90, filled=True, opacity=0.9).encode(

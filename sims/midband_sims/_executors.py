@@ -229,14 +229,15 @@ def run_units(
                     again = {position for position in lost if position >= 0} | set(running.values())
                     waiting.extend(sorted(again, reverse=True))
                     running.clear()
-                    executor.shutdown(wait=False, cancel_futures=True)
+                    _drop(executor)
                     executor = backend.executor()
                     if executor is None:  # pragma: no cover
                         return
         finally:
             for future in running:
                 future.cancel()
-            executor.shutdown(wait=False, cancel_futures=True) if executor else None
+            if executor is not None:
+                _drop(executor)
     finally:
         backend.close()
 
@@ -244,6 +245,14 @@ def run_units(
 def workers_of(spec: str) -> int:
     """Parallel workers to reckon with before a cluster is asked: the number, or 1."""
     return int(spec) if spec.isdecimal() else 1
+
+
+def _drop(executor: Executor) -> None:
+    """Let go of an executor without waiting; what was queued is cancelled where it can be."""
+    if isinstance(executor, ProcessPoolExecutor):
+        executor.shutdown(wait=False, cancel_futures=True)
+    else:
+        executor.shutdown(wait=False)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,214 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midband_history import InputError, OutcomeMatrix, StoreError, read_matrix
+from midband_sims import (
+    Study,
+    StudyResult,
+    StudySettings,
+    SyntheticSettings,
+    budget_tasks,
+    recommend,
+    synthetic_history,
+    write_charts,
+)
+
+KEYS = [
+    "benchmark",
+    "protocol",
+    "split",
+    "strategy",
+    "stop",
+    "budget",
+    "n_reference",
+    "n_candidates",
+    "n_tasks",
+    "fraction_run",
+    "spearman",
+    "kendall",
+    "pairwise_accuracy",
+    "rank_error",
+    "coverage",
+    "coverage_low",
+    "coverage_high",
+    "conclusive",
+    "cost_saved_usd",
+    "random_spearman_mean",
+    "random_spearman_worst",
+    "ceiling_spearman",
+    "seconds",
+]
+SETTINGS = StudySettings(
+    protocols=("loao", "loso"), strategies=("band", "random"), budgets=("0.5",), seeds=2, draws=5
+)
+KILLED = """
+import os, signal, sys
+import numpy as np
+from pathlib import Path
+from midband_sims import Study, StudySettings, SyntheticSettings, synthetic_history
+
+def main():
+    matrix = synthetic_history(
+        SyntheticSettings(agents=14, tasks=60, scaffolds=4, infra_error_rate=0.02),
+        np.random.default_rng(7),
+    ).matrix
+    settings = StudySettings(
+        protocols=("loao", "loso"), strategies=("band", "random"), budgets=("0.5",), seeds=2,
+        draws=5,
+    )
+    def progress(done, total):
+        if done == 5:
+            with open(Path(sys.argv[1]) / "units.jsonl", "a") as file:
+                file.write('{"unit": "torn')
+                file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    Study([matrix], settings).run(output=Path(sys.argv[1]), progress=progress)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def numbers(result: StudyResult) -> str:
+    """Everything but the seconds."""
+    return json.dumps([{**cell, "seconds": 0} for cell in result.cells])
+
+
+def test_cells_have_the_agreed_names(matrix: OutcomeMatrix) -> None:
+    result = Study([matrix], SETTINGS).run()
+    for cell in result.cells:
+        assert set(KEYS) <= set(cell)
+    assert [cell["split"] for cell in result.cells].count("all") == 2  # one a strategy for loao
+    assert all(cell["n_tasks"] == 60 for cell in result.cells)
+    assert all(float(str(cell["fraction_run"])) <= 0.5 for cell in result.cells)
+
+
+def test_numbers_do_not_depend_on_the_workers(matrix: OutcomeMatrix) -> None:
+    alone = Study([matrix], SETTINGS).run()
+    assert numbers(Study([matrix], SETTINGS).run(workers="2")) == numbers(alone)
+
+
+def test_a_killed_study_goes_on_where_it_was(matrix: OutcomeMatrix, tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    output = tmp_path / "study"
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, str(script), str(output)], env=paths, check=False)
+    assert done.returncode == -signal.SIGKILL
+    study = Study([matrix], SETTINGS)
+    resumed = study.run(output=output)
+    assert resumed.units_found == 5
+    assert numbers(resumed) == numbers(Study([matrix], SETTINGS).run())
+    assert study.run(output=output).units_run == 0
+    lines = (output / "units.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["unit"] for line in lines}) == len(lines)
+    cells = json.loads((output / "cells.json").read_text())
+    assert len(cells) == len(resumed.cells)
+    assert (output / "replays.parquet").stat().st_size > 0
+
+
+def test_a_foreign_journal_is_not_overwritten(matrix: OutcomeMatrix, tmp_path: Path) -> None:
+    (tmp_path / "units.jsonl").write_text("hello\nworld\n")
+    with pytest.raises(StoreError, match="line 1"):
+        Study([matrix], SETTINGS).run(output=tmp_path)
+    assert (tmp_path / "units.jsonl").read_text() == "hello\nworld\n"
+
+
+def test_another_seed_gives_other_numbers(matrix: OutcomeMatrix) -> None:
+    settings = StudySettings(strategies=("random",), draws=2)
+    other = StudySettings(strategies=("random",), draws=2, seed=1)
+    assert numbers(Study([matrix], settings).run()) != numbers(Study([matrix], other).run())
+
+
+def test_what_cannot_be_served_is_said_and_the_rest_runs() -> None:
+    bare = OutcomeMatrix.from_scores(np.random.default_rng(0).random((8, 30)).round())
+    study = Study([bare], StudySettings(protocols=("temporal", "loao"), draws=2))
+    assert "date" in study.skipped[0]
+    assert len(study.run().cells) == 1
+    with pytest.raises(InputError, match="date"):
+        Study([bare], StudySettings(protocols=("temporal",)))
+
+
+def test_a_refused_band_is_counted_and_never_zero() -> None:
+    hard = SyntheticSettings(agents=12, tasks=60, difficulty_mean=8.0, difficulty_sd=0.5)
+    matrix = synthetic_history(hard, np.random.default_rng(1)).matrix
+    (cell,) = Study([matrix], StudySettings(draws=2)).run().cells
+    assert cell["n_refused"] == 12
+    assert "do not reduce" in str(cell["refused_because"])
+    assert math.isnan(float(str(cell["coverage"])))
+    verdict = recommend(matrix, seeds=1)
+    assert not verdict.reduce
+    assert "Do not reduce" in verdict.text
+
+
+@pytest.mark.parametrize(("text", "tasks"), [("40", 40), ("0.25", 50), ("25%", 50), ("900", 200)])
+def test_budgets_are_tasks_or_shares(text: str, tasks: int) -> None:
+    assert budget_tasks(text, 200) == tasks
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1.5", "half", "nan", "120%"])
+def test_bad_budgets_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="expected a budget"):
+        budget_tasks(text, 200)
+
+
+def test_settings_come_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text('protocols = ["loao", "random"]\nstops = "none"\nseeds = 3\n')
+    assert StudySettings.from_toml(path) == StudySettings(
+        protocols=("loao", "random"), stops=("none",), seeds=3
+    )
+    path.write_text("sedes = 3\n")
+    with pytest.raises(InputError, match="sedes"):
+        StudySettings.from_toml(path)
+
+
+def test_a_verdict_rests_on_counted_replays() -> None:
+    settings = SyntheticSettings(agents=24, tasks=300, ability_sd=1.5)
+    matrix = synthetic_history(settings, np.random.default_rng(4)).matrix
+    verdict = recommend(matrix, seeds=1)
+    assert "replays of 24 agents" in verdict.text
+    assert verdict.reduce == bool(verdict.strategy)
+
+
+@pytest.mark.slow
+def test_charts_are_one_page_and_pictures(matrix: OutcomeMatrix, tmp_path: Path) -> None:
+    pytest.importorskip("altair")
+    pytest.importorskip("vl_convert")
+    result = Study([matrix], SETTINGS).run()
+    paths = write_charts(result, [matrix], tmp_path)
+    page = paths[0].read_text()
+    assert page.count("<svg") == 4
+    assert "<script" not in page
+    assert "src=" not in page
+    assert {path.suffix for path in paths} == {".html", ".png", ".svg"}
+
+
+def test_the_band_goes_stale_as_published(shared_data: Path) -> None:
+    matrix = read_matrix(shared_data / "swebench_verified.parquet", "swebench-verified")
+    settings = StudySettings(
+        protocols=("temporal",), cuts=("2024-11-20",), stops=("none",), draws=100
+    )
+    (cell,) = Study([matrix], settings).run().cells
+    assert cell["n_reference"] == 44
+    assert cell["n_candidates"] == 90
+    assert float(str(cell["kendall"])) == pytest.approx(0.657, abs=0.005)
+    assert float(str(cell["random_kendall_mean"])) == pytest.approx(0.908, abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_leaderboard_study_is_fast(shared_data: Path) -> None:
+    source = shared_data / "hal_leaderboard.parquet"
+    matrices = [read_matrix(source, name) for name in ("gaia", "usaco", "corebench_hard")]
+    begun = time.process_time()
+    Study(matrices, StudySettings(seeds=5, draws=20)).run()
+    assert time.process_time() - begun < 30
