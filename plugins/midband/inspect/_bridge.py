@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,20 @@ from midband_history import InputError, MidbandError
 COMMANDS = ("eval", "eval-set")
 MAX_SAMPLES = 4
 _OURS = ("task", "plan", "allow_changed", "plan_digest")
+# Options that take no value: the word after one is a task. Known without importing Inspect, which
+# takes seconds; whatever is not clear by it is looked up in the installed Inspect.
+_FLAGS = frozenset(
+    """
+    --allow-changed --bundle-overwrite --continue-on-fail --debug --debug-errors --detach
+    --embed-viewer --fail-on-refusal --help --internal-tools --json --log-dir-allow-dirty
+    --log-images --log-model-api --log-refusals --logprobs --no-ansi --no-detach
+    --no-epochs-reducer --no-fail-on-error --no-fail-on-refusal --no-internal-tools
+    --no-log-images --no-log-model-api --no-log-realtime --no-log-refusals --no-log-samples
+    --no-parallel-tool-calls --no-retry-cleanup --no-retry-immediate --no-sandbox-cleanup
+    --no-score --no-score-display --parallel-tool-calls --retry-immediate --sandbox-prebuilt
+    --score-on-error --trace --traceback-locals
+    """.split()  # noqa: SIM905 - one word a line would be a page
+)
 _PLAIN = re.compile(r"[A-Za-z_./\\][A-Za-z0-9_./\\@+-]*")
 
 
@@ -127,7 +141,10 @@ class _Arguments:
                 " needs no flag, its log names the plan"
             )
             raise InputError(msg)
-        for kind, name, value, raw in _sort(words[1:], _value_options(found.command)):
+        parts = list(_sort(words[1:], lambda name: None if name in _FLAGS else False))
+        if sum(part[0] == "task" for part in parts) != 1:
+            parts = list(_sort(words[1:], _value_options(found.command).get))
+        for kind, name, value, raw in parts:
             if kind == "task":
                 found.tasks.append(name)
             elif name == "--adaptive":
@@ -173,15 +190,15 @@ class _Arguments:
 
 
 def _sort(
-    words: Sequence[str], takes_value: Mapping[str, bool]
+    words: Sequence[str], takes_value: Callable[[str], bool | None]
 ) -> Iterator[tuple[str, str, str | None, list[str]]]:
     """Yield (kind, name, value, words) of each task and option.
 
     Parameters
     ----------
     words : sequence of str
-    takes_value : mapping of option to bool
-        Whether the option's value is needed (True) or may be left out (False); a flag is absent.
+    takes_value : callable
+        Whether an option's value is needed (True) or may be left out (False); None for a flag.
     """
     place = 0
     while place < len(words):
@@ -200,7 +217,7 @@ def _sort(
         if equals:
             yield "option", name, value, [word]
             continue
-        needed = takes_value.get(name)
+        needed = takes_value(name)
         follows = place < len(words) and (needed is True or not words[place].startswith("-"))
         if needed is None or not follows:
             yield "option", name, None, [word]

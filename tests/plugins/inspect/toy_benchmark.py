@@ -1,0 +1,118 @@
+"""An offline benchmark and provider: what a model solves is in its name, nothing is called."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import (
+    ChatMessage,
+    GenerateConfig,
+    ModelAPI,
+    ModelOutput,
+    ModelUsage,
+    modelapi,
+)
+from inspect_ai.scorer import Score, Target, accuracy, match, scorer
+from inspect_ai.solver import Generate, TaskState, generate, solver
+from inspect_ai.tool import ToolChoice, ToolInfo
+
+N_TASKS = 40
+
+
+def chance(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+
+
+def solves(ability: int, item: str) -> bool:
+    """Ability in percent; each task has a difficulty of its own that shifts it."""
+    return chance(f"luck {ability} {item}") < ability / 100 + 0.6 * (chance(f"hard {item}") - 0.5)
+
+
+class ToyModel(ModelAPI):
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig | None = None,
+        **_: Any,
+    ) -> None:
+        super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+
+    async def generate(
+        self,
+        input: list[ChatMessage],  # noqa: A002
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,
+        config: GenerateConfig,
+    ) -> ModelOutput:
+        item = input[-1].text.rpartition(" ")[2]
+        text = "yes" if solves(int(self.model_name), item) else "no"
+        output = ModelOutput.from_content(model=self.model_name, content=text)
+        output.usage = ModelUsage(input_tokens=3, output_tokens=1, total_tokens=4, total_cost=0.01)
+        return output
+
+
+@modelapi(name="toy")
+def toy_api() -> type[ModelAPI]:
+    return ToyModel
+
+
+def samples(ids: str = "text", n: int = N_TASKS, changed: int = 0) -> list[Sample]:
+    kinds: dict[str, Any] = {"text": "item-{}".format, "int": int, "none": lambda _: None}
+    return [
+        Sample(
+            id=kinds[ids](place),
+            input=f"{'Changed: ' if place <= changed else ''}say yes {place}",
+            target="yes",
+        )
+        for place in range(1, n + 1)
+    ]
+
+
+@solver
+def fails_on(items: str, until: str = "") -> Any:
+    """Raises for the items named, with blanks between, until a file is there."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        if str(state.input_text).rpartition(" ")[2] in items.split() and not (
+            until and Path(until).exists()
+        ):
+            msg = "the sandbox did not start"
+            raise RuntimeError(msg)
+        return await generate(state)
+
+    return solve
+
+
+@scorer(metrics=[accuracy()])
+def odd_scorer(kind: str) -> Any:
+    values: dict[str, Any] = {"nan": float("nan"), "dict": {"a": 1.0}, "word": "perhaps"}
+
+    async def score(state: TaskState, target: Target) -> Score:
+        return Score(value=values[kind])
+
+    return score
+
+
+@task
+def toy(
+    ids: str = "text",
+    n: int = N_TASKS,
+    changed: int = 0,
+    errors: str = "",
+    until: str = "",
+    odd: str = "",
+) -> Task:
+    return Task(
+        dataset=MemoryDataset(samples(ids, n, changed), name="toy"),
+        solver=fails_on(errors, until) if errors else generate(),
+        scorer=odd_scorer(odd) if odd else match(),
+    )
+
+
+@task
+def other(n: int = N_TASKS) -> Task:
+    return Task(dataset=MemoryDataset(samples(n=n), name="other"), scorer=match())
