@@ -1,0 +1,97 @@
+"""Properties of the history that hold for whatever is put in."""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midband_history import OUTCOME_KINDS, History, OutcomeMatrix, Record
+
+# NUL is left out: no harness names a task so, and DuckDB ends a text there in some versions.
+NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(
+    lambda text: text[:12]
+)
+DATES = st.none() | st.integers(0, 1000).map(
+    lambda days: datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=days)
+)
+AMOUNTS = st.none() | st.floats(0, 1e6)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    kind = draw(st.sampled_from(OUTCOME_KINDS[:1] * 3 + OUTCOME_KINDS[1:]))
+    return Record(
+        benchmark=draw(st.sampled_from(["toy", "other"])),
+        task_id=draw(NAMES),
+        agent=draw(st.sampled_from(["a", "b"]) | NAMES),
+        score=draw(st.floats(0, 1)) if kind == "valid" else None,
+        kind=kind,
+        attempt=draw(st.integers(0, 3)),
+        run_id=draw(st.sampled_from(["", "r1", "r2"])),
+        model=draw(st.sampled_from(["", "m"])),
+        settings=draw(st.dictionaries(NAMES, st.integers() | NAMES, max_size=2)),
+        started=draw(DATES),
+        cost_usd=draw(AMOUNTS),
+        duration_s=draw(AMOUNTS),
+        source_key=draw(st.just("") | st.uuids().map(str)),
+    )
+
+
+def _same(one: OutcomeMatrix, two: OutcomeMatrix) -> bool:
+    return (
+        one.tasks == two.tasks
+        and one.agents == two.agents
+        and np.array_equal(one.attempts, two.attempts)
+        and np.array_equal(one.attempt_scores, two.attempt_scores, equal_nan=True)
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(records(), max_size=20))
+def test_what_goes_in_comes_out_once(batch: list[Record]) -> None:
+    with History.in_memory() as history:
+        report = history.add(batch)
+        assert report.added + report.duplicates == len(batch)
+        again = history.add(batch)
+        assert (again.added, again.duplicates) == (0, len(batch))
+        assert sum(each.attempts for each in history.benchmarks()) == report.added
+        for summary in history.benchmarks():
+            matrix = history.outcomes(summary.name)
+            mine = [record for record in batch if record.benchmark == summary.name]
+            assert set(matrix.tasks) == {record.task_id for record in mine}
+            given_scores = defaultdict(set)
+            for record in mine:
+                if record.score is not None:
+                    given_scores[record.task_id].add(record.score)
+            for column, task in enumerate(matrix.tasks):
+                scores = matrix.attempt_scores[:, column]
+                assert set(scores[~np.isnan(scores)].tolist()) <= given_scores[task]
+                assert (matrix.attempts[:, column].sum() > 0) == bool(given_scores[task])
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(records(), max_size=8, unique_by=lambda record: record.agent))
+def test_the_order_of_import_does_not_matter(batch: list[Record]) -> None:
+    # One record an agent: of several namesakes the first to come has the plain name.
+    with History.in_memory() as one, History.in_memory() as two:
+        one.add(batch)
+        for record in reversed(batch):
+            two.add([record])
+        assert [each.name for each in one.benchmarks()] == [each.name for each in two.benchmarks()]
+        for summary in one.benchmarks():
+            assert _same(one.outcomes(summary.name), two.outcomes(summary.name))
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(records(), min_size=1, max_size=20), DATES.filter(lambda date: date is not None))
+def test_as_of_equals_a_history_that_ends_there(batch: list[Record], date: datetime) -> None:
+    earlier = [record for record in batch if record.started and record.started <= date]
+    with History.in_memory() as full, History.in_memory() as cut:
+        # The same order of namesakes in both, so that labels agree.
+        full.add(earlier)
+        full.add(batch)
+        cut.add(earlier)
+        for summary in cut.benchmarks():
+            assert _same(full.outcomes(summary.name, as_of=date), cut.outcomes(summary.name))

@@ -1,0 +1,133 @@
+"""Importing files and directories: each as a whole or refused, the rest goes on, once only."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from midband._descriptors import Importer
+from midband.importers._sources import find_sources, import_paths
+from midband_history import History, InputError, Record, UnreadableSourceError
+
+HEADER = "benchmark,task_id,agent,score\n"
+
+
+def _row(tasks: int, agent: str = "a") -> str:
+    return HEADER + "".join(f"b,{i},{agent},1\n" for i in range(tasks))
+
+
+def _importer(name: str, count: int = 1, suffix: str = ".toy") -> Importer:
+    def _read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterable[Record]:
+        if "bug" in path.name:
+            msg = "missing"
+            raise KeyError(msg)
+        for i in range(count):
+            if "cut" in path.name and i == count - 1:
+                msg = "expected a whole file, got half of one"
+                raise UnreadableSourceError(msg)
+            yield Record(benchmark=benchmark or "b", task_id=str(i), agent=path.stem, score=1.0)
+            if "torn" in path.name:
+                msg = "expected a whole file, got half of one"
+                raise UnreadableSourceError(msg)
+
+    return Importer(
+        name=name, sniff=lambda path: path.suffix == suffix, read=_read, suffixes=(suffix,)
+    )
+
+
+def test_a_directory_is_walked_and_what_is_broken_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "good.csv").write_text(_row(3))
+    (tmp_path / "torn.csv").write_text(HEADER + "b,1,")
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    (tmp_path / ".hidden.csv").write_text("nothing to see")
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path])
+        assert (report.imported, len(report.refused), report.added) == (1, 1, 3)
+        assert report.refused[0].path == tmp_path / "torn.csv"
+        assert history.benchmarks()[0].attempts == 3
+
+
+def test_importing_twice_adds_nothing_and_says_so(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text(_row(2, agent=name))
+    with History.in_memory() as history:
+        first = import_paths(history, [tmp_path])
+        assert (first.added, first.unchanged) == (4, 0)
+        second = import_paths(history, [tmp_path, tmp_path / "one.csv"])
+        assert (second.added, second.imported, second.unchanged) == (0, 2, 2)
+        assert all(source.known for source in second.sources)
+
+
+def test_a_copy_and_a_grown_file_add_only_what_is_new(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(_row(2))
+    (tmp_path / "copy.csv").write_text(_row(2))
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path])
+        assert (report.added, report.duplicates) == (2, 2)
+        (tmp_path / "one.csv").write_text(_row(5))
+        report = import_paths(history, [tmp_path / "one.csv"])
+        assert (report.added, report.duplicates) == (3, 2)
+
+
+def test_another_benchmark_name_is_another_import(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(_row(2))
+    with History.in_memory() as history:
+        import_paths(history, [tmp_path])
+        assert import_paths(history, [tmp_path], benchmark="c").added == 2
+
+
+def test_a_broken_importer_or_source_does_not_stop_the_rest(tmp_path: Path) -> None:
+    for name in ("a", "bug", "torn", "z"):
+        (tmp_path / f"{name}.toy").write_text(name)
+    seen = []
+    with History.in_memory() as history:
+        report = import_paths(
+            history,
+            [tmp_path],
+            {"toy": _importer("toy", count=3)},
+            progress=lambda done, total, path: seen.append((done, total)),
+        )
+        assert (report.imported, report.added) == (2, 6)
+        errors = {each.path.stem: each.error for each in report.refused}
+        assert "importer toy failed, KeyError" in errors["bug"]
+        assert "half of one" in errors["torn"]
+        assert history.outcomes("b").agents == ("a", "z")
+    assert seen[-1] == (4, 4)
+
+
+def test_a_large_source_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    for name in ("big", "cut"):
+        (tmp_path / f"{name}.toy").write_text(name)
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path], {"toy": _importer("toy", count=21_000)})
+        assert (report.added, len(report.refused)) == (21_000, 1)
+        assert history.outcomes("b").agents == ("big",)
+
+
+def test_what_is_missing_or_foreign_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>")
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path / "page.html", tmp_path / "none"])
+        assert report.imported == 0
+        assert [each.path.name for each in report.refused] == ["none", "page.html"]
+        assert "found none" in report.refused[0].error
+        assert "another kind" in report.refused[1].error
+    with pytest.raises(UnreadableSourceError, match=r"page\.html"):
+        find_sources([tmp_path / "page.html"])
+
+
+def test_two_formats_that_fit_must_be_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "x.toy").write_text("x")
+    importers = {name: _importer(name) for name in ("one", "two")}
+    with History.in_memory() as history:
+        assert "--format" in import_paths(history, [tmp_path], importers).refused[0].error
+        assert import_paths(history, [tmp_path], importers, format="two").added == 1
+        with pytest.raises(InputError, match="got 'three'"):
+            import_paths(history, [tmp_path], importers, format="three")
+
+
+def test_a_format_overrides_the_name_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "results.txt").write_text(_row(2))
+    with History.in_memory() as history:
+        assert import_paths(history, [tmp_path / "results.txt"], format="tabular").added == 2
