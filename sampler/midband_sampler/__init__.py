@@ -33,6 +33,7 @@ from midband_sampler._strategies import (
     Selection,
     Strategy,
     StratifiedStrategy,
+    check_strategy,
     find_strategy,
 )
 
@@ -66,6 +67,7 @@ __all__ = [
     "ability_grid",
     "calibrate",
     "candidate_prior",
+    "check_strategy",
     "find_band",
     "find_strategy",
     "fit_response_model",

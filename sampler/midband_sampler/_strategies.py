@@ -197,6 +197,12 @@ LIVE = frozenset({"information", "matched"})
 STRATEGY_NAMES: tuple[str, ...] = ("auto", *sorted([*STRATEGIES, *CHOOSERS]))
 
 
+def check_strategy(name: str) -> None:
+    """Raise an error that lists the names there are unless `name` is one of them."""
+    if name not in STRATEGY_NAMES:
+        find_strategy(name)
+
+
 def find_chooser(name: str, *, band: Band) -> Chooser:
     """Return the chooser of that name; a fixed strategy becomes one that goes down its order."""
     if name in CHOOSERS:

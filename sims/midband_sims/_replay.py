@@ -220,7 +220,11 @@ def replay(
 
 def has_fixed_order(plan: Plan) -> bool:
     """Whether a plan's order and stop do not depend on anything but running sums."""
-    return plan.strategy in FIXED_ORDER and isinstance(plan.stop, RankSettled | Never)
+    return (
+        plan.calibration is None
+        and plan.strategy in FIXED_ORDER
+        and isinstance(plan.stop, RankSettled | Never)
+    )
 
 
 def _drive(
@@ -294,9 +298,12 @@ def _judged(
     true_low, true_high = tied_rank(candidate.truth, true_reference)
     difference = _paired(candidate.scores, plan.reference_scores, planned)
     planned_low, planned_high = tied_rank(0.0, -difference)
+    predicted = plan.calibration is not None
     right, total = pairwise_counts(
-        candidate=0.0,
-        references=-_paired(candidate.scores, plan.reference_scores, started),
+        candidate=full[0] if predicted else 0.0,
+        references=true_reference
+        if predicted
+        else -_paired(candidate.scores, plan.reference_scores, started),
         true_candidate=candidate.truth,
         true_references=true_reference,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import find_strategy, parse_stop
+from midband_sampler import check_strategy, parse_stop
 from midband_sims._cells import summarise
 from midband_sims._executors import run_units, workers_of
 from midband_sims._journal import Journal
@@ -77,7 +77,7 @@ class StudySettings:
             for cut in self.cuts or ("",):
                 parse_protocol(protocol, cut=cut, folds=self.folds)
         for strategy in self.strategies:
-            find_strategy(strategy)
+            check_strategy(strategy)
         for stop in self.stops:
             parse_stop(stop)
         for budget in self.budgets:

@@ -25,7 +25,20 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where to write the plan; - prints it.",
 )
-@click.option("--strategy", default="band", show_default=True, help="How tasks are chosen.")
+@click.option(
+    "--strategy",
+    default="auto",
+    show_default=True,
+    help="How tasks are chosen: auto, band, design, information, matched, random, stratified, or"
+    " a plugin's. auto replays the history's own agents and takes the cheapest order.",
+)
+@click.option(
+    "--guarantee",
+    type=click.Choice(["auto", "always-valid", "calibrated"]),
+    default="auto",
+    show_default=True,
+    help="What the confidence rests on; see docs/guarantees.md.",
+)
 @click.option(
     "--band",
     "band_limits",
@@ -59,6 +72,7 @@ def plan(
     benchmark: str,
     output: Path,
     strategy: str,
+    guarantee: str,
     band_limits: tuple[float, float],
     stop_text: str,
     as_of: datetime | None,
@@ -87,6 +101,7 @@ def plan(
     made = make_plan(
         matrix,
         strategy=strategy_named(strategy),
+        guarantee=guarantee,
         band=band,
         stop=stop,
         max_tasks=max_tasks,
@@ -102,9 +117,11 @@ def plan(
     made.write(output)
     facts = _facts(made, output)
     if as_json:
-        print_json({**facts, "warnings": made.warnings})
+        print_json({**facts, "warnings": made.warnings, "notes": made.notes})
     else:
         print_facts(facts)
+        for note in made.notes:
+            click.echo(note)
     return 0
 
 
@@ -112,6 +129,7 @@ def _facts(made: "Plan", output: Path) -> dict[str, object]:
     return {
         "plan": str(output),
         "benchmark": made.benchmark,
+        "strategy": made.strategy,
         "tasks": len(made.tasks),
         "tasks_in_benchmark": len(made.all_tasks),
         "reference_agents": len(made.reference_agents),
