@@ -1,5 +1,6 @@
 """A replay of a fixed order, all looks at once: the same verdicts as a `Session`, sooner."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from midband_sampler import Never, Plan, RankSettled
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 _TIE = 1e-9
 
 
@@ -21,6 +23,8 @@ class Verdict:
     tasks_run : int
     reason : str
     rank, low, high : int
+    full_score : tuple of float, length 3
+        Estimate of the full score and its bounds; NaN where the decision is not about it.
     widths : tuple of (float, float)
         Share of all tasks run, and interval width as a share of the ranks.
     """
@@ -30,6 +34,7 @@ class Verdict:
     rank: int
     low: int
     high: int
+    full_score: tuple[float, float, float] = (math.nan, math.nan, math.nan)
     widths: tuple[tuple[float, float], ...] = ()
 
 
@@ -75,19 +80,26 @@ class FixedOrder:
         """
         plan, rule = self.plan, self.plan.stop
         n_reference = len(plan.reference_agents)
-        rank, low, high, n = self._looks(scores, rule.confidence)
+        rank, low, high, n, mean, half = self._looks(scores, rule.confidence)
         stop, settled = len(scores), False
         if isinstance(rule, RankSettled):
             narrow = (high - low <= rule.width * (n_reference + 1)) & (n >= rule.min_tasks)
             if narrow.any():
                 stop, settled = int(np.argmax(narrow)) + 1, True
         last = stop - 1
+        full = (math.nan, math.nan, math.nan)
+        if plan.target == "full benchmark" and n[last] >= 2:
+            target = ~np.isnan(scores) | (np.arange(len(scores)) > last)
+            centre = float(self._expected[target].mean()) + float(mean[last])
+            spread = float(half[last])
+            full = (centre, max(centre - spread, 0.0), min(centre + spread, 1.0))
         return Verdict(
             tasks_run=stop,
             reason="rank settled" if settled else "all planned tasks run",
             rank=int(rank[last]),
             low=int(low[last]),
             high=int(high[last]),
+            full_score=full,
             widths=tuple(
                 (
                     look / len(plan.all_tasks),
@@ -100,8 +112,8 @@ class FixedOrder:
 
     def _looks(
         self, scores: FloatArray, confidence: float
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Rank, its bounds and the number of results after each task, all (n_planned,)."""
+    ) -> tuple[IntArray, IntArray, IntArray, IntArray, FloatArray, FloatArray]:
+        """Rank, its bounds, results so far, mean excess and half width, all (n_planned,)."""
         told = ~np.isnan(scores)
         excess = np.where(told, scores - self._expected, 0.0)
         n = np.cumsum(told)
@@ -118,7 +130,7 @@ class FixedOrder:
         early = n < 2
         n_reference = len(self._known)
         rank, low = (np.where(early, 1, 1 + above[k]) for k in (0, 1))
-        return rank, low, np.where(early, n_reference + 1, 1 + above[2]), n
+        return rank, low, np.where(early, n_reference + 1, 1 + above[2]), n, mean, half
 
     def _above(self, edges: FloatArray, told: NDArray[np.bool_]) -> NDArray[np.int64]:
         """How many references' target means exceed each edge, shape (3, n_planned)."""

@@ -28,6 +28,8 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._recover()
             self._file: TextIO = path.open("a", encoding="utf-8")
+        except StoreError:
+            raise
         except OSError as error:
             msg = f"expected a writable study directory, got {path.parent}: {error.strerror}"
             raise StoreError(msg) from error

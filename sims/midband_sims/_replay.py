@@ -201,8 +201,8 @@ def replay(
         prepared = fixed or FixedOrder(plan)
         verdict = prepared.replay(candidate.scores[columns], checkpoints=looks)
         started = columns[: verdict.tasks_run]
-        clock = float(np.sum(durations[started]))
-        full = (math.nan, math.nan, math.nan)
+        clock = float(np.cumsum(durations[started])[-1])  # summed in the session's order
+        full = verdict.full_score
     else:
         verdict, started, clock, full = _drive(
             plan,

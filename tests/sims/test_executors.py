@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_errors_of_units_reach_the_caller(workers: str) -> None:
 @pytest.mark.parametrize("spec", ["dask:tcp://127.0.0.1:9", "ray:127.0.0.1:9"])
 def test_an_unreachable_cluster_fails_in_seconds_and_is_named(spec: str) -> None:
     begun = time.perf_counter()
-    with pytest.raises(ClusterError, match="127.0.0.1:9"):
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1:9"):
         list(run_units(fails, [1], workers=spec))
     assert time.perf_counter() - begun < 10
 
@@ -89,9 +90,10 @@ class Cluster:
                 "worker", "--scheduler-file", str(address_file), "--nthreads", "1", "--no-nanny",
                 "--no-dashboard", "--name", f"w{place}", "--host", "127.0.0.1",
             )  # fmt: skip
-        from distributed import Client
+        import distributed
 
-        self._client = Client(scheduler_file=str(address_file), set_as_default=False)
+        make: Any = distributed.Client
+        self._client = make(scheduler_file=str(address_file), set_as_default=False)
         self._client.wait_for_workers(2, timeout=60)
         self.address: str = self._client.scheduler.address
 
@@ -136,7 +138,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def test_a_study_survives_the_end_of_a_dask_worker(
     cluster: Cluster, matrix: OutcomeMatrix, tmp_path: Path
 ) -> None:
-    ended = []
+    ended: list[int] = []
 
     def progress(done: int, total: int) -> None:
         if done >= total // 4 and not ended:

@@ -82,5 +82,5 @@ def test_two_agents_are_too_few() -> None:
     ],
 )
 def test_bad_settings_say_what_was_expected(call: Callable[[], object]) -> None:
-    with pytest.raises(InputError, match="expected .*, got"):
+    with pytest.raises(InputError, match=r"expected .*, got"):
         call()

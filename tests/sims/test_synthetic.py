@@ -52,5 +52,5 @@ def test_ties_drift_and_noise_are_there_when_asked_for() -> None:
     "bad", [{"agents": 0}, {"dimensions": 4}, {"missing_rate": 1.0}, {"ties": 40}, {"slope_sd": -1}]
 )
 def test_settings_are_checked(bad: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="expected .* got"):
+    with pytest.raises(InputError, match=r"expected .* got"):
         SyntheticSettings(**bad)  # type: ignore[arg-type]
