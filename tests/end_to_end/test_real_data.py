@@ -76,7 +76,8 @@ def test_the_band_of_the_others_ranks_like_the_full_run(
 
 def test_a_band_of_four_tasks_is_refused(history: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
-    _midband("plan", "scicode", "--output", plan, "--history", history, expected=(1,))
+    command = ("plan", "scicode", "--strategy", "band", "--output", plan)
+    _midband(*command, "--history", history, expected=(1,))
     assert not plan.exists()
 
 

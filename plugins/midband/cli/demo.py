@@ -51,8 +51,12 @@ def _summary(outcome: "Outcome") -> dict[str, object]:
     return {
         "stopped run": f"rank {stopped['rank']} of {agents}, {stopped['low']} to {stopped['high']}"
         f" on the {stopped['target']} at {_percent(stopped['confidence'])} over all looks",
-        "full run": f"rank {outcome.planned_rank} of {agents} on the planned tasks,"
-        f" {outcome.full_rank} on all {outcome.samples_total}",
+        "full run": f"rank {outcome.full_rank} of {agents} on all {outcome.samples_total} tasks"
+        + (
+            ""
+            if stopped["target"] == "full benchmark"
+            else f"; on all planned tasks, which the interval is about, {outcome.planned_rank}"
+        ),
         "samples": f"{outcome.samples_run} scored instead of {outcome.samples_total}"
         f" ({stopped['tasks_run']} used at the stop, the rest were in flight)",
         "cost": f"${outcome.adaptive_cost_usd:.2f} instead of ${outcome.full_cost_usd:.2f},"
