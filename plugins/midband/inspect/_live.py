@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from midband.inspect._samples import task_id
 
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# By Inspect's eval id. One process may run several evals at once.
-_LIVE: dict[str, "LiveRun"] = {}
+# By Inspect's eval id. One process may run several evals at once, and one that dies never says so:
+# its run is forgotten with the context that held it.
+_LIVE: "WeakValueDictionary[str, LiveRun]" = WeakValueDictionary()
 
 
 def live_runs() -> Mapping[str, "LiveRun"]:
@@ -161,7 +163,7 @@ class LiveRun:
         decision = self._decision
         if decision is None:
             return
-        caption = "midband" if len(_LIVE) < 2 else f"midband {self.model.rpartition('/')[2]}"
+        caption = f"midband {self.model.rpartition('/')[2]}"
         try:
             self._show(
                 caption,

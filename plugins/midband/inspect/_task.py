@@ -52,8 +52,9 @@ def adaptive(
     """
     from midband_sampler import Plan
 
+    arguments = _unwrapped(kwargs)
     try:
-        expected = kwargs.pop("plan_digest", None)
+        expected = arguments.pop("plan_digest", None)
         path = Path(_text(plan)).absolute()
         read = Plan.read(path)
         if expected is not None and str(expected) != read.digest:
@@ -62,10 +63,9 @@ def adaptive(
                 " put the first plan back, or start a new run"
             )
             raise InputError(msg)
-        inner = _load(_text(task), kwargs)
-        return prepare_task(
-            inner, read, allow_changed=allow_changed, notes={"task": _text(task), "args": kwargs}
-        )
+        inner = _load(_text(task), arguments)
+        notes = {"task": _text(task), "args": arguments}
+        return prepare_task(inner, read, allow_changed=allow_changed, notes=notes)
     except MidbandError as error:
         raise RefusedError(str(error)) from error
 
@@ -209,6 +209,13 @@ def _compare(plan: "Plan", samples: Mapping[str, Sample], *, allow_changed: bool
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _unwrapped(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo the nesting under ``kwargs`` with which older Inspect versions retry a task."""
+    plain = dict(arguments)
+    nested = plain.pop("kwargs", None)
+    return {**_unwrapped(nested), **plain} if isinstance(nested, Mapping) else dict(arguments)
 
 
 def _text(value: object) -> str:

@@ -332,3 +332,35 @@ def test_other_bad_arguments(make: MakePlan, tmp_path: Path) -> None:
     assert "cannot read" in refused(tmp_path / "none.json")
     assert "got other, toy" in refused(path, task=TOY.partition("@")[0])
     assert "put the first plan back" in refused(path, args={"plan_digest": "0123"})
+
+
+def test_arguments_nested_by_older_retries_reach_the_inner_task(make: MakePlan) -> None:
+    path = make()
+    digest = Plan.read(path).digest
+    nested = {"kwargs": {"kwargs": {"changed": 1, "plan_digest": digest}}}
+    assert "1 changed" in refused(path, args=nested)
+    (log,) = run(path, args={"kwargs": {"plan_digest": digest, "errors": "999"}})
+    assert (log.eval.metadata or {})["midband"]["args"] == {"errors": "999"}
+    assert records(log)[0].settings["task_args"] == {"errors": "999"}
+
+
+def test_the_counter_shows_rank_and_interval(
+    make: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from midband.inspect import _manager
+
+    shown: list[tuple[str, str]] = []
+
+    def show(caption: str, value: str) -> None:
+        shown.append((caption, value))
+        msg = "no screen"
+        raise OSError(msg)
+
+    monkeypatch.setattr(_manager, "display_counter", show)
+    (log,) = run(make())
+    verdict = early(log).metadata
+    assert verdict["error"] is None
+    assert {caption for caption, _ in shown} == {"midband 97"}
+    last = f"rank {verdict['rank']} ({verdict['low']} to {verdict['high']}) of 20"
+    assert shown[-1][1].startswith(last)
+    assert len(shown) > verdict["tasks_run"]
