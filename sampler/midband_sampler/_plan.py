@@ -403,7 +403,8 @@ def _calibrated(
         fallback = "random" if name in CHOOSERS or name == "auto" else name
         warnings.append(
             f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
-            f" {rule.confidence:.0%} by replay: the always-valid bound with strategy {fallback!r}"
+            f" {rule.confidence:.0%} by replay (fewer for a lower confidence): the always-valid"
+            f" bound with strategy {fallback!r} instead"
         )
         return fallback, None, None
     tried: list[tuple[float, int, str, Chooser, Calibration]] = []

@@ -109,12 +109,13 @@ def plan(
         as_of="" if as_of is None else as_of.isoformat(),
         versions={"midband": __version__, **get_plugin_manager().versions()},
     )
+    if str(output) != "-":
+        made.write(output)
     for warning in made.warnings:
         warn(warning)
     if str(output) == "-":
         click.echo(made.to_json())
         return 0
-    made.write(output)
     facts = _facts(made, output)
     if as_json:
         print_json({**facts, "warnings": made.warnings, "notes": made.notes})
