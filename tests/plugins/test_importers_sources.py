@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from midband._descriptors import Importer
+from midband.cli._root import run
 from midband.importers._sources import find_sources, import_paths
 from midband_history import History, InputError, Record, UnreadableSourceError
 
@@ -131,3 +132,16 @@ def test_a_format_overrides_the_name_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "results.txt").write_text(_row(2))
     with History.in_memory() as history:
         assert import_paths(history, [tmp_path / "results.txt"], format="tabular").added == 2
+
+
+def test_runs_of_unknown_date_that_a_date_leaves_out_are_mentioned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "b,1,a,1,2025-01-01\nb,1,c,1,\n"
+    (tmp_path / "r.csv").write_text(HEADER.strip() + ",run_date\n" + rows)
+    store = ["--history", str(tmp_path / "h.duckdb")]
+    assert run(["import", str(tmp_path / "r.csv"), *store]) == 0
+    assert run(["rates", "b", "--as-of", "2025-02-01", *store]) == 0
+    assert "left out 1 runs of b of unknown date" in capsys.readouterr().err
+    assert run(["rates", "b", *store]) == 0
+    assert capsys.readouterr().err == ""

@@ -1,8 +1,10 @@
 """How commands open the history."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midband.cli._output import warn
 from midband_history import StoreError, default_path
 
 if TYPE_CHECKING:
@@ -21,3 +23,12 @@ def open_history(path: Path | None, *, read_only: bool = True) -> "History":
         )
         raise StoreError(msg)
     return History.open(where, read_only=read_only)
+
+
+def say_undated(store: "History", benchmark: str, as_of: datetime | None) -> None:
+    """Warn of runs of unknown date, which a date leaves out because they may be later."""
+    if as_of is None:
+        return
+    undated = store.left_out(benchmark, as_of=as_of).undated
+    if undated:
+        warn(f"left out {undated} runs of {benchmark} of unknown date: they may be later")

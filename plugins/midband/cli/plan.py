@@ -9,7 +9,7 @@ import click
 from midband import __version__
 from midband.cli._options import TARGET, as_of_option, history_option, json_option
 from midband.cli._output import print_facts, print_json, warn
-from midband.cli._store import open_history
+from midband.cli._store import open_history, say_undated
 
 if TYPE_CHECKING:
     from midband_sampler import Plan
@@ -98,6 +98,7 @@ def plan(
         raise InputError(str(problem)) from problem
     with open_history(history_path) as store:
         matrix = store.outcomes(benchmark, as_of=as_of, exclude_agents=exclude_agents)
+        say_undated(store, benchmark, as_of)
     made = make_plan(
         matrix,
         strategy=strategy_named(strategy),
