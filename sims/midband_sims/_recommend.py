@@ -12,7 +12,7 @@ from midband_sims._study import Progress, Study, StudySettings
 MIN_CANDIDATES = 10
 MIN_SAVING = 0.1
 TARGET_ACCURACY = 0.9
-STRATEGIES = ("band", "random", "stratified")
+STRATEGIES = ("design", "band", "random", "stratified")
 STOP = "rank:0.95:0.2"
 
 

@@ -23,7 +23,7 @@ from midband_sampler import (
 
 def simulate(
     n_agents: int, n_tasks: int, seed: int, *, scaffolds: int = 1
-) -> tuple[OutcomeMatrix, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+) -> tuple[OutcomeMatrix, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     ability, intercept = rng.normal(0, 1, n_agents), rng.normal(0, 1.3, n_tasks)
     slope = np.exp(rng.normal(0, 0.15, n_tasks))

@@ -105,6 +105,12 @@ def prepare_task(
             f" `midband plan {benchmark}`, or import the logs with --benchmark {benchmark}"
         )
         raise PlanError(msg)
+    if plan.chooses_live:
+        msg = (
+            f"expected a plan whose order is fixed before the run, got strategy {plan.strategy!r}:"
+            " make one with --strategy auto or design"
+        )
+        raise PlanError(msg)
     if getattr(inner, "early_stopping", None) is not None:
         msg = f"expected a task without early stopping, got {inner.name!r} with its own: remove it"
         raise PlanError(msg)

@@ -35,6 +35,7 @@ def make(tmp_path: Path, toy: Any) -> MakePlan:
         n: int = 40,
         name: str = "plan.json",
         digests: bool = True,
+        strategy: str = "random",
     ) -> Path:
         from midband.inspect import task_digest
 
@@ -55,7 +56,7 @@ def make(tmp_path: Path, toy: Any) -> MakePlan:
         )
         rule = stop or RankSettled(confidence=0.9, width=0.5)
         path = tmp_path / name
-        make_plan(matrix, strategy="random", stop=rule, seed=1).write(path)
+        make_plan(matrix, strategy=strategy, stop=rule, seed=1).write(path)
         return path
 
     return build

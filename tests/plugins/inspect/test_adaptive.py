@@ -303,6 +303,17 @@ def test_a_plan_for_another_benchmark_is_refused(make: MakePlan) -> None:
     assert "'gaia'" in message
 
 
+def test_a_plan_that_chooses_live_is_refused_and_a_designed_one_stops(make: MakePlan) -> None:
+    message = refused(make(strategy="information"))
+    assert "'information'" in message
+    assert "--strategy auto" in message
+    (log,) = run(make(strategy="design", name="design.json"))
+    verdict = log.results.early_stopping.metadata
+    assert verdict["stop"]
+    assert verdict["target"] == "full benchmark"
+    assert "19 replays" in verdict["guarantee"]
+
+
 def test_changed_tasks_are_refused_unless_allowed(make: MakePlan) -> None:
     path = make()
     message = refused(path, args={"changed": 2})

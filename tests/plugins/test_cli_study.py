@@ -1,0 +1,46 @@
+"""``midband study``: from a history to cells, a report and a verdict."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+Call = Callable[..., tuple[int, str, str]]
+OneLine = Callable[..., None]
+
+
+def test_a_history_becomes_cells_and_a_report(store: Path, tmp_path: Path, call: Call) -> None:
+    output = tmp_path / "study"
+    study = ("study", "--history", store, "--strategy", "band", "--strategy", "random")
+    code, text, error = call(*study, "--stop", "rank:0.9:0.3", "--output", output, "--json")
+    assert code == 0, error
+    cells = json.loads(text)
+    assert {cell["strategy"] for cell in cells} == {"band", "random"}
+    for cell in cells:
+        assert cell["protocol"] == "loao"
+        assert cell["n_candidates"] == 12
+        assert 0 < cell["fraction_run"] <= 1
+        assert cell["coverage_low"] <= cell["coverage"] <= cell["coverage_high"]
+    report = (output / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in report
+    assert "toy" in report
+
+
+def test_a_protocol_that_the_data_cannot_serve_names_what_is_missing(
+    store: Path, call: Call, one_line: OneLine
+) -> None:
+    code, _, error = call("study", "--history", store, "--protocol", "self")
+    assert code in {1, 2}
+    one_line(error, "attempt")
+
+
+def test_an_unknown_strategy_lists_the_known(store: Path, call: Call, one_line: OneLine) -> None:
+    code, _, error = call("study", "--history", store, "--strategy", "best")
+    assert code == 2
+    one_line(error, "design", "random", "'best'")
+
+
+def test_a_recommendation_says_how_much_it_rests_on(store: Path, call: Call) -> None:
+    code, text, error = call("study", "--history", store, "--recommend", "toy")
+    assert code == 0, error
+    assert "toy" in text
+    assert "replays" in text or "do not reduce" in text.lower()
