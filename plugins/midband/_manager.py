@@ -23,6 +23,15 @@ _BUILT_IN = {
     "tabular": "midband.importers.tabular",
     "hal": "midband.importers.hal",
     "inspect-logs": "midband.importers.inspect_logs",
+    "every-eval-ever": "midband.importers.every_eval_ever",
+    "harbor": "midband.importers.harbor",
+    "helm": "midband.importers.helm",
+    "lm-eval-harness": "midband.importers.lm_eval_harness",
+    "openhands-index": "midband.importers.openhands_index",
+    "swebench": "midband.importers.swebench",
+    "tau-bench": "midband.importers.tau_bench",
+    "tau2-bench": "midband.importers.tau2_bench",
+    "terminal-bench": "midband.importers.terminal_bench",
 }
 
 

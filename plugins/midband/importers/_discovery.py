@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from midband._descriptors import Importer
 
 # What harnesses write beside their results.
-_COMPANIONS = frozenset({"eval-set.json", "logs.json", "listing.json"})
+_COMPANIONS = frozenset(
+    {
+        *("eval-set.json", "logs.json", "listing.json"),  # Inspect
+        *("config.json", "lock.json", "manifest.json"),  # Harbor
+        *("run_spec.json", "scenario.json", "scenario_state.json", "stats.json"),  # HELM
+        *("metadata.json", "scores.json"),  # OpenHands index
+        "run_metadata.json",  # terminal-bench
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +128,8 @@ def _judge(
         reason = f"{path}: expected a file or directory, found none: check the path"
         return Unrecognised(path=path, reason=reason, named=True)
     fitting = [importer for importer in importers if importer.sniff(path)]
+    if len(fitting) > 1:  # a table is told by its ending alone: who looked inside knows better
+        fitting = [importer for importer in fitting if importer.table is None] or fitting
     if forced and not fitting and (named or path.name.endswith(importers[0].suffixes)):
         fitting = list(importers)
     if len(fitting) == 1:

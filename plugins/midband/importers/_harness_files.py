@@ -1,0 +1,146 @@
+"""What importers of harness files share: whole JSON or a refusal by name, dates, scores."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from midband_history import UnreadableSourceError
+
+HEAD_BYTES = 4096
+
+
+def head(path: Path) -> bytes:
+    """Return how a file begins, without white space; nothing if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return b"".join(file.read(HEAD_BYTES).split())
+    except OSError:
+        return b""
+
+
+def load_json(path: Path, what: str) -> Any:
+    """Read a whole JSON file.
+
+    Raises
+    ------
+    UnreadableSourceError
+        It is absent, truncated or foreign.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        msg = (
+            f"{path}: expected {what}, got a truncated or unreadable file ({_words(error)}):"
+            " import it again when whole"
+        )
+        raise UnreadableSourceError(msg) from error
+
+
+def load_object(path: Path, what: str) -> dict[str, Any]:
+    """Read a whole JSON file that holds an object; raises as `load_json`."""
+    found = load_json(path, what)
+    if not isinstance(found, dict):
+        raise foreign(path, what, f"a {type(found).__name__}")
+    return found
+
+
+def load_optional(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object that may be absent, empty then; one that is torn is refused."""
+    return load_object(path, what) if path.is_file() else {}
+
+
+def load_lines(path: Path, what: str) -> Iterator[dict[str, Any]]:
+    """Yield the object of every line; raises as `load_json`, and names the line."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise foreign(path, what, f"no object in line {number}")
+                yield row
+    except UnreadableSourceError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        msg = (
+            f"{path}: expected {what}, got a truncated or unreadable line ({_words(error)}):"
+            " import it again when whole"
+        )
+        raise UnreadableSourceError(msg) from error
+
+
+def foreign(path: Path, what: str, got: str) -> UnreadableSourceError:
+    """Return the refusal of a file that is another than it looks."""
+    return UnreadableSourceError(f"{path}: expected {what}, got {got}")
+
+
+def list_of_objects(value: object, path: Path, what: str) -> list[dict[str, Any]]:
+    """Return a list whose every entry is an object, or refuse the file."""
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise foreign(path, what, "something else than a list of objects")
+    return value
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """Return an object, or an empty one where there is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def number(value: object) -> float | None:
+    """Return a finite number, or None: unknown."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def unit_score(value: object) -> float | None:
+    """Return a score in [0, 1], of a truth value too; anything else is unknown, never 0."""
+    found = float(value) if isinstance(value, bool) else number(value)
+    return found if found is not None and 0.0 <= found <= 1.0 else None
+
+
+def total(*values: object) -> float | None:
+    """Return the sum of what is known, or None where nothing is."""
+    known = [found for value in values if (found := number(value)) is not None]
+    return sum(known) if known else None
+
+
+def moment(value: object) -> datetime | None:
+    """Read an ISO date or seconds since 1970; None where there is neither."""
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        pass
+    else:
+        try:
+            return datetime.fromtimestamp(seconds, UTC)
+        except (OverflowError, ValueError, OSError):
+            return None
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def seconds_between(start: object, end: object) -> float | None:
+    """Return how long something took, or None where an end is unknown."""
+    first, last = moment(start), moment(end)
+    if first is None or last is None or last < first:
+        return None
+    return (last - first).total_seconds()
+
+
+def content_hash(value: object) -> str:
+    """Return a digest of a task's content, the same whatever the order of keys."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

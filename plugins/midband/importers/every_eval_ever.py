@@ -1,0 +1,154 @@
+"""Every Eval Ever: ``<uuid>_samples.jsonl``, with its aggregate ``<uuid>.json`` beside it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from midband._descriptors import Importer
+from midband.hookspecs import hookimpl
+from midband.importers._harness_files import (
+    foreign,
+    head,
+    list_of_objects,
+    load_lines,
+    load_optional,
+    mapping,
+    moment,
+    number,
+    unit_score,
+)
+from midband_history import OutcomeKind, Record
+
+_WHAT = "samples of Every Eval Ever"
+_SAMPLES = "_samples.jsonl"
+
+
+@hookimpl
+def midband_register_importers() -> Iterable[Importer]:
+    """Offer the format to ``midband import``."""
+    return [
+        Importer(
+            name="every_eval_ever",
+            sniff=sniff,
+            read=read,
+            suffixes=(".json", _SAMPLES),
+            summary="Every Eval Ever: <uuid>.json with <uuid>_samples.jsonl.",
+        )
+    ]
+
+
+def sniff(path: Path) -> bool:
+    """Whether a file begins like an aggregate or like samples."""
+    samples = path.name.endswith(_SAMPLES)
+    if not (samples or path.suffix == ".json") or not path.is_file():
+        return False
+    start = head(path)
+    if not (start.startswith(b'{"schema_version":') and b'"evaluation_id":' in start):
+        return False
+    return b'"sample_id":' in start if samples else b'"source_metadata":' in start
+
+
+def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
+    """Yield a record a sample, by the first result that its evaluation has.
+
+    Attempt, scaffold and cost have no field of their own: they are looked for in ``metadata``.
+
+    Parameters
+    ----------
+    path : Path
+    benchmark : str or None
+        Overrides the name of the evaluation.
+    columns : mapping
+        Unused: the format has fixed names.
+
+    Raises
+    ------
+    UnreadableSourceError
+        A file is truncated or foreign, has fewer rows than its aggregate says, or is an aggregate
+        without samples.
+    """
+    del columns
+    if not path.name.endswith(_SAMPLES):
+        if not path.with_name(path.stem + _SAMPLES).is_file():
+            got = f"an aggregate without {path.stem}{_SAMPLES}: ask for the samples"
+            raise foreign(path, _WHAT, got)
+        return
+    aggregate = load_optional(
+        path.with_name(path.name.removesuffix(_SAMPLES) + ".json"), "an Every Eval Ever aggregate"
+    )
+    results = list_of_objects(aggregate.get("evaluation_results") or [], path, "results")
+    primary: dict[str, object] = {}
+    descending: set[object] = set()
+    for each in results:
+        result = each.get("evaluation_result_id")
+        primary.setdefault(str(each.get("evaluation_name")), result)
+        if mapping(each.get("metric_config")).get("lower_is_better"):
+            descending.add(result)
+    seen: Counter[tuple[str, str]] = Counter()
+    rows = 0
+    for row in load_lines(path, _WHAT):
+        rows += 1
+        name, sample = str(row.get("evaluation_name") or ""), row.get("sample_id")
+        if not name or sample is None or not row.get("model_id"):
+            raise foreign(path, _WHAT, "a row without evaluation_name, sample_id and model_id")
+        result = row.get("evaluation_result_id")
+        if primary.setdefault(name, result) != result:
+            continue
+        yield _record(
+            row,
+            aggregate,
+            benchmark=benchmark or name,
+            attempt=seen[name, str(sample)],
+            comparable=result not in descending,
+        )
+        seen[name, str(sample)] += 1
+    stated = mapping(aggregate.get("detailed_evaluation_results")).get("total_rows")
+    if isinstance(stated, int) and stated != rows:
+        raise foreign(path, f"{_WHAT} in {stated} rows", f"{rows}: copy it again")
+
+
+def _record(
+    row: dict[str, Any],
+    aggregate: dict[str, Any],
+    *,
+    benchmark: str,
+    attempt: int,
+    comparable: bool,
+) -> Record:
+    metadata, library = mapping(row.get("metadata")), mapping(aggregate.get("eval_library"))
+    score = unit_score(mapping(row.get("evaluation")).get("score")) if comparable else None
+    kind: OutcomeKind = "missing" if score is None else "valid"
+    if row.get("error"):
+        kind = "infra_error"
+    scaffold, model = str(metadata.get("scaffold") or ""), str(row["model_id"])
+    numbered = _read_number(metadata.get("attempt"))
+    return Record(
+        benchmark=benchmark,
+        task_id=str(row["sample_id"]),
+        agent=f"{scaffold} ({model})" if scaffold else model,
+        score=score if kind == "valid" else None,
+        kind=kind,
+        attempt=attempt if numbered is None or numbered < 0 else int(numbered),
+        run_id=str(row.get("evaluation_id") or ""),
+        model=model,
+        scaffold=scaffold,
+        harness=_known(library.get("name")) or "every_eval_ever",
+        harness_version=_known(library.get("version")),
+        started=moment(aggregate.get("evaluation_timestamp")),
+        cost_usd=_read_number(metadata.get("cost_usd")),
+        tokens=number(mapping(row.get("token_usage")).get("total_tokens")),
+        task_digest=str(row.get("sample_hash") or ""),
+    )
+
+
+def _read_number(value: object) -> float | None:
+    """Return a number, which metadata may hold as text."""
+    try:
+        return number(float(value) if isinstance(value, str) else value)
+    except ValueError:
+        return None
+
+
+def _known(value: object) -> str:
+    return "" if value in (None, "unknown") else str(value)

@@ -1,0 +1,509 @@
+"""Result files of harnesses: each by its own reader, and unknown outcomes never as failures."""
+
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midband._manager import get_plugin_manager
+from midband.importers._sources import ImportReport, import_paths
+from midband_history import History, Record, UnreadableSourceError
+
+SHARED = Path(__file__).parents[3] / "shared"
+SUBMISSION = "20240825_SWE-agent_gpt-4o-2024-05-13"
+LM_TIME = "2026-01-21T03-44-18.458309"
+# One real file of each format.
+REAL = {
+    "eval_arena": "swebench/eval-arena_swebench-verified.head.jsonl",
+    "every_eval_ever": "every_eval_ever/f3a1c0de-4b2e-4c1a-9f6d-1b7e5a2c8d40_samples.jsonl",
+    "harbor": "harbor/round-000/alpha__DJxshJW/result.json",
+    "helm": "helm/narrative_qa-model=openai_gpt2/per_instance_stats.json",
+    "lm_eval_harness": f"lm_eval_harness/samples_math_perturbed_full_{LM_TIME}.jsonl",
+    "openhands_index": "openhands_index/results__DeepSeek-V4-Pro/gaia.json",
+    "swebench": f"swebench/experiments_repo_layout/{SUBMISSION}/results.json",
+    "tau2_bench": "tau2_bench/ironshell_ironforge_v3_deepseek.json",
+    "tau_bench": "tau_bench/gpt-4o-airline.first16.json",
+    "terminal_bench": "terminal_bench/chaterm__2025-09-10__19-49-26__results.json",
+}
+
+
+@pytest.fixture(scope="module")
+def real() -> Path:
+    path = SHARED / "raw_samples"
+    if not path.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("expected real results in ../shared under CI, found none")
+        pytest.skip("no ../shared beside this checkout: real results are not part of the project")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole_tree(real: Path) -> ImportReport:
+    with History.in_memory() as history:
+        return import_paths(history, [real])
+
+
+def _read(
+    name: str, path: Path, benchmark: str | None = None, columns: dict[str, str] | None = None
+) -> list[Record]:
+    importer = get_plugin_manager().importers()[name]
+    assert importer.sniff(path)
+    return list(importer.read(path, benchmark=benchmark, columns=columns or {}))
+
+
+def _write(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def _lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    return _write(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _kinds(records: list[Record]) -> dict[str, tuple[str, float | None]]:
+    return {each.task_id: (each.kind, each.score) for each in records}
+
+
+def test_each_real_file_goes_to_its_own_reader(real: Path, whole_tree: ImportReport) -> None:
+    folders = {name: {path.split("/")[0]} for name, path in REAL.items()} | {
+        "hal": {"hal"},
+        "inspect": {"inspect"},
+    }
+    formats = {source.format for source in whole_tree.sources if source.added}
+    assert formats == set(folders)
+    for source in whole_tree.sources:
+        if source.format and source.format != "tabular":
+            assert source.path.relative_to(real).parts[0] in folders[source.format], source.path
+        assert "what looks like" not in source.error
+    of_path = {source.path: source for source in whole_tree.sources}
+    for name, path in REAL.items():
+        assert of_path[real / path].format == name
+        assert not of_path[real / path].error
+
+
+def test_what_is_not_recognised_is_listed(real: Path, whole_tree: ImportReport) -> None:
+    unknown = {
+        str(source.path.relative_to(real)) for source in whole_tree.refused if not source.format
+    }
+    assert "swebench_pro/eval_results_claude45.json" in unknown
+    assert "mle_bench/grading_report_fmagent_group_1.json" in unknown
+    assert not any(path.startswith(("harbor/", "helm/", "openhands_index/")) for path in unknown)
+
+
+def test_importing_the_tree_again_adds_nothing(real: Path) -> None:
+    with History.in_memory() as history:
+        chosen = [real / path for path in REAL.values()]
+        first = import_paths(history, chosen)
+        assert (first.refused, first.duplicates) == ((), 0)
+        again = import_paths(history, chosen)
+        assert (again.added, again.unchanged) == (0, len(REAL))
+
+
+@pytest.mark.parametrize("name", sorted(REAL))
+def test_half_a_real_file_is_refused_by_name(real: Path, tmp_path: Path, name: str) -> None:
+    path = real / REAL[name]
+    folder = tmp_path / "job" / path.parent.name
+    folder.mkdir(parents=True)
+    for beside in ("run_spec.json", "metadata.json"):
+        if (path.parent / beside).is_file():
+            shutil.copy(path.parent / beside, folder)
+    torn = folder / path.name
+    content = path.read_bytes()
+    torn.write_bytes(content[: max(len(content) * 3 // 5, 600)])
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path])
+        (refused,) = report.refused
+        assert (refused.path, refused.format) == (torn, name)
+        assert str(torn) in refused.error
+        assert "truncated" in refused.error
+        assert history.benchmarks() == []
+
+
+def _trial(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "t1",
+        "task_name": "alpha",
+        "trial_name": "alpha__aaaaaaa",
+        "source": "ds",
+        "task_checksum": "c0ffee",
+        "config": {"job_id": "j", "agent": {"kwargs": {}}},
+        "agent_info": {"name": "a", "version": "1", "model_info": {"name": "m", "provider": "p"}},
+        "agent_result": {"n_input_tokens": 10, "n_output_tokens": 5, "cost_usd": 0.25},
+        "verifier_result": {"rewards": {"reward": 0.0}},
+        "exception_info": None,
+        "started_at": "2026-01-01T00:00:00Z",
+        "finished_at": "2026-01-01T00:01:00Z",
+    } | changes
+
+
+def test_harbor_numbers_the_attempts_of_a_real_job_and_ignores_its_aggregate(real: Path) -> None:
+    job = real / "harbor" / "round-000"
+    records = [_read("harbor", path)[0] for path in sorted(job.glob("*/result.json"))]
+    assert [(each.task_id, each.attempt) for each in records] == [
+        ("alpha", 0),
+        ("alpha", 1),
+        ("gamma", 0),
+        ("gamma", 1),
+    ]
+    assert {each.agent for each in records} == {"nop (openai/gpt-x)"}
+    assert len({each.source_key for each in records}) == 4
+    assert len({(each.run_id, each.started) for each in records}) == 1
+    assert all(each.task_digest and each.score == 1.0 for each in records)
+    assert _read("harbor", job / "result.json") == []
+
+
+def test_harbor_aggregate_without_trials_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "job" / "result.json", {"n_total_trials": 4, "stats": {"mean": 1.0}})
+    with pytest.raises(UnreadableSourceError, match="aggregate"):
+        _read("harbor", path)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind", "score"),
+    [
+        ("AgentTimeoutError", "valid", 0.0),
+        ("EnvironmentStartTimeoutError", "infra_error", None),
+        ("RewardFileNotFoundError", "grader_error", None),
+        ("VerifierTimeoutError", "grader_error", None),
+        ("CancelledError", "cancelled", None),
+    ],
+)
+def test_harbor_reward_zero_of_an_exception_is_unknown(
+    tmp_path: Path, trouble: str, kind: str, score: float | None
+) -> None:
+    trial = _trial(exception_info={"exception_type": trouble})
+    (record,) = _read("harbor", _write(tmp_path / "j" / "alpha__aaaaaaa" / "result.json", trial))
+    assert (record.kind, record.score) == (kind, score)
+    assert (record.cost_usd, record.tokens, record.duration_s) == (0.25, 15, 60)
+
+
+def test_harbor_trial_without_a_reward_is_missing(tmp_path: Path) -> None:
+    path = _write(tmp_path / "j" / "alpha__a" / "result.json", _trial(verifier_result=None))
+    (record,) = _read("harbor", path)
+    assert (record.kind, record.score) == ("missing", None)
+
+
+def test_swebench_errors_are_unknown_and_empty_patches_failures(tmp_path: Path) -> None:
+    report = {
+        "total_instances": 500,
+        "resolved_instances": 1,
+        "submitted_instances": 6,
+        "completed_ids": ["a", "b"],
+        "incomplete_ids": ["f"],
+        "resolved_ids": ["a"],
+        "unresolved_ids": ["b", "e"],
+        "empty_patch_ids": ["c"],
+        "error_ids": ["d"],
+        "infra_failure_ids": ["e"],
+    }
+    path = _write(tmp_path / "org__m-1.5.r0.json", report)
+    records = _read("swebench", path, "verified")
+    assert _kinds(records) == {
+        "a": ("valid", 1.0),
+        "b": ("valid", 0.0),
+        "c": ("valid", 0.0),
+        "d": ("infra_error", None),
+        "e": ("infra_error", None),
+        "f": ("missing", None),
+    }
+    assert {(each.agent, each.run_id, each.benchmark) for each in records} == {
+        ("org/m-1.5", "r0", "verified")
+    }
+    report["unresolved_ids"] = ["a"]
+    with pytest.raises(UnreadableSourceError, match="both resolved and unresolved"):
+        _read("swebench", _write(path, report))
+
+
+def test_swebench_instance_reports_are_the_attempts_of_the_run_report(tmp_path: Path) -> None:
+    run = {"total_instances": 2, "resolved_instances": 1, "resolved_ids": ["a"]}
+    _write(tmp_path / "org__m.r0.json", run | {"unresolved_ids": ["b"]})
+    for task, resolved in (("a", True), ("b", False)):
+        folder = tmp_path / "logs" / "run_evaluation" / "r0" / "org__m" / task
+        _write(folder / "report.json", {task: {"patch_is_None": False, "resolved": resolved}})
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path])
+        assert (report.refused, report.added, report.duplicates) == ((), 2, 2)
+        assert history.outcomes("swe-bench").scores.tolist() == [[1.0, 0.0]]
+
+
+def test_swebench_instance_with_an_infrastructure_failure_is_unknown(tmp_path: Path) -> None:
+    content = {"a": {"patch_is_None": False, "resolved": False, "infra_failure": True}}
+    records = _read("swebench", _write(tmp_path / "r" / "m" / "a" / "report.json", content))
+    assert _kinds(records) == {"a": ("infra_error", None)}
+
+
+def test_swebench_report_of_resolved_ones_only_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "results.json", {"no_generation": [], "no_logs": [], "resolved": []})
+    with pytest.raises(UnreadableSourceError, match="resolved instances only"):
+        _read("swebench", path)
+
+
+def test_swebench_real_submission_agrees_with_its_counts(real: Path) -> None:
+    path = real / REAL["swebench"]
+    stated = json.loads(path.read_text())
+    records = _read("swebench", path)
+    kinds = Counter(each.kind for each in records)
+    assert sum(each.score == 1 for each in records) == stated["resolved_instances"]
+    assert kinds["valid"] == stated["submitted_instances"]
+    assert kinds["missing"] == stated["total_instances"] - stated["submitted_instances"]
+    assert records[0].agent == "SWE-agent + gpt-4o-2024-05-13"
+    assert records[0].started is not None
+    assert records[0].started.date().isoformat() == "2024-08-25"
+
+
+def test_tau_bench_exception_recorded_as_reward_zero_is_an_infrastructure_error(
+    tmp_path: Path,
+) -> None:
+    runs = [
+        {"task_id": 0, "reward": 0.0, "info": {"error": "boom"}, "traj": [], "trial": 0},
+        {"task_id": 0, "reward": 0.0, "info": {"task": {"x": 1}}, "traj": [], "trial": 1},
+        {"task_id": 0, "reward": 1.0, "info": {"task": {"x": 1}}, "traj": [], "trial": 2},
+    ]
+    name = "tool-calling-gpt-4o-0.0_range_0--1_user-gpt-4o-llm_0614120000.json"
+    path = _write(tmp_path / name, runs)
+    with pytest.raises(UnreadableSourceError, match="--benchmark"):
+        _read("tau_bench", path)
+    records = _read("tau_bench", path, "tau-retail")
+    assert [(each.kind, each.score, each.attempt) for each in records] == [
+        ("infra_error", None, 0),
+        ("valid", 0.0, 1),
+        ("valid", 1.0, 2),
+    ]
+    assert records[0].agent == "tool-calling-gpt-4o-0.0"
+
+
+def test_tau_bench_real_trials_are_attempts(real: Path) -> None:
+    records = _read("tau_bench", real / REAL["tau_bench"])
+    assert {(each.task_id, each.attempt) for each in records} == {
+        (str(task), trial) for task in range(4) for trial in range(4)
+    }
+    assert {each.benchmark for each in records} == {"tau-airline"}
+
+
+def test_tau2_bench_infrastructure_errors_are_unknown(real: Path, tmp_path: Path) -> None:
+    data = json.loads((real / REAL["tau2_bench"]).read_text())
+    whole = _read("tau2_bench", real / REAL["tau2_bench"])
+    assert whole[0].agent == "ironforge (deepseek/deepseek-chat)"
+    assert all(each.cost_usd and each.task_digest and each.duration_s for each in whole)
+    first, second, third, _ = data["simulations"]
+    first |= {"termination_reason": "infrastructure_error", "reward_info": {"reward": 0.0}}
+    second |= {"termination_reason": "max_steps", "reward_info": {"reward": 0.0}, "trial": 1}
+    third |= {"reward_info": None}
+    records = _read("tau2_bench", _write(tmp_path / "results.json", data))
+    assert [(each.kind, each.score, each.attempt) for each in records[:3]] == [
+        ("infra_error", None, 0),
+        ("valid", 0.0, 1),
+        ("missing", None, 0),
+    ]
+
+
+def _row(document: int, name: str, value: Any, digest: str = "h") -> dict[str, Any]:
+    metrics = {"metrics": ["perplexity", "exact_match"], "perplexity": 1.0}
+    return {"doc_id": document, "filter": name, "doc_hash": digest, "exact_match": value} | metrics
+
+
+def _samples(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    results = {
+        "results": {"t": {"exact_match,strict": 0.9}},
+        "configs": {"t": {"filter_list": [{"name": "strict"}, {"name": "flexible"}]}},
+        "higher_is_better": {"t": {"perplexity": False, "exact_match": True}},
+        "model_name": "org/m",
+        "date": 1768964383.85,
+    }
+    _write(folder / f"results_{LM_TIME}.json", results)
+    return _lines(folder / f"samples_t_{LM_TIME}.jsonl", rows)
+
+
+def test_lm_eval_takes_the_primary_filter_and_a_metric_to_maximise(tmp_path: Path) -> None:
+    rows = [
+        _row(3, "flexible", 1.0),
+        _row(3, "strict", 0.0),
+        _row(4, "strict", 1.0, "i"),
+        _row(5, "strict", float("nan")),
+    ]
+    path = _samples(tmp_path, rows)
+    records = _read("lm_eval_harness", path)
+    assert _kinds(records) == {"3": ("valid", 0), "4": ("valid", 1), "5": ("missing", None)}
+    assert [each.task_digest for each in records] == ["h", "i", "h"]
+    assert (records[0].agent, records[0].attempt) == ("org/m", 0)
+    chosen = _read("lm_eval_harness", path, columns={"perplexity": "score"})
+    assert [each.score for each in chosen] == [1, 1, 1]
+
+
+def test_lm_eval_aggregate_is_never_used(tmp_path: Path) -> None:
+    path = _samples(tmp_path, [_row(0, "strict", 0.0)])
+    aggregate = tmp_path / f"results_{LM_TIME}.json"
+    assert _read("lm_eval_harness", aggregate) == []
+    path.unlink()
+    with pytest.raises(UnreadableSourceError, match="--log_samples"):
+        _read("lm_eval_harness", aggregate)
+
+
+def test_lm_eval_two_documents_under_one_number_are_refused(tmp_path: Path) -> None:
+    path = _samples(tmp_path, [_row(0, "strict", 0.0), _row(0, "strict", 1.0, "other")])
+    with pytest.raises(UnreadableSourceError, match="sorted --samples"):
+        _read("lm_eval_harness", path)
+
+
+def test_lm_eval_real_samples_carry_the_document_hash(real: Path) -> None:
+    records = _read("lm_eval_harness", real / REAL["lm_eval_harness"])
+    assert len(records) == 10
+    assert records[0].task_digest.startswith("7193b975")
+    assert records[0].benchmark == "math_perturbed_full"
+    assert records[0].harness_version == "0.4.9.2"
+
+
+def test_helm_reads_instances_by_the_chosen_metric_and_not_the_aggregate(real: Path) -> None:
+    path = real / REAL["helm"]
+    rows = json.loads(path.read_text())
+    stated = {stat["name"]["name"]: stat["mean"] for stat in rows[0]["stats"] if stat.get("count")}
+    records = _read("helm", path)
+    assert (len(records), records[0].task_id) == (5, "id1413")
+    assert (records[0].agent, records[0].benchmark) == ("openai/gpt2", "narrative_qa")
+    assert records[0].score == stated["exact_match"]
+    chosen = _read("helm", path, columns={"f1_score": "score"})
+    assert chosen[0].score == stated["f1_score"]
+
+
+def test_helm_numbers_trials_leaves_out_perturbed_and_unmeasured(tmp_path: Path) -> None:
+    spec = {"name": "mmlu:subject=x,model=o_m", "adapter_spec": {"model": "o/m"}}
+    _write(tmp_path / "run_spec.json", spec)
+    one = {"name": {"name": "exact_match", "split": "test"}, "count": 1, "mean": 1.0}
+    none = {"name": {"name": "exact_match", "split": "test"}, "count": 0}
+    rows = [
+        {"instance_id": "i", "train_trial_index": 0, "stats": [one]},
+        {"instance_id": "i", "train_trial_index": 1, "stats": [none]},
+        {"instance_id": "i", "train_trial_index": 0, "perturbation": {"name": "p"}, "stats": [one]},
+    ]
+    path = _write(tmp_path / "per_instance_stats.json", rows)
+    records = _read("helm", path)
+    assert [(each.attempt, each.kind, each.score) for each in records] == [
+        (0, "valid", 1.0),
+        (1, "missing", None),
+    ]
+    assert records[0].benchmark == "mmlu:subject=x"
+    (tmp_path / "run_spec.json").unlink()
+    with pytest.raises(UnreadableSourceError, match=r"run_spec\.json"):
+        _read("helm", path)
+
+
+def _sample(sample: str, result: str, score: float, **more: Any) -> dict[str, Any]:
+    return {
+        "schema_version": "0.3.0",
+        "evaluation_id": "e",
+        "model_id": "org/m",
+        "evaluation_name": "bench",
+        "evaluation_result_id": result,
+        "sample_id": sample,
+        "evaluation": {"score": score, "is_correct": score == 1},
+    } | more
+
+
+def _aggregate(rows: int) -> dict[str, Any]:
+    return {
+        "schema_version": "0.3.0",
+        "evaluation_id": "e",
+        "source_metadata": {},
+        "evaluation_timestamp": "1750000000",
+        "evaluation_results": [
+            {"evaluation_name": "bench", "evaluation_result_id": "main"},
+            {"evaluation_name": "bench", "evaluation_result_id": "other"},
+        ],
+        "detailed_evaluation_results": {"total_rows": rows},
+    }
+
+
+def test_every_eval_ever_reads_the_first_result_errors_and_attempts(tmp_path: Path) -> None:
+    rows = [
+        _sample("s", "other", 1.0),
+        _sample("s", "main", 0.0),
+        _sample("s", "main", 1.0),
+        _sample("u", "main", 0.0, error="no network"),
+        _sample("v", "main", 1.0, metadata={"attempt": "2", "scaffold": "S", "cost_usd": "0.5"}),
+    ]
+    aggregate = _write(tmp_path / "u.json", _aggregate(5))
+    path = _lines(tmp_path / "u_samples.jsonl", rows)
+    records = _read("every_eval_ever", path)
+    assert [(each.task_id, each.attempt, each.kind, each.score) for each in records] == [
+        ("s", 0, "valid", 0.0),
+        ("s", 1, "valid", 1.0),
+        ("u", 0, "infra_error", None),
+        ("v", 2, "valid", 1.0),
+    ]
+    assert (records[3].agent, records[3].cost_usd) == ("S (org/m)", 0.5)
+    assert _read("every_eval_ever", aggregate) == []
+
+
+def test_every_eval_ever_refuses_lost_rows_and_aggregates_alone(tmp_path: Path) -> None:
+    aggregate = _write(tmp_path / "u.json", _aggregate(2))
+    path = _lines(tmp_path / "u_samples.jsonl", [_sample("s", "main", 0.0)])
+    with pytest.raises(UnreadableSourceError, match="in 2 rows, got 1"):
+        _read("every_eval_ever", path)
+    path.unlink()
+    with pytest.raises(UnreadableSourceError, match="aggregate without"):
+        _read("every_eval_ever", aggregate)
+
+
+def test_terminal_bench_unresolved_is_a_failure_and_unparsed_is_unknown(real: Path) -> None:
+    records = _read("terminal_bench", real / REAL["terminal_bench"])
+    assert Counter((each.kind, each.score) for each in records) == {
+        ("valid", 1.0): 37,
+        ("valid", 0.0): 31,
+        ("grader_error", None): 12,
+    }
+    assert records[0].agent == "chaterm (anthropic/claude-sonnet-4-20250514)"
+
+
+def test_terminal_bench_trial_in_two_files_is_one_numbered_attempt(tmp_path: Path) -> None:
+    trials: list[dict[str, Any]] = [
+        {
+            "trial_name": f"t.{number}-of-2.run",
+            "task_id": "t",
+            "instruction": "do",
+            "is_resolved": number == 2,
+            "failure_mode": "unset",
+        }
+        for number in (1, 2)
+    ]
+    trials.append({**trials[0], "task_id": "x", "trial_name": "x.1-of-1.run"})
+    trials[2]["failure_mode"] = "agent_installation_failed"
+    run = tmp_path / "run"
+    _write(run / "run_metadata.json", {"run_id": "run", "agent_name": "a", "dataset_name": "core"})
+    _write(run / "results.json", {"id": "1", "results": trials, "accuracy": 0.1})
+    for trial in trials:
+        _write(run / trial["task_id"] / trial["trial_name"] / "results.json", trial)
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path])
+        assert (report.refused, report.added, report.duplicates) == ((), 3, 3)
+    records = _read("terminal_bench", run / "results.json")
+    assert [each.attempt for each in records] == [0, 1, 0]
+    assert (records[2].kind, records[2].score) == ("infra_error", None)
+
+
+def test_terminal_bench_trial_of_an_unnamed_agent_is_refused(real: Path) -> None:
+    path = real / "terminal_bench" / "trial__blind-maze-explorer-5x5.1-of-5__results.json"
+    with pytest.raises(UnreadableSourceError, match=r"run_metadata\.json"):
+        _read("terminal_bench", path)
+
+
+def test_openhands_index_dates_by_submission_and_keeps_costs(real: Path, tmp_path: Path) -> None:
+    path = real / REAL["openhands_index"]
+    stated = json.loads(path.read_text())
+    records = _read("openhands_index", path)
+    assert len(records) == len(stated)
+    assert sum(each.score or 0 for each in records) == sum(
+        each["resolved"] for each in stated.values()
+    )
+    assert records[0].cost_usd == stated[records[0].task_id]["cost"]
+    assert records[0].started is not None
+    assert records[0].started.year == 2026
+    shutil.copy(path.with_name("metadata.json"), tmp_path)
+    content = {"a": {"cost": 1.0, "resolved": None}, "b": {"cost": None, "resolved": False}}
+    unknown = _read("openhands_index", _write(tmp_path / "gaia.json", content))
+    assert _kinds(unknown) == {"a": ("missing", None), "b": ("valid", 0.0)}
+    assert (unknown[1].cost_usd, unknown[1].started) == (None, None)
