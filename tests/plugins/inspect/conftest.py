@@ -1,4 +1,5 @@
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ pytest.importorskip("inspect_ai", reason="needs midband[inspect]")
 HERE = Path(__file__).parent
 
 MakePlan = Callable[..., Path]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collect_streams() -> Iterator[None]:
+    """Let Inspect's unclosed streams be collected here, where their warnings are expected."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

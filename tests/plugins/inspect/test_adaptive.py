@@ -308,10 +308,12 @@ def test_a_plan_that_chooses_live_is_refused_and_a_designed_one_stops(make: Make
     assert "'information'" in message
     assert "--strategy auto" in message
     (log,) = run(make(strategy="design", name="design.json"))
+    assert log.results is not None
+    assert log.results.early_stopping is not None
     verdict = log.results.early_stopping.metadata
     assert verdict["stop"]
     assert verdict["target"] == "full benchmark"
-    assert "19 replays" in verdict["guarantee"]
+    assert "19 replays" in str(verdict["guarantee"])
 
 
 def test_changed_tasks_are_refused_unless_allowed(make: MakePlan) -> None:
