@@ -208,7 +208,7 @@ def _replay(
     limit = min(order.size, max_tasks or order.size)
     scores = candidates.scores
     truth = candidates.full_scores()
-    best, worst = rank_bounds(truth, truth, references)
+    best, _ = rank_bounds(truth, truth, references)
     worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
     known = np.sum(~np.isnan(scores), axis=1)
     shape = (n_candidates, _MULTIPLIERS.size)

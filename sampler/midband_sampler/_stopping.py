@@ -56,7 +56,7 @@ class RankSettled:
         """Stop on a narrow interval after `min_tasks`."""
         if interval.tasks < self.min_tasks:
             return None
-        if interval.high - interval.low <= self.width * (n_reference + 1):
+        if interval.high - interval.low <= self.width * (n_reference + 1) + 1e-9:
             return "rank settled"
         return None
 
