@@ -12,13 +12,9 @@ from types import MappingProxyType
 import numpy as np
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
+from midband_sampler._auto import choose_calibrated
 from midband_sampler._band import Band
-from midband_sampler._calibration import (
-    Calibration,
-    PredictionModel,
-    calibrate,
-    required_replays,
-)
+from midband_sampler._calibration import Calibration, PredictionModel
 from midband_sampler._errors import PlanError
 from midband_sampler._stopping import Never, RankSettled, StoppingRule, stop_from_dict
 from midband_sampler._strategies import (
@@ -29,7 +25,6 @@ from midband_sampler._strategies import (
     RandomStrategy,
     Selection,
     Strategy,
-    find_chooser,
     find_strategy,
 )
 
@@ -37,7 +32,6 @@ FORMAT = 1
 MIN_REFERENCE = 5
 MIN_COVERAGE = 0.5
 GUARANTEES = ("auto", "always-valid", "calibrated")
-AUTO = ("design", "stratified", "random")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -339,9 +333,17 @@ def make_plan(
     if isinstance(strategy, str) and (
         guarantee == "calibrated" or name == "auto" or name in CHOOSERS
     ):
-        name, chooser, calibration = _calibrated(
-            reference, name, rule, band or Band(), max_tasks, seed, notes, warnings
+        choice = choose_calibrated(
+            reference,
+            name,
+            rule=rule,
+            band=band or Band(),
+            max_tasks=max_tasks,
+            seed=seed,
+            notes=notes,
+            warnings=warnings,
         )
+        name, chooser, calibration = choice.name, choice.chooser, choice.calibration
     model: PredictionModel | None = None
     if calibration is not None and chooser is not None:
         model = PredictionModel.fit(reference)
@@ -385,49 +387,6 @@ def _reference_agents(matrix: OutcomeMatrix, warnings: list[str]) -> OutcomeMatr
             " tasks and are not ranked against"
         )
     return matrix.select(agents=np.flatnonzero(reference))
-
-
-def _calibrated(
-    reference: OutcomeMatrix,
-    name: str,
-    rule: StoppingRule,
-    band: Band,
-    max_tasks: int | None,
-    seed: int,
-    notes: list[str],
-    warnings: list[str],
-) -> tuple[str, Chooser | None, Calibration | None]:
-    """Calibrate the strategy, or the cheapest of the fixed ones, by replay on the references."""
-    needed = required_replays(rule.confidence)
-    if len(reference.agents) < needed:
-        fallback = "random" if name in CHOOSERS or name == "auto" else name
-        warnings.append(
-            f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
-            f" {rule.confidence:.0%} by replay (fewer for a lower confidence): the always-valid"
-            f" bound with strategy {fallback!r} instead"
-        )
-        return fallback, None, None
-    tried: list[tuple[float, int, str, Chooser, Calibration]] = []
-    for place, each in enumerate(AUTO if name == "auto" else (name,)):
-        chooser = find_chooser(each, band=band)
-        settings = rule if isinstance(rule, RankSettled) else RankSettled(rule.confidence, 0.0)
-        result = calibrate(
-            reference,
-            chooser,
-            confidence=rule.confidence,
-            width=settings.width,
-            min_tasks=settings.min_tasks,
-            max_tasks=max_tasks,
-            seed=seed,
-        )
-        tried.append((result.fraction_run, place, each, chooser, result))
-    _, _, best, chooser, calibration = min(tried, key=lambda each: each[:2])
-    notes.append(
-        f"strategy {best}: {calibration.replays} replays of earlier agents, each without its"
-        f" {calibration.held_out}, ran {calibration.fraction_run:.0%} of the tasks;"
-        f" {calibration.covered} of {calibration.replays} intervals held the true rank"
-    )
-    return best, chooser, calibration
 
 
 def _expected_cost(matrix: OutcomeMatrix) -> FloatArray:
