@@ -21,17 +21,17 @@ GROUP = "midband"
 # so that a checkout and a wheel agree on what is there.
 _BUILT_IN = {
     "tabular": "midband.importers.tabular",
-    "hal": "midband.importers.hal",
+    "hal": "midband.harnesses.hal",
     "inspect-logs": "midband.importers.inspect_logs",
-    "every-eval-ever": "midband.importers.every_eval_ever",
-    "harbor": "midband.importers.harbor",
-    "helm": "midband.importers.helm",
-    "lm-eval-harness": "midband.importers.lm_eval_harness",
-    "openhands-index": "midband.importers.openhands_index",
-    "swebench": "midband.importers.swebench",
-    "tau-bench": "midband.importers.tau_bench",
-    "tau2-bench": "midband.importers.tau2_bench",
-    "terminal-bench": "midband.importers.terminal_bench",
+    "every-eval-ever": "midband.harnesses.every_eval_ever",
+    "harbor": "midband.harnesses.harbor",
+    "helm": "midband.harnesses.helm",
+    "lm-eval-harness": "midband.harnesses.lm_eval_harness",
+    "openhands-index": "midband.harnesses.openhands_index",
+    "swebench": "midband.harnesses.swebench",
+    "tau-bench": "midband.harnesses.tau_bench",
+    "tau2-bench": "midband.harnesses.tau2_bench",
+    "terminal-bench": "midband.harnesses.terminal_bench",
 }
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from midband._descriptors import Importer
-from midband.hookspecs import hookimpl
-from midband.importers._harness_files import (
+from midband.harnesses._files import (
     foreign,
     head,
     load_object,
@@ -19,6 +18,7 @@ from midband.importers._harness_files import (
     total,
     unit_score,
 )
+from midband.hookspecs import hookimpl
 from midband_history import OutcomeKind, Record, UnreadableSourceError
 
 _WHAT = "the result.json of a Harbor trial"

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from midband._descriptors import Importer
-from midband.hookspecs import hookimpl
-from midband.importers._harness_files import (
+from midband.harnesses._files import (
     content_hash,
     foreign,
     head,
@@ -15,6 +14,7 @@ from midband.importers._harness_files import (
     mapping,
     unit_score,
 )
+from midband.hookspecs import hookimpl
 from midband_history import OutcomeKind, Record
 
 _WHAT = "a tau-bench result file"

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from midband._descriptors import Importer
-from midband.hookspecs import hookimpl
-from midband.importers._harness_files import (
+from midband.harnesses._files import (
     foreign,
     head,
     list_of_objects,
@@ -17,6 +16,7 @@ from midband.importers._harness_files import (
     total,
     unit_score,
 )
+from midband.hookspecs import hookimpl
 from midband_history import Record
 
 _WHAT = "per-instance stats of HELM"

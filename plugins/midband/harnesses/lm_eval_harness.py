@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from midband._descriptors import Importer
-from midband.hookspecs import hookimpl
-from midband.importers._harness_files import (
+from midband.harnesses._files import (
     foreign,
     head,
     load_lines,
@@ -17,6 +16,7 @@ from midband.importers._harness_files import (
     moment,
     unit_score,
 )
+from midband.hookspecs import hookimpl
 from midband_history import Record
 
 _WHAT = "samples of lm-evaluation-harness"

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from midband._descriptors import Importer
-from midband.hookspecs import hookimpl
-from midband.importers._harness_files import (
+from midband.harnesses._files import (
     foreign,
     head,
     list_of_objects,
@@ -18,6 +17,7 @@ from midband.importers._harness_files import (
     number,
     unit_score,
 )
+from midband.hookspecs import hookimpl
 from midband_history import OutcomeKind, Record
 
 BENCHMARK = "swe-bench"
