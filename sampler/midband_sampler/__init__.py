@@ -11,6 +11,7 @@ from midband_sampler._calibration import (
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
 from midband_sampler._errors import DigestMismatchError, PlanError
+from midband_sampler._look import Look
 from midband_sampler._plan import Plan, make_plan
 from midband_sampler._prediction import FullScorePrediction, rank_bounds
 from midband_sampler._response import (
@@ -49,6 +50,7 @@ __all__ = [
     "DigestMismatchError",
     "FixedChooser",
     "FullScorePrediction",
+    "Look",
     "Never",
     "PairedRanks",
     "Plan",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from midband_history import OutcomeMatrix
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration, calibrate, required_replays
-from midband_sampler._stopping import RankSettled, StoppingRule
-from midband_sampler._strategies import CHOOSERS, Chooser, find_chooser
+from midband_sampler._stopping import Never, RankSettled, StoppingRule
+from midband_sampler._strategies import CHOOSERS, LIVE, Chooser, DesignChooser, find_chooser
 
 AUTO = ("design", "stratified", "random")
 
@@ -21,11 +21,14 @@ class Choice:
     chooser : Chooser or None
     calibration : Calibration or None
         None where the history has too few agents to calibrate on.
+    fallback : Calibration or None
+        Of the fixed order, where the strategy chooses live.
     """
 
     name: str
     chooser: Chooser | None = None
     calibration: Calibration | None = None
+    fallback: Calibration | None = None
 
 
 def choose_calibrated(
@@ -50,15 +53,14 @@ def choose_calibrated(
         )
         return Choice(fallback)
     tried: list[tuple[float, int, str, Chooser, Calibration]] = []
+    # A rule that never stops has no stop to calibrate at: take that of a single rank.
+    judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) else rule
     for place, each in enumerate(AUTO if name == "auto" else (name,)):
         chooser = find_chooser(each, band=band)
-        settings = rule if isinstance(rule, RankSettled) else RankSettled(rule.confidence, 0.0)
         result = calibrate(
             reference,
             chooser,
-            confidence=rule.confidence,
-            width=settings.width,
-            min_tasks=settings.min_tasks,
+            rule=judged,
             max_tasks=max_tasks,
             seed=seed,
         )
@@ -69,4 +71,9 @@ def choose_calibrated(
         f" {calibration.held_out}, ran {calibration.fraction_run:.0%} of the tasks;"
         f" {calibration.covered} of {calibration.replays} intervals held the true rank"
     )
-    return Choice(best, chooser, calibration)
+    fallback: Calibration | None = None
+    if best in LIVE:
+        fallback = calibrate(
+            reference, DesignChooser(), rule=judged, max_tasks=max_tasks, seed=seed
+        )
+    return Choice(best, chooser, calibration, fallback)

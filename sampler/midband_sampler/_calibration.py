@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
+from midband_sampler._look import Look
 from midband_sampler._prediction import FullScorePrediction, rank_bounds
 from midband_sampler._response import (
     ResponseModel,
@@ -16,6 +17,7 @@ from midband_sampler._response import (
     fit_response_model,
     recent_ability,
 )
+from midband_sampler._stopping import StoppingRule
 
 if TYPE_CHECKING:
     from midband_sampler._strategies import Chooser
@@ -97,13 +99,11 @@ def calibrate(
     matrix: OutcomeMatrix,
     chooser: "Chooser",
     *,
-    confidence: float,
-    width: float,
-    min_tasks: int,
+    rule: StoppingRule,
     max_tasks: int | None,
     seed: int,
 ) -> Calibration:
-    """Find the narrowest interval that covers in enough replays at its own stop.
+    """Find the narrowest interval that covers in enough replays at the rule's own stop.
 
     Every agent of the history is replayed as the candidate, against a model fitted without it and
     without its scaffold. The multiplier is the smallest from which on at least
@@ -118,15 +118,14 @@ def calibrate(
             rest,
             matrix.select(agents=fold),
             chooser,
-            width=width,
-            min_tasks=min_tasks,
+            rule=rule,
             max_tasks=max_tasks,
             seed=seed,
         )
         covers.append(covered)
         shares.append(run)
     covered, run = np.concatenate(covers), np.concatenate(shares)
-    replays = covered.shape[0]
+    replays, confidence = covered.shape[0], rule.confidence
     enough = covered.sum(axis=0) >= np.ceil((replays + 1) * confidence - 1e-9)
     fails = np.flatnonzero(~enough)
     smallest = min(_MULTIPLIERS.size - 1, int(fails.max()) + 1 if fails.size else 0)
@@ -194,8 +193,7 @@ def _replay(
     candidates: OutcomeMatrix,
     chooser: "Chooser",
     *,
-    width: float,
-    min_tasks: int,
+    rule: StoppingRule,
     max_tasks: int | None,
     seed: int,
 ) -> tuple[NDArray[np.bool_], FloatArray]:
@@ -216,18 +214,34 @@ def _replay(
     run = np.ones(shape)
     rows = np.arange(n_candidates)
     valid = np.zeros(n_candidates, dtype=np.int64)
+    usd, seconds = np.zeros(n_candidates), np.zeros(n_candidates)
     for step in range(limit):
         tasks = chooser.choose(prediction, order, step)
         results = scores[rows, tasks]
         prediction.observe(rows, tasks, results)
+        usd += candidates.cost_usd[rows, tasks]
+        seconds += candidates.duration_s[rows, tasks]
         valid += ~np.isnan(results)
-        if valid.max() < min_tasks and step + 1 < limit:
+        if valid.max() < rule.min_tasks and step + 1 < limit:
             continue
         low, high = prediction.bounds_each(_MULTIPLIERS)
         lowest, highest = rank_bounds(low, high, references)
-        narrow = highest - lowest <= width * (references.size + 1) + 1e-9
+        look = Look(
+            rank_low=lowest,
+            rank_high=highest,
+            score_low=low,
+            score_high=high,
+            tasks=valid[:, None],
+            tasks_run=np.full((n_candidates, 1), step + 1),
+            tasks_left=np.full((n_candidates, 1), limit - step - 1),
+            usd=usd[:, None],
+            seconds=seconds[:, None],
+            reference_scores=references,
+            reference_agents=history.agents,
+        )
+        settled = rule.stops(look) & (valid >= rule.min_tasks)[:, None]
         last = (step + 1 == limit) | (valid >= known)
-        now = ((narrow & (valid >= min_tasks)[:, None]) | last[:, None]) & ~stopped
+        now = (settled | last[:, None]) & ~stopped
         covered |= now & (lowest <= worst[:, None]) & (highest >= best[:, None])
         run[now] = (step + 1) / n_tasks
         stopped |= now

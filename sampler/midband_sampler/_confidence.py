@@ -92,6 +92,7 @@ class PairedRanks:
         self._weights = np.zeros((resamples, 1), np.float32)
         self._weighted = np.zeros((resamples, reference.shape[0]), np.float32)
         self._references = self._reference_means()
+        self._reference_scores: FloatArray | None = None
         self._sum = 0.0
         self._squares = 0.0
         self.tasks = 0
@@ -103,10 +104,20 @@ class PairedRanks:
         total = np.where(known, excess, 0.0).sum(axis=1)
         return np.asarray(total / np.maximum(known.sum(axis=1), 1))
 
+    @property
+    def reference_scores(self) -> FloatArray:
+        """Estimated mean score of each reference on the target, shape (n_reference,)."""
+        if self._reference_scores is None:
+            target = self._expected[self._in_target]
+            base = float(target.mean()) if target.size else np.nan
+            self._reference_scores = self._references + base
+        return self._reference_scores
+
     def add(self, position: int, score: float) -> None:
         """Take in one completed task; NaN takes it out of the target instead."""
         if np.isnan(score):
             self._in_target[position] = False
+            self._reference_scores = None
             self._references = self._reference_means()
             return
         excess = score - self._expected[position]
@@ -170,6 +181,11 @@ class PredictedRanks:
         self._calibration = calibration
         self._columns = columns
         self.tasks = 0
+
+    @property
+    def reference_scores(self) -> FloatArray:
+        """Full score of each reference, missing cells predicted, shape (n_reference,)."""
+        return self._references
 
     def add(self, position: int, score: float) -> None:
         """Take in one completed task; NaN takes it out of the target."""

@@ -8,11 +8,13 @@ import numpy as np
 from midband_history import InputError, UnknownTaskError
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
+from midband_sampler._look import Look
 from midband_sampler._plan import Plan
 from midband_sampler._strategies import CHOOSERS
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
+_UNKNOWN = np.array(math.nan)
 ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 
 
@@ -29,12 +31,15 @@ class Session:
     plan : Plan
     resamples : int
         Bootstrap resamples.
+    live : bool
+        False where the harness takes the tasks in the plan's order: `Plan.fixed`.
     """
 
-    def __init__(self, plan: Plan, *, resamples: int = 2000) -> None:
+    def __init__(self, plan: Plan, *, resamples: int = 2000, live: bool = True) -> None:
         if resamples < 200:
             msg = f"expected resamples >= 200, got {resamples}: fewer cannot carry a 95 % bound"
             raise InputError(msg)
+        plan = plan if live else plan.fixed()
         self.plan = plan
         self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
@@ -152,20 +157,37 @@ class Session:
 
     def _advance(self) -> None:
         """Look after each task of the prefix in turn, so that a rebuilt session looks alike."""
-        n_reference = len(self.plan.reference_agents)
+        rule = self.plan.stop
         for task in self._prefix():
             attempts = self._scores[task]
             score = math.fsum(sorted(attempts)) / len(attempts) if attempts else math.nan
             self._ranks.add(self._place[task], score)
             self._used.append(score)
             self._judged.add(task)
-            self._interval = self._ranks.interval(self.plan.stop.confidence)
-            reason = self.plan.stop.reason_to_stop(self._interval, n_reference=n_reference)
-            if reason is None and len(self._judged) == self._limit:
-                reason = "all planned tasks run"
-            if reason is not None:
-                self._stopped = self._decide(reason, stop=True)
+            self._interval = self._ranks.interval(rule.confidence)
+            look = self._look(self._interval)
+            if look.tasks >= rule.min_tasks and rule.stops(look):
+                self._stopped = self._decide(rule.reason(look), stop=True)
                 return
+            if len(self._judged) == self._limit:
+                self._stopped = self._decide("all planned tasks run", stop=True)
+                return
+
+    def _look(self, interval: RankInterval) -> Look:
+        run = len(self._judged)
+        return Look(
+            rank_low=np.array(interval.low),
+            rank_high=np.array(interval.high),
+            score_low=np.array(interval.score_low),
+            score_high=np.array(interval.score_high),
+            tasks=np.array(interval.tasks),
+            tasks_run=np.array(run),
+            tasks_left=np.array(self._limit - run),
+            usd=_UNKNOWN,
+            seconds=_UNKNOWN,
+            reference_scores=self._ranks.reference_scores,
+            reference_agents=self.plan.reference_agents,
+        )
 
     def _prefix(self) -> Iterator[str]:
         """Completed tasks that are to be judged next, up to the first that is still running.

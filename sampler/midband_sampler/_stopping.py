@@ -4,19 +4,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from midband_history import InputError
-from midband_sampler._confidence import RankInterval
+from midband_sampler._look import Look
+
+_TIE = 1e-9
 
 
 class StoppingRule(Protocol):
-    """Decides after each completed task; sees nothing but its arguments."""
+    """Decides after each completed task; sees nothing but its arguments.
+
+    One method serves sessions and the replays that calibrate them, so that both stop alike.
+    """
 
     @property
     def confidence(self) -> float:
         """Chance that the rank interval at the stop covers, over all looks."""
 
-    def reason_to_stop(self, interval: RankInterval, *, n_reference: int) -> str | None:
-        """Return the reason, or None to go on."""
+    @property
+    def min_tasks(self) -> int:
+        """Fewest results with which the rule can stop; before that it is not asked."""
+
+    def stops(self, look: Look) -> NDArray[np.bool_]:
+        """Whether to stop, of the shape that the look's arrays broadcast to."""
+
+    def reason(self, look: Look) -> str:
+        """Say why; asked once, of a look of shape () at which `stops` is true."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the settings and, under ``rule``, the name that `stop_from_dict` knows."""
@@ -52,13 +67,16 @@ class RankSettled:
             msg = f"expected min_tasks >= 2, got {self.min_tasks}: a variance needs two tasks"
             raise InputError(msg)
 
-    def reason_to_stop(self, interval: RankInterval, *, n_reference: int) -> str | None:
+    def stops(self, look: Look) -> NDArray[np.bool_]:
         """Stop on a narrow interval after `min_tasks`."""
-        if interval.tasks < self.min_tasks:
-            return None
-        if interval.high - interval.low <= self.width * (n_reference + 1) + 1e-9:
-            return "rank settled"
-        return None
+        widest = self.width * (len(look.reference_agents) + 1) + _TIE
+        narrow = look.rank_high - look.rank_low <= widest
+        return np.asarray(narrow & (look.tasks >= self.min_tasks))
+
+    def reason(self, look: Look) -> str:
+        """Return ``rank settled``."""
+        del look
+        return "rank settled"
 
     def to_dict(self) -> dict[str, object]:
         """Return the settings."""
@@ -76,10 +94,19 @@ class Never:
 
     confidence: float = 0.95
 
-    def reason_to_stop(self, interval: RankInterval, *, n_reference: int) -> str | None:
+    @property
+    def min_tasks(self) -> int:
+        """No look matters."""
+        return 0
+
+    def stops(self, look: Look) -> NDArray[np.bool_]:
         """Go on."""
-        del interval, n_reference
-        return None
+        return np.zeros(np.broadcast(look.rank_low, look.tasks).shape, dtype=bool)
+
+    def reason(self, look: Look) -> str:
+        """Never asked; an empty text."""
+        del look
+        return ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the settings."""
