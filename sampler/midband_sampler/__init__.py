@@ -3,17 +3,24 @@
 from midband_sampler._band import Band, find_band, in_band
 from midband_sampler._calibration import (
     Calibration,
-    PredictionModel,
     calibrate,
-    hold_out_folds,
     required_replays,
 )
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
 from midband_sampler._errors import DigestMismatchError, PlanError
+from midband_sampler._estimators import (
+    Estimate,
+    assisted_full_score,
+    paired_difference,
+    predicted_full_score,
+    randomised_full_score,
+)
 from midband_sampler._look import Look
+from midband_sampler._model import PredictionModel
 from midband_sampler._plan import Plan, make_plan
 from midband_sampler._prediction import FullScorePrediction, rank_bounds
+from midband_sampler._replays import hold_out_folds
 from midband_sampler._response import (
     ResponseModel,
     ability_grid,
@@ -48,6 +55,7 @@ __all__ = [
     "Chooser",
     "Decision",
     "DigestMismatchError",
+    "Estimate",
     "FixedChooser",
     "FullScorePrediction",
     "Look",
@@ -67,6 +75,7 @@ __all__ = [
     "Strategy",
     "StratifiedStrategy",
     "ability_grid",
+    "assisted_full_score",
     "calibrate",
     "candidate_prior",
     "check_strategy",
@@ -76,7 +85,10 @@ __all__ = [
     "hold_out_folds",
     "in_band",
     "make_plan",
+    "paired_difference",
     "parse_stop",
+    "predicted_full_score",
+    "randomised_full_score",
     "rank_bounds",
     "recent_ability",
     "required_replays",

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
-from midband_history import OutcomeMatrix
+import numpy as np
+
+from midband_history import FloatArray, OutcomeMatrix
 from midband_sampler._band import Band
-from midband_sampler._calibration import Calibration, calibrate, required_replays
+from midband_sampler._calibration import MULTIPLIERS, Calibration, calibrate, required_replays
+from midband_sampler._replays import Fold, make_folds, replay_all
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
-from midband_sampler._strategies import CHOOSERS, LIVE, Chooser, DesignChooser, find_chooser
+from midband_sampler._strategies import CHOOSERS, LIVE, Chooser, InOrder, find_chooser
 
 AUTO = ("design", "stratified", "random")
+_STANDARD_ERRORS = 2.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,22 @@ class Choice:
     fallback: Calibration | None = None
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Trial:
+    """One strategy replayed: its calibration, and how each replay went at that width."""
+
+    chooser: Chooser
+    calibration: Calibration
+    run: FloatArray
+    error: FloatArray
+
+    def gain_over(self, other: "_Trial") -> FloatArray:
+        """Return what each replay saved over the other: tasks, or error where all run alike."""
+        if np.array_equal(self.run, other.run):
+            return np.asarray(other.error**2 - self.error**2)
+        return np.asarray(other.run - self.run)
+
+
 def choose_calibrated(
     reference: OutcomeMatrix,
     name: str,
@@ -42,38 +62,61 @@ def choose_calibrated(
     notes: list[str],
     warnings: list[str],
 ) -> Choice:
-    """Calibrate the strategy, or the cheapest of the fixed ones, by replay on the references."""
+    """Calibrate the strategy by replay on the references; for ``auto``, choose it so.
+
+    ``auto`` takes the first of `AUTO` unless another gains more than two standard errors over it
+    in the same replays: with tens of agents the best of several looks better than it is.
+    """
     needed = required_replays(rule.confidence)
     if len(reference.agents) < needed:
-        fallback = "random" if name in CHOOSERS or name == "auto" else name
+        instead = "random" if name in CHOOSERS or name == "auto" else name
         warnings.append(
             f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
             f" {rule.confidence:.0%} by replay (fewer for a lower confidence): the always-valid"
-            f" bound with strategy {fallback!r} instead"
+            f" bound with strategy {instead!r} instead"
         )
-        return Choice(fallback)
-    tried: list[tuple[float, int, str, Chooser, Calibration]] = []
-    # A rule that never stops has no stop to calibrate at: take that of a single rank.
-    judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) else rule
-    for place, each in enumerate(AUTO if name == "auto" else (name,)):
-        chooser = find_chooser(each, band=band)
-        result = calibrate(
-            reference,
-            chooser,
-            rule=judged,
-            max_tasks=max_tasks,
-            seed=seed,
-        )
-        tried.append((result.fraction_run, place, each, chooser, result))
-    _, _, best, chooser, calibration = min(tried, key=lambda each: each[:2])
+        return Choice(instead)
+    # Without a rule or a limit everything is run and known: ask for the interval of a single rank.
+    whole = max_tasks is None or max_tasks >= len(reference.tasks)
+    judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) and whole else rule
+    folds, held_out = make_folds(reference)
+
+    def attempt(chooser: Chooser) -> _Trial:
+        return _try(folds, chooser, held_out, rule=judged, max_tasks=max_tasks, seed=seed)
+
+    best, *others = AUTO if name == "auto" else (name,)
+    trial = attempt(find_chooser(best, band=band))
+    first, most = trial, 0.0
+    for each in others:
+        other = attempt(find_chooser(each, band=band))
+        gain = other.gain_over(first)
+        if gain.mean() > max(most, _STANDARD_ERRORS * gain.std(ddof=1) / np.sqrt(gain.size)):
+            best, trial, most = each, other, float(gain.mean())
+    calibration = trial.calibration
     notes.append(
         f"strategy {best}: {calibration.replays} replays of earlier agents, each without its"
         f" {calibration.held_out}, ran {calibration.fraction_run:.0%} of the tasks;"
         f" {calibration.covered} of {calibration.replays} intervals held the true rank"
     )
-    fallback: Calibration | None = None
-    if best in LIVE:
-        fallback = calibrate(
-            reference, DesignChooser(), rule=judged, max_tasks=max_tasks, seed=seed
-        )
-    return Choice(best, chooser, calibration, fallback)
+    fallback = attempt(InOrder(trial.chooser)).calibration if best in LIVE else None
+    return Choice(best, trial.chooser, calibration, fallback)
+
+
+def _try(
+    folds: list[Fold],
+    chooser: Chooser,
+    held_out: str,
+    *,
+    rule: StoppingRule,
+    max_tasks: int | None,
+    seed: int,
+) -> _Trial:
+    replays = replay_all(folds, chooser, MULTIPLIERS, rule=rule, max_tasks=max_tasks, seed=seed)
+    calibration = calibrate(replays, confidence=rule.confidence, held_out=held_out)
+    place = int(np.argmin(np.abs(MULTIPLIERS - calibration.multiplier)))
+    return _Trial(
+        chooser=chooser,
+        calibration=calibration,
+        run=replays.run[:, place],
+        error=replays.error[:, place],
+    )

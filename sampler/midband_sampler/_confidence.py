@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from midband_history import FloatArray, IntArray
-from midband_sampler._calibration import Calibration, PredictionModel
+from midband_sampler._calibration import Calibration
+from midband_sampler._model import PredictionModel
 from midband_sampler._prediction import rank_bounds
 
 _TIE = 1e-9

@@ -5,7 +5,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,8 +14,9 @@ import numpy as np
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler._auto import choose_calibrated
 from midband_sampler._band import Band
-from midband_sampler._calibration import Calibration, PredictionModel
+from midband_sampler._calibration import Calibration
 from midband_sampler._errors import PlanError
+from midband_sampler._model import PredictionModel
 from midband_sampler._stopping import Never, RankSettled, StoppingRule, stop_from_dict
 from midband_sampler._strategies import (
     CHOOSERS,
@@ -58,6 +59,8 @@ class Plan:
         Present where the rank is predicted for the full benchmark.
     calibration : Calibration or None
         What the predicted rank's confidence rests on; None where the always-valid bound is used.
+    fallback : Calibration or None
+        The same for `tasks` run in order, where the strategy chooses live: see `fixed`.
     max_tasks : int or None
         A session asks for no more tasks than this.
     notes : tuple of str
@@ -84,6 +87,7 @@ class Plan:
     stop: StoppingRule
     model: PredictionModel | None = None
     calibration: Calibration | None = None
+    fallback: Calibration | None = None
     max_tasks: int | None = None
     notes: tuple[str, ...] = ()
     band: Band | None = None
@@ -127,6 +131,17 @@ class Plan:
         """Whether the session names each next task from the results so far."""
         return self.calibration is not None and self.strategy in LIVE
 
+    def fixed(self) -> "Plan":
+        """Return the plan for a harness that cannot choose while it runs.
+
+        Itself, unless the strategy chooses live; then its tasks in their order, with an interval
+        that was calibrated for this order.
+        """
+        if not self.chooses_live:
+            return self
+        name = "design" if self.strategy == "information" else f"{self.strategy}, fixed order"
+        return replace(self, strategy=name, calibration=self.fallback, fallback=None)
+
     @property
     def digest(self) -> str:
         """SHA-256 over the content, first 16 hex digits: names this plan in logs."""
@@ -152,6 +167,7 @@ class Plan:
             "max_tasks": self.max_tasks,
             "notes": list(self.notes),
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "fallback": None if self.fallback is None else self.fallback.to_dict(),
             "model": None
             if self.model is None
             else {
@@ -225,6 +241,7 @@ class Plan:
                 calibration=None
                 if data["calibration"] is None
                 else Calibration(**data["calibration"]),
+                fallback=None if data["fallback"] is None else Calibration(**data["fallback"]),
                 max_tasks=data["max_tasks"],
                 notes=tuple(data["notes"]),
                 band=None if data["band"] is None else Band(*data["band"]),
@@ -330,6 +347,7 @@ def make_plan(
         name, strategy, rule = "random", RandomStrategy(), Never(rule.confidence)
     chooser: Chooser | None = None
     calibration: Calibration | None = None
+    fallback: Calibration | None = None
     if isinstance(strategy, str) and (
         guarantee == "calibrated" or name == "auto" or name in CHOOSERS
     ):
@@ -344,6 +362,7 @@ def make_plan(
             warnings=warnings,
         )
         name, chooser, calibration = choice.name, choice.chooser, choice.calibration
+        fallback = choice.fallback
     model: PredictionModel | None = None
     if calibration is not None and chooser is not None:
         model = PredictionModel.fit(reference)
@@ -368,6 +387,7 @@ def make_plan(
         stop=rule,
         model=model,
         calibration=calibration,
+        fallback=fallback,
         max_tasks=max_tasks,
         notes=tuple(notes),
         band=selection.band,

@@ -169,8 +169,16 @@ class FixedChooser:
 
 
 @dataclass(frozen=True)
-class DesignChooser(InformationChooser):
-    """The order of `InformationChooser` under the prior, fixed before the run."""
+class InOrder:
+    """The order of a live strategy under the prior, fixed before the run."""
+
+    chooser: Chooser
+
+    def order(
+        self, matrix: OutcomeMatrix, prediction: FullScorePrediction, *, rng: np.random.Generator
+    ) -> IntArray:
+        """Let the live strategy order."""
+        return self.chooser.order(matrix, prediction, rng=rng)
 
     def choose(self, prediction: FullScorePrediction, order: IntArray, step: int) -> IntArray:
         """Go down the order."""
@@ -191,7 +199,11 @@ def find_strategy(name: str) -> Strategy:
 
 
 CHOOSERS: Mapping[str, Chooser] = MappingProxyType(
-    {"design": DesignChooser(), "information": InformationChooser(), "matched": MatchedChooser()}
+    {
+        "design": InOrder(InformationChooser()),
+        "information": InformationChooser(),
+        "matched": MatchedChooser(),
+    }
 )
 LIVE = frozenset({"information", "matched"})
 STRATEGY_NAMES: tuple[str, ...] = ("auto", *sorted([*STRATEGIES, *CHOOSERS]))

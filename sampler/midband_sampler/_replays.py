@@ -1,0 +1,165 @@
+"""Replays: the history's own agents as candidates, each against a model that has not seen it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import FloatArray, IntArray, OutcomeMatrix
+from midband_sampler._look import Look
+from midband_sampler._model import PredictionModel
+from midband_sampler._prediction import rank_bounds
+from midband_sampler._stopping import StoppingRule
+
+if TYPE_CHECKING:
+    from midband_sampler._strategies import Chooser
+
+_MAX_FOLDS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Agents held out together, and the rest of the history with its fitted model."""
+
+    history: OutcomeMatrix
+    candidates: OutcomeMatrix
+    model: PredictionModel
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Replays:
+    """How a policy went on every agent of a history, for each width of interval.
+
+    Parameters
+    ----------
+    covered : ndarray of bool, shape (n_replays, n_multipliers)
+        Whether the interval at the stop held the true rank.
+    run : ndarray of float64, shape (n_replays, n_multipliers)
+        Share of the benchmark's tasks run until the stop.
+    error : ndarray of float64, shape (n_replays, n_multipliers)
+        Estimated less true full score at the stop.
+    """
+
+    covered: NDArray[np.bool_]
+    run: FloatArray
+    error: FloatArray
+
+
+def make_folds(matrix: OutcomeMatrix) -> tuple[list[Fold], str]:
+    """Hold out each group of `hold_out_folds` in turn; fitted once for all strategies."""
+    groups, held_out = hold_out_folds(matrix.scaffolds)
+    everyone = np.arange(len(matrix.agents))
+    folds = []
+    for group in groups:
+        history = matrix.select(agents=np.setdiff1d(everyone, group))
+        candidates = matrix.select(agents=group)
+        folds.append(Fold(history, candidates, PredictionModel.fit(history)))
+    return folds, held_out
+
+
+def hold_out_folds(scaffolds: tuple[str, ...]) -> tuple[list[IntArray], str]:
+    """Group agents to hold out together: whole scaffolds where that leaves enough agents.
+
+    At most ten groups; the largest scaffolds are dealt first to the smallest group. Agents of
+    unknown scaffold stand for themselves.
+    """
+    n_agents = len(scaffolds)
+    names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
+    labels, counts = np.unique(names, return_counts=True)
+    known = len({name for name in scaffolds if name})
+    if known >= 2 and n_agents - counts.max() >= 4:
+        sizes = [0] * min(_MAX_FOLDS, labels.size)
+        group: dict[str, int] = {}
+        for place in np.argsort(-counts, kind="stable"):
+            smallest = sizes.index(min(sizes))
+            group[str(labels[place])] = smallest
+            sizes[smallest] += int(counts[place])
+        fold, held_out = np.array([group[name] for name in names]), "scaffold"
+    else:
+        fold, held_out = np.arange(n_agents) % min(n_agents, _MAX_FOLDS), "agent"
+    return [np.flatnonzero(fold == k).astype(np.int64) for k in np.unique(fold)], held_out
+
+
+def replay_all(
+    folds: Sequence[Fold],
+    chooser: "Chooser",
+    multipliers: FloatArray,
+    *,
+    rule: StoppingRule,
+    max_tasks: int | None,
+    seed: int,
+) -> Replays:
+    """Replay a policy on every held-out agent, at every multiplier at once."""
+    parts = [
+        _replay(fold, chooser, multipliers, rule=rule, max_tasks=max_tasks, seed=seed)
+        for fold in folds
+    ]
+    return Replays(
+        covered=np.concatenate([part.covered for part in parts]),
+        run=np.concatenate([part.run for part in parts]),
+        error=np.concatenate([part.error for part in parts]),
+    )
+
+
+def _replay(
+    fold: Fold,
+    chooser: "Chooser",
+    multipliers: FloatArray,
+    *,
+    rule: StoppingRule,
+    max_tasks: int | None,
+    seed: int,
+) -> Replays:
+    candidates, references = fold.candidates, fold.model.reference_full_scores
+    n_candidates, n_tasks = candidates.scores.shape
+    prediction = fold.model.predict(candidates=n_candidates)
+    order = chooser.order(fold.history, prediction, rng=np.random.default_rng(seed))
+    limit = min(order.size, max_tasks or order.size)
+    scores = candidates.scores
+    truth = candidates.full_scores()
+    best, _ = rank_bounds(truth, truth, references)
+    worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
+    known = np.sum(~np.isnan(scores), axis=1)
+    shape = (n_candidates, multipliers.size)
+    stopped, covered = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    run, error = np.ones(shape), np.zeros(shape)
+    rows = np.arange(n_candidates)
+    valid = np.zeros(n_candidates, dtype=np.int64)
+    usd, seconds = np.zeros(n_candidates), np.zeros(n_candidates)
+    for step in range(limit):
+        tasks = chooser.choose(prediction, order, step)
+        results = scores[rows, tasks]
+        prediction.observe(rows, tasks, results)
+        usd += candidates.cost_usd[rows, tasks]
+        seconds += candidates.duration_s[rows, tasks]
+        valid += ~np.isnan(results)
+        if valid.max() < rule.min_tasks and step + 1 < limit:
+            continue
+        low, high = prediction.bounds_each(multipliers)
+        lowest, highest = rank_bounds(low, high, references)
+        look = Look(
+            rank_low=lowest,
+            rank_high=highest,
+            score_low=low,
+            score_high=high,
+            tasks=valid[:, None],
+            tasks_run=np.full((n_candidates, 1), step + 1),
+            tasks_left=np.full((n_candidates, 1), limit - step - 1),
+            usd=usd[:, None],
+            seconds=seconds[:, None],
+            reference_scores=references,
+            reference_agents=fold.history.agents,
+        )
+        settled = rule.stops(look) & (valid >= rule.min_tasks)[:, None]
+        last = (step + 1 == limit) | (valid >= known)
+        now = (settled | last[:, None]) & ~stopped
+        covered |= now & (lowest <= worst[:, None]) & (highest >= best[:, None])
+        run[now] = (step + 1) / n_tasks
+        miss = (prediction.moments()[0] - truth)[:, None]
+        error = np.where(now, miss, error)
+        stopped |= now
+        if stopped.all():
+            break
+    return Replays(covered=covered, run=run, error=error)
