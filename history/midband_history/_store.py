@@ -1,6 +1,6 @@
 """The history: one DuckDB file of attempts, added to as a whole and read as a matrix."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from midband_history._adding import add_staged, number_sources
+from midband_history._attempts import read_records
 from midband_history._connection import connect, default_path, transaction
 from midband_history._errors import InputError, StoreError, UnknownBenchmarkError
 from midband_history._matrix import FloatArray, OutcomeMatrix
@@ -267,6 +268,20 @@ class History:
             agents=_choose(rows, benchmark, agents, exclude_agents),
             as_of=moment,
         )
+
+    def records(self, benchmark: str | None = None) -> Iterator[Record]:
+        """Yield every attempt at a benchmark, or at all, as it was added; those of a run together.
+
+        Runs come in the order of import, the attempts of a run in order of task and attempt. A
+        bounded number is in memory at a time. `Record.source_key` is not kept, so it is empty.
+
+        Raises
+        ------
+        UnknownBenchmarkError
+            The history does not hold the benchmark.
+        """
+        benchmark_id = None if benchmark is None else self._id(benchmark)
+        return read_records(self._connection, benchmark_id)
 
     def left_out(self, benchmark: str, *, as_of: datetime) -> LeftOut:
         """Count the runs that `as_of` leaves out: later ones, and those of unknown date."""
