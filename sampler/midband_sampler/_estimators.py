@@ -1,0 +1,191 @@
+"""Estimators: the full score from some of the tasks, and how far each may be off."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from midband_history import FloatArray, InputError, IntArray
+from midband_sampler._prediction import FullScorePrediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """An estimated mean with its standard error.
+
+    Parameters
+    ----------
+    value : float
+        NaN where the results say nothing.
+    standard_error : float
+        NaN where too few results are there to tell.
+    tasks : int
+        Results that the estimate draws on.
+    """
+
+    value: float
+    standard_error: float
+    tasks: int
+
+
+def paired_difference(candidate: FloatArray, reference: FloatArray, *, n_tasks: int) -> Estimate:
+    """Mean difference of two agents over the tasks that both ran.
+
+    The tasks must be a simple random sample of the `n_tasks` in question; the standard error is
+    ``sd / sqrt(n) sqrt(1 - n / n_tasks)`` (Cochran 1977, section 2.6) and 0 once all were run.
+
+    Parameters
+    ----------
+    candidate, reference : ndarray of float64, shape (n,)
+        Mean scores in [0, 1] on the same tasks; NaN where not run.
+    n_tasks : int
+        Tasks of the target, ``n_tasks >= n``.
+    """
+    difference = candidate - reference
+    known = difference[~np.isnan(difference)]
+    return _sample_mean(known, n_tasks)
+
+
+def assisted_full_score(
+    scores: FloatArray, tasks: IntArray, expected: FloatArray, *, n_tasks: int | None = None
+) -> Estimate:
+    """Full score from a simple random sample, helped by what was expected of every task.
+
+    The difference estimator (Cassel, Sarndal, Wretman 1976): ``mean(expected)`` over all tasks
+    plus the sample's mean of ``score - expected``. Unbiased whatever was expected, as long as it
+    does not rest on these scores; the better the expectation, the smaller the error.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n,)
+        In [0, 1]; NaN is no information.
+    tasks : ndarray of int64, shape (n,)
+        Position of each score's task.
+    expected : ndarray of float64, shape (n_tasks,)
+        Expected score of each task, such as the mean of the reference agents or the model's
+        prediction for this candidate before its results.
+    n_tasks : int, optional
+        Tasks of the target, if they are fewer than `expected` holds.
+    """
+    excess = scores - expected[tasks]
+    part = _sample_mean(excess[~np.isnan(excess)], n_tasks or expected.size)
+    return Estimate(
+        value=float(expected.mean()) + part.value,
+        standard_error=part.standard_error,
+        tasks=part.tasks,
+    )
+
+
+def _sample_mean(values: FloatArray, n_tasks: int) -> Estimate:
+    n = values.size
+    if n > n_tasks:
+        msg = f"expected at most n_tasks={n_tasks} results, got {n}: each task counts once"
+        raise InputError(msg)
+    if not n:
+        return Estimate(value=np.nan, standard_error=np.nan, tasks=0)
+    if n == n_tasks:
+        return Estimate(value=float(values.mean()), standard_error=0.0, tasks=n)
+    error = float(values.std(ddof=1) * np.sqrt((1 - n / n_tasks) / n)) if n > 1 else np.nan
+    return Estimate(value=float(values.mean()), standard_error=error, tasks=n)
+
+
+def predicted_full_score(prediction: FullScorePrediction, *, candidate: int = 0) -> Estimate:
+    """Full score by the response model: results as they are, the rest predicted.
+
+    The least error of all where the model is right, whatever the order of the tasks; its standard
+    error is the model's own and knows nothing of the model being wrong.
+    """
+    mean, deviation = prediction.moments()
+    seen = int((~prediction.unseen[candidate]).sum())
+    return Estimate(
+        value=float(mean[candidate]), standard_error=float(deviation[candidate]), tasks=seen
+    )
+
+
+def randomised_full_score(
+    scores: FloatArray, tasks: IntArray, propensity: FloatArray, expected: FloatArray
+) -> Estimate:
+    """Full score by the known chances of choices alone: honest even if the model is wrong.
+
+    Before step m of M let R be the n_m tasks not chosen yet, f_m what was then expected of them,
+    and q_m the chance with which task i_m was drawn. With y the scores,
+
+        T_m = sum of y over the tasks chosen before + sum of f_m over R + (y - f_m)(i_m) / q_m
+
+    has the full sum as its mean given all before, whatever f_m is (Robins, Rotnitzky, Zhao
+    1994). So has any average with weights that do not depend on the draws; the weights are
+    1 / (n_m (n_m - 1)), as in the levelled estimator R_LURE of active testing (Farquhar, Gal,
+    Rainforth 2021; Kossen et al. 2021), to which this is equal for f = 0 and M < N. The errors
+    T_m - sum are martingale differences, so their squares add up: the standard error is the root
+    of ``sum w_m^2 (T_m - estimate)^2 / (1 - sum w_m^2)``.
+
+    A step with propensity 1 (a guard task; a strategy's own choice, which is no draw) has weight
+    0: what it saw counts as known in the later steps. Departing from R_LURE, a mixture of own
+    choices and draws is thus best given by what the coin said, 1 or 1 / n_m, and not by the
+    marginal chance: the coin knows nothing of the scores, so this is honest and has less variance.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (M,)
+        In the order of choice; in [0, 1]. A task without a result (NaN) leaves the target, and
+        chances are scaled up to the tasks that stay in it: exact for uniform draws.
+    tasks : ndarray of int64, shape (M,)
+        Position of each choice, each task at most once.
+    propensity : ndarray of float64, shape (M,)
+        Chance in (0, 1] of the choice that was made, given everything before it. Where it is below
+        1, every task of R must have had a chance above 0.
+    expected : ndarray of float64, shape (N,) or (M, N)
+        Expected score of every task, in the second form as it was before each step; rows of
+        steps with propensity 1 are not read.
+
+    Returns
+    -------
+    Estimate
+        NaN if no choice was drawn; standard error NaN if only one was. `tasks` counts the draws.
+    """
+    steps, n_all = tasks.size, expected.shape[-1]
+    if not (scores.shape == tasks.shape == propensity.shape) or (
+        expected.ndim == 2 and len(expected) != steps
+    ):
+        msg = (
+            f"expected one score, propensity and row of predictions a choice, got {scores.shape},"
+            f" {propensity.shape}, {expected.shape} for {steps} choices"
+        )
+        raise InputError(msg)
+    if len(set(tasks.tolist())) != steps:
+        msg = "expected every task to be chosen at most once, got one twice: merge its attempts"
+        raise InputError(msg)
+    if np.any((propensity <= 0.0) | (propensity > 1.0)):
+        msg = "expected propensities in (0, 1], got others: a choice had some chance"
+        raise InputError(msg)
+    in_target = np.ones(n_all, dtype=bool)
+    in_target[tasks[np.isnan(scores)]] = False
+    unseen = in_target.copy()
+    known, totals, weights = 0.0, [], []
+    for step, (task, score) in enumerate(zip(tasks, scores, strict=True)):
+        if not in_target[task]:
+            continue
+        left = int(unseen.sum())
+        if propensity[step] < 1.0:
+            guess = expected if expected.ndim == 1 else expected[step]
+            chance = min(1.0, propensity[step] * (n_all - step) / left)
+            totals.append(known + float(guess[unseen].sum()) + (score - guess[task]) / chance)
+            weights.append(1.0 / max(left * (left - 1), 1))
+        known += score
+        unseen[task] = False
+    n_target = int(in_target.sum())
+    if not unseen.any() and n_target:
+        return Estimate(value=known / n_target, standard_error=0.0, tasks=len(totals))
+    if not totals:
+        return Estimate(value=np.nan, standard_error=np.nan, tasks=0)
+    share = np.array(weights) / np.sum(weights)
+    sums = np.array(totals)
+    value = float(share @ sums)
+    squares = float(share @ share)
+    variance = np.nan
+    if len(totals) > 1:
+        variance = float(share**2 @ (sums - value) ** 2) / (1.0 - squares)
+    return Estimate(
+        value=value / n_target,
+        standard_error=float(np.sqrt(variance)) / n_target,
+        tasks=len(totals),
+    )
