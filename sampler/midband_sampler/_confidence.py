@@ -71,6 +71,10 @@ class PairedRanks:
     bootstrap: unlike Poisson weights they never sum to 0) and one product of weights and scores,
     kept up to date a task at a time.
 
+    Guard tasks (`add_certain`) are a stratum of their own: run whatever happens, they are no
+    sample of the others, but once run they are known. With G of N planned tasks certain, the bound
+    above holds for the mean over the other N - G, and the mean over all N follows.
+
     Parameters
     ----------
     reference : ndarray of float64, shape (n_reference, n_planned)
@@ -96,6 +100,9 @@ class PairedRanks:
         self._reference_scores: FloatArray | None = None
         self._sum = 0.0
         self._squares = 0.0
+        self._certain = 0
+        self._certain_sum = 0.0
+        self._certain_difference = np.zeros(reference.shape[0], np.float32)
         self.tasks = 0
 
     def _reference_means(self) -> FloatArray:
@@ -113,6 +120,18 @@ class PairedRanks:
             base = float(target.mean()) if target.size else np.nan
             self._reference_scores = self._references + base
         return self._reference_scores
+
+    def add_certain(self, position: int, score: float) -> None:
+        """Take in a task that was sure to run; NaN takes it out of the target instead."""
+        if np.isnan(score):
+            self.add(position, score)
+            return
+        excess = score - self._expected[position]
+        self._certain += 1
+        self._certain_sum += excess
+        self._certain_difference += (excess - np.nan_to_num(self._excess[:, position])).astype(
+            np.float32
+        )
 
     def add(self, position: int, score: float) -> None:
         """Take in one completed task; NaN takes it out of the target instead."""
@@ -144,11 +163,14 @@ class PairedRanks:
         mean = self._sum / n
         sd = np.sqrt((max(self._squares - n * mean**2, 0.0) + 0.25) / n)
         bound = np.sqrt(np.log(2.0 / (1.0 - confidence)) / 2.0)
-        half = _TIE if n >= planned else sd * np.sqrt(planned) / n * bound
+        sampled = planned - self._certain
+        share = sampled / planned
+        mean = share * mean + self._certain_sum / planned
+        half = _TIE if n >= sampled else share * sd * np.sqrt(sampled) / n * bound
         low = 1 + int(np.sum(self._references > mean + half))
-        high = 1 + int(np.sum(self._references > mean + _TIE - (half if n < planned else 0.0)))
+        high = 1 + int(np.sum(self._references > mean + _TIE - (half if n < sampled else 0.0)))
         base = float(self._expected[self._in_target].mean())
-        resampled = self._weighted / self._weights
+        resampled = share * (self._weighted / self._weights) + self._certain_difference / planned
         ranks = 1 + np.sum(resampled < 0, axis=1)
         return RankInterval(
             rank=1 + int(np.sum(self._references > mean + _TIE)),
