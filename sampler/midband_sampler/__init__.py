@@ -6,6 +6,7 @@ from midband_sampler._calibration import (
     calibrate,
     required_replays,
 )
+from midband_sampler._combined import AllOf, AnyOf, Hopeless
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
 from midband_sampler._errors import DigestMismatchError, PlanError
@@ -16,9 +17,10 @@ from midband_sampler._estimators import (
     predicted_full_score,
     randomised_full_score,
 )
+from midband_sampler._evidence import Evidence
 from midband_sampler._look import Look
 from midband_sampler._model import PredictionModel
-from midband_sampler._plan import Plan, make_plan
+from midband_sampler._plan import MIN_COVERAGE, Plan, make_plan
 from midband_sampler._prediction import FullScorePrediction, rank_bounds
 from midband_sampler._replays import hold_out_folds
 from midband_sampler._response import (
@@ -28,8 +30,19 @@ from midband_sampler._response import (
     fit_response_model,
     recent_ability,
 )
+from midband_sampler._rule_text import parse_stop, stop_from_dict
 from midband_sampler._session import Session
-from midband_sampler._stopping import Never, RankSettled, StoppingRule, parse_stop, stop_from_dict
+from midband_sampler._stopping import (
+    INCONCLUSIVE,
+    Beats,
+    Budget,
+    Claim,
+    Never,
+    RankSettled,
+    ScoreWithin,
+    StoppingRule,
+    TopK,
+)
 from midband_sampler._strategies import (
     CHOOSERS,
     STRATEGIES,
@@ -47,17 +60,26 @@ from midband_sampler._strategies import (
 
 __all__ = [
     "CHOOSERS",
+    "INCONCLUSIVE",
+    "MIN_COVERAGE",
     "STRATEGIES",
     "STRATEGY_NAMES",
+    "AllOf",
+    "AnyOf",
     "Band",
     "BandStrategy",
+    "Beats",
+    "Budget",
     "Calibration",
     "Chooser",
+    "Claim",
     "Decision",
     "DigestMismatchError",
     "Estimate",
+    "Evidence",
     "FixedChooser",
     "FullScorePrediction",
+    "Hopeless",
     "Look",
     "Never",
     "PairedRanks",
@@ -69,11 +91,13 @@ __all__ = [
     "RankInterval",
     "RankSettled",
     "ResponseModel",
+    "ScoreWithin",
     "Selection",
     "Session",
     "StoppingRule",
     "Strategy",
     "StratifiedStrategy",
+    "TopK",
     "ability_grid",
     "assisted_full_score",
     "calibrate",

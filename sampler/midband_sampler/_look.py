@@ -1,8 +1,13 @@
 """The look: what a stopping rule sees after a completed task."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from midband_history import FloatArray, IntArray
+from midband_sampler._evidence import Evidence
+
+_NOTHING: Mapping[str, Evidence] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,6 +34,12 @@ class Look:
     reference_scores : ndarray of float64, shape (n_reference,)
         Mean score of each reference agent on the target.
     reference_agents : tuple of str, length n_reference
+    evidence : mapping of str to Evidence
+        Of the agents that the rule names, where the tasks run in random order; empty where a
+        claim follows from the score bounds instead.
+    least_half_width : callable or None
+        The least half width of the score bounds that so many more tasks can lead to; None where
+        that is not known.
     """
 
     rank_low: IntArray
@@ -42,3 +53,5 @@ class Look:
     seconds: FloatArray
     reference_scores: FloatArray
     reference_agents: tuple[str, ...]
+    evidence: Mapping[str, Evidence] = field(default_factory=lambda: _NOTHING)
+    least_half_width: Callable[[IntArray], FloatArray] | None = None

@@ -17,7 +17,8 @@ from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
 from midband_sampler._errors import PlanError
 from midband_sampler._model import PredictionModel
-from midband_sampler._stopping import Never, RankSettled, StoppingRule, stop_from_dict
+from midband_sampler._rule_text import stop_from_dict
+from midband_sampler._stopping import Never, RankSettled, StoppingRule
 from midband_sampler._strategies import (
     CHOOSERS,
     LIVE,
