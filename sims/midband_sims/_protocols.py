@@ -6,8 +6,10 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from midband_history import InputError, OutcomeMatrix
+from midband_sampler import MIN_COVERAGE
 
 SMALLEST_HISTORY = 2
+HALF = "half"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +140,9 @@ class Temporal:
     ----------
     cut : str
         ISO date; agents that started on or before that day are known and all later ones are new.
-        Empty for an expanding window: after the first half of the agents, each day's agents are new
-        to all agents of earlier days; all windows are pooled into one cell.
+        ``half`` for the day by which half of the agents had started. Empty for an expanding window:
+        after the first half of the agents, each day's agents are new to all agents of earlier days;
+        all windows are pooled into one cell.
     """
 
     cut: str = ""
@@ -147,7 +150,7 @@ class Temporal:
     pooled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.cut:
+        if self.cut and self.cut != HALF:
             _day(self.cut)
 
     def splits(self, matrix: OutcomeMatrix, *, seed: int = 0) -> tuple[Split, ...]:
@@ -162,10 +165,11 @@ class Temporal:
                 " run, or use loao, loso or random"
             )
             raise InputError(msg)
-        if self.cut:
-            return (self._at(matrix, rows, days, _day(self.cut)),)
         ordered = np.sort(days[rows])
         first = ordered[(len(rows) - 1) // 2]
+        if self.cut:
+            cut = first if self.cut == HALF else _day(self.cut)
+            return (self._at(matrix, rows, days, cut),)
         splits = []
         for day in np.unique(ordered[ordered > first]):
             known = tuple(i for i in rows if days[i] < day)
@@ -292,10 +296,11 @@ def has_repeats(matrix: OutcomeMatrix, agent: int) -> bool:
 
 
 def _scored(matrix: OutcomeMatrix, protocol: str) -> list[int]:
-    rows = [int(i) for i in np.flatnonzero(np.any(~np.isnan(matrix.scores), axis=1))]
+    known = np.mean(~np.isnan(matrix.scores), axis=1) if matrix.tasks else np.zeros(0)
+    rows = [int(i) for i in np.flatnonzero(known >= MIN_COVERAGE)]
     if len(rows) <= SMALLEST_HISTORY:
         msg = (
-            f"expected at least {SMALLEST_HISTORY + 1} agents with results in {matrix.benchmark}"
+            f"expected at least {SMALLEST_HISTORY + 1} agents that ran half of {matrix.benchmark}"
             f" for protocol {protocol}, got {len(rows)}: import more agents"
         )
         raise InputError(msg)
@@ -312,5 +317,5 @@ def _day(text: str) -> np.datetime64:
     try:
         return np.datetime64(text, "D")
     except ValueError:
-        msg = f"expected a cut date like 2024-11-20, got {text!r}"
+        msg = f"expected a cut date like 2024-11-20, or {HALF}, got {text!r}"
         raise InputError(msg) from None

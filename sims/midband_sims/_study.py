@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import check_strategy, parse_stop
+from midband_sampler import STRATEGIES, check_strategy, parse_stop
 from midband_sims._cells import summarise
 from midband_sims._executors import run_units, workers_of
 from midband_sims._journal import Journal
 from midband_sims._payload import Payload, pack
 from midband_sims._protocols import Split, parse_protocol
 from midband_sims._results import write_results
-from midband_sims._units import Policy, Setting, Unit, run_unit
+from midband_sims._units import BAND, Policy, Setting, Unit, run_unit
 
 UNIT_REPLAYS = 16
 Progress = Callable[[int, int], None]
@@ -32,11 +32,12 @@ class StudySettings:
     protocols : tuple of str
         Of loao, loso, temporal, random and self.
     cuts : tuple of str
-        Dates for temporal; none for an expanding window.
+        Dates for temporal, or ``"half"``; none for an expanding window.
     strategies, stops : tuple of str
         By the names of `midband plan`.
     budgets : tuple of str
-        Tasks (``"40"``) or shares (``"0.25"``, ``"25%"``); none for each strategy's own size.
+        Tasks (``"40"``), shares (``"0.25"``, ``"25%"``) or ``"band"``; none for each strategy's own
+        size.
     seeds : int
         Replays of each candidate, in other orders and with other draws.
     seed : int
@@ -81,7 +82,8 @@ class StudySettings:
         for stop in self.stops:
             parse_stop(stop)
         for budget in self.budgets:
-            budget_tasks(budget, 100)
+            if budget != BAND:
+                budget_tasks(budget, 100)
 
     @classmethod
     def from_toml(cls, path: Path) -> "StudySettings":
@@ -212,17 +214,18 @@ class Study:
             settings.strategies, settings.stops, settings.budgets or ("",)
         ):
             policy = Policy(strategy=strategy, stop=stop, budget=budget)
+            limit = budget_tasks(budget, len(matrix.tasks)) if budget not in ("", BAND) else None
             units = tuple(
                 Unit(
                     payload=payload,
                     policy=policy,
                     setting=setting,
                     seed_index=index,
-                    max_tasks=budget_tasks(budget, len(matrix.tasks)) if budget else None,
+                    max_tasks=limit,
                     splits=piece,
                 )
                 for index in range(settings.seeds)
-                for piece in pieces(splits)
+                for piece in pieces(splits, whole=strategy not in STRATEGIES)
             )
             cells.append(
                 _Cell(
@@ -352,14 +355,18 @@ class Study:
         return cells, replays
 
 
-def pieces(splits: Sequence[Split]) -> list[tuple[Split, ...]]:
-    """Cut splits into pieces of at most `UNIT_REPLAYS` candidates, in order."""
+def pieces(splits: Sequence[Split], *, whole: bool = False) -> list[tuple[Split, ...]]:
+    """Cut splits into pieces of at most `UNIT_REPLAYS` candidates, in order.
+
+    With `whole` no split is cut: its plan is costly to make.
+    """
     out: list[tuple[Split, ...]] = []
     batch: list[Split] = []
     size = 0
     for split in splits:
-        for start in range(0, len(split.candidates), UNIT_REPLAYS):
-            part = split.candidates[start : start + UNIT_REPLAYS]
+        step = max(len(split.candidates), 1) if whole else UNIT_REPLAYS
+        for start in range(0, len(split.candidates), step):
+            part = split.candidates[start : start + step]
             if size and size + len(part) > UNIT_REPLAYS:
                 out.append(tuple(batch))
                 batch, size = [], 0
@@ -380,7 +387,7 @@ def budget_tasks(budget: str, n_tasks: int) -> int:
     whole = text.isdecimal()
     if (whole and value >= 1) or (not whole and 0 < value <= 1):
         return min(n_tasks, int(value) if whole else max(1, round(value * n_tasks)))
-    msg = f"expected a budget like 40 (tasks), 0.25 or 25% (of the benchmark), got {budget!r}"
+    msg = f"expected a budget like 40 (tasks), 0.25, 25% (of all) or {BAND}, got {budget!r}"
     raise InputError(msg)
 
 

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from midband_history import OutcomeMatrix
 from midband_sampler import PlanError, make_plan, parse_stop
 from midband_sims._fast import FixedOrder
 from midband_sims._payload import Payload, unpack
 from midband_sims._protocols import Split
 from midband_sims._replay import draw_candidate, has_fixed_order, replay
 
-FORMAT = 1
+FORMAT = 2
+BAND = "band"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,8 @@ class Policy:
     strategy, stop : str
         By the names that `midband plan` takes.
     budget : str
-        ``"40"`` tasks, ``"0.25"`` or ``"25%"`` of the benchmark; empty for the strategy's own size.
+        ``"40"`` tasks, ``"0.25"`` or ``"25%"`` of the benchmark, ``"band"`` for as many as have a
+        pass rate of 30-70 % among the references; empty for the strategy's own size.
     """
 
     strategy: str = "band"
@@ -103,7 +106,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 known,
                 strategy=unit.policy.strategy,
                 stop=parse_stop(unit.policy.stop),
-                max_tasks=unit.max_tasks,
+                max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
                 seed=plan_seed,
                 as_of=split.as_of,
             )
@@ -136,6 +139,12 @@ def run_unit(unit: Unit) -> dict[str, object]:
             )
             rows.append({**head, **asdict(done), "warnings": list(plan.warnings)})
     return {"rows": rows, "seconds": time.perf_counter() - started}
+
+
+def band_size(matrix: OutcomeMatrix) -> int:
+    """Return how many tasks a fixed band of 30-70 % holds, at least one."""
+    rates = matrix.pass_rates()
+    return max(1, int(np.sum((rates >= 0.3 - 1e-9) & (rates <= 0.7 + 1e-9))))
 
 
 def _number(text: str) -> int:

@@ -36,7 +36,9 @@ COLUMNS = (
     help="Who is new: one agent, one scaffold, later agents, a random fold; self: other attempts"
     " as truth.  [default: loao]",
 )
-@click.option("--cut", "cuts", multiple=True, metavar="DATE", help="Last known day, for temporal.")
+@click.option(
+    "--cut", "cuts", multiple=True, metavar="DATE", help="Last known day, for temporal; or half."
+)
 @click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="[default: band]")
 @click.option(
     "--stop", "stops", multiple=True, metavar="RULE", help="[default: rank:0.95:0.2]; or none."
@@ -46,7 +48,7 @@ COLUMNS = (
     "budgets",
     multiple=True,
     metavar="N|SHARE",
-    help="At most so many tasks (40), or a share of them (0.25, 25%).",
+    help="At most so many tasks (40), a share of them (0.25, 25%), or the band's number (band).",
 )
 @click.option("--seeds", type=click.IntRange(1), help="Replays of each candidate.  [default: 1]")
 @click.option("--seed", type=click.IntRange(0), help="What all randomness descends from.")

@@ -1,0 +1,165 @@
+"""What `midband study --strategy auto` finds on every benchmark at hand, beside the aims.
+
+Reads the outcome matrices from ``../shared/data`` beside the repository, or from the directory
+given as the first argument; ``--workers N`` spreads the replays. Every split chooses its strategy
+and calibrates its intervals from the reference agents alone. Pairwise accuracy counts a pair whose
+full scores tie as right and a tie of the estimates as half, as the aims do.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from midband_history import OutcomeMatrix, list_benchmarks, read_matrix
+from midband_sims import Study, StudySettings, clopper_pearson, kendall
+
+NOT_FOR_ACCURACY = ("colbench_backend_programming", "scicode")
+NOT_FOR_STOPS = ("colbench_backend_programming",)
+RULE = "rank:0.9:0.2"
+CUT = "2024-11-20"
+SEED = 0
+Row = Mapping[str, Any]
+
+
+def run(
+    matrices: Sequence[OutcomeMatrix], workers: str, **settings: object
+) -> list[dict[str, object]]:
+    begun = time.perf_counter()
+    plain = {"strategies": "auto", "seed": SEED, "folds": 1000, "draws": 1, **settings}
+    result = Study(matrices, StudySettings.from_mapping(plain)).run(workers=workers)
+    for line in result.skipped:
+        print(f"left out: {line}")
+    print(f"# {settings}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+    return [row for row in result.replays if not row.get("refused")]
+
+
+def by(rows: Iterable[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row[name]) for name in names), []).append(row)
+    return groups
+
+
+def accuracy(rows: Sequence[Row]) -> float:
+    each = []
+    for row in rows:
+        tied = int(row["n_reference"]) - sum(row["pairs_total"])
+        each.append((sum(row["pairs_right"]) + tied) / int(row["n_reference"]))
+    return float(np.mean(each))
+
+
+def tau(rows: Sequence[Row]) -> float:
+    def scores(name: str) -> np.ndarray:
+        return np.array([float(row[name]) for row in rows])
+
+    estimate = scores("full_score")
+    plain = scores("score")
+    return kendall(np.where(np.isnan(estimate), plain, estimate), scores("true_score"))
+
+
+def covered(row: Row) -> bool:
+    return bool(row["low"] <= row["true_high"] and row["high"] >= row["true_low"])
+
+
+def settled(row: Row) -> bool:
+    narrow = int(row["high"]) - int(row["low"]) <= 0.2 * (int(row["n_reference"]) + 1) + 1e-9
+    return bool(row["conclusive"]) or narrow
+
+
+def line(where: str, aim: str, measured: str) -> None:
+    print(f"| {where} | {aim} | {measured} |", flush=True)
+
+
+def stops(rows: Sequence[Row], *, where: str, aim: str) -> None:
+    share = np.mean([row["tasks_run"] / row["tasks_total"] for row in rows])
+    below = []
+    for names, cell in by(rows, "benchmark", "protocol").items():
+        hits = sum(covered(row) for row in cell)
+        high = clopper_pearson(hits / len(cell), len(cell)).high
+        if high < 0.9:
+            below.append(f"{'/'.join(names)} {hits} of {len(cell)}")
+        print(
+            f"#   {'/'.join(names)}: covered {hits} of {len(cell)}, ran"
+            f" {np.mean([row['tasks_run'] / row['tasks_total'] for row in cell]):.3f}",
+            file=sys.stderr,
+        )
+    hits = sum(covered(row) for row in rows)
+    done = np.mean([settled(row) for row in rows])
+    line(
+        where,
+        aim,
+        f"coverage {hits / len(rows):.3f} ({hits} of {len(rows)}), cells below:"
+        f" {', '.join(below) or 'none'}; conclusive {done:.1%}; tasks run {share:.3f}",
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = Path(__file__).parents[2] / "shared" / "data"
+    parser.add_argument("data", nargs="?", type=Path, default=default)
+    parser.add_argument("--workers", default="1")
+    options = parser.parse_args()
+    root, workers = options.data, options.workers
+    hal_file = root / "hal_leaderboard.parquet"
+    if not hal_file.exists():
+        print(f"no hal_leaderboard.parquet in {root}: give the directory that has it")
+        return 1
+    hal = [read_matrix(hal_file, name) for name in list_benchmarks(hal_file)]
+    swe = [read_matrix(root / "swebench_verified.parquet", "swebench-verified")]
+    print(f"{datetime.now(UTC):%Y-%m-%d}, seed {SEED}, rule {RULE}\n")
+    print("| where | aim | measured |\n|---|---|---|")
+
+    late = {"protocols": "temporal", "cuts": CUT, "stops": "none"}
+    rows = run(swe, workers, budgets=["153", "50"], **late)
+    for (budget,), group in sorted(by(rows, "budget").items()):
+        found = f"tau {tau(group):.4f}, pairwise {accuracy(group):.4f}"
+        aim = "tau >= .935" if budget == "153" else "pairwise >= .98"
+        line(f"SWE-bench Verified, temporal {CUT}, {budget} tasks", aim, found)
+
+    six = [matrix for matrix in hal if matrix.benchmark not in NOT_FOR_ACCURACY]
+    for budget, aim in (("band", ".955"), ("10%", ".905")):
+        rows = run(
+            six, workers, protocols=["loso", "temporal"], cuts="half", stops="none", budgets=budget
+        )
+        for protocol in ("loso", "temporal"):
+            cells = by([row for row in rows if row["protocol"] == protocol], "benchmark")
+            each = {name: accuracy(cell) for (name,), cell in cells.items()}
+            parts = ", ".join(f"{name} {value:.3f}" for name, value in each.items())
+            mean = np.mean(list(each.values()))
+            line(
+                f"HAL x {len(each)}, {protocol}, {budget} of tasks",
+                f"pairwise >= {aim}",
+                f"{mean:.4f} ({parts})",
+            )
+
+    ours = by(run(hal, workers, protocols="loao", stops="none", budgets="band"), "benchmark")
+    band = by(
+        run(hal, workers, protocols="loao", stops="none", budgets="band", strategies="band"),
+        "benchmark",
+    )
+    for names, cell in ours.items():
+        found = f"{tau(cell):.3f} against {tau(band[names]):.3f}"
+        line(f"{names[0]}, loao, band's size", "tau >= band's - .01", found)
+
+    seven = [matrix for matrix in hal if matrix.benchmark not in NOT_FOR_STOPS]
+    rows = run(seven, workers, protocols=["loao", "loso", "temporal"], cuts="half", stops=RULE)
+    stops(
+        rows,
+        where=f"stop, HAL x {len(seven)} x (loao, loso, temporal)",
+        aim="coverage >= .90, no cell below, conclusive 100 %, tasks <= .42",
+    )
+    aim = "coverage >= .90, tasks <= .07"
+    for protocol, extra in (("loso", {}), ("temporal", {"cuts": CUT})):
+        rows = run(swe, workers, protocols=protocol, stops=RULE, **extra)
+        stops(rows, where=f"stop, SWE-bench Verified, {protocol}", aim=aim)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
