@@ -1,5 +1,6 @@
 """Every Eval Ever: ``<uuid>_samples.jsonl``, with its aggregate ``<uuid>.json`` beside it."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from midband_history import OutcomeKind, Record
 
 _WHAT = "samples of Every Eval Ever"
 _SAMPLES = "_samples.jsonl"
+SOURCE_NAME = "midband history"  # what midband's own export states as its source
+# The fields of an attempt without a score, which that export names in the aggregate.
+NOT_SCORED = ("task_id", "kind", "attempt", "task_digest", "cost_usd", "tokens", "duration_s")
 
 
 @hookimpl
@@ -53,6 +57,7 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     """Yield a record a sample, by the first result that its evaluation has.
 
     Attempt, scaffold and cost have no field of their own: they are looked for in ``metadata``.
+    What `every_eval_ever_export.export` wrote comes back as the records it was given.
 
     Parameters
     ----------
@@ -85,6 +90,8 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
         primary.setdefault(str(each.get("evaluation_name")), result)
         if mapping(each.get("metric_config")).get("lower_is_better"):
             descending.add(result)
+    shared = _shared(aggregate, results)
+    yield from _not_scored(path, results, shared, benchmark)
     seen: Counter[tuple[str, str]] = Counter()
     rows = 0
     for row in load_lines(path, _WHAT):
@@ -97,7 +104,7 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
             continue
         yield _record(
             row,
-            aggregate,
+            shared,
             benchmark=benchmark or name,
             attempt=seen[name, str(sample)],
             comparable=result not in descending,
@@ -108,38 +115,100 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
         raise foreign(path, f"{_WHAT} in {stated} rows", f"{rows}: copy it again")
 
 
+def _shared(aggregate: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what all samples have in common, as fields of a record."""
+    library = mapping(aggregate.get("eval_library"))
+    shared: dict[str, Any] = {
+        "harness": _known(library.get("name")) or "every_eval_ever",
+        "harness_version": _known(library.get("version")),
+        "started": moment(aggregate.get("evaluation_timestamp")),
+    }
+    source = mapping(aggregate.get("source_metadata"))
+    if source.get("source_name") != SOURCE_NAME:
+        return shared
+    about = mapping(mapping(aggregate.get("model_info")).get("additional_details"))
+    return shared | {
+        "agent": str(about.get("agent") or ""),
+        "model": _known(about.get("model")),
+        "scaffold": str(about.get("scaffold") or ""),
+        "agent_version": str(about.get("agent_version") or ""),
+        "settings": _settings(about.get("settings")),
+        "run_id": str(mapping(source.get("additional_details")).get("run_id") or ""),
+        "harness": _known(library.get("name")),
+        "run_cost_usd": _read_number(_details(results).get("run_cost_usd")),
+    }
+
+
 def _record(
     row: dict[str, Any],
-    aggregate: dict[str, Any],
+    shared: dict[str, Any],
     *,
     benchmark: str,
     attempt: int,
     comparable: bool,
 ) -> Record:
-    metadata, library = mapping(row.get("metadata")), mapping(aggregate.get("eval_library"))
-    score = unit_score(mapping(row.get("evaluation")).get("score")) if comparable else None
+    metadata = mapping(row.get("metadata"))
+    evaluation = mapping(row.get("evaluation"))
+    score = unit_score(evaluation.get("score")) if comparable else None
     kind: OutcomeKind = "missing" if score is None else "valid"
     if row.get("error"):
         kind = "infra_error"
     scaffold, model = str(metadata.get("scaffold") or ""), str(row["model_id"])
     numbered = _read_number(metadata.get("attempt"))
+    passed = evaluation.get("is_correct")
+    latency = number(mapping(row.get("performance")).get("latency_ms"))
+    fields: dict[str, Any] = {
+        "agent": f"{scaffold} ({model})" if scaffold else model,
+        "model": model,
+        "scaffold": scaffold,
+        "run_id": str(row.get("evaluation_id") or ""),
+        "tokens": number(mapping(row.get("token_usage")).get("total_tokens")),
+        "duration_s": None if latency is None else latency / 1000,
+        "task_digest": str(row.get("sample_hash") or ""),
+    } | shared
+    if "agent" in shared:
+        fields |= {
+            "passed": passed if kind == "valid" and isinstance(passed, bool) else None,
+            "tokens": _read_number(metadata.get("tokens")),
+            "duration_s": _read_number(metadata.get("duration_s")),
+            "task_digest": str(metadata.get("task_digest") or ""),
+        }
     return Record(
         benchmark=benchmark,
         task_id=str(row["sample_id"]),
-        agent=f"{scaffold} ({model})" if scaffold else model,
         score=score if kind == "valid" else None,
         kind=kind,
         attempt=attempt if numbered is None or numbered < 0 else int(numbered),
-        run_id=str(row.get("evaluation_id") or ""),
-        model=model,
-        scaffold=scaffold,
-        harness=_known(library.get("name")) or "every_eval_ever",
-        harness_version=_known(library.get("version")),
-        started=moment(aggregate.get("evaluation_timestamp")),
         cost_usd=_read_number(metadata.get("cost_usd")),
-        tokens=number(mapping(row.get("token_usage")).get("total_tokens")),
-        task_digest=str(row.get("sample_hash") or ""),
+        **fields,
     )
+
+
+def _not_scored(
+    path: Path, results: list[dict[str, Any]], shared: dict[str, Any], benchmark: str | None
+) -> Iterator[Record]:
+    """Yield the attempts without a score, which only midband's own aggregates name."""
+    if "agent" not in shared:
+        return
+    named = benchmark or str(results[0].get("evaluation_name"))
+    try:
+        for entry in json.loads(_details(results).get("midband_not_scored") or "[]"):
+            fields = {name: entry[name] for name in NOT_SCORED if name in entry}
+            yield Record(benchmark=named, score=None, **fields, **shared)
+    except (TypeError, ValueError) as error:
+        raise foreign(path, "midband's attempts without a score", str(error)) from error
+
+
+def _details(results: list[dict[str, Any]]) -> dict[str, Any]:
+    first = mapping(results[0].get("score_details")) if results else {}
+    return mapping(first.get("details"))
+
+
+def _settings(text: object) -> dict[str, Any]:
+    try:
+        return mapping(json.loads(str(text or "{}")))
+    except ValueError:
+        return {}
 
 
 def _read_number(value: object) -> float | None:
