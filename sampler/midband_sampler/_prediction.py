@@ -125,11 +125,16 @@ class FullScorePrediction:
         gain = covariance**2 / np.maximum(rate * (1.0 - rate), 1e-9)
         return np.where(self.unseen, gain, -np.inf)
 
-    def design(self) -> IntArray:
+    def design(self, costs: FloatArray | None = None) -> IntArray:
         """Order all tasks by variance reduction under the first candidate's present posterior.
 
         Greedy, with the covariance of the results brought down by one rank a task; ties go to the
         lowest position.
+
+        Parameters
+        ----------
+        costs : ndarray of float64, shape (n_tasks,), optional
+            Positive expected cost of each task, to order by the reduction per cost.
         """
         weights = self._posterior()[0]
         rate = self._profiles @ weights
@@ -142,6 +147,7 @@ class FullScorePrediction:
         taken: list[FloatArray] = []
         order = np.empty(n_tasks, dtype=np.int64)
         gain = with_sum**2 / np.maximum(variance, 1e-12)
+        gain = gain if costs is None else gain / costs
         open_tasks = np.ones(n_tasks, dtype=bool)
         for place in range(n_tasks):
             chosen = int(np.where(open_tasks, gain, -np.inf).argmax())
@@ -160,6 +166,7 @@ class FullScorePrediction:
             with_sum = with_sum - unit * unit.sum()
             variance = np.maximum(variance - unit**2, 1e-12)
             gain = with_sum**2 / variance
+            gain = gain if costs is None else gain / costs
         return order
 
 
