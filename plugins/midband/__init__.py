@@ -4,7 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from midband._descriptors import Harness, Importer, ReportSection
+    from midband._descriptors import Importer, ReportSection
+    from midband._harness import (
+        Capabilities,
+        Command,
+        Harness,
+        InProcessHarness,
+        Probe,
+        Round,
+        RoundRunner,
+    )
     from midband._manager import PluginManager, get_plugin_manager
     from midband.hookspecs import hookimpl
     from midband_history import (
@@ -27,19 +36,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Band",
+    "Capabilities",
+    "Command",
     "Decision",
     "Harness",
     "History",
     "Importer",
+    "InProcessHarness",
     "InputError",
     "MidbandError",
     "OutcomeMatrix",
     "Plan",
     "PlanError",
     "PluginManager",
+    "Probe",
     "RankSettled",
     "Record",
     "ReportSection",
+    "Round",
+    "RoundRunner",
     "Session",
     "UnreadableSourceError",
     "get_plugin_manager",
@@ -50,19 +65,25 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Band": "midband_sampler",
+    "Capabilities": "midband._harness",
+    "Command": "midband._harness",
     "Decision": "midband_sampler",
-    "Harness": "midband._descriptors",
+    "Harness": "midband._harness",
     "History": "midband_history",
     "Importer": "midband._descriptors",
+    "InProcessHarness": "midband._harness",
     "InputError": "midband_history",
     "MidbandError": "midband_history",
     "OutcomeMatrix": "midband_history",
     "Plan": "midband_sampler",
     "PlanError": "midband_sampler",
     "PluginManager": "midband._manager",
+    "Probe": "midband._harness",
     "RankSettled": "midband_sampler",
     "Record": "midband_history",
     "ReportSection": "midband._descriptors",
+    "Round": "midband._harness",
+    "RoundRunner": "midband._harness",
     "Session": "midband_sampler",
     "UnreadableSourceError": "midband_history",
     "get_plugin_manager": "midband._manager",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from midband_history import Record, Table, UnreadableSourceError
-    from midband_sampler import Plan
 
 
 class ReadSource(Protocol):
@@ -78,29 +77,6 @@ class Importer:
     summary: str = ""
     read_many: ReadManySources | None = None
     table: OpenTable | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Harness:
-    """One evaluation harness that can run the tasks of a plan.
-
-    Parameters
-    ----------
-    name : str
-        What ``midband export --for`` calls it.
-    export : callable or None
-        Turns a plan into the text of the file with which the harness runs only those tasks;
-        None where the harness has no such file.
-    summary : str
-        One line for ``midband plugins``.
-    how_to_run : str
-        The command that uses the exported file, with ``{file}`` for its path.
-    """
-
-    name: str
-    export: "Callable[[Plan], str] | None" = None
-    summary: str = ""
-    how_to_run: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from midband_history import InputError, UnknownTaskError
+
 if TYPE_CHECKING:
     from midband_history import Record
     from midband_sampler import Plan
@@ -26,6 +28,8 @@ class Capabilities:
         Repeats tasks within one round.
     in_process : bool
         Also runs within midband's own process, see `InProcessHarness`.
+    costs : bool
+        Its results say what an attempt cost: needed for ``--max-usd`` where the history does not.
     """
 
     subset: bool = False
@@ -33,6 +37,7 @@ class Capabilities:
     live: bool = False
     attempts: bool = False
     in_process: bool = False
+    costs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +131,14 @@ class Harness(Protocol):
     def read_results(self, path: Path, *, benchmark: str | None = None) -> "Iterable[Record]":
         """Yield the attempts below `path`, files that are not the harness's own left out.
 
+        Parameters
+        ----------
+        path : Path
+            A directory, or one file of it: where a file of a directory is unreadable, midband
+            reads its files one by one and keeps those that are whole.
+        benchmark : str, optional
+            Overrides the name that the results give the benchmark.
+
         Raises
         ------
         UnreadableSourceError
@@ -175,3 +188,35 @@ class InProcessHarness(Harness, Protocol):
 
     def start(self, arguments: Sequence[str]) -> RoundRunner:
         """Load what the user's arguments ask for."""
+
+
+def subset_of(plan: "Plan", tasks: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the tasks that `Harness.write_subset` is to write: planned, distinct, not none.
+
+    Parameters
+    ----------
+    plan : Plan
+    tasks : sequence of str or None
+        All planned tasks if None.
+
+    Returns
+    -------
+    tuple of str
+        In the order given; of the plan by default.
+
+    Raises
+    ------
+    InputError
+        There are none: several harnesses take an empty list for all tasks.
+    UnknownTaskError
+        A task is not planned.
+    """
+    chosen = tuple(dict.fromkeys(plan.tasks if tasks is None else tasks))
+    if not chosen:
+        msg = "expected at least one task to run, got none: many harnesses would run all of them"
+        raise InputError(msg)
+    strange = sorted(set(chosen) - set(plan.tasks))
+    if strange:
+        msg = f"expected tasks of plan {plan.digest}, got {strange[0]!r}: name planned tasks only"
+        raise UnknownTaskError(msg)
+    return chosen

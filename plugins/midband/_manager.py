@@ -13,7 +13,8 @@ from midband import hookspecs
 from midband_history import InputError
 
 if TYPE_CHECKING:
-    from midband._descriptors import Harness, Importer, NamedFactory, ReportSection
+    from midband._descriptors import Importer, NamedFactory, ReportSection
+    from midband._harness import Harness
 
 GROUP = "midband"
 

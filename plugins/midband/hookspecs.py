@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     import click
 
-    from midband._descriptors import Harness, Importer, NamedFactory, ReportSection
+    from midband._descriptors import Importer, NamedFactory, ReportSection
+    from midband._harness import Harness
     from midband_sampler import Decision, Plan
 
 hookspec = HookspecMarker("midband")
@@ -24,7 +25,7 @@ def midband_register_importers() -> "Iterable[Importer]":  # type: ignore[empty-
 
 @hookspec
 def midband_register_harnesses() -> "Iterable[Harness]":  # type: ignore[empty-body]
-    """Return the harnesses that this plugin can run a plan on."""
+    """Return the adapters of harnesses that this plugin can run a plan on."""
 
 
 @hookspec

@@ -3,19 +3,18 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Harness
 from midband.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from midband._harness import Harness
     from midband.inspect._bridge import inspect_argv, main
     from midband.inspect._export import export_run_config, run_config_text
     from midband.inspect._manager import AdaptiveStopping
     from midband.inspect._rank import rank_logs
     from midband.inspect._samples import benchmark_name, score_value, task_digest
     from midband.inspect._task import adaptive, prepare_task
-    from midband_sampler import Plan
 
 __all__ = [
     "AdaptiveStopping",
@@ -31,7 +30,7 @@ __all__ = [
     "task_digest",
 ]
 
-# Everything but the two hooks loads on first use: this module is read by `midband --help`.
+# Everything but the hook loads on first use: this module is read by `midband --help`.
 _HOMES = {
     "AdaptiveStopping": "midband.inspect._manager",
     "adaptive": "midband.inspect._task",
@@ -50,20 +49,9 @@ _HOMES = {
 @hookimpl
 def midband_register_harnesses() -> "Iterable[Harness]":
     """Offer Inspect AI to ``midband export --for inspect``."""
-    return [
-        Harness(
-            name="inspect",
-            export=_subset_file,
-            summary="Inspect AI: adaptive runs, and a --run-config file for runs without midband.",
-            how_to_run="inspect eval TASK --run-config {file}",
-        )
-    ]
+    from midband.inspect._adapter import InspectHarness
 
-
-def _subset_file(plan: "Plan") -> str:
-    from midband.inspect._export import run_config_text
-
-    return run_config_text(plan)
+    return [InspectHarness()]
 
 
 def __getattr__(name: str) -> object:
