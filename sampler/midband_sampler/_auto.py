@@ -1,15 +1,15 @@
 """The default: which calibrated strategy the history's own agents recommend."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from midband_history import FloatArray, OutcomeMatrix
-from midband_sampler._band import Band
 from midband_sampler._calibration import MULTIPLIERS, Calibration, calibrate, required_replays
 from midband_sampler._replays import Fold, make_folds, replay_all
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
-from midband_sampler._strategies import CHOOSERS, LIVE, Chooser, InOrder, find_chooser
+from midband_sampler._strategies import LIVE, PREDICTIVE, Chooser, InOrder
 
 AUTO = ("design", "stratified", "random")
 _STANDARD_ERRORS = 2.0
@@ -56,7 +56,7 @@ def choose_calibrated(
     name: str,
     *,
     rule: StoppingRule,
-    band: Band,
+    build: Callable[[str], Chooser],
     max_tasks: int | None,
     seed: int,
     notes: list[str],
@@ -66,10 +66,12 @@ def choose_calibrated(
 
     ``auto`` takes the first of `AUTO` unless another gains more than two standard errors over it
     in the same replays: with tens of agents the best of several looks better than it is.
+
+    `build` makes the chooser of a name, as a session of the plan will use it.
     """
     needed = required_replays(rule.confidence)
     if len(reference.agents) < needed:
-        instead = "random" if name in CHOOSERS or name == "auto" else name
+        instead = "random" if name in PREDICTIVE or name == "auto" else name
         warnings.append(
             f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
             f" {rule.confidence:.0%} by replay (fewer for a lower confidence): the always-valid"
@@ -85,10 +87,10 @@ def choose_calibrated(
         return _try(folds, chooser, held_out, rule=judged, max_tasks=max_tasks, seed=seed)
 
     best, *others = AUTO if name == "auto" else (name,)
-    trial = attempt(find_chooser(best, band=band))
+    trial = attempt(build(best))
     first, most = trial, 0.0
     for each in others:
-        other = attempt(find_chooser(each, band=band))
+        other = attempt(build(each))
         gain = other.gain_over(first)
         if gain.mean() > max(most, _STANDARD_ERRORS * gain.std(ddof=1) / np.sqrt(gain.size)):
             best, trial, most = each, other, float(gain.mean())

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,24 +15,36 @@ from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler._auto import choose_calibrated
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
+from midband_sampler._costs import (
+    check_cost_unit,
+    choice_costs,
+    expected_seconds,
+    expected_usd,
+)
+from midband_sampler._combined import check_named, named_agents
 from midband_sampler._errors import PlanError
 from midband_sampler._model import PredictionModel
 from midband_sampler._rule_text import stop_from_dict
+from midband_sampler._steering import SteeredChooser, Steering
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
 from midband_sampler._strategies import (
-    CHOOSERS,
     LIVE,
+    PER_COST,
+    PREDICTIVE,
     Chooser,
     FixedChooser,
     RandomStrategy,
     Selection,
     Strategy,
+    find_chooser,
     find_strategy,
 )
 
 FORMAT = 1
+_FIXED_NAMES = {"cost": "cost-design", "information": "design"}
 MIN_REFERENCE = 5
 MIN_COVERAGE = 0.5
+_MIN_SAMPLE = 2
 GUARANTEES = ("auto", "always-valid", "calibrated")
 
 
@@ -68,6 +80,15 @@ class Plan:
         Why the plan is as it is.
     band : Band or None
         The band that was used, after any widening.
+    always : tuple of str
+        Guard tasks: they run first, whatever the strategy.
+    explore : float
+        Chance that a choice after the guard tasks is drawn uniformly from all tasks left.
+    cost_unit : str
+        ``"usd"`` or ``"seconds"``: what `task_costs` counts.
+    task_costs : ndarray of float64, shape (n_all_tasks,), or None
+        What the strategy weighs information against, complete and positive; None where it does
+        not.
     seed : int
     as_of : str
         ISO date up to which the history was read; empty for all of it.
@@ -92,6 +113,10 @@ class Plan:
     max_tasks: int | None = None
     notes: tuple[str, ...] = ()
     band: Band | None = None
+    always: tuple[str, ...] = ()
+    explore: float = 0.0
+    cost_unit: str = "usd"
+    task_costs: FloatArray | None = None
     seed: int = 0
     as_of: str = ""
     warnings: tuple[str, ...] = ()
@@ -110,9 +135,16 @@ class Plan:
                 f"expected distinct planned tasks out of all_tasks, got {found}: make the plan anew"
             )
             raise InputError(msg)
+        if self.tasks[: len(self.always)] != self.always:
+            msg = (
+                f"expected the guard tasks {self.always} first, got"
+                f" {self.tasks[: len(self.always)]}: make the plan anew"
+            )
+            raise InputError(msg)
         if not self.tasks:
             msg = "expected at least one task in the plan, got none: make the plan anew"
             raise PlanError(msg)
+        check_named(named_agents(self.stop), self.reference_agents)
 
     @property
     def reference_full_scores(self) -> FloatArray:
@@ -132,6 +164,18 @@ class Plan:
         """Whether the session names each next task from the results so far."""
         return self.calibration is not None and self.strategy in LIVE
 
+    @property
+    def steering(self) -> Steering:
+        """Guard tasks and randomised share, by position among all tasks."""
+        column = {task: place for place, task in enumerate(self.all_tasks)}
+        always = tuple(column[task] for task in self.always)
+        return Steering(always=always, explore=self.explore, seed=self.seed)
+
+    def chooser(self) -> Chooser:
+        """Return what names each next task in a session that chooses live."""
+        chooser = find_chooser(self.strategy, band=self.band or Band(), costs=self.task_costs)
+        return self.steering.apply(chooser)
+
     def fixed(self) -> "Plan":
         """Return the plan for a harness that cannot choose while it runs.
 
@@ -140,7 +184,7 @@ class Plan:
         """
         if not self.chooses_live:
             return self
-        name = "design" if self.strategy == "information" else f"{self.strategy}, fixed order"
+        name = _FIXED_NAMES.get(self.strategy, f"{self.strategy}, fixed order")
         return replace(self, strategy=name, calibration=self.fallback, fallback=None)
 
     @property
@@ -178,6 +222,14 @@ class Plan:
                 "reference_full_scores": _pack(self.model.reference_full_scores),
             },
         }
+        # Left out where unset, so that plans from before these options keep their digests.
+        if self.always:
+            content["always"] = list(self.always)
+        if self.explore:
+            content["explore"] = self.explore
+        if self.task_costs is not None:
+            content["cost_unit"] = self.cost_unit
+            content["task_costs"] = _pack(self.task_costs)
         return json.dumps(content, ensure_ascii=False, indent=1)
 
     def to_json(self) -> str:
@@ -246,6 +298,12 @@ class Plan:
                 max_tasks=data["max_tasks"],
                 notes=tuple(data["notes"]),
                 band=None if data["band"] is None else Band(*data["band"]),
+                always=tuple(data.get("always", ())),
+                explore=data.get("explore", 0.0),
+                cost_unit=data.get("cost_unit", "usd"),
+                task_costs=_unpack(data["task_costs"], len(all_tasks))
+                if "task_costs" in data
+                else None,
                 seed=data["seed"],
                 as_of=data["as_of"],
                 warnings=tuple(data["warnings"]),
@@ -287,6 +345,9 @@ def make_plan(
     as_of: str = "",
     versions: Mapping[str, str] | None = None,
     guarantee: str = "auto",
+    always: Sequence[str] = (),
+    explore: float = 0.0,
+    cost_unit: str = "usd",
 ) -> Plan:
     """Choose tasks for a new agent from the results of earlier ones.
 
@@ -298,8 +359,9 @@ def make_plan(
     strategy : str or Strategy
         ``band``, ``random``, ``stratified``: chosen by pass rate alone. ``design``: the order
         that leaves the least variance in the predicted full score, fixed before the run;
-        ``information`` and ``matched`` choose live. ``auto``: the cheapest calibrated order that
-        any harness can follow. Or an object of your own.
+        ``information`` and ``matched`` choose live. ``cost`` and ``cost-design``: the same two by
+        the reduction per expected cost. ``auto``: the cheapest calibrated order that any harness
+        can follow. Or an object of your own.
     band : Band, optional
         Default 30-70 %.
     stop : StoppingRule, optional
@@ -317,11 +379,20 @@ def make_plan(
         order. ``calibrated``: the rank on the full benchmark, predicted, with an interval as wide
         as replays on the history's own agents require. ``auto``: calibrated where the strategy
         needs it.
+    always : sequence of str
+        Guard tasks: they run first, whatever the strategy. Being no random sample they are known
+        results, and no evidence, on the others: under ``always-valid`` the bound is that for the
+        other tasks.
+    explore : float
+        In [0, 1): chance that a choice is drawn uniformly from all tasks left, so that
+        `Session.randomised_score` needs no model. For calibrated plans.
+    cost_unit : str
+        ``usd`` or ``seconds``, for ``cost`` and ``cost-design``.
 
     Raises
     ------
     PlanError
-        When no honest plan can be made: no results, or too few mid-difficulty tasks.
+        When no honest plan can be made: no results, too few mid-difficulty tasks, or no costs.
     """
     if not matrix.agents or not matrix.tasks:
         msg = (
@@ -339,6 +410,17 @@ def make_plan(
     notes: list[str] = []
     warnings: list[str] = []
     name = strategy if isinstance(strategy, str) else strategy.name
+    predictive = isinstance(strategy, str) and (
+        guarantee == "calibrated" or name == "auto" or name in PREDICTIVE
+    )
+    steering = Steering(always=_guards(matrix, always, max_tasks), explore=explore, seed=seed)
+    if explore and not predictive:
+        msg = (
+            f"expected a calibrated plan for explore={explore:g}, got strategy {name!r} with an"
+            " always-valid bound, which needs its own random order: use --guarantee calibrated"
+        )
+        raise InputError(msg)
+    costs = _costs_for(matrix, name, cost_unit, notes)
     reference = _reference_agents(matrix, warnings)
     if len(reference.agents) < MIN_REFERENCE:
         warnings.append(
@@ -349,14 +431,12 @@ def make_plan(
     chooser: Chooser | None = None
     calibration: Calibration | None = None
     fallback: Calibration | None = None
-    if isinstance(strategy, str) and (
-        guarantee == "calibrated" or name == "auto" or name in CHOOSERS
-    ):
+    if predictive and isinstance(strategy, str):
         choice = choose_calibrated(
             reference,
             name,
             rule=rule,
-            band=band or Band(),
+            build=lambda each: steering.apply(find_chooser(each, band=band or Band(), costs=costs)),
             max_tasks=max_tasks,
             seed=seed,
             notes=notes,
@@ -368,14 +448,26 @@ def make_plan(
     if calibration is not None and chooser is not None:
         model = PredictionModel.fit(reference)
         selection = Selection(chooser.order(reference, model.predict(), rng=rng))
-        if isinstance(chooser, FixedChooser):
-            selection = chooser.strategy.select(reference, band=chooser.band, rng=rng)
+        inner = chooser.chooser if isinstance(chooser, SteeredChooser) else chooser
+        if isinstance(inner, FixedChooser):
+            selection = inner.strategy.select(reference, band=inner.band, rng=rng)
     else:
         chosen = find_strategy(name) if isinstance(strategy, str) else strategy
         selection = chosen.select(matrix, band=band or Band(), rng=rng)
+        if explore:
+            warnings.append("explore is not used: the order is random, which is as fair")
+            steering = replace(steering, explore=0.0)
     warnings.extend(selection.warnings)
     live = calibration is not None and name in LIVE
-    order = selection.tasks if live else selection.tasks[:max_tasks]
+    arranged = steering.arrange(selection.tasks, len(matrix.tasks))
+    order = arranged if live else arranged[:max_tasks]
+    if calibration is None and always and len(order) < len(steering.always) + _MIN_SAMPLE:
+        msg = (
+            f"expected at least {_MIN_SAMPLE} planned tasks besides the {len(steering.always)}"
+            f" guard tasks, got {len(order) - len(steering.always)}: they alone rank nobody"
+        )
+        raise PlanError(msg)
+    notes.extend(_steering_notes(steering))
     return Plan(
         benchmark=matrix.benchmark,
         tasks=tuple(matrix.tasks[j] for j in order),
@@ -383,7 +475,7 @@ def make_plan(
         task_digests=MappingProxyType(dict(zip(matrix.tasks, matrix.task_digests, strict=True))),
         reference_agents=reference.agents,
         reference_scores=np.round(reference.scores, 9),
-        expected_cost_usd=_expected_cost(matrix),
+        expected_cost_usd=expected_usd(matrix),
         strategy=name,
         stop=rule,
         model=model,
@@ -392,6 +484,10 @@ def make_plan(
         max_tasks=max_tasks,
         notes=tuple(notes),
         band=selection.band,
+        always=tuple(matrix.tasks[j] for j in steering.always),
+        explore=steering.explore,
+        cost_unit=cost_unit,
+        task_costs=costs if calibration is not None else None,
         seed=seed,
         as_of=as_of,
         warnings=tuple(warnings),
@@ -410,17 +506,60 @@ def _reference_agents(matrix: OutcomeMatrix, warnings: list[str]) -> OutcomeMatr
     return matrix.select(agents=np.flatnonzero(reference))
 
 
-def _expected_cost(matrix: OutcomeMatrix) -> FloatArray:
-    """Mean recorded cost of a task; where only run costs are known, these spread evenly."""
-    known = ~np.isnan(matrix.cost_usd)
-    count = known.sum(axis=0)
-    total = np.where(known, matrix.cost_usd, 0.0).sum(axis=0)
-    each = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
-    if count.any() or np.isnan(matrix.run_cost_usd).all():
-        return np.asarray(np.round(each, 9))
-    tasks_run = np.maximum((matrix.attempts > 0).sum(axis=1), 1)
-    spread = float(np.nanmean(matrix.run_cost_usd / tasks_run))
-    return np.full(count.shape, round(spread, 9))
+def _guards(matrix: OutcomeMatrix, always: Sequence[str], max_tasks: int | None) -> tuple[int, ...]:
+    """Positions of the guard tasks, each once, in the order given."""
+    column = {task: place for place, task in enumerate(matrix.tasks)}
+    unknown = [task for task in always if task not in column]
+    if unknown:
+        msg = (
+            f"expected guard tasks of {matrix.benchmark!r}, got {', '.join(map(repr, unknown))}:"
+            " `midband rates` lists its tasks"
+        )
+        raise InputError(msg)
+    guards = tuple(dict.fromkeys(column[task] for task in always))
+    if max_tasks is not None and guards and max_tasks <= len(guards):
+        msg = (
+            f"expected max_tasks above the {len(guards)} guard tasks, got {max_tasks}:"
+            " guard tasks alone rank nobody"
+        )
+        raise InputError(msg)
+    return guards
+
+
+def _costs_for(matrix: OutcomeMatrix, name: str, unit: str, notes: list[str]) -> FloatArray | None:
+    """Costs for a strategy that weighs them, with a note on what they rest on."""
+    check_cost_unit(unit)
+    if name not in PER_COST:
+        if unit != "usd":
+            msg = f"expected strategy cost or cost-design for cost unit {unit!r}, got {name!r}"
+            raise InputError(msg)
+        return None
+    costs = choice_costs(matrix, unit=unit)
+    known = expected_usd(matrix) if unit == "usd" else expected_seconds(matrix)
+    note = f"costs: expected {unit} of an attempt, {costs.min():.3g} to {costs.max():.3g} a task"
+    unknown = np.isnan(known)
+    if unknown.any():
+        middle = float(costs[unknown][0])
+        note += f"; {unknown.sum()} of {known.size} tasks without one count as {middle:.3g}"
+    elif np.ptp(costs) == 0.0:
+        note += ": all alike, so that this is the same as without costs"
+    notes.append(note)
+    return costs
+
+
+def _steering_notes(steering: Steering) -> list[str]:
+    notes = []
+    if steering.always:
+        notes.append(
+            f"{len(steering.always)} guard tasks run first; they are no random sample and count as"
+            " known results, not as evidence on the other tasks"
+        )
+    if steering.explore:
+        notes.append(
+            f"{steering.explore:.0%} of the choices are drawn by chance from all tasks left: an"
+            " estimate of the full score by these alone is honest even if the model is wrong"
+        )
+    return notes
 
 
 def _pack(values: FloatArray) -> str:

@@ -1,20 +1,26 @@
 """The ask/tell session: the one object that live runs and simulations both drive."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
-from midband_history import InputError, UnknownTaskError
+from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
+from midband_sampler._combined import check_named, counts, gives_up, named_agents
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
+from midband_sampler._evidence import Evidence
 from midband_sampler._look import Look
 from midband_sampler._plan import Plan
+from midband_sampler._reach import Reach
+from midband_sampler._spending import Cost, Spending
+from midband_sampler._stopping import ALL_RUN, Claim
 from midband_sampler._strategies import CHOOSERS
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
-_UNKNOWN = np.array(math.nan)
+_TIE = 1e-9
 ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 
 
@@ -31,22 +37,37 @@ class Session:
     plan : Plan
     resamples : int
         Bootstrap resamples.
+    versus : sequence of str
+        Reference agents whose comparison the decision always shows.
     live : bool
         False where the harness takes the tasks in the plan's order: `Plan.fixed`.
     """
 
-    def __init__(self, plan: Plan, *, resamples: int = 2000, live: bool = True) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        resamples: int = 2000,
+        versus: Sequence[str] = (),
+        live: bool = True,
+    ) -> None:
         if resamples < 200:
             msg = f"expected resamples >= 200, got {resamples}: fewer cannot carry a 95 % bound"
             raise InputError(msg)
         plan = plan if live else plan.fixed()
+        check_named(versus, plan.reference_agents)
         self.plan = plan
+        self._rivals = named_agents(plan.stop)
+        self._row = {agent: row for row, agent in enumerate(plan.reference_agents)}
+        self._shown = tuple(dict.fromkeys((*self._rivals, *versus)))
+        self._in_usd, self._in_seconds = (counts(plan.stop, unit) for unit in ("usd", "seconds"))
         self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
         column = {task: place for place, task in enumerate(plan.all_tasks)}
         self._columns = np.array([column[task] for task in plan.tasks], dtype=np.int64)
         self._reference = plan.reference_scores[:, self._columns]
         self._scores: dict[str, list[float]] = {}
+        self._costs: dict[str, list[Cost]] = {}
         self._started: dict[str, int] = {}
         self._next = 0
         self._limit = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))
@@ -62,6 +83,11 @@ class Session:
             self._ranks = self._predicted
         else:
             self._ranks = PairedRanks(self._reference, resamples=self._resamples, seed=plan.seed)
+        # In a calibrated plan the tasks are no random sample: there the score bounds decide.
+        betting = self._rivals if self._predicted is None else ()
+        self._evidence = {agent: Evidence.nothing() for agent in betting}
+        self._spending = Spending()
+        self._least_half_width = self._reach() if gives_up(plan.stop) else None
         self._judged: set[str] = set()
         self._used: list[float] = []
         self._interval: RankInterval | None = None
@@ -117,7 +143,15 @@ class Session:
         self._begin(task)
         return True
 
-    def tell(self, task: str, *, score: float | None = None, outcome: str = "valid") -> None:
+    def tell(
+        self,
+        task: str,
+        *,
+        score: float | None = None,
+        outcome: str = "valid",
+        usd: float | None = None,
+        seconds: float | None = None,
+    ) -> None:
         """Take in one attempt's result.
 
         Parameters
@@ -128,6 +162,8 @@ class Session:
             In [0, 1]; None or NaN is no information, never 0.
         outcome : str
             Anything but ``valid`` is no information.
+        usd, seconds : float or None
+            What this attempt cost, for budgets; None where not known. See `Budget`.
         """
         if task not in self._place:
             msg = (
@@ -141,13 +177,16 @@ class Session:
         if not (math.isnan(value) or 0.0 <= value <= 1.0):
             msg = f"expected a score in [0, 1] for {task!r}, got {score!r}: rescale it"
             raise InputError(msg)
+        cost = Cost.told(usd, seconds)
         if not self.plan.chooses_live:
             self._begin(task)
+        self._costs.setdefault(task, []).append(cost)
         attempts = self._scores.setdefault(task, [])
         if not math.isnan(value):
             attempts.append(value)
-            if task in self._judged and self._stopped is None:
-                self._reset()
+        counted = not math.isnan(value) or self._in_usd or self._in_seconds
+        if counted and task in self._judged and self._stopped is None:
+            self._reset()
 
     def decision(self) -> Decision:
         """Return the verdict on the completed prefix; the first one to stop stands."""
@@ -161,17 +200,35 @@ class Session:
         for task in self._prefix():
             attempts = self._scores[task]
             score = math.fsum(sorted(attempts)) / len(attempts) if attempts else math.nan
-            self._ranks.add(self._place[task], score)
-            self._used.append(score)
+            self._take(task, score)
             self._judged.add(task)
             self._interval = self._ranks.interval(rule.confidence)
             look = self._look(self._interval)
             if look.tasks >= rule.min_tasks and rule.stops(look):
-                self._stopped = self._decide(rule.reason(look), stop=True)
+                self._stopped = self._decide(rule.reason(look), stop=True, claims=rule.claims(look))
                 return
             if len(self._judged) == self._limit:
-                self._stopped = self._decide("all planned tasks run", stop=True)
+                self._stopped = self._decide(ALL_RUN, stop=True)
                 return
+
+    def _take(self, task: str, score: float) -> None:
+        place = self._place[task]
+        self._ranks.add(place, score)
+        self._used.append(score)
+        for agent, evidence in self._evidence.items():
+            difference = score - float(self._reference[self._row[agent], place])
+            self._evidence[agent] = evidence.after(difference)
+        expected = float(self.plan.expected_cost_usd[self._columns[place]])
+        self._spending.add(self._costs[task], expected_usd=expected)
+
+    def _reach(self) -> Callable[[IntArray], FloatArray]:
+        """How narrow the score bounds can become; see `Hopeless`."""
+        ranks = self._ranks
+        if isinstance(ranks, PairedRanks):
+            return partial(ranks.least_half_width, confidence=self.plan.stop.confidence)
+        reach = Reach(ranks.prediction, None if self.plan.chooses_live else self._columns)
+        width = np.array([ranks.multiplier])
+        return lambda left: reach.half_width(len(self._judged) + left.reshape(1), width)[0, 0]
 
     def _look(self, interval: RankInterval) -> Look:
         run = len(self._judged)
@@ -183,10 +240,12 @@ class Session:
             tasks=np.array(interval.tasks),
             tasks_run=np.array(run),
             tasks_left=np.array(self._limit - run),
-            usd=_UNKNOWN,
-            seconds=_UNKNOWN,
+            usd=np.array(self._spending.usd),
+            seconds=np.array(self._spending.seconds),
             reference_scores=self._ranks.reference_scores,
             reference_agents=self.plan.reference_agents,
+            evidence=self._evidence,
+            least_half_width=self._least_half_width,
         )
 
     def _prefix(self) -> Iterator[str]:
@@ -209,7 +268,7 @@ class Session:
                 return
             yield task
 
-    def _decide(self, reason: str, *, stop: bool) -> Decision:
+    def _decide(self, reason: str, *, stop: bool, claims: tuple[Claim, ...] = ()) -> Decision:
         plan = self.plan
         interval = self._interval or self._ranks.interval(plan.stop.confidence)
         valid = [score for score in self._used if not math.isnan(score)]
@@ -228,6 +287,7 @@ class Session:
         return Decision(
             stop=stop,
             reason=reason,
+            claims=claims,
             rank=interval.rank,
             low=interval.low,
             high=interval.high,
@@ -244,21 +304,35 @@ class Session:
             tasks_total=len(plan.all_tasks),
             tasks_without_result=len(self._used) - len(valid),
             n_reference=len(plan.reference_agents),
+            tie_group=self._tie_group(interval),
+            spent_usd=self._spending.usd,
+            spent_seconds=self._spending.seconds,
             cost_saved_usd=float(np.sum(plan.expected_cost_usd[skipped])),
             better_than=self._nearest(interval),
-            warnings=plan.warnings,
+            warnings=(
+                *plan.warnings,
+                *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
+            ),
             plan_digest=self._digest,
         )
 
     def _nearest(self, interval: RankInterval) -> dict[str, float]:
-        """Agents whose comparison is least certain; ties by their order in the plan."""
+        """Agents whose comparison is least certain, then those asked for; ties by the plan."""
         doubt = np.abs(interval.better - 0.5)
-        order = np.argsort(doubt, kind="stable")[:NEAREST]
+        nearest = np.argsort(doubt, kind="stable")[:NEAREST].tolist()
         return {
             self.plan.reference_agents[k]: round(float(interval.better[k]), 4)
-            for k in order
+            for k in dict.fromkeys([*nearest, *(self._row[agent] for agent in self._shown)])
             if not np.isnan(doubt[k])
         }
+
+    def _tie_group(self, interval: RankInterval) -> tuple[str, ...]:
+        if math.isnan(interval.score):
+            return self.plan.reference_agents
+        scores = self._ranks.reference_scores
+        above = scores >= interval.score_low - _TIE
+        inside = np.flatnonzero(above & (scores <= interval.score_high + _TIE))
+        return tuple(self.plan.reference_agents[row] for row in inside)
 
     @property
     def done(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from midband_history import InputError, IntArray, OutcomeMatrix
+from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
 from midband_sampler._band import Band, find_band
 from midband_sampler._prediction import FullScorePrediction
 
@@ -130,6 +130,34 @@ class InformationChooser:
         return np.asarray(prediction.variance_reduction().argmax(axis=1), dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class CostChooser:
+    """The task whose result is expected to reduce the variance of the full score most per cost.
+
+    Ties go to the lowest position.
+
+    Parameters
+    ----------
+    costs : ndarray of float64, shape (n_tasks,)
+        Expected cost of one attempt at each task, positive, in any one unit.
+    """
+
+    costs: FloatArray
+
+    def order(
+        self, matrix: OutcomeMatrix, prediction: FullScorePrediction, *, rng: np.random.Generator
+    ) -> IntArray:
+        """Order greedily under the prior by the reduction per cost."""
+        del matrix, rng
+        return prediction.design(self.costs)
+
+    def choose(self, prediction: FullScorePrediction, order: IntArray, step: int) -> IntArray:
+        """Maximise the variance reduction per cost."""
+        del order, step
+        gain = prediction.variance_reduction() / self.costs
+        return np.asarray(gain.argmax(axis=1), dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class MatchedChooser:
     """The task whose predicted pass rate for this agent is nearest to one half."""
@@ -205,8 +233,10 @@ CHOOSERS: Mapping[str, Chooser] = MappingProxyType(
         "matched": MatchedChooser(),
     }
 )
-LIVE = frozenset({"information", "matched"})
-STRATEGY_NAMES: tuple[str, ...] = ("auto", *sorted([*STRATEGIES, *CHOOSERS]))
+PER_COST = ("cost", "cost-design")
+PREDICTIVE = frozenset([*CHOOSERS, *PER_COST])
+LIVE = frozenset({"cost", "information", "matched"})
+STRATEGY_NAMES: tuple[str, ...] = ("auto", *sorted([*STRATEGIES, *PREDICTIVE]))
 
 
 def check_strategy(name: str) -> None:
@@ -215,8 +245,22 @@ def check_strategy(name: str) -> None:
         find_strategy(name)
 
 
-def find_chooser(name: str, *, band: Band) -> Chooser:
-    """Return the chooser of that name; a fixed strategy becomes one that goes down its order."""
+def find_chooser(name: str, *, band: Band, costs: FloatArray | None = None) -> Chooser:
+    """Return the chooser of that name; a fixed strategy becomes one that goes down its order.
+
+    Parameters
+    ----------
+    name : str
+    band : Band
+        For the strategies that have one.
+    costs : ndarray of float64, shape (n_tasks,), optional
+        For ``cost`` and ``cost-design``: see `CostChooser`.
+    """
+    if name in PER_COST:
+        if costs is None:
+            msg = f"expected the costs of tasks for strategy {name!r}, got none: use information"
+            raise InputError(msg)
+        return CostChooser(costs) if name in LIVE else InOrder(CostChooser(costs))
     if name in CHOOSERS:
         return CHOOSERS[name]
     return FixedChooser(find_strategy(name), band)
