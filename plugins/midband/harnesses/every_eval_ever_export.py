@@ -309,7 +309,7 @@ def _folders(benchmark: str, model: str, publisher: Publisher) -> tuple[str, str
 def _folder(name: str) -> str:
     """Return a folder's name that every file system takes."""
     safe = _UNSAFE.sub("_", name).rstrip(". ")
-    if not safe or _RESERVED.fullmatch(safe):
+    if not safe or safe.startswith(".") or _RESERVED.fullmatch(safe):  # hidden is not read again
         safe = f"_{safe}"
     if len(safe.encode()) > _LONGEST:
         digest = hashlib.sha256(name.encode()).hexdigest()[:12]
