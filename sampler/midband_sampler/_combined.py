@@ -1,13 +1,15 @@
 """Combined rules: any of several, all of several, and what can no longer be settled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import InputError
+from midband_sampler._errors import PlanError
 from midband_sampler._look import Look
 from midband_sampler._stopping import (
     HOPELESS,
@@ -233,6 +235,18 @@ def counts(rule: StoppingRule, unit: str) -> bool:
     return any(
         isinstance(each, Budget) and getattr(each, unit) is not None for each in single_rules(rule)
     )
+
+
+def check_named(names: Iterable[str], agents: Sequence[str]) -> None:
+    """Raise unless every name is among the agents; the message offers the nearest."""
+    for name in names:
+        if name not in agents:
+            near = get_close_matches(name, agents, 3, 0.3) or list(agents[:3])
+            msg = (
+                f"expected a reference agent to compare with, got {name!r}: the plan's agents"
+                f" include {', '.join(repr(each) for each in near)}"
+            )
+            raise PlanError(msg)
 
 
 def highest(rules: tuple[StoppingRule, ...]) -> float:

@@ -185,6 +185,23 @@ class PairedRanks:
             score_high=min(base + mean + half, 1.0),
         )
 
+    def least_half_width(self, left: IntArray, confidence: float) -> FloatArray:
+        """Least half width of the score bounds after `left` more results.
+
+        Certain: the sum of squares about the mean can only grow, and n is known.
+        """
+        n = self.tasks + int(left)
+        planned = int(self._in_target.sum())
+        sampled = planned - self._certain
+        if n >= sampled:
+            return np.array(0.0)
+        if n < 1:
+            return np.array(np.inf)
+        about = self._squares - self._sum**2 / max(self.tasks, 1)
+        sd = np.sqrt((max(about, 0.0) + 0.25) / n)
+        bound = np.sqrt(np.log(2.0 / (1.0 - confidence)) / 2.0)
+        return np.asarray(sampled / planned * sd * np.sqrt(sampled) / n * bound)
+
 
 class PredictedRanks:
     """Rank on the full benchmark: the predicted full score with calibrated bounds.
@@ -204,6 +221,11 @@ class PredictedRanks:
         self._calibration = calibration
         self._columns = columns
         self.tasks = 0
+
+    @property
+    def multiplier(self) -> float:
+        """Standard deviations on either side, as calibrated."""
+        return self._calibration.multiplier
 
     @property
     def reference_scores(self) -> FloatArray:

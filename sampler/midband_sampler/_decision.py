@@ -4,16 +4,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from midband_sampler._stopping import Claim
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Decision:
-    """Verdict on the candidate after the completed tasks.
+    """Verdict on the candidate after the completed tasks; what is unknown in both is equal.
 
     Parameters
     ----------
     stop : bool
     reason : str
-        ``"rank settled"``, ``"all planned tasks run"`` or ``"going on"``.
+        ``"going on"``, ``"all planned tasks run"``, or what the stopping rule says: ``"rank
+        settled"``, ``"better than agent-x"``, ``"budget spent"`` and the like.
+    claims : tuple of Claim
+        What the rule claims at its stop, each with its confidence; empty while going on, and
+        where the run ended without the rule's being content.
     rank, low, high : int
         Rank among the candidate and the reference agents, 1 = best: 1 + number strictly better.
     target : str
@@ -37,17 +43,25 @@ class Decision:
     tasks_without_result : int
         Completed without information (infrastructure errors and the like).
     n_reference : int
+    tie_group : tuple of str
+        Reference agents whose score lies within the bounds of the candidate's: they cannot be told
+        from it at this confidence.
+    spent_usd, spent_seconds : float
+        Cost of the judged tasks, the history's mean standing in for dollars that were not told;
+        NaN where not known.
     cost_saved_usd : float
         Expected cost of the benchmark's tasks that were not run, from the history; NaN if
         the history has no costs.
     better_than : mapping of str to float
-        For the reference agents nearest in score: bootstrap share of "candidate above".
+        For the reference agents nearest in score, and for those that were asked for: the chance
+        that the candidate is above, by the bootstrap or the prediction. An estimate, not a claim.
     warnings : tuple of str
     plan_digest : str
     """
 
     stop: bool
     reason: str
+    claims: tuple[Claim, ...]
     rank: int
     low: int
     high: int
@@ -64,6 +78,9 @@ class Decision:
     tasks_total: int
     tasks_without_result: int
     n_reference: int
+    tie_group: tuple[str, ...]
+    spent_usd: float
+    spent_seconds: float
     cost_saved_usd: float
     better_than: Mapping[str, float]
     warnings: tuple[str, ...]
@@ -73,11 +90,20 @@ class Decision:
         """Return plain values for JSON; NaN becomes None."""
         plain = asdict(self)
         plain["better_than"] = dict(self.better_than)
-        plain["warnings"] = list(self.warnings)
+        for name in ("claims", "tie_group", "warnings"):
+            plain[name] = list(plain[name])
         return {
             name: None if isinstance(value, float) and math.isnan(value) else value
             for name, value in plain.items()
         }
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all that is said."""
+        return isinstance(other, Decision) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        """Hash of the plan and the verdict."""
+        return hash((self.plan_digest, self.reason, self.tasks_run, self.rank, self.low, self.high))
 
     def __str__(self) -> str:
         """One line for people."""

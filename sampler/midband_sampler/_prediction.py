@@ -69,6 +69,25 @@ class FullScorePrediction:
         weights = np.exp(self._log_posterior - self._log_posterior.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
+    @property
+    def profiles(self) -> FloatArray:
+        """Pass rate of every task at every node of the ability, shape (n_tasks, n_nodes)."""
+        return self._profiles
+
+    @property
+    def binary(self) -> bool:
+        """Whether every score is 0 or 1."""
+        return self._binary
+
+    @property
+    def tasks_in_target(self) -> FloatArray:
+        """Number of tasks of which each candidate's full score is the mean, shape (candidates,)."""
+        return np.asarray(np.maximum(self._total, 1.0))
+
+    def ability(self) -> FloatArray:
+        """Posterior weights of each candidate's ability, shape (candidates, n_nodes)."""
+        return self._posterior()
+
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the full score, each of shape (candidates,)."""
         weights = self._posterior()

@@ -96,8 +96,12 @@ def _numeric(word: str, name: str, values: list[float]) -> StoppingRule:
     match name, values:
         case "none", []:
             return Never()
-        case "rank", [] | [_] | [_, _]:
-            return RankSettled(*values)
+        case "rank", []:
+            return RankSettled()
+        case "rank", [confidence]:
+            return RankSettled(confidence)
+        case "rank", [confidence, width]:
+            return RankSettled(confidence, width)
         case "top", [k] if k.is_integer():
             return TopK(int(k))
         case "top", [k, confidence] if k.is_integer():
