@@ -11,7 +11,7 @@ N_NODES = 161
 _REACH = 4.0
 _RECENT = 10
 _SD_INTERCEPT = 2.0
-_SD_LOG_DISCRIMINATION = 0.15
+_SD_LOG_DISCRIMINATION_RANGE = (0.15, 1.0)
 _LOG_DISCRIMINATION_RANGE = (-3.0, 2.0)
 _LARGEST_STEP = 1.0
 _PRIOR_WIDTH = 1.5
@@ -101,9 +101,11 @@ def fit_response_model(
     EM over the ability grid, with one Newton step for all tasks at once as its M step. Each
     iteration then moves and stretches all abilities together with the tasks, which leaves every
     pass rate as it is, to where the priors are highest: that direction EM alone follows slowly
-    (parameter expansion; Liu, Rubin and Wu 1998). Priors: intercept ~ N(0, 2), log discrimination
-    ~ N(0, 0.15). A cell counts as `attempts` binomial trials with fractional successes; a missing
-    cell counts nothing.
+    (parameter expansion; Liu, Rubin and Wu 1998). A cell counts as `attempts` binomial trials with
+    fractional successes; a missing cell counts nothing.
+
+    Priors: intercept ~ N(0, 2), log discrimination ~ N(0, s), where s in [0.15, 1] is what the
+    history's own discriminations speak for (empirical Bayes): few agents leave it at 0.15.
 
     Parameters
     ----------
@@ -126,17 +128,19 @@ def fit_response_model(
         intercept, log_slope = np.log(rate / (1.0 - rate)), np.zeros_like(rate)
     else:
         intercept, log_slope = start.intercepts, np.log(start.discriminations)
+    spread, _ = _SD_LOG_DISCRIMINATION_RANGE
     for _ in range(max_iterations):
-        before = intercept, log_slope
+        before = np.stack([intercept, log_slope])
         posterior, abilities, odds_against = _expect(data, intercept, log_slope)
         intercept, log_slope, information = _maximise(
-            data, intercept, log_slope, posterior, abilities, odds_against
+            data, intercept, log_slope, spread, posterior, abilities, odds_against
         )
-        intercept, log_slope = _move_together(data, intercept, log_slope, posterior, abilities)
-        if (
-            max(np.abs(intercept - before[0]).max(), np.abs(log_slope - before[1]).max())
-            < tolerance
-        ):
+        intercept, log_slope = _move_together(
+            data, intercept, log_slope, spread, posterior, abilities
+        )
+        last, spread = spread, _evident_spread(log_slope, spread, information)
+        change = np.abs(np.stack([intercept, log_slope]) - before).max()
+        if max(change, abs(np.log(spread / last))) < tolerance:
             break
     return ResponseModel(
         intercepts=intercept,
@@ -194,6 +198,7 @@ def _maximise(
     data: _Counts,
     intercept: FloatArray,
     log_slope: FloatArray,
+    spread: float,
     posterior: FloatArray,
     abilities: FloatArray,
     odds_against: FloatArray,
@@ -213,7 +218,7 @@ def _maximise(
     expected_passes *= odds_against
     curvature = expected_passes @ powers
     observed = np.stack([data.weights, data.weights * abilities]) @ data.passes
-    precision = _SD_INTERCEPT**-2, _SD_LOG_DISCRIMINATION**-2
+    precision = _SD_INTERCEPT**-2, spread**-2
     gradient = observed[0] - expected[:, 0] - intercept * precision[0]
     gradient_slope = (observed[1] - expected[:, 1]) * slope - log_slope * precision[1]
     information = np.stack(
@@ -223,7 +228,10 @@ def _maximise(
             curvature[:, 2] * slope**2 + precision[1],
         ]
     )
-    inverse = _inverse(information)
+    # Where fewer pass than expected, a log discrimination bends more than its expected information.
+    bent = information.copy()
+    bent[2] += np.maximum((expected[:, 1] - observed[1]) * slope, 0.0)
+    inverse = _inverse(bent)
     step = inverse[:, :, 0] * gradient[:, None] + inverse[:, :, 1] * gradient_slope[:, None]
     step = np.clip(step, -_LARGEST_STEP, _LARGEST_STEP)
     return (
@@ -237,6 +245,7 @@ def _move_together(
     data: _Counts,
     intercept: FloatArray,
     log_slope: FloatArray,
+    spread: float,
     posterior: FloatArray,
     abilities: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
@@ -246,11 +255,28 @@ def _move_together(
     gradient = data.weights @ abilities - slope @ intercept / _SD_INTERCEPT**2
     origin = gradient / (n_agents + slope @ slope / _SD_INTERCEPT**2)
     square = data.weights @ (posterior @ ability_grid() ** 2)
-    precision = _SD_LOG_DISCRIMINATION**-2
+    precision = spread**-2
     unit = (square - n_agents - log_slope.sum() * precision) / (
         2.0 * square + log_slope.size * precision
     )
     return intercept + slope * origin, np.clip(log_slope + unit, *_LOG_DISCRIMINATION_RANGE)
+
+
+def _evident_spread(log_slope: FloatArray, spread: float, information: FloatArray) -> float:
+    """Prior sd s of the log discriminations, one Fisher scoring step up its evidence.
+
+    With g_j = 1 - (posterior variance) / s^2 the share of task j that the data determine, its
+    estimate without the prior is normal with variance s^2 / g_j about a common mean (random
+    effects), and the step for s^2 is (sum d_j^2 - s^2 sum g_j (1 - g_j)) / sum g_j^2, d_j being
+    the deviations from that mean. It is shortened, to half where the data determine little: the
+    g_j take the abilities for known and would overshoot.
+    """
+    determined = 1.0 - _inverse(information)[:, 1, 1] / spread**2
+    squares = float(np.sum((log_slope - log_slope.mean()) ** 2))
+    excess = squares - spread**2 * float(determined @ (1.0 - determined))
+    evident = np.sqrt(max(excess, 0.0) / max(float(determined @ determined), 1e-9))
+    factor = np.clip(evident / spread, 0.5, 2.0) ** (0.5 + 0.5 * determined.mean())
+    return float(np.clip(spread * factor, *_SD_LOG_DISCRIMINATION_RANGE))
 
 
 def _inverse(information: FloatArray) -> FloatArray:
