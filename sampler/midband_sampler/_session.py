@@ -10,13 +10,13 @@ from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
 from midband_sampler._combined import check_named, counts, gives_up, named_agents
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
+from midband_sampler._estimators import Estimate, randomised_full_score
 from midband_sampler._evidence import Evidence
 from midband_sampler._look import Look
 from midband_sampler._plan import Plan
 from midband_sampler._reach import Reach
 from midband_sampler._spending import Cost, Spending
 from midband_sampler._stopping import ALL_RUN, Claim
-from midband_sampler._strategies import CHOOSERS
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
@@ -72,6 +72,9 @@ class Session:
         self._next = 0
         self._limit = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))
         self._digest = plan.digest
+        self._chooser = plan.chooser() if plan.chooses_live else None
+        self._steering = plan.steering
+        self._drawn: set[str] = set()
         self._reset()
 
     def _reset(self) -> None:
@@ -89,6 +92,7 @@ class Session:
         self._spending = Spending()
         self._least_half_width = self._reach() if gives_up(plan.stop) else None
         self._judged: set[str] = set()
+        self._choices: list[tuple[int, float, FloatArray | None]] = []
         self._used: list[float] = []
         self._interval: RankInterval | None = None
         self._stopped: Decision | None = None
@@ -111,8 +115,7 @@ class Session:
 
     def _choose(self) -> str | None:
         """Next task that has not been started: the strategy's live choice, or down the plan."""
-        if self._predicted is not None and self.plan.chooses_live:
-            chooser = CHOOSERS[self.plan.strategy]
+        if self._predicted is not None and self._chooser is not None:
             prediction = self._predicted.prediction
             open_tasks = prediction.unseen.copy()
             started = [self._columns[self._place[task]] for task in self._started]
@@ -120,7 +123,13 @@ class Session:
             try:
                 if not prediction.unseen.any():
                     return None
-                return self.plan.all_tasks[int(chooser.choose(prediction, self._columns, 0)[0])]
+                step = len(self._started)
+                choice = self._chooser.choose(prediction, self._columns, step)
+                task = self.plan.all_tasks[int(choice[0])]
+                chance = self._steering.draws(step, len(self.plan.all_tasks))
+                if chance and task not in self.plan.always:
+                    self._drawn.add(task)
+                return task
             finally:
                 prediction.unseen[:] = open_tasks
         while self._next < len(self.plan.tasks):
@@ -213,13 +222,47 @@ class Session:
 
     def _take(self, task: str, score: float) -> None:
         place = self._place[task]
-        self._ranks.add(place, score)
+        self._note_choice(task)
         self._used.append(score)
-        for agent, evidence in self._evidence.items():
-            difference = score - float(self._reference[self._row[agent], place])
-            self._evidence[agent] = evidence.after(difference)
+        if task in self.plan.always and isinstance(self._ranks, PairedRanks):
+            self._ranks.add_certain(place, score)  # known, but no sample of the other tasks
+        else:
+            self._ranks.add(place, score)
+            for agent, evidence in self._evidence.items():
+                difference = score - float(self._reference[self._row[agent], place])
+                self._evidence[agent] = evidence.after(difference)
         expected = float(self.plan.expected_cost_usd[self._columns[place]])
         self._spending.add(self._costs[task], expected_usd=expected)
+
+    def _note_choice(self, task: str) -> None:
+        """Keep the chance of a choice and, if it was drawn, what was predicted before it."""
+        place, n_tasks = self._place[task], len(self.plan.all_tasks)
+        drawn = task in self._drawn
+        if self._chooser is None:
+            drawn = self._steering.draws(place, n_tasks)
+        if drawn and self._predicted is not None:
+            left = n_tasks - len(self._choices)
+            expected = self._predicted.prediction.predicted()[0]
+            self._choices.append((int(self._columns[place]), 1.0 / left, expected))
+        else:
+            self._choices.append((int(self._columns[place]), 1.0, None))
+
+    def randomised_score(self) -> Estimate:
+        """Estimate the full score from the choices left to chance: `Plan.explore`.
+
+        Honest whatever the model is worth; see `randomised_full_score`. NaN where nothing was
+        drawn: without a randomised share, and in a session rebuilt from results whose order
+        the strategy had chosen live, since that order is not known then.
+        """
+        self.decision()
+        nothing = np.zeros(len(self.plan.all_tasks))
+        expected = [nothing if each is None else each for _, _, each in self._choices]
+        return randomised_full_score(
+            np.array(self._used),
+            np.array([task for task, _, _ in self._choices], dtype=np.int64),
+            np.array([chance for _, chance, _ in self._choices]),
+            np.array(expected).reshape(-1, nothing.size),
+        )
 
     def _reach(self) -> Callable[[IntArray], FloatArray]:
         """How narrow the score bounds can become; see `Hopeless`."""
