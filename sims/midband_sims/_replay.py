@@ -223,6 +223,7 @@ def has_fixed_order(plan: Plan) -> bool:
     return (
         plan.calibration is None
         and plan.strategy in FIXED_ORDER
+        and not plan.always
         and isinstance(plan.stop, RankSettled | Never)
     )
 
