@@ -8,6 +8,7 @@ from midband_sampler._calibration import (
 )
 from midband_sampler._combined import AllOf, AnyOf, Hopeless
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
+from midband_sampler._costs import COST_UNITS, choice_costs
 from midband_sampler._decision import Decision
 from midband_sampler._errors import DigestMismatchError, PlanError
 from midband_sampler._estimators import (
@@ -32,6 +33,7 @@ from midband_sampler._response import (
 )
 from midband_sampler._rule_text import parse_stop, stop_from_dict
 from midband_sampler._session import Session
+from midband_sampler._steering import Steering
 from midband_sampler._stopping import (
     INCONCLUSIVE,
     Beats,
@@ -60,6 +62,7 @@ from midband_sampler._strategies import (
 
 __all__ = [
     "CHOOSERS",
+    "COST_UNITS",
     "INCONCLUSIVE",
     "MIN_COVERAGE",
     "STRATEGIES",
@@ -94,6 +97,7 @@ __all__ = [
     "ScoreWithin",
     "Selection",
     "Session",
+    "Steering",
     "StoppingRule",
     "Strategy",
     "StratifiedStrategy",
@@ -103,6 +107,7 @@ __all__ = [
     "calibrate",
     "candidate_prior",
     "check_strategy",
+    "choice_costs",
     "find_band",
     "find_strategy",
     "fit_response_model",
