@@ -7,7 +7,7 @@ from midband_history import InputError
 from midband_sampler import DigestMismatchError, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from midband_history import Record
     from midband_sampler import Decision, Plan
@@ -30,10 +30,33 @@ class Verdict:
     ignored: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class LiveOrder:
+    """What a run that chose its tasks while it went on says of itself.
+
+    Parameters
+    ----------
+    tasks : tuple of str
+        In the order of their start.
+    unlogged : tuple of str
+        Those among them that left no result: no information.
+    """
+
+    tasks: tuple[str, ...]
+    unlogged: tuple[str, ...] = ()
+
+
 def rank_records(
-    plan: "Plan", records: "Iterable[Record]", *, allow_changed: bool = False
+    plan: "Plan",
+    records: "Iterable[Record]",
+    *,
+    allow_changed: bool = False,
+    orders: "Mapping[str, LiveOrder] | None" = None,
 ) -> list[Verdict]:
     """Rank every agent in the records by the plan, in the order of first appearance.
+
+    By a plan that chooses live, a run is judged in the order that it chose where this is known,
+    and else in the plan's fixed order.
 
     Parameters
     ----------
@@ -42,6 +65,8 @@ def rank_records(
         An attempt that stands in two sources under one `source_key` counts once.
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
+    orders : mapping of str to LiveOrder, optional
+        By the run ids of records. An agent's first run decides in which way it is judged.
 
     Raises
     ------
@@ -53,6 +78,7 @@ def rank_records(
     sessions: dict[str, Session] = {}
     ignored: dict[str, int] = {}
     seen: set[str] = set()
+    begun: set[tuple[str, str]] = set()
     planned = set(plan.tasks)
     for record in records:
         if record.benchmark != plan.benchmark:
@@ -66,9 +92,16 @@ def rank_records(
             continue
         seen.add(record.source_key)
         _check_digest(plan, record, allow_changed=allow_changed)
+        order = (orders or {}).get(record.run_id)
         if record.agent not in sessions:
-            sessions[record.agent] = Session(plan)
+            sessions[record.agent] = Session(plan, live=order is not None)
         session = sessions[record.agent]
+        if order is not None and (record.agent, record.run_id) not in begun:
+            begun.add((record.agent, record.run_id))
+            for task in order.tasks:
+                session.start(task)
+            for task in order.unlogged:
+                session.tell(task, outcome="missing")
         if record.task_id in planned:
             session.tell(record.task_id, score=record.score, outcome=record.kind)
         else:

@@ -9,7 +9,7 @@ from midband.cli._options import EXISTING, FILE, history_option, json_option
 from midband.cli._output import print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from midband._ranking import Verdict
+    from midband._ranking import LiveOrder, Verdict
     from midband_sampler import Plan
 
 
@@ -35,19 +35,27 @@ def rank(
     """Rank the agents of LOGS by PLAN: the verdict that an adaptive run of them gives.
 
     The results are judged in the order of the plan, so a full run and a run that was stopped
-    get the same verdict.
+    get the same verdict. A run that chose its tasks live is judged in the order that it chose.
     """
     from midband._ranking import rank_records
-    from midband.importers._sources import read_records
+    from midband.importers._sources import find_sources, read_records
     from midband_sampler import Plan
 
     plan = Plan.read(plan_path)
+    orders: dict[str, LiveOrder] = {}
+    if plan.chooses_live:
+        from midband.inspect._rank import live_orders
+
+        sources = find_sources(paths, format_name=format_name)
+        orders = live_orders(
+            plan, [each.path for each in sources if each.importer.name == "inspect"]
+        )
     records = (
         record
         for record in read_records(paths, format_name=format_name, benchmark=benchmark)
         if not agents or record.agent in agents
     )
-    verdicts = rank_records(plan, records, allow_changed=allow_changed)
+    verdicts = rank_records(plan, records, allow_changed=allow_changed, orders=orders)
     if as_json:
         print_json([_row(verdict) for verdict in verdicts])
     else:

@@ -4,10 +4,11 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
 from midband.inspect._samples import task_id
+from midband.inspect._terminal import say_at_exit
 
 if TYPE_CHECKING:
     from midband_sampler import Decision, Plan, Session
@@ -28,7 +29,8 @@ class LiveRun:
     """One task on one model, from its start to its end.
 
     It never raises: whatever goes wrong is kept and from then on nothing is skipped, since a
-    saving must never cost an evaluation.
+    saving must never cost an evaluation. Inspect runs the tasks in the plan's fixed order here;
+    where it lets midband choose, see `ChoosingRun`.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ class LiveRun:
     show : callable
         Shows a caption and a value on Inspect's screen.
     """
+
+    live: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class LiveRun:
         self.warnings: list[str] = []
         self._show = show
         self._results: dict[tuple[str, int], tuple[float | None, str]] = {}
+        self._digest = ""
         self._skipped = 0
         self._session: Session | None = None
         self._decision: Decision | None = None
@@ -69,25 +74,32 @@ class LiveRun:
         self._guard(self._open)
 
     def close(self) -> dict[str, object]:
-        """Return what the log keeps: the verdict, what it rests on, and what went wrong."""
+        """Return what the log keeps at the end, after a last look at all results."""
         _LIVE.pop(self.eval_id, None)
         self._guard(self._settle)
+        self._say()
+        return self.report()
+
+    def report(self) -> dict[str, object]:
+        """Return the verdict so far, what it rests on, and what went wrong."""
         scored = sum(score is not None for score, _ in self._results.values())
         report: dict[str, object] = {
-            "plan_digest": self._guard(lambda: self.plan.digest),
             "benchmark": self.plan.benchmark,
+            "tasks_chosen": "live" if self.live else "in a fixed order",
             "epochs": self.epochs,
             "samples_scored": scored,
             "samples_without_score": len(self._results) - scored,
             "samples_skipped": self._skipped,
         }
+        warnings = self.warnings
         if self._decision is not None and not self.error:
-            self.warnings.extend(self._decision.warnings)
+            warnings = [*warnings, *self._decision.warnings]
             report.update(self._decision.to_dict())
             # The decision's figure is for one attempt a task; a task left out saves every epoch's.
             report.pop("cost_saved_usd", None)
             report["estimated_cost_saved_usd"] = self._decision.cost_saved_usd * self.epochs
-        report["warnings"] = list(dict.fromkeys(self.warnings))
+        report["plan_digest"] = self._digest
+        report["warnings"] = list(dict.fromkeys(warnings))
         report["error"] = self.error or None
         report["failed_open"] = bool(self.error)
         plain: dict[str, object] = json.loads(json.dumps(_finite(report), default=str))
@@ -123,12 +135,11 @@ class LiveRun:
         """Keep an error; from now on every sample runs."""
         if not self.error:
             self.error = f"{type(error).__name__}: {error}"
-            logger.warning("midband cannot stop this run early, every sample runs: %s", self.error)
+            logger.warning("midband cannot judge this run, every sample runs: %s", self.error)
 
     def _open(self) -> None:
-        from midband_sampler import Session
-
-        self._session = Session(self.plan)
+        self._digest = self.plan.digest
+        self._session = self._new_session()
         self._decision = self._session.decision()
         self._display()
 
@@ -143,13 +154,10 @@ class LiveRun:
 
     def _settle(self) -> None:
         """Judge anew from all results, as `midband rank` does from the finished log."""
-        from midband_sampler import Session
-
         if self.error or self._session is None:
             return
-        session = Session(self.plan)
-        for (task, _), (score, kind) in sorted(self._results.items()):
-            session.tell(task, score=score, outcome=kind)
+        session = self._new_session()
+        self._replay(session)
         self._decision = session.decision()
         if not self._decision.stop:
             self.note(
@@ -158,6 +166,21 @@ class LiveRun:
             )
         self._display()
         self._tell_plugins("midband_run_finished", decision=self._decision, source=None)
+
+    def _new_session(self) -> "Session":
+        from midband_sampler import Session
+
+        return Session(self.plan, live=self.live)
+
+    def _replay(self, session: "Session") -> None:
+        """Tell a new session all results."""
+        for (task, _), (score, kind) in sorted(self._results.items()):
+            session.tell(task, score=score, outcome=kind)
+
+    def _say(self) -> None:
+        how = "chosen live" if self.live else "in a fixed order"
+        said = f"no verdict, {self.error}" if self.error else f"{self._decision}"
+        say_at_exit(self.eval_id, f"{self.model}: {said} (tasks {how})")
 
     def _display(self) -> None:
         decision = self._decision

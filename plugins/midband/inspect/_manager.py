@@ -31,13 +31,16 @@ class AdaptiveStopping:
     ----------
     plan : Plan
         Its tasks are the dataset's samples, in the plan's order.
+    note : str
+        What is to be said of every run, such as why a live plan runs in its fixed order.
     """
 
-    def __init__(self, plan: "Plan") -> None:
+    def __init__(self, plan: "Plan", *, note: str = "") -> None:
         from midband.inspect import _observer
 
         del _observer  # imported so that Inspect knows it
         self.plan = plan
+        self._note = note
 
     async def start_task(self, task: "EvalSpec", samples: "list[Sample]", epochs: int) -> str:
         """Begin one task on one model; every call is a fresh start."""
@@ -50,6 +53,8 @@ class AdaptiveStopping:
         )
         _current.set((run, task))
         run.open()
+        if self._note:
+            run.note(self._note)
         if task.config.log_samples is False:
             run.note(
                 "expected sample logs, got --no-log-samples: Inspect then never asks whether to"

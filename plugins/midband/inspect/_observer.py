@@ -1,22 +1,55 @@
-"""The observer: tells a running adaptive eval of samples that ended in an error.
+"""The observer: what Inspect says of a running eval beyond what its callbacks tell midband.
 
 An early-stopping manager hears only of scored samples. A sample that errors would leave a gap in
-the completed prefix for ever, and the run could never stop early again. It is imported with the
-first adaptive task, not at Inspect's start, whose screen counts the hooks of every package.
+the completed prefix for ever, and the run could never stop early again. A sample source is not
+told which eval it serves. The observer is imported with the first adaptive task, not at Inspect's
+start, whose screen counts the hooks of every package.
 """
 
-from inspect_ai.hooks import Hooks, SampleEnd, hooks
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
 
 from midband.inspect._live import live_runs
 
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalSpec
 
-@hooks(name="errors", description="Tells midband of samples that ended in an error.")
+    from midband.inspect._choosing import ChoosingRun
+
+
+@dataclass(eq=False)
+class RunningEval:
+    """One attempt at one task on one model; `run` is its state, once a source has begun it.
+
+    Parameters
+    ----------
+    spec : EvalSpec or None
+        None where Inspect did not announce the eval.
+    max_connections : int or None
+        Calls to the model at a time, where the user set them.
+    """
+
+    spec: "EvalSpec | None"
+    max_connections: int | None = None
+    run: "ChoosingRun | None" = None
+
+
+# Each eval runs in a context of its own, in which the contexts of its samples begin.
+running_eval: ContextVar[RunningEval | None] = ContextVar("midband_eval", default=None)
+
+
+@hooks(name="errors", description="Tells midband of evals that start and samples that error.")
 class Observer(Hooks):
-    """Listens only while an adaptive eval is running."""
+    """Takes note; the early stopping and the sample source look up what they need."""
 
-    def enabled(self) -> bool:
-        """Whether an adaptive eval is running."""
-        return bool(live_runs())
+    async def on_task_start(self, data: TaskStart) -> None:
+        """Note which eval begins in this context; each attempt begins anew."""
+        plan = getattr(data, "plan", None)  # newer versions of Inspect have it
+        config = data.spec.model_generate_config if plan is None else plan.config
+        running_eval.set(RunningEval(data.spec, max_connections=config.max_connections))
 
     async def on_sample_end(self, data: SampleEnd) -> None:
         """Pass a final error on."""

@@ -1,10 +1,13 @@
 """The verdict of a plan on finished Inspect logs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midband.inspect._choosing import RECORD
+
 if TYPE_CHECKING:
+    from midband._ranking import LiveOrder
     from midband_sampler import Decision, Plan
 
 
@@ -38,11 +41,45 @@ def rank_logs(
     from midband._ranking import rank_records
     from midband.importers.inspect_logs import read
 
+    files = [Path(path) for path in paths]
+    orders = live_orders(plan, files)
     verdicts: list[tuple[str, Path, Decision]] = []
-    for path in map(Path, paths):
+    for path in files:
         records = read(path, benchmark=None, columns={})
         verdicts.extend(
             (verdict.agent, path, verdict.decision)
-            for verdict in rank_records(plan, records, allow_changed=allow_changed)
+            for verdict in rank_records(plan, records, allow_changed=allow_changed, orders=orders)
         )
     return verdicts
+
+
+def live_orders(plan: "Plan", paths: Iterable[Path]) -> "dict[str, LiveOrder]":
+    """Return the orders that runs by this plan chose, by run id, from the headers of their logs.
+
+    Of several attempts at one run the longest counts: each goes on where the one before it ended.
+    A file that cannot be read is passed over; it is refused where its samples are read.
+    """
+    from midband._ranking import LiveOrder
+
+    orders: dict[str, LiveOrder] = {}
+    if not plan.chooses_live:
+        return orders
+    from inspect_ai.log import read_eval_log
+
+    for path in paths:
+        try:
+            spec = read_eval_log(str(path), header_only=True).eval
+        except Exception:  # whatever a foreign file does to Inspect
+            continue
+        record = (spec.metadata or {}).get(RECORD)
+        if not isinstance(record, Mapping) or record.get("plan_digest") != plan.digest:
+            continue
+        known = set(plan.tasks)
+        tasks, unlogged = (
+            tuple(str(task) for task in record.get(name, ()) if task in known)
+            for name in ("order", "unlogged")
+        )
+        run = spec.task_id or spec.run_id
+        if run not in orders or len(tasks) >= len(orders[run].tasks):
+            orders[run] = LiveOrder(tasks=tasks, unlogged=unlogged)
+    return orders

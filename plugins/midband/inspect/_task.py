@@ -1,11 +1,12 @@
 """The registered task ``midband/adaptive``: an inner task, cut to a plan and stopped early."""
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import inspect_ai
 from inspect_ai import Task, list_tasks, task, task_with
 from inspect_ai._eval.loader import load_tasks
 from inspect_ai._util.error import PrerequisiteError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from midband_sampler import Plan
 
 SHOWN = 3
+_MEDIA = ("image", "audio", "video", "document")
 
 
 class RefusedError(MidbandError, PrerequisiteError):
@@ -77,7 +79,12 @@ def prepare_task(
     allow_changed: bool = False,
     notes: Mapping[str, Any] | None = None,
 ) -> Task:
-    """Cut a task to a plan, in place: filter and order its samples, add the early stopping.
+    """Cut a task to a plan, in place, so that it stops once the verdict is in.
+
+    A plan that chooses live becomes a sample source, which names the next sample after every
+    result. Where that cannot be (an Inspect before 0.3.250, or a sample that refers to media files,
+    which Inspect reads only for samples known beforehand) and for every other plan, the samples
+    stand in the plan's order and an early stopping skips what is no longer needed.
 
     Parameters
     ----------
@@ -95,7 +102,6 @@ def prepare_task(
     DigestMismatchError
         Planned tasks changed or are gone, and `allow_changed` is not set.
     """
-    from midband.inspect._manager import AdaptiveStopping
     from midband_sampler import PlanError
 
     benchmark = benchmark_name(inner.name)
@@ -103,12 +109,6 @@ def prepare_task(
         msg = (
             f"expected a plan for {benchmark!r}, got a plan for {plan.benchmark!r}: make one with"
             f" `midband plan {benchmark}`, or import the logs with --benchmark {benchmark}"
-        )
-        raise PlanError(msg)
-    if plan.chooses_live:
-        msg = (
-            f"expected a plan whose order is fixed before the run, got strategy {plan.strategy!r}:"
-            " make one with --strategy auto or design"
         )
         raise PlanError(msg)
     if getattr(inner, "early_stopping", None) is not None:
@@ -121,30 +121,63 @@ def prepare_task(
         raise PlanError(msg)
     samples = _by_id(inner.dataset)
     changed = _compare(plan, samples, allow_changed=allow_changed)
-    chosen = [samples[name] for name in plan.tasks if name in samples]
-    dataset = MemoryDataset(
-        chosen,
-        name=inner.dataset.name,
-        location=inner.dataset.location,
-        shuffled=True,  # the order is the plan's: --sample-shuffle must leave it alone
-    )
+    chosen = {name: samples[name] for name in plan.tasks if name in samples}
+    obstacle = _obstacle(chosen.values()) if plan.chooses_live else ""
+    live = plan.chooses_live and not obstacle
     known = set(plan.all_tasks)
     note = {
         "plan_digest": plan.digest,
         "benchmark": plan.benchmark,
         "version": _version("midband"),
         "inner_package": _package(inner.name),
+        "tasks_chosen": "live" if live else "in a fixed order",
         "tasks_changed": changed,
         "tasks_unknown_to_plan": sum(name not in known for name in samples),
         **(notes or {}),
     }
+    metadata = {**(inner.metadata or {}), "midband": note}
+    name, location = inner.dataset.name, inner.dataset.location
+    if live:
+        from midband.inspect._source import AdaptiveSource
+
+        source = AdaptiveSource(plan, chosen)
+        prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)
+        # A source's dataset, of which nothing is known beforehand, has no name of its own.
+        prepared.dataset = MemoryDataset([], name=name, location=location)
+        return prepared
+    from midband.inspect._manager import AdaptiveStopping
+
     return task_with(
         inner,
         name=inner.name,
-        dataset=dataset,
-        early_stopping=AdaptiveStopping(plan),
-        metadata={**(inner.metadata or {}), "midband": note},
+        # The order is the plan's: --sample-shuffle must leave it alone.
+        dataset=MemoryDataset(list(chosen.values()), name=name, location=location, shuffled=True),
+        early_stopping=AdaptiveStopping(plan, note=obstacle),
+        metadata=metadata,
     )
+
+
+def _obstacle(samples: Iterable[Sample]) -> str:
+    """Return why the samples cannot be chosen live, or nothing."""
+    if not hasattr(inspect_ai, "SampleSource"):
+        why = f"inspect-ai {_version('inspect-ai')} cannot choose samples (0.3.250 can)"
+    elif any(_refers_to_media(sample) for sample in samples):
+        why = "Inspect reads the media files of samples only where these are known beforehand"
+    else:
+        return ""
+    return f"{why}: the plan's tasks run in its fixed order, until the rank is settled"
+
+
+def _refers_to_media(sample: Sample) -> bool:
+    """Whether an image, sound, video or document of a sample stands in a file or at a URL."""
+    if isinstance(sample.input, str):
+        return False
+    for message in sample.input:
+        for part in () if isinstance(message.content, str) else message.content:
+            place = getattr(part, part.type, None)
+            if part.type in _MEDIA and not str(place).startswith("data:"):
+                return True
+    return False
 
 
 def _load(spec: str, arguments: Mapping[str, Any]) -> Task:

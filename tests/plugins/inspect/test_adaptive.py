@@ -303,10 +303,7 @@ def test_a_plan_for_another_benchmark_is_refused(make: MakePlan) -> None:
     assert "'gaia'" in message
 
 
-def test_a_plan_that_chooses_live_is_refused_and_a_designed_one_stops(make: MakePlan) -> None:
-    message = refused(make(strategy="information"))
-    assert "'information'" in message
-    assert "--strategy auto" in message
+def test_a_designed_order_stops(make: MakePlan) -> None:
     (log,) = run(make(strategy="design", name="design.json"))
     assert log.results is not None
     assert log.results.early_stopping is not None

@@ -1,5 +1,6 @@
 """An offline benchmark and provider: what a model solves is in its name, nothing is called."""
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import (
     ChatMessage,
+    ChatMessageUser,
+    ContentImage,
+    ContentText,
     GenerateConfig,
     ModelAPI,
     ModelOutput,
@@ -73,15 +77,28 @@ def samples(ids: str = "text", n: int = N_TASKS, changed: int = 0) -> list[Sampl
 
 
 @solver
-def fails_on(items: str, until: str = "") -> Any:
-    """Raises for the items named, with blanks between, until a file is there."""
+def fails_on(items: str, until: str = "", heals: bool = False) -> Any:
+    """Raises for the items named, with blanks between, until a file is there; heals: puts it."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         if str(state.input_text).rpartition(" ")[2] in items.split() and not (
             until and Path(until).exists()
         ):
+            if heals:
+                Path(until).touch()
             msg = "the sandbox did not start"
             raise RuntimeError(msg)
+        return await generate(state)
+
+    return solve
+
+
+@solver
+def uneven(seconds: float) -> Any:
+    """Answers after a time of each item's own, so that samples end in another order."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        await asyncio.sleep(seconds * chance(f"time {state.input_text}"))
         return await generate(state)
 
     return solve
@@ -104,11 +121,19 @@ def toy(
     changed: int = 0,
     errors: str = "",
     until: str = "",
+    heals: bool = False,
     odd: str = "",
+    seconds: float = 0.0,
+    image: str = "",
 ) -> Task:
+    solve = uneven(seconds) if seconds else generate()
+    chosen = samples(ids, n, changed)
+    if image:
+        text = ContentText(text=str(chosen[-1].input))
+        chosen[-1].input = [ChatMessageUser(content=[ContentImage(image=image), text])]
     return Task(
-        dataset=MemoryDataset(samples(ids, n, changed), name="toy"),
-        solver=fails_on(errors, until) if errors else generate(),
+        dataset=MemoryDataset(chosen, name="toy"),
+        solver=fails_on(errors, until, heals) if errors else solve,
         scorer=odd_scorer(odd) if odd else match(),
     )
 

@@ -1,0 +1,175 @@
+"""Which tasks a live run starts next: the session's choice, made anew after every result."""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from midband.inspect._live import LiveRun
+
+if TYPE_CHECKING:
+    from midband_sampler import Plan, Session
+
+# What the header of a live run's log calls the order and the verdict, in its metadata.
+RECORD = "midband_run"
+
+
+class ChoosingRun(LiveRun):
+    """One task on one model, whose samples are chosen while it runs.
+
+    A task's attempts are told together once the last is in, so that the session looks at whole
+    tasks. Whatever goes wrong, the rest of the plan is handed out in its order.
+
+    Parameters
+    ----------
+    plan : Plan
+        One that chooses live.
+    eval_id, model, epochs, show
+        As in `LiveRun`.
+    available : collection of str
+        Tasks that the dataset holds; one that is chosen and not there is no information.
+    width : int
+        Attempts at work at a time.
+    limit : int, optional
+        Start no more tasks than this.
+    earlier : sequence of str
+        Tasks that an interrupted attempt at this run started: they come first and in its order,
+        so that what it finished is used again.
+    """
+
+    live: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        plan: "Plan",
+        *,
+        eval_id: str,
+        model: str,
+        epochs: int,
+        show: Callable[[str, str], None],
+        available: Collection[str],
+        width: int,
+        limit: int | None = None,
+        earlier: Sequence[str] = (),
+    ) -> None:
+        super().__init__(plan, eval_id=eval_id, model=model, epochs=epochs, show=show)
+        self._available = available
+        self._places = max(1, -(-width // epochs))
+        planned = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))
+        self._limit = planned if limit is None else min(limit, planned)
+        self._earlier = list(reversed(earlier))
+        self._order: dict[str, int] = {}
+        self._waiting: dict[str, None] = {}
+        self._untold: dict[str, set[int]] = {}
+        self._lost: set[tuple[str, int]] = set()
+        self._closed_with = -1
+
+    @property
+    def order(self) -> list[str]:
+        """Tasks that were started, in order."""
+        return list(self._order)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a task that was started has not come back."""
+        return bool(self._waiting)
+
+    def hand_out(self, *, idle: bool = False) -> list[str]:
+        """Return the tasks to start now; none if the run is over or every place is taken.
+
+        Parameters
+        ----------
+        idle : bool
+            Nothing is at work any more: what is still awaited will never come.
+        """
+        if idle:
+            for task in list(self._waiting):
+                self.lost(task)
+        chosen: list[str] = []
+        if not self.error:
+            self._guard(partial(self._choose, chosen))
+        return chosen + self.rest() if self.error else chosen
+
+    def rest(self) -> list[str]:
+        """Return what has not been started, in the plan's order: what runs after an error."""
+        rest = [task for task in self.plan.tasks if task not in self._order]
+        rest = [task for task in rest if task in self._available]
+        rest = rest[: max(0, self._limit - len(self._order))]
+        for task in rest:
+            self._order[task] = len(self._order) + 1
+        return rest
+
+    def lost(self, task: str, epoch: int | None = None, kind: str = "missing") -> None:
+        """Take in that an attempt leaves nothing in the log; all of them, if none is named."""
+        for each in range(1, self.epochs + 1) if epoch is None else (epoch,):
+            if (task, each) not in self._results:
+                self._lost.add((task, each))
+                self._guard(partial(self._take, task, each, None, kind))
+
+    def about(self, task: str) -> dict[str, object]:
+        """Return the place of a task in the order, and what was known when it was chosen."""
+        note: dict[str, object] = {"chosen": self._order[task]}
+        decision = self._decision
+        if decision is not None and not self.error:
+            note["tasks_judged"] = decision.tasks_run
+            note |= {"rank": decision.rank, "low": decision.low, "high": decision.high}
+        return note
+
+    def close(self) -> dict[str, object]:
+        """Return what the log keeps at the end; told the same again, it says the same."""
+        if self._closed_with == len(self._results):
+            return self.report()
+        self._closed_with = len(self._results)
+        self._skipped = self.epochs * (len(self.plan.tasks) - len(self._order))
+        return super().close()
+
+    def report(self) -> dict[str, object]:
+        """Return the verdict so far, with the order that `midband rank` needs to find it again."""
+        lost = {task for task, _ in self._lost}
+        if lost:
+            lost -= {key[0] for key in self._results if key not in self._lost}
+        unlogged = [task for task in self._order if task in lost]
+        return super().report() | {"order": self.order, "unlogged": unlogged}
+
+    def _choose(self, chosen: list[str]) -> None:
+        """Fill the free places, with the tasks of an interrupted attempt first."""
+        session = self._session
+        if session is None:
+            return
+        while len(self._waiting) < self._places and len(self._order) < self._limit:
+            if self._earlier:
+                task = self._earlier.pop()
+                if not session.start(task):
+                    continue
+            else:
+                asked = session.ask(1)
+                if not asked:
+                    return
+                task = asked[0]
+            self._order[task] = len(self._order) + 1
+            self._waiting[task] = None
+            if task in self._available:
+                chosen.append(task)
+            else:
+                self.lost(task)
+
+    def _take(self, task: str, epoch: int, score: float | None, kind: str) -> None:
+        key = (task, epoch)
+        known = self._results.get(key)
+        # An operator may have an errored sample run again: its score then replaces the error.
+        if self._session is None or (known is not None and (known[0] is not None or score is None)):
+            return
+        self._results[key] = (score, kind)
+        self._untold.setdefault(task, set()).add(epoch)
+        if all((task, each) in self._results for each in range(1, self.epochs + 1)):
+            for each in sorted(self._untold.pop(task)):
+                value, outcome = self._results[task, each]
+                self._session.tell(task, score=value, outcome=outcome)
+            self._waiting.pop(task, None)
+            self._decision = self._session.decision()
+            self._display()
+        self._tell_plugins("midband_result_recorded", task_id=task, score=score)
+
+    def _replay(self, session: "Session") -> None:
+        for task in self._order:
+            session.start(task)
+        super()._replay(session)

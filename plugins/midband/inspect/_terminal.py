@@ -1,0 +1,23 @@
+"""The verdict on the terminal, printed when Inspect's own screen is gone."""
+
+import atexit
+import sys
+
+_LINES: dict[str, str] = {}
+
+
+def say_at_exit(key: str, line: str) -> None:
+    """Print a line on stderr when the ``inspect`` command ends; said twice, the latter counts.
+
+    In a program of somebody's own that calls Inspect nothing is printed: the log has the verdict.
+    """
+    if "inspect_ai._cli.main" not in sys.modules:
+        return
+    if not _LINES:
+        atexit.register(_print)
+    _LINES[key] = line
+
+
+def _print() -> None:
+    for line in _LINES.values():
+        print(f"midband: {line}", file=sys.stderr)
