@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
+from midband_sampler._combined import claims_score, gives_up, named_agents
+from midband_sampler._costs import expected_usd
 from midband_sampler._look import Look
 from midband_sampler._model import PredictionModel
 from midband_sampler._prediction import rank_bounds
+from midband_sampler._reach import Reach
+from midband_sampler._steering import is_live
 from midband_sampler._stopping import StoppingRule
 
 if TYPE_CHECKING:
@@ -121,6 +126,9 @@ def _replay(
     truth = candidates.full_scores()
     best, _ = rank_bounds(truth, truth, references)
     worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
+    agents, agent_scores, others = _with_named(fold, rule)
+    expected_cost = expected_usd(fold.history)
+    reach = Reach(prediction, None if is_live(chooser) else order) if gives_up(rule) else None
     known = np.sum(~np.isnan(scores), axis=1)
     shape = (n_candidates, multipliers.size)
     stopped, covered = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
@@ -132,7 +140,8 @@ def _replay(
         tasks = chooser.choose(prediction, order, step)
         results = scores[rows, tasks]
         prediction.observe(rows, tasks, results)
-        usd += candidates.cost_usd[rows, tasks]
+        told = candidates.cost_usd[rows, tasks]
+        usd += np.where(np.isnan(told), expected_cost[tasks], told)
         seconds += candidates.duration_s[rows, tasks]
         valid += ~np.isnan(results)
         if valid.max() < rule.min_tasks and step + 1 < limit:
@@ -149,17 +158,45 @@ def _replay(
             tasks_left=np.full((n_candidates, 1), limit - step - 1),
             usd=usd[:, None],
             seconds=seconds[:, None],
-            reference_scores=references,
-            reference_agents=fold.history.agents,
+            reference_scores=agent_scores,
+            reference_agents=agents,
+            least_half_width=None
+            if reach is None
+            else partial(_least_half_width, reach, step + 1, multipliers),
         )
         settled = rule.stops(look) & (valid >= rule.min_tasks)[:, None]
         last = (step + 1 == limit) | (valid >= known)
         now = (settled | last[:, None]) & ~stopped
-        covered |= now & (lowest <= worst[:, None]) & (highest >= best[:, None])
+        held = (lowest <= worst[:, None]) & (highest >= best[:, None])
+        if claims_score(rule):
+            held &= (low <= truth[:, None] + 1e-9) & (high >= truth[:, None] - 1e-9)
+        covered |= now & held
         run[now] = (step + 1) / n_tasks
         miss = (prediction.moments()[0] - truth)[:, None]
         error = np.where(now, miss, error)
         stopped |= now
         if stopped.all():
             break
-    return Replays(covered=covered, run=run, error=error)
+    return Replays(covered=covered[others], run=run[others], error=error[others])
+
+
+def _with_named(
+    fold: Fold, rule: StoppingRule
+) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_]]:
+    """Return the references with every agent that the rule names, and who is replayed.
+
+    A named agent is known when the plan is used, so it is known to the replays; it is not replayed
+    itself, for it can be neither better nor worse than itself.
+    """
+    named = set(named_agents(rule))
+    is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)
+    held_out = np.flatnonzero(is_named)
+    agents = (*fold.history.agents, *(fold.candidates.agents[row] for row in held_out))
+    truth = fold.candidates.full_scores()[held_out]
+    return agents, np.concatenate([fold.model.reference_full_scores, truth]), ~is_named
+
+
+def _least_half_width(
+    reach: Reach, run: int, multipliers: FloatArray, left: IntArray
+) -> FloatArray:
+    return reach.half_width(run + left[:, 0], multipliers)

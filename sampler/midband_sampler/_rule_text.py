@@ -18,7 +18,7 @@ from midband_sampler._stopping import (
 
 FORMS = (
     "rank:CONFIDENCE:WIDTH, beats:AGENT:CONFIDENCE, top:K:CONFIDENCE, score:POINTS:CONFIDENCE,"
-    " tasks:N, usd:X, seconds:X, hopeless, none"
+    " tasks:N, usd:X, seconds:X, hopeless, none:CONFIDENCE"
 )
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _COLON = re.compile(r""":(?=(?:"[^"]*"|'[^']*'|[^"'])*$)""")
@@ -96,6 +96,8 @@ def _numeric(word: str, name: str, values: list[float]) -> StoppingRule:
     match name, values:
         case "none", []:
             return Never()
+        case "none", [confidence]:
+            return Never(confidence)
         case "rank", []:
             return RankSettled()
         case "rank", [confidence]:
@@ -151,20 +153,41 @@ _KINDS: Mapping[str, type[Any]] = {
 }
 
 
-def stop_from_dict(settings: Mapping[str, object]) -> StoppingRule:
-    """Rebuild a rule from `StoppingRule.to_dict`."""
+def stop_from_dict(
+    settings: Mapping[str, object], added: Callable[[], Mapping[str, Build]] | None = None
+) -> StoppingRule:
+    """Rebuild a rule from `StoppingRule.to_dict`.
+
+    Parameters
+    ----------
+    settings : mapping
+        What `StoppingRule.to_dict` returned.
+    added : callable, optional
+        Returns what rebuilds further rules, by name, from their settings as keyword arguments;
+        asked only where there is such a rule.
+
+    Raises
+    ------
+    InputError
+        The rule is unknown, or its settings are.
+    """
     values: dict[str, Any] = dict(settings)
-    kind = _KINDS.get(str(values.pop("rule", None)))
-    if kind is None:
-        found = settings.get("rule")
-        msg = f"expected a stopping rule among {', '.join(_KINDS)}, got {found!r}: update midband"
+    name = str(values.pop("rule", None))
+    further = {} if name in _KINDS or added is None else added()
+    build: Build | None = _KINDS.get(name) or further.get(name)
+    if build is None:
+        known = ", ".join([*_KINDS, *further])
+        msg = (
+            f"expected a stopping rule among {known}, got {name!r}: update midband, or install the"
+            " plugin that has it"
+        )
         raise InputError(msg)
     try:
-        if "rules" in values:
-            values["rules"] = tuple(stop_from_dict(each) for each in values["rules"])
-        if "of" in values:
-            values["rule"] = stop_from_dict(values.pop("of"))
-        return cast("StoppingRule", kind(**values))
-    except TypeError as error:
-        msg = f"expected the settings of {kind.__name__}, got {values}: {error}"
+        if name in ("any", "all"):
+            values["rules"] = tuple(stop_from_dict(each, added) for each in values["rules"])
+        if name == "hopeless":
+            values["rule"] = stop_from_dict(values.pop("of"), added)
+        return cast("StoppingRule", build(**values))
+    except (KeyError, TypeError) as error:
+        msg = f"expected the settings of the rule {name}, got {values}: {error}"
         raise InputError(msg) from error

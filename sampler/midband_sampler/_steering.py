@@ -104,3 +104,9 @@ class SteeredChooser:
         if self.steering.draws(step, unseen.shape[1]):
             return self.steering.draw(unseen, step)
         return self.chooser.choose(prediction, order, step)
+
+
+def is_live(chooser: Chooser) -> bool:
+    """Whether what it chooses depends on results, so that no order is known before the run."""
+    inner = chooser.chooser if isinstance(chooser, SteeredChooser) else chooser
+    return not isinstance(inner, FixedChooser | InOrder)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import Never, Plan, RankSettled, Session
+from midband_sampler import INCONCLUSIVE, Never, Plan, RankSettled, Session
 from midband_sims._fast import FixedOrder, Verdict
 from midband_sims._measures import pairwise_counts, tied_rank
 
@@ -253,11 +253,15 @@ def _drive(
         if not running:
             break
         clock, _, task = heapq.heappop(running)
-        score = float(candidate.scores[column[task]])
-        if math.isnan(score):
-            session.tell(task, outcome="missing")
-        else:
-            session.tell(task, score=score)
+        place = column[task]
+        score = float(candidate.scores[place])
+        session.tell(
+            task,
+            score=score,
+            outcome="missing" if math.isnan(score) else "valid",
+            usd=float(candidate.cost_usd[place]),
+            seconds=float(candidate.duration_s[place]),
+        )
         decision = session.decision()
         if waiting and decision.tasks_run >= waiting[0]:
             waiting = [look for look in waiting if look > decision.tasks_run]
@@ -317,7 +321,7 @@ def _judged(
         tasks_planned=len(plan.tasks),
         tasks_run=verdict.tasks_run,
         tasks_total=len(plan.all_tasks),
-        conclusive=verdict.reason != "all planned tasks run",
+        conclusive=verdict.reason not in INCONCLUSIVE,
         rank=verdict.rank,
         low=verdict.low,
         high=verdict.high,

@@ -16,9 +16,6 @@ def strategy_named(name: str) -> "str | Strategy":
 
 
 def stopping_rule(text: str) -> "StoppingRule":
-    """Return the rule that a text such as ``rank:0.95:0.2`` names."""
-    name, *settings = text.split(":")
+    """Return the rule that a text such as ``rank:0.95:0.2 or usd:20`` describes."""
     added = get_plugin_manager().stopping_rules()
-    if name in added:
-        return cast("StoppingRule", added[name].build(*settings))
-    return parse_stop(text)
+    return parse_stop(text, {name: factory.build for name, factory in added.items()})
