@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,16 +15,16 @@ from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler._auto import choose_calibrated
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
+from midband_sampler._combined import check_named, named_agents
 from midband_sampler._costs import (
     check_cost_unit,
     choice_costs,
     expected_seconds,
     expected_usd,
 )
-from midband_sampler._combined import check_named, named_agents
 from midband_sampler._errors import PlanError
 from midband_sampler._model import PredictionModel
-from midband_sampler._rule_text import stop_from_dict
+from midband_sampler._rule_text import Build, stop_from_dict
 from midband_sampler._steering import SteeredChooser, Steering
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
 from midband_sampler._strategies import (
@@ -45,6 +45,7 @@ _FIXED_NAMES = {"cost": "cost-design", "information": "design"}
 MIN_REFERENCE = 5
 MIN_COVERAGE = 0.5
 _MIN_SAMPLE = 2
+AddedRules = Callable[[], Mapping[str, Build]]
 GUARANTEES = ("auto", "always-valid", "calibrated")
 
 
@@ -249,18 +250,29 @@ class Plan:
             raise PlanError(msg) from error
 
     @classmethod
-    def read(cls, path: Path | str) -> "Plan":
-        """Read a plan that `write` wrote."""
+    def read(cls, path: Path | str, *, rules: AddedRules | None = None) -> "Plan":
+        """Read a plan that `write` wrote; `rules` as in `from_json`."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             msg = f"expected a plan written by `midband plan`, cannot read {path}: {error}"
             raise PlanError(msg) from error
-        return cls.from_json(text, name=str(path))
+        return cls.from_json(text, name=str(path), rules=rules)
 
     @classmethod
-    def from_json(cls, text: str, *, name: str = "this text") -> "Plan":
-        """Rebuild a plan; a changed or foreign text is a `PlanError`."""
+    def from_json(
+        cls, text: str, *, name: str = "this text", rules: AddedRules | None = None
+    ) -> "Plan":
+        """Rebuild a plan; a changed or foreign text is a `PlanError`.
+
+        Parameters
+        ----------
+        text : str
+        name : str
+            What an error calls it.
+        rules : callable, optional
+            Stopping rules besides midband's own, as `stop_from_dict` takes them.
+        """
         try:
             data = json.loads(text)
             if data["midband_plan"] > FORMAT:
@@ -280,7 +292,7 @@ class Plan:
                 reference_scores=_unpack(data["reference_scores"], len(agents), len(all_tasks)),
                 expected_cost_usd=_unpack(data["expected_cost_usd"], len(all_tasks)),
                 strategy=data["strategy"],
-                stop=stop_from_dict(data["stop"]),
+                stop=stop_from_dict(data["stop"], rules),
                 model=None
                 if data["model"] is None
                 else PredictionModel(
