@@ -92,11 +92,15 @@ class NamedFactory:
         after the colons of ``--stop name:a:b`` for a rule.
     summary : str
         One line for ``midband plugins``.
+    restore : callable, optional
+        Rebuilds a rule that a plan names: called with the settings of its ``to_dict``, but for
+        ``rule``, as keyword arguments. `build` by default.
     """
 
     name: str
     build: Callable[..., object]
     summary: str = ""
+    restore: Callable[..., object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

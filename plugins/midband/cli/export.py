@@ -58,8 +58,8 @@ def export(
     afterwards with `midband rank`.
     """
     from midband._manager import choose, get_plugin_manager
+    from midband._plans import read_plan
     from midband.rounds import check_attempts, fixed_order, named
-    from midband_sampler import Plan
 
     able = {
         name: item
@@ -68,7 +68,7 @@ def export(
     }
     chosen = choose(able, harness, kind="--for")
     check_attempts(chosen, attempts)
-    plan = Plan.read(plan_path)
+    plan = read_plan(plan_path)
     if plan.chooses_live:
         warn(
             f"the strategy {plan.strategy} chooses each task from the results so far, which a"

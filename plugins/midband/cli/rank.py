@@ -37,11 +37,11 @@ def rank(
     The results are judged in the order of the plan, so a full run and a run that was stopped
     get the same verdict. A run that chose its tasks live is judged in the order that it chose.
     """
+    from midband._plans import read_plan
     from midband._ranking import rank_records
     from midband.importers._sources import find_sources, read_records
-    from midband_sampler import Plan
 
-    plan = Plan.read(plan_path)
+    plan = read_plan(plan_path)
     orders: dict[str, LiveOrder] = {}
     if plan.chooses_live:
         from midband.inspect._rank import live_orders

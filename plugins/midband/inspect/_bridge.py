@@ -85,11 +85,11 @@ def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None =
             msg = "expected --adaptive PLAN beside --allow-changed, got none: name the plan"
             raise InputError(msg)
         return list(argv)
-    from midband_sampler import Plan
+    from midband._plans import read_plan
 
     plan = Path(found.plan).absolute()
     task = _absolute(found.one_task())
-    digest = Plan.read(plan).digest
+    digest = read_plan(plan).digest
     ours = {"task": task, "plan": str(plan), "plan_digest": digest}
     settings = [f"{name}={_yaml(value)}" for name, value in ours.items()]
     if found.allow_changed:

@@ -52,13 +52,13 @@ def adaptive(
         Arguments of the inner task. ``plan_digest``, which ``midband inspect`` adds, is checked
         against the plan, so that a retry cannot go on with another plan.
     """
-    from midband_sampler import Plan
+    from midband._plans import read_plan
 
     arguments = _unwrapped(kwargs)
     try:
         expected = arguments.pop("plan_digest", None)
         path = Path(_text(plan)).absolute()
-        read = Plan.read(path)
+        read = read_plan(path)
         if expected is not None and str(expected) != read.digest:
             msg = (
                 f"expected plan {expected}, with which this run began, got {read.digest} in {path}:"
