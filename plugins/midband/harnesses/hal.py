@@ -1,22 +1,56 @@
-"""The HAL leaderboard's SQLite files: one row a run, with the tasks it solved and failed."""
+"""HAL: the leaderboard's SQLite files, a row a run; uploads of runs; the command on a subset."""
 
 import ast
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midband._descriptors import Importer
+from midband._harness import Capabilities, Command, Probe, Round, subset_of
+from midband.harnesses._adapting import (
+    look_for,
+    option,
+    read_below,
+    refuse,
+    refuse_ids,
+    run_name,
+    tasks_of,
+)
+from midband.harnesses._files import load_object, mapping
+from midband.harnesses._hal_uploads import read_upload, sniff_upload
 from midband.hookspecs import hookimpl
-from midband_history import Record, UnreadableSourceError
+from midband_history import InputError, Record, UnreadableSourceError
+
+if TYPE_CHECKING:
+    from midband._harness import Harness
+    from midband_sampler import Plan
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
 _MAGIC = b"SQLite format 3\0"
 _NEEDED = ("benchmark_name", "agent_name", "date", "run_id", "successful_tasks", "failed_tasks")
 # "CORE-Agent (Claude Haiku 4.5 (October 2025))": what stands before the first bracket is scaffold.
 _SCAFFOLD_AND_MODEL = re.compile(r"(?P<scaffold>.+?) \((?P<model>.+)\)")
+_TASKS = "midband names the tasks"
+# What midband sets itself, and what would make a round other than it seems.
+REFUSED = {
+    "--task_ids": _TASKS,
+    "--max_tasks": _TASKS,
+    "--run_id": "midband names the run",
+    "--results_dir": "midband says where the results go",
+    "--continue_run": "midband says when a run is taken up again",
+    "--prompt_sensitivity": "its scores are of several prompts at once",
+}
+
+
+@hookimpl
+def midband_register_harnesses() -> "Iterable[Harness]":
+    """Offer the harness to ``midband export`` and ``midband run``."""
+    return [HalHarness()]
 
 
 @hookimpl
@@ -27,14 +61,16 @@ def midband_register_importers() -> Iterable[Importer]:
             name="hal",
             sniff=sniff,
             read=read,
-            suffixes=SUFFIXES,
-            summary="HAL leaderboard databases (SQLite, table parsed_results).",
+            suffixes=(*SUFFIXES, ".json"),
+            summary="HAL leaderboard databases (SQLite, table parsed_results), *_UPLOAD.json.",
         )
     ]
 
 
 def sniff(path: Path) -> bool:
-    """Whether a file is an SQLite database."""
+    """Whether a file is an SQLite database or an upload."""
+    if sniff_upload(path):
+        return True
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return False
     try:
@@ -45,7 +81,7 @@ def sniff(path: Path) -> bool:
 
 
 def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
-    """Yield a record for every task that a run solved or failed.
+    """Yield a record for every task that a run solved or failed; an upload as `read_upload`.
 
     HAL knows the cost of whole runs only. Where the name of an agent does not tell its model, the
     models that the run used stand in its name: HAL calls runs of several models alike.
@@ -64,6 +100,11 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
         The file is truncated, is another database, or names a task both solved and failed.
     """
     del columns
+    if path.suffix == ".json":
+        named = _SCAFFOLD_AND_MODEL.fullmatch(_agent_of(path))
+        scaffold, model = (named["scaffold"], named["model"]) if named else ("", "")
+        yield from read_upload(path, benchmark=benchmark, scaffold=scaffold, model=model)
+        return
     # No lock and no side file: the database may stand in a directory that is read-only.
     safe = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
     try:
@@ -76,6 +117,10 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     except sqlite3.Error as error:
         msg = f"{path}: expected a HAL database, got a truncated or foreign file ({error})"
         raise UnreadableSourceError(msg) from error
+
+
+def _agent_of(path: Path) -> str:
+    return str(mapping(load_object(path, "an upload of HAL").get("config")).get("agent_name"))
 
 
 def _check(database: sqlite3.Connection, path: Path) -> None:
@@ -163,3 +208,60 @@ def _date(text: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalHarness:
+    """``hal-eval --task_ids ...``; the plan's benchmark is HAL's, unless ``--benchmark`` is."""
+
+    name: str = "hal"
+    summary: str = "HAL: hal-eval --task_ids, in rounds."
+    tested_versions: tuple[str, ...] = ()
+    capabilities: Capabilities = Capabilities(subset=True, rounds=True)  # noqa: RUF009 - frozen
+
+    def probe(self) -> Probe:
+        """Look for the ``hal-eval`` command."""
+        return look_for("hal-eval", package="hal", hint="install the HAL harness from its source")
+
+    def read_results(self, path: Path, *, benchmark: str | None = None) -> Iterator[Record]:
+        """Yield the tasks of the uploads below `path`."""
+        return read_below(path, sniff, read, benchmark=benchmark, what="an upload of HAL")
+
+    def write_subset(
+        self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None
+    ) -> tuple[Path, ...]:
+        """Write nothing: the command names the tasks."""
+        _check_ids(subset_of(plan, tasks))
+        directory.mkdir(parents=True, exist_ok=True)
+        return ()
+
+    def build_command(self, batch: Round) -> Command:
+        """Return ``hal-eval``; without arguments, capitals stand for what is missing.
+
+        A round that is taken up again is continued: HAL's upload would else lose what it had.
+        """
+        tasks = tasks_of(batch)
+        _check_ids(tasks)
+        refuse(batch.arguments, REFUSED, abbreviated=False)
+        if batch.attempts != 1:
+            msg = f"expected one attempt a round, got {batch.attempts}: HAL runs a task once"
+            raise InputError(msg)
+        given = option(batch.arguments, "--benchmark")
+        run_id = run_name(batch)
+        begun = batch.directory / (given or batch.plan.benchmark) / run_id
+        command = (
+            *("hal-eval", *(() if given else ("--benchmark", batch.plan.benchmark))),
+            *("--task_ids", ",".join(tasks), "--run_id", run_id),
+            *("--results_dir", str(batch.directory)),
+            *(("--continue_run",) if (begun / f"{run_id}_RAW_SUBMISSIONS.jsonl").exists() else ()),
+            *(batch.arguments or ("--agent_name", "NAME", "--agent_function", "MODULE.FUNCTION")),
+        )
+        return Command(steps=(command,), results=batch.directory)
+
+
+def _check_ids(tasks: Sequence[str]) -> None:
+    refuse_ids(
+        tasks,
+        lambda task: not task or "," in task or task != task.strip(),
+        why="without commas or blanks at their ends, which HAL takes apart",
+    )

@@ -1,12 +1,16 @@
-"""Harbor jobs: one ``result.json`` a trial; the job's own ``result.json`` is never counted."""
+"""Harbor: a ``result.json`` a trial, the job's own never counted; and a job a round."""
 
-from collections.abc import Iterable, Mapping
+import glob
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer
+from midband._harness import Capabilities, Command, Probe, Round, subset_of
+from midband.harnesses._adapting import look_for, read_below, refuse, refuse_ids, tasks_of
 from midband.harnesses._files import (
     foreign,
     head,
@@ -19,12 +23,36 @@ from midband.harnesses._files import (
     unit_score,
 )
 from midband.hookspecs import hookimpl
-from midband_history import OutcomeKind, Record, UnreadableSourceError
+from midband_history import InputError, OutcomeKind, Record, UnreadableSourceError
+
+if TYPE_CHECKING:
+    from midband._harness import Harness
+    from midband_sampler import Plan
 
 _WHAT = "the result.json of a Harbor trial"
 # Harbor grades what an agent left behind when its time was up; after any other exception the
 # reward says nothing about the agent.
 _GRADED_NEVERTHELESS = frozenset({"AgentTimeoutError"})
+_TASKS = "midband names the tasks"
+_SELF = "midband sets it"
+_NO_RESULT = "there would be no results to read"
+# What midband sets itself, and what would make a round other than it seems.
+REFUSED = {
+    **dict.fromkeys(("--include-task-name", "-i", "--exclude-task-name", "-x"), _TASKS),
+    **dict.fromkeys(("--n-tasks", "-l", "--task", "-t"), _TASKS),
+    **dict.fromkeys(("--n-attempts", "-k"), "it is --attempts of midband"),
+    **dict.fromkeys(("--job-name", "--jobs-dir", "-o"), _SELF),
+    **dict.fromkeys(("--launch", "--dry-run", "--print-config", "--install-only"), _NO_RESULT),
+    "--disable-verification": _NO_RESULT,
+    "--diff": "it would take results of another job for the round's",
+}
+_DATASETS = ("-d", "--dataset", "-p", "--path", "--repo")
+
+
+@hookimpl
+def midband_register_harnesses() -> "Iterable[Harness]":
+    """Offer the harness to ``midband export`` and ``midband run``."""
+    return [HarborHarness()]
 
 
 @hookimpl
@@ -78,7 +106,7 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> li
             raise foreign(path, _WHAT, "the aggregate of a job without its trials")
         return []
     trial = load_object(path, _WHAT)
-    task, agent = trial.get("task_name"), mapping(trial.get("agent_info"))
+    task, agent = _selector(trial), mapping(trial.get("agent_info"))
     if not task or not agent.get("name"):
         raise foreign(path, _WHAT, "none of its task_name and agent_info")
     config = mapping(trial.get("config"))
@@ -93,11 +121,11 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> li
     return [
         Record(
             benchmark=source,
-            task_id=str(task),
+            task_id=task,
             agent=f"{agent['name']} ({model})" if model else str(agent["name"]),
             score=score,
             kind=kind,
-            attempt=_attempt(path, str(task)),
+            attempt=_attempt(path, str(trial.get("task_name"))),
             run_id=str(config.get("job_id") or path.parent.parent.name),
             model=model,
             scaffold=str(agent["name"]),
@@ -112,6 +140,16 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> li
             source_key=str(trial.get("id") or ""),
         )
     ]
+
+
+def _selector(trial: dict[str, Any]) -> str:
+    """Return the name by which Harbor selects a task, which its own name need not be."""
+    known = mapping(trial.get("task_id"))
+    if known.get("org") and known.get("name"):
+        return f"{known['org']}/{known['name']}"
+    if known.get("path"):
+        return Path(str(known["path"])).name
+    return str(trial.get("task_name") or "")
 
 
 def _outcome(trial: dict[str, Any]) -> tuple[float | None, OutcomeKind]:
@@ -153,3 +191,66 @@ def _job_start(job: Path) -> datetime | None:
         return moment(load_object(path, _WHAT).get("started_at")) if path.is_file() else None
     except UnreadableSourceError:
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarborHarness:
+    """``harbor run -i TASK ...``, a job a round."""
+
+    name: str = "harbor"
+    summary: str = "Harbor (terminal-bench 2): a job a round, each task by its name."
+    tested_versions: tuple[str, ...] = ("0.24.0",)
+    capabilities: Capabilities = Capabilities(subset=True, rounds=True, attempts=True, costs=True)  # noqa: RUF009 - frozen
+
+    def probe(self) -> Probe:
+        """Look for the ``harbor`` command."""
+        hint = "pip install harbor, with Python 3.12 or newer"
+        return look_for("harbor", package="harbor", hint=hint)
+
+    def read_results(self, path: Path, *, benchmark: str | None = None) -> Iterator[Record]:
+        """Yield the trials below `path`."""
+        return read_below(path, sniff, read, benchmark=benchmark, what=_WHAT)
+
+    def write_subset(
+        self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None
+    ) -> tuple[Path, ...]:
+        """Write nothing: the command names the tasks."""
+        _check_ids(subset_of(plan, tasks))
+        directory.mkdir(parents=True, exist_ok=True)
+        return ()
+
+    def build_command(self, batch: Round) -> Command:
+        """Return ``harbor run``; without arguments, capitals stand for what is missing.
+
+        Harbor goes on with a job of that name only where nothing was changed: where there is one,
+        a round that is run again gets a job of its own.
+        """
+        tasks = tasks_of(batch)
+        _check_ids(tasks)
+        refuse(batch.arguments, REFUSED, abbreviated=False)
+        given = {word.partition("=")[0] for word in batch.arguments}
+        if batch.arguments and not given.intersection(_DATASETS):
+            msg = (
+                "expected -d DATASET or -p PATH for harbor run, got neither: say whose tasks to run"
+            )
+            raise InputError(msg)
+        # fnmatch reads the names: a bracket in one is no pattern.
+        patterns = [word for task in tasks for word in ("-i", glob.escape(task))]
+        command = (
+            *("harbor", "run", "--jobs-dir", str(batch.directory), "--job-name", _free_name(batch)),
+            *("-k", str(batch.attempts), *patterns, "-y", "-q"),
+            *(batch.arguments or ("-d", "DATASET", "-a", "AGENT", "-m", "MODEL")),
+        )
+        return Command(steps=(command,), results=batch.directory)
+
+
+def _check_ids(tasks: Sequence[str]) -> None:
+    refuse_ids(tasks, lambda task: not task, why="that Harbor can be given")
+
+
+def _free_name(batch: Round) -> str:
+    name, number = batch.name, 1
+    while (batch.directory / name).exists():
+        number += 1
+        name = f"{batch.name}-{number}"
+    return name

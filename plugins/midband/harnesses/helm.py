@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer
+from midband.harnesses._adapting import ImportOnly
 from midband.harnesses._files import (
     foreign,
     head,
@@ -19,9 +20,26 @@ from midband.harnesses._files import (
 from midband.hookspecs import hookimpl
 from midband_history import Record
 
+if TYPE_CHECKING:
+    from midband._harness import Harness
+
 _WHAT = "per-instance stats of HELM"
 _ABOUT_MODEL = ("model=", "model_deployment=")
 _DECODING = ("method", "temperature", "max_tokens", "max_train_instances", "num_outputs")
+
+
+@hookimpl
+def midband_register_harnesses() -> "Iterable[Harness]":
+    """Offer the harness, whose results are only read."""
+    return [
+        ImportOnly(
+            name="helm",
+            summary="HELM: its per-instance stats are read.",
+            sniff=sniff,
+            read=read,
+            why="HELM selects no instances by id; run a scenario in full and import it",
+        )
+    ]
 
 
 @hookimpl

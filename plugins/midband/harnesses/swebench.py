@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer
 from midband.harnesses._files import (
@@ -17,8 +17,12 @@ from midband.harnesses._files import (
     number,
     unit_score,
 )
+from midband.harnesses._swebench_ends import Ends
 from midband.hookspecs import hookimpl
 from midband_history import OutcomeKind, Record
+
+if TYPE_CHECKING:
+    from midband._harness import Harness
 
 BENCHMARK = "swe-bench"
 _WHAT = "a SWE-bench report"
@@ -40,6 +44,14 @@ _LISTS: tuple[tuple[str, float | None, OutcomeKind], ...] = (
     ("with_logs", 0.0, "valid"),
 )
 _FAILED = ("unresolved_ids", "completed_ids", "with_logs")
+
+
+@hookimpl
+def midband_register_harnesses() -> "Iterable[Harness]":
+    """Offer the agents to ``midband export`` and ``midband run``."""
+    from midband.harnesses._swebench_agents import MiniSweAgent, SweAgent
+
+    return [MiniSweAgent(), SweAgent()]
 
 
 @hookimpl
@@ -84,7 +96,8 @@ def _layout(path: Path) -> str:
 def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
     """Yield a record for every instance that a report names.
 
-    Instances under ``error_ids`` and the like are unknown, not failed; an empty patch is a failure.
+    Instances under ``error_ids`` and the like are unknown, not failed; an empty patch is a failure,
+    unless the agent's own files beside the report say that it never ran. They tell costs too.
 
     Parameters
     ----------
@@ -107,13 +120,17 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
         return
     if layout == "instance":
         agent, run_id, found = *_of_instance(path), _instances(report, path)
+        # <root>/logs/run_evaluation/<run>/<model>/<id>/report.json
+        root = path.resolve().parents[min(5, len(path.resolve().parents) - 1)]
     elif layout == "run":
         agent, run_id, found = *_of_run(path), _listed(report, path)
+        root = path.resolve().parent
     else:
         raise foreign(path, _WHAT, "a file of another kind")
     started = _DATED.match(run_id)
+    ends = Ends.below(root)
     for task, (score, kind) in found.items():
-        yield Record(
+        record = Record(
             benchmark=name,
             task_id=task,
             agent=agent,
@@ -124,6 +141,7 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
             started=moment(_iso(started["date"])) if started else None,
             source_key=f"swebench/{name}/{run_id}/{agent}/{task}",
         )
+        yield ends.complete(record)
 
 
 def _listed(report: dict[str, Any], path: Path) -> dict[str, tuple[float | None, OutcomeKind]]:

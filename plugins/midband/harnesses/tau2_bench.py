@@ -1,10 +1,20 @@
-"""tau2-bench result files: one JSON object with the run's settings, tasks and simulations."""
+"""tau2-bench: result files with settings, tasks and simulations, and the command on a subset."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer
+from midband._harness import Capabilities, Command, Probe, Round, subset_of
+from midband.harnesses._adapting import (
+    look_for,
+    option,
+    read_below,
+    refuse,
+    refuse_ids,
+    tasks_of,
+)
 from midband.harnesses._files import (
     content_hash,
     foreign,
@@ -17,11 +27,29 @@ from midband.harnesses._files import (
     unit_score,
 )
 from midband.hookspecs import hookimpl
-from midband_history import OutcomeKind, Record
+from midband_history import InputError, OutcomeKind, Record
+
+if TYPE_CHECKING:
+    from midband._harness import Harness
+    from midband_sampler import Plan
 
 _WHAT = "a tau2-bench result file"
 # Ends of a simulation that are not the agent's doing.
 _INFRASTRUCTURE = frozenset({"infrastructure_error", "user_error", "unexpected_error"})
+_TASKS = "midband names the tasks"
+# What midband sets itself, and what would make a round other than it seems.
+REFUSED = {
+    "--task-ids": _TASKS,
+    "--num-tasks": _TASKS,
+    "--num-trials": "it is --attempts of midband",
+    "--save-to": "midband says where the results go",
+}
+
+
+@hookimpl
+def midband_register_harnesses() -> "Iterable[Harness]":
+    """Offer the harness to ``midband export`` and ``midband run``."""
+    return [Tau2BenchHarness()]
 
 
 @hookimpl
@@ -120,3 +148,75 @@ def _outcome(simulation: dict[str, Any]) -> tuple[float | None, OutcomeKind]:
         return None, "infra_error"
     score = unit_score(reward.get("reward"))
     return score, "missing" if score is None else "valid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tau2BenchHarness:
+    """``tau2 run --task-ids ...``; the plan's benchmark is ``tau2-`` and the domain."""
+
+    name: str = "tau2-bench"
+    summary: str = "tau2-bench: --task-ids, in rounds."
+    tested_versions: tuple[str, ...] = ("1.0.1",)
+    capabilities: Capabilities = Capabilities(subset=True, rounds=True, attempts=True, costs=True)  # noqa: RUF009 - frozen
+
+    def probe(self) -> Probe:
+        """Look for the ``tau2`` command."""
+        hint = "install tau2-bench as its own guide says; the index's tau2 is another package"
+        return look_for("tau2", package="tau2", hint=hint)
+
+    def read_results(self, path: Path, *, benchmark: str | None = None) -> Iterator[Record]:
+        """Yield the simulations of the result files below `path`."""
+        return read_below(path, sniff, read, benchmark=benchmark, what=_WHAT)
+
+    def write_subset(
+        self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None
+    ) -> tuple[Path, ...]:
+        """Write nothing: the command names the tasks."""
+        _check_ids(subset_of(plan, tasks))
+        directory.mkdir(parents=True, exist_ok=True)
+        return ()
+
+    def build_command(self, batch: Round) -> Command:
+        """Return ``tau2 run``; without arguments, capitals stand for what is missing.
+
+        Where a round is taken up again, the ids of its result file go along: the harness refuses
+        a file with tasks that it is not given, and runs again only what is missing.
+        """
+        tasks = tasks_of(batch)
+        refuse(batch.arguments, REFUSED)
+        domain = option(batch.arguments, "--domain", "-d")
+        named = batch.plan.benchmark.removeprefix("tau2-")
+        if domain is None and named == batch.plan.benchmark:
+            msg = f"expected a benchmark such as tau2-retail, got {named!r}: give --domain NAME"
+            raise InputError(msg)
+        folder = batch.directory / batch.name
+        tasks = tuple(sorted({*tasks, *_begun(folder / "results.json", batch.arguments)}))
+        _check_ids(tasks)
+        command = (
+            *("tau2", "run", *(() if domain else ("--domain", named))),
+            *("--task-ids", *tasks, "--num-trials", str(batch.attempts)),
+            *("--save-to", str(folder.resolve()), "--auto-resume"),
+            *(batch.arguments or ("--agent-llm", "MODEL", "--user-llm", "MODEL")),
+        )
+        return Command(steps=(command,), results=batch.directory)
+
+
+def _check_ids(tasks: Sequence[str]) -> None:
+    refuse_ids(tasks, lambda task: not task or task.startswith("-"), why="not beginning with -")
+
+
+def _begun(path: Path, arguments: Sequence[str]) -> list[str]:
+    """Return the tasks of a result file there is already, of the same agent."""
+    if not path.is_file():
+        return []
+    data = load_object(path, _WHAT)
+    agent = mapping(mapping(data.get("info")).get("agent_info"))
+    for name, value in (("--agent-llm", "llm"), ("--agent", "implementation")):
+        asked, found = option(arguments, name), agent.get(value)
+        if asked is not None and found is not None and asked != found:
+            msg = (
+                f"expected {name} {found} as in {path}, got {asked}: the harness would mix both,"
+                " use another directory"
+            )
+            raise InputError(msg)
+    return [str(task.get("id")) for task in list_of_objects(data.get("tasks") or [], path, _WHAT)]

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midband._descriptors import Importer
+from midband.harnesses._adapting import ImportOnly
 from midband.harnesses._files import (
     content_hash,
     foreign,
@@ -17,11 +19,28 @@ from midband.harnesses._files import (
 from midband.hookspecs import hookimpl
 from midband_history import OutcomeKind, Record
 
+if TYPE_CHECKING:
+    from midband._harness import Harness
+
 _WHAT = "a tau-bench result file"
 _HEAD = re.compile(rb'\[\{"task_id":\d+,"reward":')
 _DOMAIN = re.compile(r"[-_.]?(?P<domain>airline|retail)", re.IGNORECASE)
 # "tool-calling-gpt-4o-0.0_range_0--1_user-gpt-4o-llm_0614120000"
 _OWN_NAME = re.compile(r"(?P<agent>.+)_range_-?\d+--?\d+_user-(?P<user>.+)_\d{8,10}$")
+
+
+@hookimpl
+def midband_register_harnesses() -> "Iterable[Harness]":
+    """Offer the harness, whose results are only read."""
+    return [
+        ImportOnly(
+            name="tau-bench",
+            summary="tau-bench v1: its result files are read.",
+            sniff=sniff,
+            read=read,
+            why="it has been followed by tau2-bench, which takes task ids and tells errors apart",
+        )
+    ]
 
 
 @hookimpl

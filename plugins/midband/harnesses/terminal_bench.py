@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer
+from midband.harnesses._adapting import ImportOnly
 from midband.harnesses._files import (
     content_hash,
     foreign,
@@ -20,10 +21,27 @@ from midband.harnesses._files import (
 from midband.hookspecs import hookimpl
 from midband_history import OutcomeKind, Record
 
+if TYPE_CHECKING:
+    from midband._harness import Harness
+
 _WHAT = "results of terminal-bench"
 _TRIAL = re.compile(r"\.(?P<attempt>\d+)-of-\d+")
 # Ends that are not the agent's doing, and those of the tests, after which nothing is resolved.
 _INFRASTRUCTURE = frozenset({"agent_installation_failed", "unknown_agent_error", "unknown"})
+
+
+@hookimpl
+def midband_register_harnesses() -> "Iterable[Harness]":
+    """Offer the harness, whose results are only read."""
+    return [
+        ImportOnly(
+            name="terminal-bench",
+            summary="Terminal-bench before Harbor: its results are read.",
+            sniff=sniff,
+            read=read,
+            why="its tasks have moved to Harbor; use harbor with -d terminal-bench@2.0",
+        )
+    ]
 
 
 @hookimpl

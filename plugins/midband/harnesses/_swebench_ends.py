@@ -1,0 +1,80 @@
+"""How an agent ended on a SWE-bench instance: what it cost, and whether its patch is its doing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from midband.harnesses._files import load_object, mapping, number, total
+from midband_history import Record, UnreadableSourceError
+
+# Ends of SWE-agent that say nothing about the agent; mini-swe-agent notes a traceback instead.
+_INFRASTRUCTURE = frozenset({"exit_api", "exit_environment_error", "exit_error"})
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What the agent's own files tell of each instance.
+
+    Parameters
+    ----------
+    folders : mapping of str to (Path, bool)
+        Where its files are, and whether its patch says anything, for each instance.
+    """
+
+    folders: Mapping[str, tuple[Path, bool]]
+
+    @classmethod
+    def below(cls, root: Path) -> "Ends":
+        """Look for ``preds.json`` in a folder and in those within; a torn one counts as absent."""
+        folders: dict[str, tuple[Path, bool]] = {}
+        for path in sorted([*root.glob("preds.json"), *root.glob("*/preds.json")]):
+            folders.update(_predictions(path, path.stat().st_mtime_ns))
+        return cls(folders)
+
+    def complete(self, record: Record) -> Record:
+        """Add cost and tokens; a patch that is empty for want of a run is no failure."""
+        found = self.folders.get(record.task_id)
+        if found is None:
+            return record
+        folder, patched = found
+        info = _end(folder, record.task_id)
+        stats = mapping(None if info is None else info.get("model_stats"))
+        record = replace(
+            record,
+            cost_usd=number(stats.get("instance_cost")),
+            tokens=total(stats.get("tokens_sent"), stats.get("tokens_received")),
+        )
+        if not patched and record.kind == "valid" and (info is None or _is_broken(info)):
+            return replace(record, score=None, kind="infra_error")
+        return record
+
+
+@lru_cache(maxsize=8)
+def _predictions(path: Path, changed: int) -> dict[str, tuple[Path, bool]]:
+    """Return the folder of each instance; `changed` only tells when to look again."""
+    del changed
+    try:
+        predictions = load_object(path, "predictions of SWE-bench")
+    except UnreadableSourceError:
+        return {}
+    return {
+        task: (path.parent / task, bool(mapping(prediction).get("model_patch")))
+        for task, prediction in predictions.items()
+    }
+
+
+def _end(folder: Path, task: str) -> dict[str, Any] | None:
+    """Return what a trajectory says at its end; None where there is none: nothing was run."""
+    for name in (f"{task}.traj.json", f"{task}.traj"):
+        try:
+            return mapping(load_object(folder / name, "a trajectory").get("info"))
+        except UnreadableSourceError:
+            continue
+    return None
+
+
+def _is_broken(info: Mapping[str, Any]) -> bool:
+    thrown = "traceback" in info or "exception_str" in info
+    return thrown or info.get("exit_status") in _INFRASTRUCTURE
