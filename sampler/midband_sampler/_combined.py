@@ -180,7 +180,10 @@ class Hopeless:
             seconds=np.array(np.inf),
             reference_scores=look.reference_scores,
             reference_agents=look.reference_agents,
-            evidence={name: each.at_best(left) for name, each in look.evidence.items()},
+            evidence={
+                name: each.at_best(np.asarray(left)[..., None])
+                for name, each in look.evidence.items()
+            },
         )
         possible = asked(self.rule, final).any(axis=-1)
         return np.asarray(~possible & ~np.isnan(low) & ~asked(self.rule, look))

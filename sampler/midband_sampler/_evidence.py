@@ -23,43 +23,47 @@ class Evidence:
 
     Parameters
     ----------
-    better, worse : ndarray of float64, shape (n_stakes,)
-        Log capital of each stake.
+    better, worse : ndarray of float64, shape (..., n_stakes)
+        Log capital of each stake; the leading axes are those of the pairs, none in a session.
     """
 
     better: FloatArray
     worse: FloatArray
 
     @classmethod
-    def nothing(cls) -> "Evidence":
-        """Begin with a capital of 1 on either side."""
-        return cls(np.zeros(_STAKES.size), np.zeros(_STAKES.size))
+    def nothing(cls, shape: tuple[int, ...] = ()) -> "Evidence":
+        """Begin with a capital of 1 on either side, for pairs of that shape."""
+        return cls(np.zeros((*shape, _STAKES.size)), np.zeros((*shape, _STAKES.size)))
 
-    def after(self, difference: float) -> "Evidence":
-        """Take in one paired difference in [-1, 1]; NaN says nothing."""
-        if np.isnan(difference):
-            return self
-        return Evidence(
-            self.better + np.log1p(_STAKES * difference),
-            self.worse + np.log1p(-_STAKES * difference),
-        )
+    def after(self, difference: FloatArray) -> "Evidence":
+        """Take in a task: a difference in [-1, 1] for each pair; NaN says nothing."""
+        stake = np.nan_to_num(difference)[..., None] * _STAKES
+        return Evidence(self.better + np.log1p(stake), self.worse + np.log1p(-stake))
 
     def at_best(self, left: IntArray) -> "Evidence":
-        """Take in `left` more tasks, each decided for the side that it is counted on."""
-        more = int(left) * np.log1p(_STAKES)
-        return Evidence(self.better + more, self.worse + more)
+        """Take in more tasks, each decided for the side that it is counted on.
+
+        Parameters
+        ----------
+        left : ndarray of int64
+            Broadcast against the pairs with one more axis at the end: several futures a pair.
+        """
+        more = left[..., None] * np.log1p(_STAKES)
+        better, worse = self.better[..., None, :] + more, self.worse[..., None, :] + more
+        return Evidence(better, worse)
 
     @property
-    def log_better(self) -> float:
-        """Natural logarithm of the e-value against "not better"."""
+    def log_better(self) -> FloatArray:
+        """Natural logarithm of the e-value against "not better", one a pair."""
         return _log_mean(self.better)
 
     @property
-    def log_worse(self) -> float:
-        """Natural logarithm of the e-value against "not worse"."""
+    def log_worse(self) -> FloatArray:
+        """Natural logarithm of the e-value against "not worse", one a pair."""
         return _log_mean(self.worse)
 
 
-def _log_mean(logarithms: FloatArray) -> float:
-    largest = float(logarithms.max())
-    return largest + float(np.log(np.exp(logarithms - largest).mean()))
+def _log_mean(logarithms: FloatArray) -> FloatArray:
+    largest = logarithms.max(axis=-1, keepdims=True)
+    mean = np.exp(logarithms - largest).mean(axis=-1)
+    return np.asarray(largest[..., 0] + np.log(mean))

@@ -229,7 +229,7 @@ class Session:
         else:
             self._ranks.add(place, score)
             for agent, evidence in self._evidence.items():
-                difference = score - float(self._reference[self._row[agent], place])
+                difference = np.asarray(score - self._reference[self._row[agent], place])
                 self._evidence[agent] = evidence.after(difference)
         expected = float(self.plan.expected_cost_usd[self._columns[place]])
         self._spending.add(self._costs[task], expected_usd=expected)

@@ -30,6 +30,7 @@ from midband_sims._replay import Candidate, Replay, draw_candidate, replay
 from midband_sims._results import cells_json
 from midband_sims._study import Study, StudyResult, StudySettings, budget_tasks
 from midband_sims._synthetic import SyntheticHistory, SyntheticSettings, synthetic_history
+from midband_sims._two_agents import TwoEqualAgents, two_equal_agents
 from midband_sims._units import Policy, Setting, Unit, run_unit
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "SyntheticHistory",
     "SyntheticSettings",
     "Temporal",
+    "TwoEqualAgents",
     "Unit",
     "Verdict",
     "budget_tasks",
@@ -78,5 +80,6 @@ __all__ = [
     "synthetic_history",
     "tied_rank",
     "top_k_agreement",
+    "two_equal_agents",
     "write_charts",
 ]
