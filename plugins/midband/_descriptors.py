@@ -105,13 +105,17 @@ class NamedFactory:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSection:
-    """One section of a study's report.
+    """One section of the page that ``midband study --output`` writes.
 
     Parameters
     ----------
     name : str
+        Its title.
     render : callable
-        Turns the studies' results into Markdown text.
+        Turns the cells of the study, as ``midband study --json`` prints them, into the section's
+        text, which the page shows as it stands.
+    summary : str
+        One line for ``midband plugins``.
     """
 
     name: str

@@ -21,7 +21,7 @@ PAGE = """<!doctype html>
 <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em}}
 table{{border-collapse:collapse;font-size:13px}}td,th{{padding:.2em .6em;text-align:right;
 border-bottom:1px solid #ccc}}td:first-child,th:first-child{{text-align:left}}
-.scroll{{overflow-x:auto}}svg{{max-width:100%;height:auto}}</style></head><body>
+.scroll{{overflow-x:auto}}svg{{max-width:100%;height:auto}}pre{{white-space:pre-wrap}}</style></head><body>
 <h1>midband study</h1>
 {body}
 </body></html>
@@ -84,8 +84,15 @@ def write_charts(
     directory: Path,
     *,
     formats: Sequence[str] = ("png", "svg"),
+    sections: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Write ``report.html`` and each chart as PNG and SVG; return the paths."""
+    """Write ``report.html`` and each chart as PNG and SVG; return the paths.
+
+    Parameters
+    ----------
+    sections : mapping of str to str, optional
+        Further sections of the page: by title, text that is shown as it stands.
+    """
     converter = _converter()
     directory.mkdir(parents=True, exist_ok=True)
     body: list[str] = []
@@ -102,6 +109,8 @@ def write_charts(
     skipped = "".join(f"<li>{html.escape(text)}</li>" for text in result.skipped)
     notes = f"<h2>Not served by the data</h2><ul>{skipped}</ul>" if skipped else ""
     body.append("<h2>Cells</h2>" + _table([_plain(cell) for cell in result.cells]) + notes)
+    for title, text in (sections or {}).items():
+        body.append(f"<h2>{html.escape(title)}</h2><pre>{html.escape(text)}</pre>")
     page = PAGE.format(body="\n".join(body))
     return [_write(directory / "report.html", page.encode()), *paths]
 

@@ -160,11 +160,24 @@ def _report(result: "StudyResult", matrices: "list[OutcomeMatrix]", output: Path
     from midband_sims import ChartError, write_charts
 
     try:
-        paths = write_charts(result, matrices, output)
+        paths = write_charts(result, matrices, output, sections=_sections(result))
     except ChartError as error:
         warn(str(error))
         return
     click.echo(f"midband: wrote {paths[0]}", err=True)
+
+
+def _sections(result: "StudyResult") -> dict[str, str]:
+    """Render the report sections of plugins; one that fails is warned of, and left out."""
+    from midband._manager import get_plugin_manager
+
+    texts = {}
+    for name, section in get_plugin_manager().report_sections().items():
+        try:
+            texts[name] = str(section.render(result.cells))
+        except Exception as problem:  # whatever a plugin raises must not lose the report
+            warn(f"left out the report section {name}: {type(problem).__name__}: {problem}")
+    return texts
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
