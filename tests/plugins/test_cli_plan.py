@@ -79,6 +79,10 @@ def test_agents_dates_and_tasks_can_be_limited(store: Path, tmp_path: Path, call
         (("--max-tasks", "0"), ("0",)),
         (("--seed", "-1"), ("-1",)),
         (("--exclude-agent", "*"), ("toy",)),
+        (("--explore", "1"), ("1",)),
+        (("--explore", "0.2", "--strategy", "band"), ("--guarantee calibrated",)),
+        (("--cost-unit", "euros"), ("euros", "seconds")),
+        (("--cost-unit", "seconds", "--strategy", "band"), ("cost-design", "'band'")),
     ],
 )
 def test_bad_settings_are_bad_usage(
@@ -93,6 +97,59 @@ def test_bad_settings_are_bad_usage(
     code, _, error = call("plan", "toy", "-o", path, *arguments, "--history", store)
     assert code == 2
     one_line(error, *parts)
+    assert not path.exists()
+
+
+def test_guard_tasks_come_from_a_file(store: Path, tmp_path: Path, call: Call) -> None:
+    path, guards = tmp_path / "plan.json", tmp_path / "guards.txt"
+    guards.write_text("t07\n\n  t39 \r\n")
+    code, out, error = call(
+        "plan", "toy", "-o", path, "--always", guards, "--stop", "rank:0.9:0.2", "--history", store
+    )
+    assert code == 0, error
+    assert Plan.read(path).tasks[:2] == ("t07", "t39")
+    assert "guard_tasks: 2" in out
+    assert "2 guard tasks run first" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (b"t07\nt40\nother", ("'t40', 'other'", "midband rates")),
+        (b"\n \n", ("guards.txt", "got none")),
+        (b"\xff\xfe\x00", ("guards.txt", "cannot read")),
+    ],
+)
+def test_a_file_without_guard_tasks_is_refused(
+    content: bytes,
+    parts: tuple[str, ...],
+    store: Path,
+    tmp_path: Path,
+    call: Call,
+    one_line: OneLine,
+) -> None:
+    path, guards = tmp_path / "plan.json", tmp_path / "guards.txt"
+    guards.write_bytes(content)
+    code, _, error = call("plan", "toy", "-o", path, "--always", guards, "--history", store)
+    assert code == 2
+    one_line(error, *parts)
+    assert not path.exists()
+
+
+def test_a_plan_by_cost_says_what_costs_it_weighs(
+    store: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    path = tmp_path / "plan.json"
+    by_cost = ("plan", "toy", "-o", path, "--strategy", "cost", "--stop", "rank:0.9:0.2")
+    code, out, error = call(*by_cost, "--explore", "0.1", "--history", store)
+    assert code == 0, error
+    assert "costs: expected usd of an attempt, 0.5 to 0.5 a task" in out
+    assert "explore: 0.1" in out
+    assert "10% of the choices are drawn by chance" in out
+    path.unlink()
+    code, _, error = call(*by_cost, "--cost-unit", "seconds", "--history", store)
+    assert code == 1
+    one_line(error, "seconds", "--strategy information")
     assert not path.exists()
 
 

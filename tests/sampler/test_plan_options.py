@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chisquare
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler import (
@@ -229,6 +229,15 @@ def test_a_rebuilt_live_session_says_that_it_does_not_know() -> None:
     for task, score in scores.items():
         rebuilt.tell(task, score=score)
     assert np.isnan(rebuilt.randomised_score().value)
+
+
+def test_draws_are_uniform() -> None:
+    firsts = [Steering(explore=0.99, seed=seed).arrange(np.arange(8), 8)[0] for seed in range(3000)]
+    counts = np.bincount(firsts, minlength=8)
+    expected = np.full(8, 3000 * 0.99 / 8)
+    expected[0] += 30
+    # Fails by chance with probability 1e-5.
+    assert chisquare(counts, expected).pvalue > 1e-5
 
 
 def test_draws_never_repeat_what_is_in_flight() -> None:

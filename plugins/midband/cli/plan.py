@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from midband import __version__
-from midband.cli._options import TARGET, as_of_option, history_option, json_option
+from midband.cli._options import FILE, TARGET, as_of_option, history_option, json_option
 from midband.cli._output import print_facts, print_json, warn
 from midband.cli._store import open_history, say_undated
 
@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from midband_sampler import Plan
 
 
-@click.command(epilog="Example: midband plan gaia --output plan.json --stop rank:0.95:0.2")
+EXAMPLES = """\b
+Examples:
+  midband plan gaia --output plan.json --stop rank:0.95:0.2
+  midband plan gaia --stop "beats:my-agent or usd:20"
+  midband plan gaia --strategy cost --always smoke_tests.txt --explore 0.1
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("benchmark")
 @click.option(
     "--output",
@@ -29,8 +37,9 @@ if TYPE_CHECKING:
     "--strategy",
     default="auto",
     show_default=True,
-    help="How tasks are chosen: auto, band, design, information, matched, random, stratified, or"
-    " a plugin's. auto replays the history's own agents and takes the cheapest order.",
+    help="How tasks are chosen: auto, band, cost, cost-design, design, information, matched,"
+    " random, stratified, or a plugin's; see docs/strategies.md. auto replays the history's own"
+    " agents and takes the cheapest order that any harness can follow.",
 )
 @click.option(
     "--guarantee",
@@ -54,7 +63,8 @@ if TYPE_CHECKING:
     default="rank:0.95:0.2",
     show_default=True,
     metavar="RULE",
-    help="rank:CONFIDENCE:WIDTH (width as a share of the reference agents), or none.",
+    help="rank:CONFIDENCE:WIDTH (width as a share of the reference agents), beats:AGENT, top:K,"
+    " score:POINTS, tasks:N, usd:X, seconds:X, hopeless, joined by and/or; or none.",
 )
 @as_of_option
 @click.option(
@@ -63,6 +73,28 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="GLOB",
     help="Leave out reference agents whose name matches; may be repeated.",
+)
+@click.option(
+    "--always",
+    "always_path",
+    type=FILE,
+    metavar="FILE",
+    help="Guard tasks, one id a line: they run first, whatever the strategy.",
+)
+@click.option(
+    "--explore",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Leave this share of the choices to chance, for a score that needs no model.",
+)
+@click.option(
+    "--cost-unit",
+    type=click.Choice(["usd", "seconds"]),
+    default="usd",
+    show_default=True,
+    help="What the strategies cost and cost-design count.",
 )
 @click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -77,6 +109,9 @@ def plan(
     stop_text: str,
     as_of: datetime | None,
     exclude_agents: tuple[str, ...],
+    always_path: Path | None,
+    explore: float,
+    cost_unit: str,
     max_tasks: int | None,
     seed: int,
     history_path: Path | None,
@@ -96,6 +131,7 @@ def plan(
         stop = stopping_rule(stop_text)
     except ValueError as problem:
         raise InputError(str(problem)) from problem
+    always = () if always_path is None else _read_ids(always_path)
     with open_history(history_path) as store:
         matrix = store.outcomes(benchmark, as_of=as_of, exclude_agents=exclude_agents)
         say_undated(store, benchmark, as_of)
@@ -106,6 +142,9 @@ def plan(
         band=band,
         stop=stop,
         max_tasks=max_tasks,
+        always=always,
+        explore=explore,
+        cost_unit=cost_unit,
         seed=seed,
         as_of="" if as_of is None else as_of.isoformat(),
         versions={"midband": __version__, **get_plugin_manager().versions()},
@@ -127,6 +166,22 @@ def plan(
     return 0
 
 
+def _read_ids(path: Path) -> tuple[str, ...]:
+    """Read one task id a line; blank lines are nothing."""
+    from midband_history import InputError
+
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        msg = f"expected a text file of task ids, one a line, cannot read {path}: {problem}"
+        raise InputError(msg) from problem
+    ids = tuple(line.strip() for line in lines if line.strip())
+    if not ids:
+        msg = f"expected task ids in {path}, one a line, got none: leave --always out"
+        raise InputError(msg)
+    return ids
+
+
 def _facts(made: "Plan", output: Path) -> dict[str, object]:
     return {
         "plan": str(output),
@@ -134,6 +189,8 @@ def _facts(made: "Plan", output: Path) -> dict[str, object]:
         "strategy": made.strategy,
         "tasks": len(made.tasks),
         "tasks_in_benchmark": len(made.all_tasks),
+        "guard_tasks": len(made.always) or None,
+        "explore": made.explore or None,
         "reference_agents": len(made.reference_agents),
         "digest": made.digest,
     }
