@@ -4,6 +4,10 @@ import numpy as np
 
 from midband_history import FloatArray, IntArray
 
+_NEGLIGIBLE = 1e-12
+_TIE = 1e-9
+_GREEDY_PLACES = 400
+
 
 class FullScorePrediction:
     """Posterior predictive full scores of candidates, updated a task at a time.
@@ -27,7 +31,9 @@ class FullScorePrediction:
         self, profiles: FloatArray, log_prior: FloatArray, *, candidates: int = 1, binary: bool
     ) -> None:
         self._profiles = np.clip(profiles, 1e-6, 1.0 - 1e-6)
-        self._squares = self._profiles**2
+        # One row a node: a posterior's few nodes are then contiguous rows.
+        self._rates = np.ascontiguousarray(self._profiles.T)
+        self._rate_squares = self._rates**2
         self._log_pass = np.log(self._profiles)
         self._log_fail = np.log1p(-self._profiles)
         self._binary = binary
@@ -35,12 +41,14 @@ class FullScorePrediction:
         self._log_posterior = np.tile(log_prior, (candidates, 1))
         self._unseen_mean = np.tile(self._profiles.sum(axis=0), (candidates, 1))
         self._unseen_variance = np.tile(
-            (self._profiles - self._squares).sum(axis=0), (candidates, 1)
+            (self._profiles - self._profiles**2).sum(axis=0), (candidates, 1)
         )
         self.unseen = np.ones((candidates, n_tasks), dtype=bool)
         self._total = np.full(candidates, float(n_tasks))
         self._sum = np.zeros(candidates)
         self._left = np.full(candidates, float(n_tasks))
+        self._weights: FloatArray | None = None
+        self._moments: tuple[FloatArray, FloatArray] | None = None
 
     def observe(self, rows: IntArray, tasks: IntArray, scores: FloatArray) -> None:
         """Take in one score for each named candidate; NaN takes the task out of the target.
@@ -51,9 +59,13 @@ class FullScorePrediction:
             Candidate and task of each score; a candidate stands in `rows` at most once.
         scores : ndarray of float64, shape (n,)
         """
+        if rows.size == 1:
+            self.observe_one(int(rows[0]), int(tasks[0]), float(scores[0]))
+            return
+        self._weights = self._moments = None
         profile = self._profiles[tasks]
         self._unseen_mean[rows] -= profile
-        self._unseen_variance[rows] -= profile - self._squares[tasks]
+        self._unseen_variance[rows] -= profile - profile**2
         self.unseen[rows, tasks] = False
         self._left[rows] -= 1.0
         known = ~np.isnan(scores)
@@ -65,9 +77,49 @@ class FullScorePrediction:
             + (1.0 - scores[:, None]) * self._log_fail[tasks]
         )
 
+    def observe_one(self, row: int, task: int, score: float) -> None:
+        """Take in one score of one candidate; NaN takes the task out of the target."""
+        self._weights = self._moments = None
+        profile = self._profiles[task]
+        self._unseen_mean[row] -= profile
+        self._unseen_variance[row] -= profile - profile**2
+        self.unseen[row, task] = False
+        self._left[row] -= 1.0
+        if score != score:
+            self._total[row] -= 1.0
+            return
+        self._sum[row] += score
+        if score > 0.0:
+            self._log_posterior[row] += score * self._log_pass[task]
+        if score < 1.0:
+            self._log_posterior[row] += (1.0 - score) * self._log_fail[task]
+
     def _posterior(self) -> FloatArray:
-        weights = np.exp(self._log_posterior - self._log_posterior.max(axis=1, keepdims=True))
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+        if self._weights is None:
+            top = self._log_posterior.max(axis=1, keepdims=True)
+            weights = np.exp(self._log_posterior - top)
+            self._weights = weights / weights.sum(axis=1, keepdims=True)
+        return self._weights
+
+    def _support(self) -> tuple[slice, FloatArray]:
+        """Nodes that suffice for means over every candidate's posterior, and their weights.
+
+        Those between the outermost of weight above 1e-12. Where the outermost of the grid weigh
+        nothing, every k-th of these will do: sums over nodes of spacing h converge geometrically
+        (Trefethen and Weideman 2014), for a normal density of standard deviation s with an error
+        near exp(-2 pi^2 (s / h)^2); h <= s / 1.5 leaves room for others.
+        """
+        weights = self._posterior()
+        heavy = np.flatnonzero((weights > _NEGLIGIBLE).any(axis=0))
+        first, last = int(heavy[0]), int(heavy[-1])
+        step = 1
+        if first > 0 and last < weights.shape[1] - 1:
+            node = np.arange(weights.shape[1])
+            mean = weights @ node
+            step = max(1, int(np.sqrt((weights @ node**2 - mean**2).min()) / 1.5))
+        nodes = slice(first, last + 1, step)
+        thinned = weights[:, nodes]
+        return nodes, thinned if step == 1 else thinned / thinned.sum(axis=1, keepdims=True)
 
     @property
     def profiles(self) -> FloatArray:
@@ -90,12 +142,15 @@ class FullScorePrediction:
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the full score, each of shape (candidates,)."""
-        weights = self._posterior()
-        mean = (weights * self._unseen_mean).sum(axis=1)
-        second = (weights * (self._unseen_variance + self._unseen_mean**2)).sum(axis=1)
-        total = np.maximum(self._total, 1.0)
-        deviation = np.sqrt(np.maximum(second - mean**2, 0.0))
-        return (self._sum + mean) / total, deviation / total
+        if self._moments is None:
+            weights = self._posterior()
+            mean = (weights * self._unseen_mean).sum(axis=1)
+            about = self._unseen_mean - mean[:, None]
+            variance = (weights * (self._unseen_variance + about**2)).sum(axis=1)
+            total = np.maximum(self._total, 1.0)
+            deviation = np.sqrt(np.maximum(variance, 0.0))
+            self._moments = (self._sum + mean) / total, deviation / total
+        return self._moments
 
     def bounds_each(self, multipliers: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean -+ multiplier standard deviations, kept to what can still be reached.
@@ -126,23 +181,26 @@ class FullScorePrediction:
 
     def predicted(self) -> FloatArray:
         """Predicted pass rate of each candidate on each task, shape (candidates, n_tasks)."""
-        return np.asarray(self._posterior() @ self._profiles.T)
+        nodes, weights = self._support()
+        return np.asarray(weights @ self._rates[nodes])
 
     def variance_reduction(self) -> FloatArray:
         """How much one more result is expected to reduce the variance of the full score's sum.
 
-        Shape (candidates, n_tasks); -inf for tasks already seen. For a binary result x of task j
-        the expected posterior variance of the sum S is Var(S) - Cov(S, x)^2 / Var(x), exactly;
-        Cov(S, x) = Cov(unseen mean, p_j) + E[p_j (1 - p_j)] over the ability's posterior.
+        Shape (candidates, n_tasks), in single precision; -inf for tasks already seen. For a binary
+        result x of task j the expected posterior variance of the sum S is
+        Var(S) - Cov(S, x)^2 / Var(x), exactly; Cov(S, x) = Cov(unseen mean, p_j) + E[p_j (1 - p_j)]
+        over the ability's posterior.
         """
-        weights = self._posterior()
-        rate = weights @ self._profiles.T
-        square = weights @ self._squares.T
-        mean = (weights * self._unseen_mean).sum(axis=1, keepdims=True)
-        cross = (weights * self._unseen_mean) @ self._profiles.T
-        covariance = cross - mean * rate + rate - square
+        nodes, weights = self._support()
+        rates, ahead = self._rates[nodes], self._unseen_mean[:, nodes]
+        about = ahead - (weights * ahead).sum(axis=1, keepdims=True)
+        rate = weights @ rates
+        covariance = (weights * (about + 1.0)) @ rates
+        covariance -= weights @ self._rate_squares[nodes]
         gain = covariance**2 / np.maximum(rate * (1.0 - rate), 1e-9)
-        return np.where(self.unseen, gain, -np.inf)
+        # In single precision tasks that are alike tie, whatever the order of a sum's terms.
+        return np.where(self.unseen, gain.astype(np.float32), -np.inf)
 
     def design(self, costs: FloatArray | None = None) -> IntArray:
         """Order all tasks by variance reduction under the first candidate's present posterior.
@@ -158,34 +216,33 @@ class FullScorePrediction:
         weights = self._posterior()[0]
         rate = self._profiles @ weights
         centred = (self._profiles - rate[:, None]) * np.sqrt(weights)
-        noise = (self._profiles - self._squares) @ weights
-        # Covariance = centred centred' + diag(noise), minus one outer product a chosen task.
-        variance = (centred**2).sum(axis=1) + noise
-        with_sum = centred @ centred.sum(axis=0) + noise
+        noise = rate - self._profiles**2 @ weights
+        # Covariance = features within features' + diag(noise); a choice changes `within` by a rank.
+        weight, direction = np.linalg.eigh(centred.T @ centred)
+        features = centred @ direction[:, weight > weight[-1] * _NEGLIGIBLE]
+        within = np.eye(features.shape[1])
+        variance = (features**2).sum(axis=1) + noise
+        with_sum = features @ features.sum(axis=0) + noise
         n_tasks = rate.size
-        taken: list[FloatArray] = []
         order = np.empty(n_tasks, dtype=np.int64)
-        gain = with_sum**2 / np.maximum(variance, 1e-12)
-        gain = gain if costs is None else gain / costs
         open_tasks = np.ones(n_tasks, dtype=bool)
         for place in range(n_tasks):
-            chosen = int(np.where(open_tasks, gain, -np.inf).argmax())
+            gain = with_sum**2 / np.maximum(variance, _NEGLIGIBLE)
+            gain = (gain if costs is None else gain / costs).astype(np.float32)
+            gain[~open_tasks] = -np.inf
+            if place > _GREEDY_PLACES:
+                order[place:] = np.argsort(-gain, kind="stable")[: n_tasks - place]
+                break
+            chosen = int(gain.argmax())
+            scale = 1.0 / np.sqrt(max(variance[chosen], _NEGLIGIBLE))
+            step = within @ features[chosen] * scale
+            unit = np.where(open_tasks, features @ step, 0.0)
+            unit[chosen] += noise[chosen] * scale
             order[place] = chosen
             open_tasks[chosen] = False
-            if place >= 400:
-                rest = np.argsort(np.where(open_tasks, -gain, np.inf), kind="stable")
-                order[place + 1 :] = rest[: n_tasks - place - 1]
-                break
-            column = centred @ centred[chosen]
-            column[chosen] += noise[chosen]
-            for each in taken:
-                column = column - each * each[chosen]
-            unit = column / np.sqrt(max(variance[chosen], 1e-12))
-            taken.append(unit)
-            with_sum = with_sum - unit * unit.sum()
-            variance = np.maximum(variance - unit**2, 1e-12)
-            gain = with_sum**2 / variance
-            gain = gain if costs is None else gain / costs
+            within -= np.outer(step, step)
+            with_sum -= unit * unit.sum()
+            variance -= unit**2
         return order
 
 
@@ -194,6 +251,6 @@ def rank_bounds(
 ) -> tuple[IntArray, IntArray]:
     """Ranks that scores between `low` and `high` can take: 1 + number strictly better."""
     ordered = np.sort(reference_full_scores)
-    best = 1 + ordered.size - np.searchsorted(ordered, high + 1e-9, side="right")
-    worst = 1 + ordered.size - np.searchsorted(ordered, low + 1e-9, side="right")
+    best = 1 + ordered.size - np.searchsorted(ordered, high + _TIE, side="right")
+    worst = 1 + ordered.size - np.searchsorted(ordered, low + _TIE, side="right")
     return best.astype(np.int64), worst.astype(np.int64)
