@@ -39,7 +39,7 @@ class LiveOrder:
     tasks : tuple of str
         In the order of their start.
     unlogged : tuple of str
-        Those among them that left no result: no information.
+        Those among them that never ran: no information, at no cost.
     """
 
     tasks: tuple[str, ...]
@@ -101,9 +101,15 @@ def rank_records(
             for task in order.tasks:
                 session.start(task)
             for task in order.unlogged:
-                session.tell(task, outcome="missing")
+                session.tell(task, outcome="missing", usd=0.0, seconds=0.0)
         if record.task_id in planned:
-            session.tell(record.task_id, score=record.score, outcome=record.kind)
+            session.tell(
+                record.task_id,
+                score=record.score,
+                outcome=record.kind,
+                usd=record.cost_usd,
+                seconds=record.duration_s,
+            )
         else:
             ignored[record.agent] = ignored.get(record.agent, 0) + 1
     return [

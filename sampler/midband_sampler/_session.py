@@ -54,6 +54,7 @@ class Session:
         if resamples < 200:
             msg = f"expected resamples >= 200, got {resamples}: fewer cannot carry a 95 % bound"
             raise InputError(msg)
+        self._digest = plan.digest  # of the plan as it was written
         plan = plan if live else plan.fixed()
         check_named(versus, plan.reference_agents)
         self.plan = plan
@@ -71,7 +72,6 @@ class Session:
         self._started: dict[str, int] = {}
         self._next = 0
         self._limit = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))
-        self._digest = plan.digest
         self._chooser = plan.chooser() if plan.chooses_live else None
         self._steering = plan.steering
         self._drawn: set[str] = set()

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer
 from midband.hookspecs import hookimpl
-from midband.inspect._samples import benchmark_name, primary_score, task_digest, task_id
+from midband.inspect._samples import (
+    attempt_cost,
+    benchmark_name,
+    primary_score,
+    task_digest,
+    task_id,
+)
 from midband_history import Record, UnreadableSourceError
 
 if TYPE_CHECKING:
@@ -210,8 +216,7 @@ class _Run:
         score = primary_score(summary.scores, spec=spec)
         kind = _kind(summary, score, invalid=invalid)
         usage = list(summary.model_usage.values())
-        costs = [getattr(one, "total_cost", None) for one in usage]
-        known = [cost for cost in costs if cost is not None]
+        usd, seconds = attempt_cost(summary)
         own = summary.uuid or f"{spec.run_id}:{spec.task_id}:{summary.id}:{summary.epoch}"
         return Record(
             **self._shared,
@@ -219,9 +224,9 @@ class _Run:
             score=score if kind == "valid" else None,
             kind=kind,
             attempt=max(summary.epoch - 1, 0),
-            cost_usd=sum(known) if known and len(known) == len(costs) else None,
+            cost_usd=usd,
             tokens=float(sum(one.total_tokens for one in usage)) if usage else None,
-            duration_s=summary.total_time,
+            duration_s=seconds,
             task_digest=task_digest(summary.input, summary.target),
             source_key=own,
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from midband.inspect._live import LiveRun
+from midband.inspect._live import LiveRun, Result
 
 if TYPE_CHECKING:
     from midband_sampler import Plan, Session
@@ -99,11 +99,12 @@ class ChoosingRun(LiveRun):
         return rest
 
     def lost(self, task: str, epoch: int | None = None, kind: str = "missing") -> None:
-        """Take in that an attempt leaves nothing in the log; all of them, if none is named."""
+        """Take in that an attempt never ran; all attempts at the task, if none is named."""
         for each in range(1, self.epochs + 1) if epoch is None else (epoch,):
             if (task, each) not in self._results:
                 self._lost.add((task, each))
-                self._guard(partial(self._take, task, each, None, kind))
+                result = Result(score=None, kind=kind, usd=0.0, seconds=0.0)
+                self._guard(partial(self._take, task, each, result))
 
     def about(self, task: str) -> dict[str, object]:
         """Return the place of a task in the order, and what was known when it was chosen."""
@@ -152,22 +153,22 @@ class ChoosingRun(LiveRun):
             else:
                 self.lost(task)
 
-    def _take(self, task: str, epoch: int, score: float | None, kind: str) -> None:
+    def _take(self, task: str, epoch: int, result: Result) -> None:
         key = (task, epoch)
         known = self._results.get(key)
         # An operator may have an errored sample run again: its score then replaces the error.
-        if self._session is None or (known is not None and (known[0] is not None or score is None)):
+        again = known is not None and (known.score is not None or result.score is None)
+        if self._session is None or again:
             return
-        self._results[key] = (score, kind)
+        self._results[key] = result
         self._untold.setdefault(task, set()).add(epoch)
         if all((task, each) in self._results for each in range(1, self.epochs + 1)):
             for each in sorted(self._untold.pop(task)):
-                value, outcome = self._results[task, each]
-                self._session.tell(task, score=value, outcome=outcome)
+                self._results[task, each].tell(self._session, task)
             self._waiting.pop(task, None)
             self._decision = self._session.decision()
             self._display()
-        self._tell_plugins("midband_result_recorded", task_id=task, score=score)
+        self._tell_plugins("midband_result_recorded", task_id=task, score=result.score)
 
     def _replay(self, session: "Session") -> None:
         for task in self._order:

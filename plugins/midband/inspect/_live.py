@@ -4,6 +4,8 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
@@ -23,6 +25,20 @@ _LIVE: "WeakValueDictionary[str, LiveRun]" = WeakValueDictionary()
 def live_runs() -> Mapping[str, "LiveRun"]:
     """Return the adaptive evals that are running in this process, by Inspect's eval id."""
     return _LIVE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What is known of one attempt: its score and cost, None where not known, and its kind."""
+
+    score: float | None
+    kind: str = "valid"
+    usd: float | None = None
+    seconds: float | None = None
+
+    def tell(self, session: "Session", task: str) -> None:
+        """Tell a session."""
+        session.tell(task, score=self.score, outcome=self.kind, usd=self.usd, seconds=self.seconds)
 
 
 class LiveRun:
@@ -62,7 +78,8 @@ class LiveRun:
         self.error = ""
         self.warnings: list[str] = []
         self._show = show
-        self._results: dict[tuple[str, int], tuple[float | None, str]] = {}
+        self._results: dict[tuple[str, int], Result] = {}
+        self._spent: dict[tuple[str, int], tuple[float | None, float | None]] = {}
         self._digest = ""
         self._skipped = 0
         self._session: Session | None = None
@@ -82,7 +99,7 @@ class LiveRun:
 
     def report(self) -> dict[str, object]:
         """Return the verdict so far, what it rests on, and what went wrong."""
-        scored = sum(score is not None for score, _ in self._results.values())
+        scored = sum(result.score is not None for result in self._results.values())
         report: dict[str, object] = {
             "benchmark": self.plan.benchmark,
             "tasks_chosen": "live" if self.live else "in a fixed order",
@@ -115,16 +132,20 @@ class LiveRun:
         self._skipped += 1
         return decision.reason
 
+    def spent(
+        self, sample_id: object, epoch: int, usd: float | None, seconds: float | None
+    ) -> None:
+        """Take in what a sample cost, before its score or its error."""
+        self._spent[task_id(sample_id), epoch] = (usd, seconds)
+
     def scored(self, sample_id: object, epoch: int, score: float | None) -> None:
         """Take in a completed sample; None is no information, never 0."""
-        self._guard(lambda: self._take(task_id(sample_id), epoch, score, "valid"))
+        self._came(task_id(sample_id), epoch, score, "valid")
 
     def errored(self, sample_id: object, epoch: int, message: str) -> None:
         """Take in a sample that ended in an error: no information on the agent."""
-        kind = (
-            "cancelled" if message.startswith(("CancelledError(", "Cancelled(")) else "infra_error"
-        )
-        self._guard(lambda: self._take(task_id(sample_id), epoch, None, kind))
+        cancelled = message.startswith(("CancelledError(", "Cancelled("))
+        self._came(task_id(sample_id), epoch, None, "cancelled" if cancelled else "infra_error")
 
     def note(self, warning: str) -> None:
         """Keep a warning for the log, and say it now."""
@@ -143,14 +164,19 @@ class LiveRun:
         self._decision = self._session.decision()
         self._display()
 
-    def _take(self, task: str, epoch: int, score: float | None, kind: str) -> None:
+    def _came(self, task: str, epoch: int, score: float | None, kind: str) -> None:
+        usd, seconds = self._spent.pop((task, epoch), (None, None))
+        result = Result(score=score, kind=kind, usd=usd, seconds=seconds)
+        self._guard(partial(self._take, task, epoch, result))
+
+    def _take(self, task: str, epoch: int, result: Result) -> None:
         if (task, epoch) in self._results or self._session is None:
             return
-        self._results[task, epoch] = (score, kind)
-        self._session.tell(task, score=score, outcome=kind)
+        self._results[task, epoch] = result
+        result.tell(self._session, task)
         self._decision = self._session.decision()
         self._display()
-        self._tell_plugins("midband_result_recorded", task_id=task, score=score)
+        self._tell_plugins("midband_result_recorded", task_id=task, score=result.score)
 
     def _settle(self) -> None:
         """Judge anew from all results, as `midband rank` does from the finished log."""
@@ -174,8 +200,8 @@ class LiveRun:
 
     def _replay(self, session: "Session") -> None:
         """Tell a new session all results."""
-        for (task, _), (score, kind) in sorted(self._results.items()):
-            session.tell(task, score=score, outcome=kind)
+        for task, epoch in sorted(self._results):
+            self._results[task, epoch].tell(session, task)
 
     def _say(self) -> None:
         how = "chosen live" if self.live else "in a fixed order"

@@ -1,9 +1,9 @@
 """The observer: what Inspect says of a running eval beyond what its callbacks tell midband.
 
-An early-stopping manager hears only of scored samples. A sample that errors would leave a gap in
-the completed prefix for ever, and the run could never stop early again. A sample source is not
-told which eval it serves. The observer is imported with the first adaptive task, not at Inspect's
-start, whose screen counts the hooks of every package.
+An early-stopping manager hears only of scored samples, and not what they cost. A sample that
+errors would leave a gap in the completed prefix for ever, and the run could never stop early again.
+A sample source is not told which eval it serves. The observer is imported with the first adaptive
+task, not at Inspect's start, whose screen counts the hooks of every package.
 """
 
 from contextvars import ContextVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
 
 from midband.inspect._live import live_runs
+from midband.inspect._samples import attempt_cost
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalSpec
@@ -41,7 +42,7 @@ class RunningEval:
 running_eval: ContextVar[RunningEval | None] = ContextVar("midband_eval", default=None)
 
 
-@hooks(name="errors", description="Tells midband of evals that start and samples that error.")
+@hooks(name="errors", description="Tells midband of evals that start and of samples that end.")
 class Observer(Hooks):
     """Takes note; the early stopping and the sample source look up what they need."""
 
@@ -52,7 +53,11 @@ class Observer(Hooks):
         running_eval.set(RunningEval(data.spec, max_connections=config.max_connections))
 
     async def on_sample_end(self, data: SampleEnd) -> None:
-        """Pass a final error on."""
+        """Pass on what a sample cost, and its error if it ended in one."""
         run = live_runs().get(data.eval_id)
-        if run is not None and data.sample.error is not None:
-            run.errored(data.sample.id, data.sample.epoch, str(data.sample.error.message))
+        if run is None:
+            return
+        sample = data.sample
+        run.spent(sample.id, sample.epoch, *attempt_cost(sample))
+        if sample.error is not None:
+            run.errored(sample.id, sample.epoch, str(sample.error.message))

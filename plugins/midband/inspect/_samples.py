@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 # Inspect's summaries cut every text after so many characters and mark the cut; a digest that both
 # a dataset and a summary must give can look no further.
@@ -137,3 +137,18 @@ def primary_score(scores: Mapping[str, HasValue] | None, *, spec: object = None)
     if key is not None and isinstance(value, Mapping):
         value = value.get(key)
     return score_value(value)
+
+
+def attempt_cost(sample: Any) -> tuple[float | None, float | None]:
+    """Return what an attempt cost, in dollars and in seconds; None where not known.
+
+    Parameters
+    ----------
+    sample : EvalSample or EvalSampleSummary
+        Its dollars are known where Inspect could price every model that was called.
+    """
+    usage = list(sample.model_usage.values())
+    costs = [getattr(each, "total_cost", None) for each in usage]
+    known = [cost for cost in costs if cost is not None]
+    usd = sum(known) if known and len(known) == len(costs) else None
+    return usd, sample.total_time

@@ -10,7 +10,7 @@ from inspect_ai.util import display_counter
 from midband.inspect._bridge import MAX_SAMPLES
 from midband.inspect._choosing import RECORD, ChoosingRun
 from midband.inspect._observer import RunningEval, running_eval
-from midband.inspect._samples import primary_score, task_id
+from midband.inspect._samples import attempt_cost, primary_score, task_id
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
@@ -57,15 +57,15 @@ class AdaptiveSource(SampleSource):
         if current is None or current.run is None:
             return None
         run = current.run
-        if sample.error is not None:
-            run.errored(sample.id, sample.epoch, str(sample.error.message))
-        else:
-            try:
+        try:
+            run.spent(sample.id, sample.epoch, *attempt_cost(sample))
+            if sample.error is not None:
+                run.errored(sample.id, sample.epoch, str(sample.error.message))
+            else:
                 score = primary_score(sample.scores, spec=current.spec)
-            except Exception as error:  # a score of an unknown shape must not end the eval
-                run.fail(error)
-                return self._go_on(current)
-            run.scored(sample.id, sample.epoch, score)
+                run.scored(sample.id, sample.epoch, score)
+        except Exception as error:  # a score of an unknown shape must not end the eval
+            run.fail(error)
         return self._go_on(current)
 
     async def sample_abandoned(self, sample: "Sample", epoch: int) -> "list[Sample] | None":
@@ -80,7 +80,12 @@ class AdaptiveSource(SampleSource):
         run = current.run
         if run is None:
             run = current.run = self._begin(current)
-        samples = self._named(run, run.hand_out(idle=idle))
+        try:
+            tasks = run.hand_out(idle=idle)
+        except Exception as error:
+            run.fail(error)
+            tasks = run.rest()
+        samples = self._named(run, tasks)
         _record(current, run, over=not samples and (idle or not run.waiting))
         return samples or None
 
@@ -112,8 +117,12 @@ class AdaptiveSource(SampleSource):
         samples = []
         for task in tasks:
             sample = self._samples[task]
-            note = {**(sample.metadata or {}), "midband": run.about(task)}
-            samples.append(sample.model_copy(update={"metadata": note}))
+            try:
+                note = {**(sample.metadata or {}), "midband": run.about(task)}
+                sample = sample.model_copy(update={"metadata": note})
+            except Exception as error:
+                run.fail(error)
+            samples.append(sample)
         return samples
 
 
