@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from midband._descriptors import Importer, ReportSection
+    from midband._descriptors import Importer, NamedFactory, ReportSection
     from midband._harness import (
         Capabilities,
         Command,
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Probe,
         Round,
         RoundRunner,
+        subset_of,
     )
     from midband._manager import PluginManager, get_plugin_manager
     from midband.hookspecs import hookimpl
@@ -45,6 +46,7 @@ __all__ = [
     "InProcessHarness",
     "InputError",
     "MidbandError",
+    "NamedFactory",
     "OutcomeMatrix",
     "Plan",
     "PlanError",
@@ -60,6 +62,7 @@ __all__ = [
     "get_plugin_manager",
     "hookimpl",
     "make_plan",
+    "subset_of",
 ]
 __version__ = "0.1.0"
 
@@ -74,6 +77,7 @@ _HOMES = {
     "InProcessHarness": "midband._harness",
     "InputError": "midband_history",
     "MidbandError": "midband_history",
+    "NamedFactory": "midband._descriptors",
     "OutcomeMatrix": "midband_history",
     "Plan": "midband_sampler",
     "PlanError": "midband_sampler",
@@ -89,6 +93,7 @@ _HOMES = {
     "get_plugin_manager": "midband._manager",
     "hookimpl": "midband.hookspecs",
     "make_plan": "midband_sampler",
+    "subset_of": "midband._harness",
 }
 
 
