@@ -1,5 +1,6 @@
 """The documents keep their word: their code runs, their commands exist, every hook is named."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_commands_in_documents_exist_with_their_options(path: Path) -> None:
         if command is inspect_command:
             continue
         known = {option for parameter in command.params for option in parameter.opts}
-        for word in words[2:]:
+        for word in itertools.takewhile(lambda word: word != "--", words[2:]):
             if word.startswith("-"):
                 assert word in known, f"{path.name}: {' '.join(words)} has no {word}"
 

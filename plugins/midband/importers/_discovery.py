@@ -22,6 +22,7 @@ _COMPANIONS = frozenset(
         "run_metadata.json",  # terminal-bench
     }
 )
+_JOURNAL = "rounds.jsonl"  # of midband run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,11 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
         return
     for folder, folders, files in os.walk(path):
         here = Path(folder)
+        if _JOURNAL in files:
+            folders.clear()
+            for results in _results_of(here):
+                yield from _candidates(results, importers)
+            continue
         whole = [
             name for name in sorted(folders) if any(each.sniff(here / name) for each in importers)
         ]
@@ -119,6 +125,13 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
         for name in sorted([*whole, *files]):
             if not name.startswith(".") and name not in _COMPANIONS:
                 yield here / name
+
+
+def _results_of(run: Path) -> list[Path]:
+    """Return the results of a run by ``midband run``, in whose directory other files stand too."""
+    from midband.rounds import results_of
+
+    return results_of(run)
 
 
 def _judge(

@@ -1,0 +1,262 @@
+"""``midband run``: a harness driven in rounds, until the session has decided."""
+
+import math
+import shlex
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from midband.cli._options import FILE, history_option, json_option
+from midband.cli._output import print_facts, print_json, warn
+from midband_history import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress
+
+    from midband._harness import Harness, Round
+    from midband.rounds import RoundEnd, RunReport, Standing
+    from midband_sampler import Plan
+
+_SHOWN = 5
+_INTERRUPTED = 130
+
+
+@click.command(
+    epilog="Example: midband run harbor plan.json --output runs/new --max-usd 20 --"
+    " -d terminal-bench@2.0 -a claude-code -m anthropic/claude-opus-4-1",
+)
+@click.argument("harness_name", metavar="HARNESS")
+@click.argument("plan_path", metavar="PLAN", type=FILE)
+@click.argument("arguments", metavar="-- ARGUMENTS", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--output",
+    "-o",
+    "directory",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The directory of this run; the same command goes on where the last one was.",
+)
+@click.option(
+    "--round-size",
+    type=click.IntRange(min=1),
+    help="Tasks a round; a tenth of the planned ones by default.",
+)
+@click.option(
+    "--attempts",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How often each task is run.",
+)
+@click.option(
+    "--max-usd", type=click.FloatRange(min=0, min_open=True), help="Spend no more than this."
+)
+@click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End a round's command after so long; what it finished is kept.",
+)
+@click.option("--benchmark", metavar="NAME", help="The benchmark, if the harness has another name.")
+@click.option("--in-process", is_flag=True, help="Load the harness once, so that a model stays.")
+@click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
+@history_option
+@json_option
+def run(
+    harness_name: str,
+    plan_path: Path,
+    arguments: tuple[str, ...],
+    directory: Path,
+    round_size: int | None,
+    attempts: int,
+    max_usd: float | None,
+    max_tasks: int | None,
+    timeout: float | None,
+    benchmark: str | None,
+    in_process: bool,
+    allow_changed: bool,
+    history_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Run HARNESS on the tasks of PLAN, round by round, until the rank is settled.
+
+    ARGUMENTS are the harness's own: its model, its agent, its data set. Each round is its real
+    command on some of the tasks. The same command goes on after a kill; nothing that finished is
+    run again. Ctrl-C lets the running round finish, a second one ends it.
+    """
+    from midband._manager import choose, get_plugin_manager
+    from midband.rounds import Interrupt, RoundDriver, RunSettings
+    from midband_sampler import Plan
+
+    harnesses = get_plugin_manager().harnesses()
+    harness = choose(harnesses, harness_name, kind="HARNESS")
+    _check_driven(harness, harnesses)
+    plan = Plan.read(plan_path)
+    settings = RunSettings(
+        arguments=arguments,
+        round_size=round_size,
+        attempts=attempts,
+        max_usd=max_usd,
+        max_tasks=max_tasks,
+        timeout=timeout,
+        benchmark=benchmark,
+        in_process=in_process,
+        allow_changed=allow_changed,
+    )
+    with _screen() as screen:
+        report = RoundDriver(
+            harness, plan, directory, settings, screen, Interrupt(screen.interrupted)
+        ).run()
+    if as_json:
+        print_json(_as_dict(report, directory))
+    else:
+        _show(report, plan, directory)
+    if report.interrupted:
+        return _INTERRUPTED
+    return 1 if report.failed else 0
+
+
+def _check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
+    if harness.capabilities.rounds:
+        return
+    able = ", ".join(sorted(name for name in harnesses if harnesses[name].capabilities.rounds))
+    msg = f"expected a harness that is driven in rounds ({able}), got {harness.summary}"
+    raise InputError(msg)
+
+
+class _Screen:
+    """Lines on standard error; on a terminal also what is running, and for how long."""
+
+    def __init__(self, bar: "Progress | None") -> None:
+        self._bar = bar
+        self._running = None if bar is None else bar.add_task("starting", total=None)
+
+    def round_started(self, batch: "Round", standing: "Standing") -> None:
+        """Say what runs."""
+        line = f"{batch.name}: running {_count(len(batch.tasks), 'task')}"
+        if self._bar is None or self._running is None:
+            self.note(line)
+        else:
+            self._bar.reset(self._running, description=line)
+
+    def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
+        """Say what it brought, what is odd about it, and where the run stands."""
+        for line in _oddities(end):
+            self.note(f"{end.name}: {line}")
+        decision = standing.decision
+        line = (
+            f"{end.name}: {end.scores} of {_count(len(end.tasks), 'task')} scored;"
+            f" rank {decision.rank} of {decision.n_reference + 1}"
+            f" ({decision.low} to {decision.high}),"
+            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
+        )
+        self.note(line + _money(standing))
+
+    def note(self, line: str) -> None:
+        """Print a line."""
+        if self._bar is None:
+            click.echo(line, err=True)
+        else:
+            self._bar.console.print(line, markup=False, highlight=False)
+
+    def interrupted(self, count: int) -> None:
+        """Say what a Ctrl-C does."""
+        if count == 1:
+            self.note("interrupted: the round will be finished; press again to end it")
+        elif count == 2:
+            self.note("interrupted again: ending the round")
+
+
+@contextmanager
+def _screen() -> "Iterator[_Screen]":
+    if not sys.stderr.isatty():
+        yield _Screen(None)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield _Screen(bar)
+
+
+def _oddities(end: "RoundEnd") -> "Iterator[str]":
+    if end.status != "finished":
+        codes = f", exit {' and '.join(map(str, end.codes))}" if any(end.codes) else ""
+        yield f"{end.status}{codes}; its output is in {end.name}/output.log"
+    yield from (f"unreadable: {line}" for line in end.unreadable)
+    if end.dropped:
+        yield f"no result for {_list(end.dropped)}"
+    if end.extra:
+        yield f"not asked for, and left out: {_list(end.extra)}"
+    if end.duplicates:
+        yield f"{_count(end.duplicates, 'result')} known already"
+    open_tasks = [task for task in end.tasks if task in end.open_tasks()]
+    if open_tasks:
+        yield f"not finished: {_list(open_tasks)}"
+
+
+def _money(standing: "Standing") -> str:
+    spent, remaining = standing.spent_usd, standing.remaining_usd
+    if math.isnan(spent):
+        return ""
+    text = f", ${spent:.2f} spent"
+    if spent > standing.recorded_usd + 0.005:
+        text += f" (${spent - standing.recorded_usd:.2f} of it expected, not recorded)"
+    return text if math.isnan(remaining) else f"{text}, at most ${remaining:.2f} to go"
+
+
+def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
+    standing = report.standing
+    return {
+        **standing.decision.to_dict(),
+        "ended": report.reason,
+        "failed": report.failed,
+        "interrupted": report.interrupted,
+        "rounds": standing.rounds,
+        "tasks_started": standing.tasks,
+        "without_result": standing.without_result,
+        "recorded_usd": standing.recorded_usd,
+        "spent_usd": standing.spent_usd,
+        "remaining_usd": standing.remaining_usd,
+        "directory": str(directory),
+    }
+
+
+def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
+    standing = report.standing
+    click.echo(str(standing.decision))
+    facts = {
+        "ended": report.reason,
+        "rounds": standing.rounds,
+        "tasks_started": standing.tasks,
+        "spent_usd": standing.spent_usd,
+        "remaining_usd": standing.remaining_usd,
+        "without_result": _list(standing.without_result) if standing.without_result else None,
+        "guarantee": standing.decision.guarantee,
+    }
+    print_facts(facts)
+    for warning in standing.decision.warnings:
+        warn(warning)
+    for line in report.last_lines:
+        click.echo(f"  {line}", err=True)
+    if report.failed:
+        click.echo(f"midband: {report.reason}", err=True)
+    if standing.rounds:
+        words = ["midband", "import", str(directory), "--benchmark", plan.benchmark]
+        click.echo(f"keep the results: {shlex.join(words)}")
+
+
+def _list(tasks: "tuple[str, ...] | list[str]") -> str:
+    more = len(tasks) - _SHOWN
+    return ", ".join(tasks[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,292 @@
+"""Rounds that go as they should, and those that do not: what is kept, reported and told."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.plugins.rounds.stand_in import score
+
+from midband_history import History
+from midband_sampler import RankSettled, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.plugins.rounds.conftest import Bench, Call, MakeBench
+
+    OneLine = Callable[..., None]
+
+
+def test_a_run_stops_where_the_session_stops(make_bench: "MakeBench") -> None:
+    bench = make_bench(n=None, stop=RankSettled(0.8, 0.6))
+    code, out, error = bench.run("--round-size", 3, "--json")
+    found = json.loads(out)
+    session = Session(bench.plan)
+    while tasks := session.ask(1):
+        session.tell(tasks[0], score=score(tasks[0]))
+    assert code == 0, error
+    for name, value in session.decision().to_dict().items():
+        if name != "cost_saved_usd":
+            assert found[name] == value
+    assert found["reason"] == "rank settled"
+    assert found["tasks_run"] <= found["tasks_started"] < found["tasks_run"] + 3
+    assert len(bench.ledger.results) == found["tasks_started"] < 40
+
+
+def test_all_planned_tasks_are_run_once_in_the_order_of_the_plan(bench: "Bench") -> None:
+    code, out, error = bench.run("--round-size", 5)
+    assert code == 0
+    assert [sorted(tasks) for tasks in bench.ledger.rounds] == [
+        sorted(bench.plan.tasks[start : start + 5]) for start in (0, 5, 10)
+    ]
+    assert "all planned tasks run" in out
+    assert "r002: 2 of 2 tasks scored; rank" in error
+    assert "$6.00 spent" in error
+    assert "$0.00 to go" in error
+
+
+def test_the_first_round_is_as_large_as_the_rule_needs(make_bench: "MakeBench") -> None:
+    bench = make_bench(n=None, stop=RankSettled(0.95, 0.0, 7))
+    bench.run("--max-tasks", 16)
+    assert [len(tasks) for tasks in bench.ledger.rounds] == [7, 4, 4, 1]
+
+
+def test_the_same_plan_gives_the_same_rounds(make_bench: "MakeBench", tmp_path: Path) -> None:
+    bench = make_bench(n=None, stop=RankSettled(0.8, 0.6))
+    seen = []
+    for name in ("a", "b"):
+        bench.directory = tmp_path / name
+        before = len(bench.ledger.rounds)
+        bench.run()
+        seen.append(bench.ledger.rounds[before:])
+    assert seen[0] == seen[1] != []
+
+
+def test_what_a_finished_run_cost_is_not_paid_again(bench: "Bench") -> None:
+    first = bench.run("--json")
+    started = len(bench.ledger.started)
+    again = bench.run("--json")
+    assert again[:2] == first[:2]
+    assert len(bench.ledger.started) == started == 12
+    assert len(bench.plugin.recorded) == 12
+    assert len(bench.plugin.finished) == 2
+
+
+def test_results_can_be_imported_as_the_last_line_says(bench: "Bench", tmp_path: Path) -> None:
+    _, out, _ = bench.run()
+    hint = out.splitlines()[-1].partition(": midband ")[2].split()
+    code, out, error = bench.call(*hint, "--history", tmp_path / "new.duckdb")
+    assert code == 0, error
+    with History.open(tmp_path / "new.duckdb", read_only=True) as history:
+        assert set(history.outcomes("toy").tasks) == set(bench.plan.tasks)
+
+
+def test_attempts_are_averaged_and_each_counts(bench: "Bench") -> None:
+    code, out, _ = bench.run("--attempts", 3, "--json", arguments=("--cost", 0.25))
+    found = json.loads(out)
+    assert code == 0
+    assert len(bench.ledger.results) == 36
+    assert found["recorded_usd"] == pytest.approx(9.0)
+    assert found["tasks_run"] == 12
+    assert found["score"] == pytest.approx(sum(map(score, bench.plan.tasks)) / 12)
+
+
+def test_observers_hear_of_every_result_once(bench: "Bench") -> None:
+    bench.run(arguments=("--error", bench.plan.tasks[1]))
+    heard = dict(bench.plugin.recorded)
+    assert len(bench.plugin.recorded) == 12
+    assert heard[bench.plan.tasks[1]] is None
+    assert heard[bench.plan.tasks[0]] == score(bench.plan.tasks[0])
+
+
+def test_an_infrastructure_error_is_no_failure(bench: "Bench") -> None:
+    broken = bench.plan.tasks[2]
+    _, out, _ = bench.run("--json", arguments=("--error", broken))
+    found = json.loads(out)
+    assert found["without_result"] == [broken]
+    assert found["tasks_without_result"] == 1
+    assert found["score"] == pytest.approx(
+        sum(score(task) for task in bench.plan.tasks if task != broken) / 11
+    )
+
+
+def test_a_task_that_the_harness_drops_is_reported_and_told_as_missing(bench: "Bench") -> None:
+    lost = bench.plan.tasks[3]
+    code, out, error = bench.run("--round-size", 6, "--json", arguments=("--drop", lost))
+    found = json.loads(out)
+    assert code == 0
+    assert f"r000: no result for {lost}" in error
+    assert found["without_result"] == [lost]
+    assert (found["tasks_run"], found["tasks_without_result"]) == (12, 1)
+    assert bench.ledger.started.count(lost) == 1
+
+
+def test_a_task_that_was_not_asked_for_is_reported_and_not_told(bench: "Bench") -> None:
+    strange = sorted(set(bench.plan.all_tasks) - set(bench.plan.tasks))[0]
+    code, out, error = bench.run(
+        "--round-size", 12, "--json", arguments=("--extra", strange, "--cost", 1)
+    )
+    found = json.loads(out)
+    assert code == 0
+    assert f"not asked for, and left out: {strange}" in error
+    assert strange not in dict(bench.plugin.recorded)
+    assert found["tasks_run"] == 12
+    assert found["recorded_usd"] == pytest.approx(13.0)
+
+
+def test_a_failed_round_keeps_its_results_and_tries_the_rest_again(bench: "Bench") -> None:
+    broken = sorted(bench.plan.tasks[:6])[3]
+    code, out, error = bench.run("--round-size", 6, "--json", arguments=("--once", broken))
+    assert code == 0
+    assert "failed, exit 3" in error
+    assert sorted(bench.ledger.results) == sorted(bench.plan.tasks)
+    assert json.loads(out)["without_result"] == []
+
+
+def test_a_task_that_never_ends_well_is_given_up(bench: "Bench") -> None:
+    broken = sorted(bench.plan.tasks[:6])[5]
+    code, out, _ = bench.run("--round-size", 6, "--json", arguments=("--abort", broken))
+    found = json.loads(out)
+    assert code == 0
+    assert found["without_result"] == [broken]
+    assert found["tasks_run"] == 12
+    assert bench.ledger.started.count(broken) == 3
+    assert [broken] in bench.ledger.rounds
+
+
+def test_an_exit_code_alone_loses_nothing(bench: "Bench") -> None:
+    code, _, error = bench.run("--round-size", 6, arguments=("--exit", 2))
+    assert code == 0
+    assert "failed, exit 2" in error
+    assert sorted(bench.ledger.started) == sorted(bench.plan.tasks)
+
+
+def test_half_a_file_is_reported_and_its_task_run_again(bench: "Bench") -> None:
+    torn = bench.plan.tasks[1]
+    code, out, error = bench.run("--round-size", 6, "--json", arguments=("--half", torn))
+    assert code == 0
+    assert "unreadable" in error
+    assert f"not finished: {torn}" in error
+    assert sorted(bench.ledger.results) == sorted(bench.plan.tasks)
+    assert json.loads(out)["without_result"] == []
+
+
+def test_a_hang_is_ended_and_what_finished_is_kept(bench: "Bench") -> None:
+    stuck = sorted(bench.plan.tasks[:4])[2]
+    code, out, error = bench.run(
+        *("--round-size", 4, "--timeout", 1, "--json"), arguments=("--hang", stuck)
+    )
+    found = json.loads(out)
+    assert code == 0
+    assert error.count("timed out") == 3
+    assert found["without_result"] == [stuck]
+    assert sorted(bench.ledger.results) == sorted(set(bench.plan.tasks) - {stuck})
+
+
+def test_two_rounds_without_a_score_end_the_run(bench: "Bench") -> None:
+    first = sorted(bench.plan.tasks)
+    errors = [word for task in first for word in ("--abort", task)]
+    code, out, error = bench.run("--round-size", 4, arguments=tuple(errors))
+    assert code == 1
+    assert "2 rounds in a row brought no score" in error
+    assert "stand-in: cannot run" in error
+    assert len(bench.ledger.rounds) == 2
+    assert bench.plugin.recorded == []
+    code, out, _ = bench.run("--round-size", 4, "--json")
+    assert code == 0
+    assert json.loads(out)["without_result"] == []
+    assert sorted(bench.ledger.results) == first
+
+
+def test_surroundings_that_break_half_way_do_not_use_up_the_tasks(bench: "Bench") -> None:
+    later = [word for task in bench.plan.tasks[4:] for word in ("--error", task)]
+    code, _, _ = bench.run("--round-size", 4, "--json", arguments=tuple(later))
+    assert code == 1
+    told = {task for task, _ in bench.plugin.recorded}
+    assert told == set(bench.plan.tasks[:4])
+
+
+def test_steps_run_one_after_the_other_also_after_a_failed_one(bench: "Bench") -> None:
+    bench.run("--round-size", 12, arguments=("--score", "--exit", 3))
+    assert (bench.directory / "r000" / "jobs" / "scored").read_text() == "x"
+
+
+def test_a_changed_task_is_refused_and_can_be_allowed(bench: "Bench", one_line: "OneLine") -> None:
+    changed = bench.plan.tasks[0]
+    arguments = ("--changed", changed)
+    code, _, error = bench.run(arguments=arguments)
+    assert code == 1
+    one_line(error.splitlines()[-1], changed, "--allow-changed")
+    started = len(bench.ledger.started)
+    code, out, _ = bench.run("--allow-changed", "--json", arguments=arguments)
+    assert code == 0
+    assert json.loads(out)["tasks_run"] == 12
+    assert len(set(bench.ledger.started)) == len(bench.ledger.started) > started
+
+
+def test_results_of_two_agents_are_refused(bench: "Bench", one_line: "OneLine") -> None:
+    bench.run("--round-size", 4, "--max-tasks", 4)
+    journal = bench.directory / "rounds.jsonl"
+    journal.write_text(journal.read_text().replace('"agent": "new"', '"agent": "old"'))
+    code, _, error = bench.run("--round-size", 4)
+    assert code == 2
+    one_line(error.splitlines()[-1], "new and old")
+
+
+def test_in_process_the_harness_is_loaded_once(bench: "Bench") -> None:
+    from tests.plugins.rounds.adapter import Loaded
+
+    before = Loaded.loads
+    code, out, _ = bench.run("--in-process", "--round-size", 4, "--json")
+    assert code == 0
+    assert json.loads(out)["tasks_run"] == 12
+    assert Loaded.loads == before + 1
+    assert len(bench.ledger.rounds) == 3
+
+
+def test_in_process_a_harness_that_raises_keeps_the_rest(bench: "Bench") -> None:
+    broken = sorted(bench.plan.tasks[:6])[3]
+    code, out, _ = bench.run(
+        *("--in-process", "--round-size", 6, "--json"), arguments=("--once", broken)
+    )
+    assert code == 0
+    assert json.loads(out)["without_result"] == []
+    assert "RuntimeError: exit 3" in (bench.directory / "r000" / "output.log").read_text()
+    assert sorted(set(bench.ledger.results)) == sorted(bench.plan.tasks)
+
+
+def test_what_a_harness_may_keep_apart_is_not_mixed_with_the_result(bench: "Bench") -> None:
+    _, out, _ = bench.run("--in-process", "--json")
+    json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("harness", "part"), [("inspect", "midband inspect eval TASK --adaptive"), ("nope", "nope")]
+)
+def test_a_harness_that_is_not_driven_says_what_to_do(
+    bench: "Bench", call: "Call", one_line: "OneLine", harness: str, part: str
+) -> None:
+    code, _, error = call("run", harness, bench.plan_path, "--output", bench.directory)
+    assert code == 2
+    one_line(error, "stand-in", part)
+    assert not bench.directory.exists()
+
+
+def test_a_harness_that_is_not_there_is_named_before_anything_is_run(
+    bench: "Bench", one_line: "OneLine"
+) -> None:
+    bench.plugin.harness.problem = "expected stand-in, found none: install it"
+    code, _, error = bench.run()
+    assert code == 1
+    one_line(error, "install it")
+    assert bench.ledger.rounds == []
+
+
+def test_refused_arguments_leave_the_directory_free_for_others(
+    bench: "Bench", one_line: "OneLine"
+) -> None:
+    code, _, error = bench.run(arguments=("--ids", "x"))
+    assert code == 2
+    one_line(error, "--ids")
+    assert bench.run()[0] == 0
