@@ -4,9 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer
+from midband.harnesses._adapting import ImportOnly
 from midband.harnesses._files import (
     foreign,
     head,
@@ -21,11 +22,28 @@ from midband.harnesses._files import (
 from midband.hookspecs import hookimpl
 from midband_history import OutcomeKind, Record
 
+if TYPE_CHECKING:
+    from midband._harness import Harness
+
 _WHAT = "samples of Every Eval Ever"
 _SAMPLES = "_samples.jsonl"
 SOURCE_NAME = "midband history"  # what midband's own export states as its source
 # The fields of an attempt without a score, which that export names in the aggregate.
 NOT_SCORED = ("task_id", "kind", "attempt", "task_digest", "cost_usd", "tokens", "duration_s")
+
+
+@hookimpl
+def midband_register_harnesses() -> "Iterable[Harness]":
+    """Offer the format to whatever reads a harness's results."""
+    return [
+        ImportOnly(
+            name="every-eval-ever",
+            summary="Every Eval Ever: read here, written by `midband history --export`.",
+            sniff=sniff,
+            read=read,
+            why="it is a format of results, and runs nothing",
+        )
+    ]
 
 
 @hookimpl

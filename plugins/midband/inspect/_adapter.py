@@ -57,6 +57,7 @@ class InspectHarness:
 
     def build_command(self, batch: Round) -> Command:
         """Return ``inspect eval``; without arguments, TASK and MODEL stand for what is missing."""
+        subset_of(batch.plan, batch.tasks)
         for word in batch.arguments:
             if word.partition("=")[0] in _REFUSED:
                 msg = f"expected no {word} beside a subset, got it: midband names the samples"
