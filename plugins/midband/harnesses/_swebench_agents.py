@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _WHAT = "a report of SWE-bench"
 _INSTANCES = "midband names the instances"
 _PLACE = "midband says where the results go"
-_EVALUATION_REFUSED = {
+EVALUATION_REFUSED = {
     **dict.fromkeys(("--instance_ids", "-i"), _INSTANCES),
     **dict.fromkeys(("--predictions_path", "-p", "--report_dir"), _PLACE),
     **dict.fromkeys(("--run_id", "-id"), "midband names the run"),
@@ -93,7 +93,7 @@ class _SweBenchAgent(ABC):
         words = batch.arguments
         cut = words.index("--") if "--" in words else len(words)
         ours, evaluation = words[:cut], words[cut + 1 :]
-        refuse(evaluation, _EVALUATION_REFUSED)
+        refuse(evaluation, EVALUATION_REFUSED)
         # `re.match` is a prefix match: without the end, x__y-1 would run x__y-10 too.
         pattern = f"^(?:{'|'.join(re.escape(task) for task in tasks)})$"
         step, output, subset, split = self._agent(ours, batch.directory, pattern)
