@@ -1,0 +1,273 @@
+"""Runs that are killed, interrupted or begun twice: nothing with a result is paid for again."""
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.plugins.rounds.stand_in import score
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plugins.rounds.conftest import Bench, MakeBench
+
+    from midband_history import Record
+
+    OneLine = Callable[..., None]
+
+SLOW = ("--seconds", 0.3)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it did not come to that"
+        time.sleep(0.02)
+
+
+def group_is_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def group_of(bench: "Bench", name: str) -> int:
+    return int((bench.directory / name / ".running").read_text())
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_a_round_it_goes_on_without_paying_twice(bench: "Bench") -> None:
+    arguments = ("--seconds", 0.15, "--cost", 0.5)
+    running = bench.spawn("--round-size", 4, arguments=arguments)
+    wait_until(lambda: len(bench.ledger.results) >= 5)
+    running.kill()
+    running.communicate()
+    # Its harness lives on, and is waited for.
+    code, out, error = bench.run("--round-size", 4, "--json", arguments=arguments)
+    found = json.loads(out)
+    assert code == 0, error
+    assert "r001 is still at work" in error
+    assert Counter(bench.ledger.started) == Counter(bench.plan.tasks)
+    assert found["tasks_run"] == 12
+    assert found["recorded_usd"] == found["spent_usd"] == pytest.approx(6.0)
+    assert found["score"] == pytest.approx(sum(map(score, bench.plan.tasks)) / 12)
+
+
+@pytest.mark.slow
+def test_killed_with_its_harness_it_runs_only_what_is_missing(bench: "Bench") -> None:
+    running = bench.spawn("--round-size", 4, arguments=SLOW)
+    wait_until(lambda: len(bench.ledger.results) >= 5)
+    running.kill()
+    os.killpg(group_of(bench, "r001"), signal.SIGKILL)
+    running.communicate()
+    had = Counter(bench.ledger.results)
+    code, out, _ = bench.run("--round-size", 4, "--json", arguments=SLOW)
+    assert code == 0
+    assert json.loads(out)["tasks_run"] == 12
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+    assert sum(had.values()) >= 5
+
+
+@pytest.mark.slow
+def test_a_kill_between_two_steps_runs_the_second_only(bench: "Bench") -> None:
+    arguments = (*SLOW, "--score")
+    running = bench.spawn("--round-size", 12, arguments=arguments)
+    wait_until(lambda: len(bench.ledger.results) >= 2)
+    running.kill()
+    running.communicate()
+    code, _, _ = bench.run("--round-size", 12, arguments=arguments)
+    assert code == 0
+    assert Counter(bench.ledger.started) == Counter(bench.plan.tasks)
+    assert (bench.directory / "r000" / "jobs" / "scored").read_text() == "x"
+
+
+def test_a_cut_off_journal_line_is_forgotten(bench: "Bench") -> None:
+    bench.run("--round-size", 4, "--max-tasks", 8)
+    journal = bench.directory / "rounds.jsonl"
+    whole = journal.read_text()
+    last = whole.splitlines()[-1]
+    journal.write_text(whole[: -len(last) // 2])
+    code, out, _ = bench.run("--round-size", 4, "--json")
+    assert code == 0
+    assert json.loads(out)["tasks_run"] == 12
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+
+
+@pytest.mark.slow
+def test_one_ctrl_c_lets_the_round_finish(bench: "Bench") -> None:
+    running = bench.spawn("--round-size", 4, arguments=SLOW)
+    wait_until(lambda: len(bench.ledger.started) >= 2)
+    os.killpg(running.pid, signal.SIGINT)
+    out, error = running.communicate(timeout=30)
+    assert running.returncode == 130, error
+    assert sorted(bench.ledger.results) == sorted(bench.plan.tasks[:4])
+    assert "the round will be finished" in error
+    assert "4 of 40 tasks: going on" in out
+    assert "ended: interrupted" in out
+    assert bench.run("--round-size", 4, arguments=SLOW)[0] == 0
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_the_round_and_keeps_what_it_had(bench: "Bench") -> None:
+    hung = sorted(bench.plan.tasks[:4])[2]
+    arguments = ("--hang", hung, "--child")
+    running = bench.spawn("--round-size", 4, "--json", arguments=arguments)
+    wait_until(lambda: len(bench.ledger.started) == 3)
+    group = group_of(bench, "r000")
+    os.killpg(running.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert running.poll() is None
+    assert not group_is_gone(group)
+    os.killpg(running.pid, signal.SIGINT)
+    out, error = running.communicate(timeout=30)
+    found = json.loads(out)
+    assert running.returncode == 130, error
+    assert found["interrupted"]
+    assert found["ended"] == "interrupted"
+    (unfinished,) = (line for line in error.splitlines() if "not finished" in line)
+    assert hung in unfinished
+    wait_until(lambda: group_is_gone(group))
+    assert len(bench.ledger.results) == 2
+    limits = ("--max-tasks", 4, "--timeout", 1)
+    bench.run("--round-size", 4, *limits, arguments=arguments)
+    others = set(bench.plan.tasks[:4]) - {hung}
+    assert Counter(bench.ledger.results) == Counter(others)
+
+
+@pytest.mark.slow
+def test_two_runs_in_one_directory_are_refused(bench: "Bench", one_line: "OneLine") -> None:
+    running = bench.spawn("--round-size", 12, arguments=SLOW)
+    wait_until(lambda: len(bench.ledger.started) >= 1)
+    code, _, error = bench.run("--round-size", 12, arguments=SLOW)
+    running.communicate(timeout=30)
+    assert code == 2
+    one_line(error, "another midband run")
+    assert running.returncode == 0
+
+
+def test_another_plan_or_other_arguments_are_refused(
+    make_bench: "MakeBench", one_line: "OneLine"
+) -> None:
+    bench = make_bench()
+    assert bench.run("--max-tasks", 3)[0] == 0
+    code, _, error = bench.run(arguments=("--agent", "other"))
+    assert code == 2
+    one_line(error, "same arguments")
+    assert "--agent" not in (bench.directory / "rounds.jsonl").read_text()
+    code, _, error = bench.run("--attempts", 2)
+    assert code == 2
+    one_line(error, "same attempts")
+    other = make_bench(n=11)
+    code, _, error = other.run()
+    assert code == 2
+    one_line(error, other.plan.digest)
+
+
+def test_max_tasks_is_hard_and_can_be_raised(bench: "Bench") -> None:
+    code, out, _ = bench.run("--round-size", 3, "--max-tasks", 7)
+    assert code == 0
+    assert "task limit reached: 7 of 7 tasks run" in out
+    assert len(bench.ledger.started) == 7
+    assert bench.run("--round-size", 3, "--max-tasks", 7)[0] == 0
+    assert len(bench.ledger.started) == 7
+    bench.run("--round-size", 3, "--max-tasks", 9)
+    assert len(bench.ledger.started) == 9
+
+
+@pytest.mark.parametrize(
+    ("cost", "limit", "most"),
+    [(None, 3.0, 6), (0.5, 3.0, 6), (0.1, 1.0, 6), (1.0, 5.0, 5), (0.5, 0.4, 0)],
+)
+def test_max_usd_is_hard(bench: "Bench", cost: float | None, limit: float, most: int) -> None:
+    arguments = () if cost is None else ("--cost", cost)
+    code, out, _ = bench.run("--round-size", 4, "--max-usd", limit, arguments=arguments)
+    assert code == 0
+    assert len(bench.ledger.started) == most
+    assert "money limit reached" in out
+    code, out, _ = bench.run("--round-size", 4, "--max-usd", limit, "--json", arguments=arguments)
+    assert len(bench.ledger.started) == most
+    assert json.loads(out)["spent_usd"] <= limit + 1e-9
+
+
+def test_costs_far_above_the_history_are_learned_from_a_small_round(bench: "Bench") -> None:
+    bench.run("--round-size", 12, "--max-usd", 8, arguments=("--cost", 2))
+    assert [len(tasks) for tasks in bench.ledger.rounds] == [4]
+
+
+def test_tries_of_unknown_cost_are_counted_as_expected(bench: "Bench") -> None:
+    broken = sorted(bench.plan.tasks[:4])[0]
+    _, out, _ = bench.run(
+        *("--round-size", 4, "--max-usd", 4, "--json"),
+        arguments=("--once", broken, "--cost", 0.5),
+    )
+    found = json.loads(out)
+    assert found["spent_usd"] > found["recorded_usd"]
+    assert found["spent_usd"] <= 4.0
+
+
+def test_unknown_costs_and_a_limit_are_refused_before_the_first_round(
+    make_bench: "MakeBench", one_line: "OneLine", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    bench = make_bench(costs=False)
+    harness = bench.plugin.harness
+    monkeypatch.setattr(harness, "capabilities", replace(harness.capabilities, costs=False))
+    code, _, error = bench.run("--max-usd", 3)
+    assert code == 2
+    one_line(error, "--max-usd", "--max-tasks")
+    assert bench.ledger.rounds == []
+
+
+def test_costs_that_only_the_harness_knows_are_learned_from_one_task(
+    make_bench: "MakeBench", one_line: "OneLine"
+) -> None:
+    bench = make_bench(costs=False)
+    code, _, _ = bench.run("--round-size", 4, "--max-usd", 3, arguments=("--cost", 0.5))
+    assert code == 0
+    assert [len(tasks) for tasks in bench.ledger.rounds] == [1, 4, 1]
+    silent = make_bench(costs=False)
+    silent.directory = bench.directory.with_name("silent")
+    code, _, error = silent.run("--max-usd", 3)
+    assert code == 2
+    one_line(error.splitlines()[-1], "none in the results of 1 rounds")
+
+
+def test_results_met_again_are_not_counted_twice(
+    bench: "Bench", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = type(bench.plugin.harness).read_results
+
+    def all_rounds(self: object, path: "Path", *, benchmark: str | None = None) -> "list[Record]":
+        folders = sorted(path.parent.parent.glob("r*/jobs"))
+        return [
+            record
+            for folder in folders
+            for record in whole(bench.plugin.harness, folder, benchmark=benchmark)
+        ]
+
+    monkeypatch.setattr(type(bench.plugin.harness), "read_results", all_rounds)
+    code, out, error = bench.run("--round-size", 6, "--json", arguments=("--cost", 0.5))
+    assert code == 0
+    assert json.loads(out)["recorded_usd"] == pytest.approx(6.0)
+    assert "r001: 6 results known already" in error
+    assert Counter(task for task, _ in bench.plugin.recorded) == Counter(bench.plan.tasks)
+
+
+@pytest.mark.slow
+def test_progress_goes_to_standard_error_and_json_alone_to_standard_output(
+    bench: "Bench",
+) -> None:
+    running = bench.spawn("--json")
+    out, error = running.communicate(timeout=30)
+    assert running.returncode == 0
+    assert json.loads(out)["tasks_run"] == 12
+    assert error.startswith("r000: running 2 tasks")
