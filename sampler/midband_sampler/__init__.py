@@ -1,6 +1,7 @@
 """Which task next, and when to stop."""
 
 from midband_sampler._band import Band, find_band, in_band
+from midband_sampler._bootstrap import bootstrap_ranks
 from midband_sampler._calibration import (
     Calibration,
     calibrate,
@@ -31,7 +32,7 @@ from midband_sampler._response import (
     fit_response_model,
     recent_ability,
 )
-from midband_sampler._rule_text import parse_stop, stop_from_dict
+from midband_sampler._rule_text import RULE_NAMES, parse_stop, stop_from_dict
 from midband_sampler._session import Session
 from midband_sampler._steering import Steering
 from midband_sampler._stopping import (
@@ -65,6 +66,7 @@ __all__ = [
     "COST_UNITS",
     "INCONCLUSIVE",
     "MIN_COVERAGE",
+    "RULE_NAMES",
     "STRATEGIES",
     "STRATEGY_NAMES",
     "AllOf",
@@ -104,6 +106,7 @@ __all__ = [
     "TopK",
     "ability_grid",
     "assisted_full_score",
+    "bootstrap_ranks",
     "calibrate",
     "candidate_prior",
     "check_strategy",

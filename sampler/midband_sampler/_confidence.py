@@ -1,19 +1,39 @@
 """Rank confidence: what the completed tasks say about the candidate's rank, over all looks."""
 
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from midband_history import FloatArray, IntArray
+from midband_sampler._bootstrap import SIGN_BLOCK, resampling_signs
 from midband_sampler._calibration import Calibration
 from midband_sampler._model import PredictionModel
-from midband_sampler._prediction import rank_bounds
 
 _TIE = 1e-9
 
 
 @dataclass(frozen=True)
+class Diagnostics:
+    """What an interval would be taken for if nobody had looked before; no guarantee.
+
+    Parameters
+    ----------
+    naive : float
+        Share of bootstrap resamples, or of the prediction, inside the bounds.
+    better : ndarray of float64, shape (n_reference,)
+        Chance that the candidate's mean is above the reference's; NaN while nothing is known.
+    """
+
+    naive: float
+    better: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class RankInterval:
     """Rank of the candidate among itself and the reference agents, 1 = best.
 
@@ -27,15 +47,11 @@ class RankInterval:
         Chance that the bounds cover at every look at once.
     tasks : int
         Completed tasks with a usable result.
-    naive : float
-        What the bounds would claim uncorrected (share of bootstrap resamples, or of the
-        prediction, inside them): a diagnostic, not a guarantee.
-    better : ndarray of float64, shape (n_reference,)
-        Chance that the candidate's mean is above the reference's: by the bootstrap, or by the
-        prediction where the interval rests on one. NaN while nothing is known.
     score, score_low, score_high : float
         The candidate's mean score on the target with the bounds that the ranks follow from; NaN
         while nothing is known.
+    diagnose : callable
+        Works out `diagnostics`: a rule that looks after every task needs none.
     """
 
     rank: int
@@ -43,11 +59,25 @@ class RankInterval:
     high: int
     confidence: float
     tasks: int
-    naive: float
-    better: FloatArray
     score: float
     score_low: float
     score_high: float
+    diagnose: Callable[[], Diagnostics]
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """The uncorrected view, as things were at this look."""
+        return self.diagnose()
+
+    @property
+    def naive(self) -> float:
+        """What the bounds would claim uncorrected: `Diagnostics.naive`."""
+        return self.diagnostics.naive
+
+    @property
+    def better(self) -> FloatArray:
+        """Chance of being above each reference: `Diagnostics.better`."""
+        return self.diagnostics.better
 
 
 class PairedRanks:
@@ -67,9 +97,9 @@ class PairedRanks:
     a score, so that a first run of equal results is not taken for certainty. A reference that
     missed planned tasks enters with the same estimator over those it ran.
 
-    The bootstrap resamples tasks, the same for every agent, by exponential weights (the Bayesian
-    bootstrap: unlike Poisson weights they never sum to 0) and one product of weights and scores,
-    kept up to date a task at a time.
+    The bootstrap resamples the excesses e by random signs (`resampling_signs`), kept up to date a
+    task at a time, with the finite-population factor sqrt(1 - n / N). As the references' means are
+    known, a resample's rank follows from where its estimate falls among them.
 
     Guard tasks (`add_certain`) are a stratum of their own: run whatever happens, they are no
     sample of the others, but once run they are known. With G of N planned tasks certain, the bound
@@ -90,100 +120,148 @@ class PairedRanks:
         scores = np.where(known, reference, 0.0)
         overall = scores.sum() / max(int(known.sum()), 1)
         self._expected = np.where(by_task > 0, scores.sum(axis=0) / np.maximum(by_task, 1), overall)
-        self._excess = np.where(known, reference - self._expected, np.nan)
+        self._known = known
+        self._excess = np.where(known, reference - self._expected, 0.0)
+        self._reference_sums = self._excess.sum(axis=1)
+        self._reference_counts = known.sum(axis=1)
         self._in_target = np.ones(reference.shape[1], dtype=bool)
-        self._resamples = resamples
+        self._set_references()
+        self._pairs = resamples // 2
         self._seed = seed
-        self._weights = np.zeros((resamples, 1), np.float32)
-        self._weighted = np.zeros((resamples, reference.shape[0]), np.float32)
-        self._references = self._reference_means()
-        self._reference_scores: FloatArray | None = None
+        self._block = -1
+        self._signs = np.zeros((0, self._pairs), np.float32)
+        self._signed = np.zeros(self._pairs)
+        self._sign_sums = np.zeros(self._pairs)
         self._sum = 0.0
         self._squares = 0.0
         self._certain = 0
         self._certain_sum = 0.0
-        self._certain_difference = np.zeros(reference.shape[0], np.float32)
         self.tasks = 0
 
-    def _reference_means(self) -> FloatArray:
+    def _set_references(self) -> None:
         """Each reference's mean excess over the expectation, on the tasks of the target."""
-        excess = self._excess[:, self._in_target]
-        known = ~np.isnan(excess)
-        total = np.where(known, excess, 0.0).sum(axis=1)
-        return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+        self._references = self._reference_sums / np.maximum(self._reference_counts, 1)
+        self._order = np.argsort(self._references, kind="stable")
+        self._ordered: list[float] = self._references[self._order].tolist()
+        target = self._expected[self._in_target]
+        self._planned = target.size
+        self._base = float(target.mean()) if target.size else math.nan
+        self._reference_scores = np.asarray(self._references + self._base)
 
     @property
     def reference_scores(self) -> FloatArray:
         """Estimated mean score of each reference on the target, shape (n_reference,)."""
-        if self._reference_scores is None:
-            target = self._expected[self._in_target]
-            base = float(target.mean()) if target.size else np.nan
-            self._reference_scores = self._references + base
         return self._reference_scores
+
+    def _above(self, score: float) -> int:
+        """Count the references with a mean excess above `score`."""
+        return len(self._ordered) - bisect_right(self._ordered, score)
+
+    def _drop(self, position: int) -> None:
+        """Take a task without a result out of the target."""
+        self._in_target[position] = False
+        self._reference_sums = self._reference_sums - self._excess[:, position]
+        self._reference_counts = self._reference_counts - self._known[:, position]
+        self._set_references()
 
     def add_certain(self, position: int, score: float) -> None:
         """Take in a task that was sure to run; NaN takes it out of the target instead."""
-        if np.isnan(score):
-            self.add(position, score)
+        if math.isnan(score):
+            self._drop(position)
             return
-        excess = score - self._expected[position]
         self._certain += 1
-        self._certain_sum += excess
-        self._certain_difference += (excess - np.nan_to_num(self._excess[:, position])).astype(
-            np.float32
-        )
+        self._certain_sum += score - float(self._expected[position])
 
     def add(self, position: int, score: float) -> None:
         """Take in one completed task; NaN takes it out of the target instead."""
-        if np.isnan(score):
-            self._in_target[position] = False
-            self._reference_scores = None
-            self._references = self._reference_means()
+        if math.isnan(score):
+            self._drop(position)
             return
-        excess = score - self._expected[position]
+        excess = score - float(self._expected[position])
         self._sum += excess
         self._squares += excess**2
-        generator = np.random.Generator(np.random.PCG64((self._seed, position)))
-        weight = generator.standard_exponential(self._resamples, dtype=np.float32)[:, None]
-        self._weights += weight
-        self._weighted += weight * (excess - np.nan_to_num(self._excess[:, position])).astype(
-            np.float32
-        )
+        block, row = divmod(position, SIGN_BLOCK)
+        if block != self._block:
+            self._signs = resampling_signs(self._pairs, block=block, seed=self._seed)
+            self._block = block
+        # New arrays, not updates in place: earlier intervals still look at the old ones.
+        self._signed = self._signed + excess * self._signs[row]
+        self._sign_sums = self._sign_sums + self._signs[row]
         self.tasks += 1
 
     def interval(self, confidence: float) -> RankInterval:
         """Bound the rank over all looks; the widest bounds before the second task."""
-        n_reference = self._references.size
-        n, planned = self.tasks, int(self._in_target.sum())
+        n_reference = len(self._ordered)
+        n, planned = self.tasks, self._planned
         if n < 2:
-            better = np.full(n_reference, np.nan)
+            unknown = Diagnostics(naive=1.0, better=np.full(n_reference, np.nan))
+            nan = math.nan
             return RankInterval(
-                1, 1, n_reference + 1, confidence, n, 1.0, better, np.nan, np.nan, np.nan
+                1, 1, n_reference + 1, confidence, n, nan, nan, nan, lambda: unknown
             )
-        mean = self._sum / n
-        sd = np.sqrt((max(self._squares - n * mean**2, 0.0) + 0.25) / n)
-        bound = np.sqrt(np.log(2.0 / (1.0 - confidence)) / 2.0)
         sampled = planned - self._certain
         share = sampled / planned
-        mean = share * mean + self._certain_sum / planned
-        half = _TIE if n >= sampled else share * sd * np.sqrt(sampled) / n * bound
-        low = 1 + int(np.sum(self._references > mean + half))
-        high = 1 + int(np.sum(self._references > mean + _TIE - (half if n < sampled else 0.0)))
-        base = float(self._expected[self._in_target].mean())
-        resampled = share * (self._weighted / self._weights) + self._certain_difference / planned
-        ranks = 1 + np.sum(resampled < 0, axis=1)
+        mean = self._sum / n
+        sd = math.sqrt((max(self._squares - n * mean**2, 0.0) + 0.25) / n)
+        bound = math.sqrt(math.log(2.0 / (1.0 - confidence)) / 2.0)
+        estimate = share * mean + self._certain_sum / planned
+        half = _TIE if n >= sampled else share * sd * math.sqrt(sampled) / n * bound
+        low = 1 + self._above(estimate + half)
+        high = 1 + self._above(estimate + _TIE - (half if n < sampled else 0.0))
+        diagnose = partial(
+            self._diagnose,
+            signed=self._signed,
+            sign_sums=self._sign_sums,
+            mean=mean,
+            factor=share / n * math.sqrt(max(1.0 - n / sampled, 0.0)),
+            estimate=estimate,
+            bounds=(low, high),
+            order=self._order,
+            ordered=self._ordered,
+        )
         return RankInterval(
-            rank=1 + int(np.sum(self._references > mean + _TIE)),
+            rank=1 + self._above(estimate + _TIE),
             low=low,
             high=high,
             confidence=confidence,
             tasks=n,
-            naive=float(np.mean((ranks >= low) & (ranks <= high))),
-            better=np.mean(resampled > 0, axis=0),
-            score=base + mean,
-            score_low=max(base + mean - half, 0.0),
-            score_high=min(base + mean + half, 1.0),
+            score=self._base + estimate,
+            score_low=max(self._base + estimate - half, 0.0),
+            score_high=min(self._base + estimate + half, 1.0),
+            diagnose=diagnose,
         )
+
+    @staticmethod
+    def _diagnose(
+        *,
+        signed: FloatArray,
+        sign_sums: FloatArray,
+        mean: float,
+        factor: float,
+        estimate: float,
+        bounds: tuple[int, int],
+        order: IntArray,
+        ordered: list[float],
+    ) -> Diagnostics:
+        deviation = factor * (signed - mean * sign_sums)
+        resampled = np.sort(np.concatenate([deviation, -deviation])) + estimate
+        n_reference = len(ordered)
+        low, high = bounds
+        # The rank is at most `high` from this reference's mean on, at least `low` below that one's.
+        worst, best = 0, resampled.size
+        if high <= n_reference:
+            worst = int(resampled.searchsorted(ordered[n_reference - high] - _TIE))
+        if low >= 2:
+            best = int(resampled.searchsorted(ordered[n_reference + 1 - low] - _TIE))
+        first = bisect_left(ordered, float(resampled[0]) - _TIE)
+        last = bisect_right(ordered, float(resampled[-1]))
+        near = np.array(ordered[first:last]) + _TIE
+        above = np.zeros(n_reference)
+        above[:first] = 1.0
+        above[first:last] = 1.0 - resampled.searchsorted(near, side="right") / resampled.size
+        better = np.empty(n_reference)
+        better[order] = above
+        return Diagnostics(naive=(best - worst) / resampled.size, better=better)
 
     def least_half_width(self, left: IntArray, confidence: float) -> FloatArray:
         """Least half width of the score bounds after `left` more results.
@@ -191,7 +269,7 @@ class PairedRanks:
         Certain: the sum of squares about the mean can only grow, and n is known.
         """
         n = self.tasks + int(left)
-        planned = int(self._in_target.sum())
+        planned = self._planned
         sampled = planned - self._certain
         if n >= sampled:
             return np.array(0.0)
@@ -218,8 +296,12 @@ class PredictedRanks:
     def __init__(self, model: PredictionModel, calibration: Calibration, columns: IntArray) -> None:
         self.prediction = model.predict()
         self._references = model.reference_full_scores
+        self._ordered: list[float] = np.sort(self._references).tolist()
         self._calibration = calibration
-        self._columns = columns
+        self._multiplier = np.array([calibration.multiplier])
+        nominal = float(ndtri(0.5 + calibration.confidence / 2))
+        self._stretch = max(calibration.multiplier / nominal, 1.0)
+        self._columns: list[int] = columns.tolist()
         self.tasks = 0
 
     @property
@@ -234,34 +316,33 @@ class PredictedRanks:
 
     def add(self, position: int, score: float) -> None:
         """Take in one completed task; NaN takes it out of the target."""
-        self.prediction.observe(
-            np.zeros(1, dtype=np.int64), self._columns[[position]], np.array([score])
-        )
-        self.tasks += not np.isnan(score)
+        self.prediction.observe_one(0, self._columns[position], score)
+        self.tasks += not math.isnan(score)
+
+    def _rank(self, score: float) -> int:
+        return 1 + len(self._ordered) - bisect_right(self._ordered, score + _TIE)
 
     def interval(self, confidence: float) -> RankInterval:
         """Bound the rank as calibrated; `confidence` is that of the calibration."""
         del confidence
         mean, deviation = (float(part[0]) for part in self.prediction.moments())
-        low, high = self.prediction.bounds_each(np.array([self._calibration.multiplier]))
-        best, worst = rank_bounds(low[:, 0], high[:, 0], self._references)
-        nominal = float(ndtri(0.5 + self._calibration.confidence / 2))
-        spread = max(deviation * max(self._calibration.multiplier / nominal, 1.0), _TIE)
-        chance = ndtr((mean - self._references) / spread)
-        low_edge, high_edge = float(low[0, 0]), float(high[0, 0])
-        inside = ndtr((high_edge - mean) / max(deviation, _TIE)) - ndtr(
-            (low_edge - mean) / max(deviation, _TIE)
-        )
-        rank = 1 + int(np.sum(self._references > mean + _TIE))
+        low, high = (float(edge[0, 0]) for edge in self.prediction.bounds_each(self._multiplier))
+        best, worst = self._rank(high), self._rank(low)
         return RankInterval(
-            rank=min(max(rank, int(best[0])), int(worst[0])),
-            low=int(best[0]),
-            high=int(worst[0]),
+            rank=min(max(self._rank(mean), best), worst),
+            low=best,
+            high=worst,
             confidence=self._calibration.confidence,
             tasks=self.tasks,
-            naive=float(inside) if deviation > _TIE else 1.0,
-            better=chance,
             score=mean,
-            score_low=low_edge,
-            score_high=high_edge,
+            score_low=low,
+            score_high=high,
+            diagnose=lambda: self._diagnose(mean, deviation, low, high),
         )
+
+    def _diagnose(self, mean: float, deviation: float, low: float, high: float) -> Diagnostics:
+        better = ndtr((mean - self._references) / max(deviation * self._stretch, _TIE))
+        if deviation <= _TIE:
+            return Diagnostics(naive=1.0, better=better)
+        inside = ndtr((high - mean) / deviation) - ndtr((low - mean) / deviation)
+        return Diagnostics(naive=float(inside), better=better)
