@@ -1,8 +1,8 @@
 """Which plugins are there, which failed and why, and what each name refers to."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -13,6 +13,8 @@ from midband import hookspecs
 from midband_history import InputError
 
 if TYPE_CHECKING:
+    import click
+
     from midband._descriptors import Importer, NamedFactory, ReportSection
     from midband._harness import Harness
 
@@ -118,15 +120,71 @@ class PluginManager:
 
     def strategies(self) -> "dict[str, NamedFactory]":
         """Return the strategies that plugins add, by name."""
-        return self._collect("midband_register_strategies", "strategy")
+        from midband_sampler import STRATEGY_NAMES
+
+        return self._collect("midband_register_strategies", "strategy", ours=STRATEGY_NAMES)
 
     def stopping_rules(self) -> "dict[str, NamedFactory]":
         """Return the stopping rules that plugins add, by name."""
-        return self._collect("midband_register_stopping_rules", "stopping rule")
+        from midband_sampler import RULE_NAMES
+
+        return self._collect("midband_register_stopping_rules", "stopping rule", ours=RULE_NAMES)
 
     def report_sections(self) -> "dict[str, ReportSection]":
         """Return the report sections that plugins add, by name."""
         return self._collect("midband_register_report_sections", "report section")
+
+    def add_commands(self, cli: "click.Group", *, ours: Iterable[str]) -> None:
+        """Let plugins add their commands.
+
+        Parameters
+        ----------
+        cli : click.Group
+        ours : iterable of str
+            The commands that it has already.
+
+        Raises
+        ------
+        InputError
+            A plugin adds a command that is there; the message names both providers.
+        """
+        providers = dict.fromkeys(ours, "midband")
+        for provider, add in self._implementations("midband_register_commands"):
+            before = dict(cli.commands)
+            try:
+                add(cli=cli)
+            except Exception as problem:
+                cli.commands = before
+                self._fail(provider, problem)
+                continue
+            for name, command in cli.commands.items():
+                if before.get(name) is not command:
+                    _claim(providers, name, provider, "command")
+
+    def conflicts(self) -> list[str]:
+        """Ask every plugin what it offers, and return which names two of them offer.
+
+        A plugin that fails when it is asked has the status ``failed`` from then on.
+        """
+        found = []
+        for collect in (
+            self.importers,
+            self.harnesses,
+            self.strategies,
+            self.stopping_rules,
+            self.report_sections,
+        ):
+            try:
+                collect()
+            except InputError as conflict:
+                found.append(str(conflict))
+        return found
+
+    @property
+    def unknown_names(self) -> tuple[str, ...]:
+        """Plugins that a variable names and that are not there, sorted."""
+        known = {status.name for status in self._statuses} | {"all"}
+        return tuple(sorted((self._disabled | self._only) - known))
 
     def versions(self) -> dict[str, str]:
         """Return the loaded plugins that are not ours, name to version, as a plan records them."""
@@ -142,17 +200,20 @@ class PluginManager:
         hooks: tuple[str, ...] = ()
         if self._is_off(entry.name, built_in=built_in):
             status = "disabled"
+        elif self._pluggy.has_plugin(entry.name):
+            first = next(each.module for each in self._statuses if each.name == entry.name)
+            status = "failed"
+            error = f"expected one plugin named {entry.name!r}, got {first} too: rename one"
         else:
             try:
                 plugin = entry.load()
                 self._pluggy.register(plugin, name=entry.name)
                 self._pluggy.check_pending()
-                hooks = tuple(self._hooks_of(plugin))
-            except Exception as problem:  # whatever a plugin raises must not stop the others
+                hooks = tuple(sorted(self._hooks_of(plugin)))
+            except (Exception, SystemExit) as problem:  # it must not stop the others
                 if self._pluggy.has_plugin(entry.name):
                     self._pluggy.unregister(name=entry.name)
-                status = "failed"
-                error = f"{type(problem).__name__}: {problem}".splitlines()[0]
+                status, error = "failed", _one_line(problem)
         self._statuses.append(
             PluginStatus(
                 name=entry.name,
@@ -165,6 +226,16 @@ class PluginManager:
             )
         )
 
+    def _fail(self, name: str, problem: Exception) -> None:
+        """Switch off a plugin that fails when it is asked; one added by hand raises."""
+        places = [place for place, each in enumerate(self._statuses) if each.name == name]
+        if not places:
+            raise problem
+        self._pluggy.unregister(name=name)
+        place = places[0]
+        failed = replace(self._statuses[place], status="failed", error=_one_line(problem))
+        self._statuses[place] = failed
+
     def _is_off(self, name: str, *, built_in: bool) -> bool:
         if name in self._disabled or ("all" in self._disabled and not built_in):
             return True
@@ -174,28 +245,48 @@ class PluginManager:
         for caller in self._pluggy.get_hookcallers(plugin) or ():
             yield caller.name
 
-    def _collect(self, hook: str, kind: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        providers: dict[str, str] = {}
+    def _implementations(self, hook: str) -> Iterator[tuple[str, Callable[..., Any]]]:
         for implementation in getattr(self._pluggy.hook, hook).get_hookimpls():
-            items: Iterable[_Named] = implementation.function()
-            for item in items:
-                if item.name in found:
-                    msg = (
-                        f"expected one {kind} named {item.name!r}, got one from"
-                        f" {providers[item.name]!r} and one from {implementation.plugin_name!r}:"
-                        " switch one off with MIDBAND_DISABLE_PLUGINS"
-                    )
-                    raise InputError(msg)
-                found[item.name] = item
-                providers[item.name] = implementation.plugin_name
+            yield implementation.plugin_name, implementation.function
+
+    def _collect(self, hook: str, kind: str, *, ours: Iterable[str] = ()) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        providers = dict.fromkeys(ours, "midband")
+        for provider, offer in self._implementations(hook):
+            try:
+                items: list[_Named] = list(offer())
+                names = [item.name for item in items]
+            except Exception as problem:
+                self._fail(provider, problem)
+                continue
+            for name, item in zip(names, items, strict=True):
+                _claim(providers, name, provider, kind)
+                found[name] = item
         return found
+
+
+def _claim(providers: dict[str, str], name: str, provider: str, kind: str) -> None:
+    """Note who provides a name; two of them are an error."""
+    if name in providers:
+        msg = (
+            f"expected one {kind} named {name!r}, got one from {providers[name]!r} and one from"
+            f" {provider!r}: switch a plugin off with MIDBAND_DISABLE_PLUGINS"
+        )
+        raise InputError(msg)
+    providers[name] = provider
+
+
+def _one_line(problem: BaseException) -> str:
+    return " ".join(f"{type(problem).__name__}: {problem}".split())
 
 
 def choose(items: Mapping[str, _Item], name: str, *, kind: str) -> _Item:
     """Return the item of that name, or say which names there are."""
     if name not in items:
         msg = f"expected {kind} to be one of {', '.join(sorted(items)) or '(none)'}, got {name!r}"
+        failed = [each.name for each in get_plugin_manager().statuses if each.status == "failed"]
+        if failed:
+            msg += f" (these plugins failed, see `midband plugins`: {', '.join(failed)})"
         raise InputError(msg)
     return items[name]
 

@@ -152,6 +152,9 @@ _KINDS: Mapping[str, type[Any]] = {
     "hopeless": Hopeless,
 }
 
+# What a rule of a plugin cannot be called, in a text or in a plan.
+RULE_NAMES = frozenset({*_KINDS, "tasks", "usd", "seconds", "and", "or"})
+
 
 def stop_from_dict(
     settings: Mapping[str, object], added: Callable[[], Mapping[str, Build]] | None = None

@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
             return
         from midband._manager import get_plugin_manager
 
-        get_plugin_manager().hook.midband_register_commands(cli=self)
+        get_plugin_manager().add_commands(self, ours=COMMANDS)
 
 
 @click.group(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from midband.cli._options import history_option, json_option
-from midband.cli._output import print_json, print_table
+from midband.cli._output import print_json, print_table, warn
 
 
 @click.command(epilog="Example: midband plugins --all --json")
@@ -16,13 +16,17 @@ def plugins(show_all: bool, history_path: Path | None, as_json: bool) -> int:
     """Show the plugins, the hooks they implement, and those that failed to load.
 
     Those that come with midband are left out unless they failed. MIDBAND_DISABLE_PLUGINS
-    switches plugins off by name, MIDBAND_LOAD_PLUGINS loads only those named.
+    switches plugins off by name (a,b; all: every one that does not come with midband),
+    MIDBAND_LOAD_PLUGINS loads only those named. The exit code is 1 where a plugin failed, or two
+    offer one name.
     """
     from midband._manager import get_plugin_manager
 
+    manager = get_plugin_manager()
+    conflicts = manager.conflicts()
     found = [
         status
-        for status in get_plugin_manager().statuses
+        for status in manager.statuses
         if show_all or not status.built_in or status.status == "failed"
     ]
     if as_json:
@@ -35,4 +39,8 @@ def plugins(show_all: bool, history_path: Path | None, as_json: bool) -> int:
                 for item in found
             ],
         )
-    return 1 if any(item.status == "failed" for item in found) else 0
+    for conflict in conflicts:
+        warn(conflict)
+    for name in manager.unknown_names:
+        warn(f"MIDBAND_DISABLE_PLUGINS or MIDBAND_LOAD_PLUGINS names {name}, which is not there")
+    return 1 if conflicts or any(item.status == "failed" for item in found) else 0
