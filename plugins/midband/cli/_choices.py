@@ -1,8 +1,10 @@
-"""Strategies and stopping rules by name: ours first, then those of plugins."""
+"""Strategies and stopping rules by name: midband's own, and those of plugins."""
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from midband._manager import get_plugin_manager
+from midband_history import InputError, MidbandError
 from midband_sampler import parse_stop
 
 if TYPE_CHECKING:
@@ -12,10 +14,29 @@ if TYPE_CHECKING:
 def strategy_named(name: str) -> "str | Strategy":
     """Return a plugin's strategy of that name, or the name for the sampler to look up."""
     added = get_plugin_manager().strategies()
-    return cast("Strategy", added[name].build()) if name in added else name
+    if name not in added:
+        return name
+    return cast("Strategy", _guarded(f"the strategy {name}", added[name].build)())
 
 
 def stopping_rule(text: str) -> "StoppingRule":
     """Return the rule that a text such as ``rank:0.95:0.2 or usd:20`` describes."""
     added = get_plugin_manager().stopping_rules()
-    return parse_stop(text, {name: factory.build for name, factory in added.items()})
+    builds = {name: _guarded(f"the rule {name}", each.build) for name, each in added.items()}
+    return parse_stop(text, builds)
+
+
+def _guarded(what: str, build: Callable[..., object]) -> Callable[..., object]:
+    """Return a plugin's function; what it refuses in its own way becomes one line."""
+
+    def _build(*texts: Any) -> object:
+        try:
+            return build(*texts)
+        except MidbandError:
+            raise
+        except (TypeError, ValueError) as problem:
+            got = ":".join(texts) or "no settings"
+            msg = f"expected settings that {what} of a plugin takes, got {got}: {problem}"
+            raise InputError(msg) from problem
+
+    return _build
