@@ -91,13 +91,13 @@ def run(
     run again. Ctrl-C lets the running round finish, a second one ends it.
     """
     from midband._manager import choose, get_plugin_manager
+    from midband._plans import read_plan
     from midband.rounds import Interrupt, RoundDriver, RunSettings
-    from midband_sampler import Plan
 
     harnesses = get_plugin_manager().harnesses()
     harness = choose(harnesses, harness_name, kind="HARNESS")
     _check_driven(harness, harnesses)
-    plan = Plan.read(plan_path)
+    plan = read_plan(plan_path)
     settings = RunSettings(
         arguments=arguments,
         round_size=round_size,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband._harness import Round
+from midband._plans import read_plan
 from midband.rounds._budget import Budget
 from midband.rounds._execution import Execution
 from midband.rounds._interrupt import Interrupt
@@ -105,9 +106,9 @@ class RoundDriver:
 
     def _check_plan(self) -> None:
         kept = self.directory / PLAN
-        if kept.exists() and Plan.read(kept).digest != self.plan.digest:
+        if kept.exists() and read_plan(kept).digest != self.plan.digest:
             msg = (
-                f"expected plan {Plan.read(kept).digest}, with which {self.directory} was begun,"
+                f"expected plan {read_plan(kept).digest}, with which {self.directory} was begun,"
                 f" got {self.plan.digest}: use that plan or another directory"
             )
             raise InputError(msg)
@@ -132,7 +133,7 @@ class RoundDriver:
         for event in self._journal.events:
             if event["event"] == "round":
                 unfinished, steps = event, 0
-                self._state.begin(tuple(event["tasks"]))
+                self._state.replay(tuple(event["tasks"]))
             elif event["event"] == "step":
                 steps = event["step"] + 1
             elif event["event"] == "ended":
