@@ -24,6 +24,7 @@ from midband_sampler._look import Look
 from midband_sampler._model import PredictionModel
 from midband_sampler._plan import MIN_COVERAGE, Plan, make_plan
 from midband_sampler._prediction import FullScorePrediction, rank_bounds
+from midband_sampler._rank_sets import rank_sets
 from midband_sampler._replays import hold_out_folds
 from midband_sampler._response import (
     ResponseModel,
@@ -122,6 +123,7 @@ __all__ = [
     "predicted_full_score",
     "randomised_full_score",
     "rank_bounds",
+    "rank_sets",
     "recent_ability",
     "required_replays",
     "stop_from_dict",
