@@ -144,7 +144,7 @@ def _attempt(path: str, benchmark: str | None) -> list[Record] | UnreadableSourc
 
 def _load(path: Path) -> "tuple[EvalLog, list[EvalSampleSummary]]":
     try:
-        from inspect_ai.log import read_eval_log, read_eval_log_sample_summaries
+        from inspect_ai.log import read_eval_log_sample_summaries
     except ImportError as error:
         msg = f"{path}: expected inspect-ai, got {error}: pip install 'midband[inspect]'"
         raise UnreadableSourceError(msg) from error
@@ -152,13 +152,29 @@ def _load(path: Path) -> "tuple[EvalLog, list[EvalSampleSummary]]":
         msg = f"{path}: expected an Inspect log, got no file of that name: check the path"
         raise UnreadableSourceError(msg)
     try:
-        header = read_eval_log(str(path), header_only=True)
+        header = _header(str(path))
         summaries = read_eval_log_sample_summaries(str(path))
     except Exception as error:  # a foreign file can make Inspect fail in any way
         found = _reason(path, error)
         msg = f"{path}: expected an Inspect log, got {found}: import it again when whole"
         raise UnreadableSourceError(msg) from error
     return header, summaries
+
+
+def _header(path: str) -> "EvalLog":
+    """Read a log's header.
+
+    Older versions of Inspect write fractions into a JSON log's early stopping that they cannot read
+    when asked for the header alone.
+    """
+    from inspect_ai.log import read_eval_log
+
+    try:
+        return read_eval_log(path, header_only=True)
+    except ValueError as error:
+        if not (path.endswith(".json") and "early_stopping" in str(error.__cause__)):
+            raise
+        return read_eval_log(path)
 
 
 def _reason(path: Path, error: Exception) -> str:

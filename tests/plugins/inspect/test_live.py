@@ -350,35 +350,6 @@ def test_tasks_that_are_filtered_out_or_gone_hold_nothing_up(make: MakePlan) -> 
     assert_same(again(path, log), found)
 
 
-def test_where_samples_cannot_be_chosen_the_order_is_fixed(
-    make: MakePlan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(inspect_ai, "SampleSource")
-    path = make(strategy="information")
-    plan = Plan.read(path)
-    (log,) = run(path, max_samples=4)
-    assert (log.eval.metadata or {})["midband"]["tasks_chosen"] == "in a fixed order"
-    assert log.results is not None
-    assert log.results.early_stopping is not None
-    verdict: dict[str, Any] = dict(log.results.early_stopping.metadata)
-    assert verdict["stop"] is True
-    assert verdict["plan_digest"] == plan.digest
-    assert any("0.3.250" in str(text) for text in verdict["warnings"])
-    assert {sample.id for sample in log.samples or []} == set(plan.tasks[: len(log.samples or [])])
-    session = Session(plan, live=False)
-    for task in plan.tasks:
-        for sample in log.samples or []:
-            if sample.id == task and sample.scores:
-                session.tell(task, score=float(sample.scores["match"].value == "C"))
-    for decision in (session.decision(), again(path, log)):
-        assert (decision.rank, decision.low, decision.high, decision.tasks_run) == (
-            verdict["rank"],
-            verdict["low"],
-            verdict["high"],
-            verdict["tasks_run"],
-        )
-
-
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
     "gg=="
