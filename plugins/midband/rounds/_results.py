@@ -20,14 +20,15 @@ _NOT_RUN = ("cancelled", "missing")
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One attempt; `score`, `kind`, `cost_usd` and `key` (its source key) as in `Record`."""
+    """One attempt, as in `Record`; `key` is its source key, `seconds` how long it took."""
 
     task: str
     attempt: int
     score: float | None
     kind: OutcomeKind
-    cost_usd: float | None
-    key: str
+    cost_usd: float | None = None
+    seconds: float | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +205,7 @@ def _sorted_out(
                 score=record.score,
                 kind=record.kind,
                 cost_usd=cost,
+                seconds=record.duration_s,
                 key=record.source_key,
             )
         )

@@ -41,6 +41,7 @@ class RunState:
 
     def __init__(self, plan: "Plan", *, live: bool) -> None:
         self.session = Session(plan, live=live)
+        self._live = live
         self.rounds = 0
         self.waiting: list[str] = []
         self.costs: list[float] = []
@@ -90,6 +91,15 @@ class RunState:
             self.session.start(task)
         self.waiting = [task for task in self.waiting if task not in tasks]
 
+    def replay(self, tasks: tuple[str, ...]) -> None:
+        """Note a round that an earlier process started, with the choices that led to it."""
+        for task in tasks:
+            if self._live and not self.was_tried(task):
+                asked = self.ask()
+                if asked not in (task, None):  # another version of midband chose otherwise
+                    self.waiting.append(asked)
+        self.begin(tasks)
+
     def take(self, end: RoundEnd, *, attempts: int) -> list[Result]:
         """Take in the end of a round and return what the session was told.
 
@@ -125,11 +135,15 @@ class RunState:
     def _tell(self, task: str, results: list[Result]) -> list[Result]:
         if not any(result.kind == "valid" for result in results):
             self.without_result[task] = None
-        told = results or [
-            Result(task=task, attempt=0, score=None, kind="missing", cost_usd=None, key="")
-        ]
+        told = results or [Result(task=task, attempt=0, score=None, kind="missing")]
         for result in told:
-            self.session.tell(task, score=result.score, outcome=result.kind)
+            self.session.tell(
+                task,
+                score=result.score,
+                outcome=result.kind,
+                usd=result.cost_usd,
+                seconds=result.seconds,
+            )
         self._attempts.update((task, result.attempt) for result in results)
         return told
 

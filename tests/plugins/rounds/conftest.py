@@ -14,7 +14,7 @@ from tests.plugins.rounds.adapter import Plugin
 
 from midband import Plan, get_plugin_manager
 from midband_history import OutcomeMatrix
-from midband_sampler import Never, StoppingRule, make_plan
+from midband_sampler import Never, RankSettled, StoppingRule, make_plan
 
 Call = Callable[..., tuple[int, str, str]]
 ADAPTER = Path(__file__).with_name("adapter.py")
@@ -113,8 +113,14 @@ def make_bench(toy_history: OutcomeMatrix, tmp_path: Path, call: Call) -> Iterat
     manager = get_plugin_manager()
     manager.register(plugin, name="stand-in-of-tests")
 
-    def _make(*, n: int | None = 12, stop: StoppingRule | None = None, costs: bool = True) -> Bench:
-        plan = make_plan(toy_history, strategy="random", stop=stop or Never(), max_tasks=n)
+    def _make(
+        *,
+        n: int | None = 12,
+        stop: StoppingRule | None = None,
+        costs: bool = True,
+        strategy: str = "random",
+    ) -> Bench:
+        plan = make_plan(toy_history, strategy=strategy, stop=stop or Never(), max_tasks=n)
         if not costs:
             plan = replace(plan, expected_cost_usd=plan.expected_cost_usd * float("nan"))
         path = tmp_path / "plan.json"
@@ -129,3 +135,13 @@ def make_bench(toy_history: OutcomeMatrix, tmp_path: Path, call: Call) -> Iterat
 def bench(make_bench: MakeBench) -> Bench:
     """Twelve tasks of half a dollar each."""
     return make_bench()
+
+
+@pytest.fixture
+def make_live(make_bench: MakeBench) -> MakeBench:
+    """Build a bench whose strategy names each task after the result before."""
+
+    def _make(*, n: int) -> Bench:
+        return make_bench(n=n, stop=RankSettled(0.6, 0.0), strategy="information")
+
+    return _make

@@ -98,6 +98,7 @@ def test_a_cut_off_journal_line_is_forgotten(bench: "Bench") -> None:
     assert code == 0
     assert json.loads(out)["tasks_run"] == 12
     assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+    assert bench.run("--round-size", 4, "--json")[:2] == (code, out)
 
 
 @pytest.mark.slow

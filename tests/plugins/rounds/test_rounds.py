@@ -8,7 +8,7 @@ import pytest
 from tests.plugins.rounds.stand_in import score
 
 from midband_history import History
-from midband_sampler import RankSettled, Session
+from midband_sampler import Budget, RankSettled, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,3 +290,49 @@ def test_refused_arguments_leave_the_directory_free_for_others(
     assert code == 2
     one_line(error, "--ids")
     assert bench.run()[0] == 0
+
+
+def test_a_live_strategy_chooses_after_every_result_and_again_after_a_stop(
+    make_live: "MakeBench", tmp_path: Path
+) -> None:
+    bench = make_live(n=6)
+    assert bench.plan.chooses_live
+    whole = bench.run("--round-size", 1, "--json")
+    orders = [[task for (task,) in bench.ledger.rounds]]
+    bench.directory = tmp_path / "again"
+    bench.run("--round-size", 1, "--max-tasks", 3)
+    again = bench.run("--round-size", 1, "--json")
+    orders.append([task for (task,) in bench.ledger.rounds[6:]])
+    assert whole[0] == again[0] == 0
+    session = Session(bench.plan)
+    expected = []
+    while tasks := session.ask(1):
+        expected += tasks
+        session.tell(tasks[0], score=score(tasks[0]))
+    assert orders == [expected, expected]
+    assert expected != list(bench.plan.tasks[:6])
+    found = [json.loads(each[1]) for each in (whole, again)]
+    assert found[0].pop("directory") != found[1].pop("directory")
+    assert found[0] == found[1]
+
+
+def test_a_live_strategy_keeps_its_fixed_order_in_larger_rounds(make_live: "MakeBench") -> None:
+    bench = make_live(n=6)
+    code, out, error = bench.run("--round-size", 3, "--json")
+    assert code == 0
+    assert "--round-size 1 chooses live" in error
+    assert [sorted(tasks) for tasks in bench.ledger.rounds] == [
+        sorted(bench.plan.fixed().tasks[start : start + 3]) for start in (0, 3)
+    ]
+    session = Session(bench.plan, live=False)
+    for task in bench.plan.tasks[:6]:
+        session.tell(task, score=score(task))
+    assert json.loads(out)["rank"] == session.decision().rank
+
+
+def test_the_session_is_told_what_an_attempt_cost(make_bench: "MakeBench") -> None:
+    bench = make_bench(stop=Budget(usd=3.0))
+    code, out, _ = bench.run("--round-size", 2, "--json", arguments=("--cost", 1.5))
+    assert code == 0
+    assert json.loads(out)["reason"] == "budget spent"
+    assert len(bench.ledger.started) == 2
