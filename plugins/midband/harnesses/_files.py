@@ -33,11 +33,7 @@ def load_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        msg = (
-            f"{path}: expected {what}, got a truncated or unreadable file ({_words(error)}):"
-            " import it again when whole"
-        )
-        raise UnreadableSourceError(msg) from error
+        raise refused(path, what, error) from error
 
 
 def load_object(path: Path, what: str) -> dict[str, Any]:
@@ -72,6 +68,14 @@ def load_lines(path: Path, what: str) -> Iterator[dict[str, Any]]:
             " import it again when whole"
         )
         raise UnreadableSourceError(msg) from error
+
+
+def refused(path: Path, what: str, error: Exception) -> UnreadableSourceError:
+    """Return the refusal of a file that cannot be read to its end."""
+    return UnreadableSourceError(
+        f"{path}: expected {what}, got a truncated or unreadable file ({_words(error)}):"
+        " import it again when whole"
+    )
 
 
 def foreign(path: Path, what: str, got: str) -> UnreadableSourceError:

@@ -10,13 +10,13 @@ from midband.harnesses._files import (
     foreign,
     head,
     list_of_objects,
-    load_json,
     load_object,
     mapping,
     number,
     total,
     unit_score,
 )
+from midband.harnesses._streams import entries
 from midband.hookspecs import hookimpl
 from midband_history import Record
 
@@ -78,7 +78,6 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     UnreadableSourceError
         A file is truncated, foreign or absent.
     """
-    rows = list_of_objects(load_json(path, _WHAT), path, _WHAT)
     beside = path.with_name("run_spec.json")
     spec = load_object(beside, "the run_spec.json of a HELM run")
     adapter = mapping(spec.get("adapter_spec"))
@@ -87,7 +86,7 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
         raise foreign(beside, "the run_spec.json of a HELM run", "none of its name and model")
     metric = next((theirs for theirs, ours in columns.items() if ours == "score"), None)
     metric = metric or _first_metric(spec, beside)
-    for row in rows:
+    for row in entries(path, _WHAT):
         if row.get("perturbation"):
             continue
         if row.get("instance_id") is None:

@@ -26,6 +26,7 @@ from midband.harnesses._files import (
     number,
     unit_score,
 )
+from midband.harnesses._streams import members
 from midband.hookspecs import hookimpl
 from midband_history import InputError, OutcomeKind, Record
 
@@ -67,15 +68,17 @@ def midband_register_importers() -> Iterable[Importer]:
 
 
 def sniff(path: Path) -> bool:
-    """Whether a JSON file begins with the settings of a tau2-bench run."""
+    """Whether a JSON file begins with the settings of a tau2-bench run, or is a part of one."""
     if path.suffix != ".json" or not path.is_file():
         return False
+    if _in_a_folder(path):
+        return True
     start = head(path)
     return b'"info":{' in start and b'"num_trials":' in start and b'"user_info":' in start
 
 
-def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> list[Record]:
-    """Read one file.
+def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
+    """Yield a record a simulation, whether they stand in the file or in a folder beside it.
 
     Parameters
     ----------
@@ -88,56 +91,86 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> li
     Raises
     ------
     UnreadableSourceError
-        The file is truncated or foreign.
+        A file is truncated or foreign.
     """
     del columns
-    data = load_object(path, _WHAT)
-    info = mapping(data.get("info"))
-    agent, user = mapping(info.get("agent_info")), mapping(info.get("user_info"))
-    domain = mapping(info.get("environment_info")).get("domain_name")
-    scaffold, model = str(agent.get("implementation") or ""), str(agent.get("llm") or "")
-    if not (domain or benchmark) or not (scaffold or model):
-        raise foreign(path, _WHAT, "none of its domain and agent")
-    digests = {
-        str(task.get("id")): content_hash(task)
-        for task in list_of_objects(data.get("tasks") or [], path, _WHAT)
-    }
-    simulations = list_of_objects(data.get("simulations"), path, _WHAT)
-    starts = [when for each in simulations if (when := moment(each.get("start_time")))]
-    settings = {
-        "llm_args": agent.get("llm_args"),
-        "user": [user.get("implementation"), user.get("llm"), user.get("llm_args")],
-        "max_steps": info.get("max_steps"),
-        "max_errors": info.get("max_errors"),
-    }
-    records = []
-    for each in simulations:
-        score, kind = _outcome(each)
-        task, trial = each.get("task_id"), each.get("trial") or 0
+    if _in_a_folder(path):
+        return
+    run: _Run | None = None
+    head_of_file: dict[str, Any] = {}
+    for name, value in members(path, _WHAT, stream="simulations"):
+        if name != "simulations":
+            head_of_file[name] = value
+            continue
+        if not isinstance(value, dict):
+            raise foreign(path, _WHAT, "something else than a list of objects")
+        if run is None:
+            if "tasks" not in head_of_file:  # not the harness's own order: read it as a whole
+                head_of_file = load_object(path, _WHAT)
+            run = _Run(head_of_file, path, benchmark=benchmark)
+        yield run.record(value)
+    run = run or _Run(head_of_file, path, benchmark=benchmark)
+    for beside in sorted(path.with_name("simulations").glob("*.json")):
+        yield run.record(load_object(beside, "a simulation of tau2-bench"))
+
+
+def _in_a_folder(path: Path) -> bool:
+    """Whether a file is one simulation of the result file above it."""
+    return path.parent.name == "simulations" and (path.parent.parent / "results.json").is_file()
+
+
+class _Run:
+    """What all records of one result file share."""
+
+    def __init__(self, data: dict[str, Any], path: Path, *, benchmark: str | None) -> None:
+        info = mapping(data.get("info"))
+        agent, user = mapping(info.get("agent_info")), mapping(info.get("user_info"))
+        domain = mapping(info.get("environment_info")).get("domain_name")
+        scaffold, model = str(agent.get("implementation") or ""), str(agent.get("llm") or "")
+        if not (domain or benchmark) or not (scaffold or model):
+            raise foreign(path, _WHAT, "none of its domain and agent")
+        settings = {
+            "llm_args": agent.get("llm_args"),
+            "user": [user.get("implementation"), user.get("llm"), user.get("llm_args")],
+            "max_steps": info.get("max_steps"),
+            "max_errors": info.get("max_errors"),
+        }
+        self._path = path
+        self._digests = {
+            str(task.get("id")): content_hash(task)
+            for task in list_of_objects(data.get("tasks") or [], path, _WHAT)
+        }
+        self._started = moment(data.get("timestamp"))
+        self._shared: dict[str, Any] = {
+            "benchmark": benchmark or f"tau2-{domain}",
+            "agent": f"{scaffold} ({model})" if scaffold and model else scaffold or model,
+            "run_id": path.parent.name if path.stem == "results" else path.stem,
+            "model": model,
+            "scaffold": scaffold,
+            "settings": {name: value for name, value in settings.items() if value is not None},
+            "harness": "tau2_bench",
+            "harness_version": str(info.get("git_commit") or ""),
+        }
+
+    def record(self, simulation: dict[str, Any]) -> Record:
+        """Return the record of one simulation."""
+        score, kind = _outcome(simulation)
+        task, trial = simulation.get("task_id"), simulation.get("trial") or 0
         if task is None or not isinstance(trial, int) or trial < 0:
-            raise foreign(path, _WHAT, "a simulation without its task_id and trial")
-        records.append(
-            Record(
-                benchmark=benchmark or f"tau2-{domain}",
-                task_id=str(task),
-                agent=f"{scaffold} ({model})" if scaffold and model else scaffold or model,
-                score=score,
-                kind=kind,
-                attempt=trial,
-                run_id=path.parent.name if path.stem == "results" else path.stem,
-                model=model,
-                scaffold=scaffold,
-                settings={name: value for name, value in settings.items() if value is not None},
-                harness="tau2_bench",
-                harness_version=str(info.get("git_commit") or ""),
-                started=min(starts, default=None),
-                cost_usd=number(each.get("agent_cost")),
-                duration_s=number(each.get("duration")),
-                task_digest=digests.get(str(task), ""),
-                source_key=str(each.get("id") or ""),
-            )
+            raise foreign(self._path, _WHAT, "a simulation without its task_id and trial")
+        self._started = self._started or moment(simulation.get("start_time"))
+        return Record(
+            **self._shared,
+            task_id=str(task),
+            score=score,
+            kind=kind,
+            attempt=trial,
+            started=self._started,
+            cost_usd=number(simulation.get("agent_cost")),
+            duration_s=number(simulation.get("duration")),
+            task_digest=self._digests.get(str(task), ""),
+            source_key=str(simulation.get("id") or ""),
         )
-    return records
 
 
 def _outcome(simulation: dict[str, Any]) -> tuple[float | None, OutcomeKind]:

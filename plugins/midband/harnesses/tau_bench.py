@@ -1,7 +1,7 @@
 """tau-bench (v1) result files: a list of runs, in which an exception stands as reward 0."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,10 @@ from midband.harnesses._files import (
     content_hash,
     foreign,
     head,
-    list_of_objects,
-    load_json,
     mapping,
     unit_score,
 )
+from midband.harnesses._streams import entries
 from midband.hookspecs import hookimpl
 from midband_history import OutcomeKind, Record
 
@@ -62,8 +61,8 @@ def sniff(path: Path) -> bool:
     return path.suffix == ".json" and path.is_file() and _HEAD.match(head(path)) is not None
 
 
-def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> list[Record]:
-    """Read one file; its name is all that tells agent and domain.
+def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
+    """Yield a record a run; the file's name is all that tells agent and domain.
 
     Parameters
     ----------
@@ -84,8 +83,7 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> li
         raise foreign(path, "the domain in the file's name", "none: use --benchmark tau-airline")
     own = _OWN_NAME.match(path.stem)
     agent = own["agent"] if own else _DOMAIN.sub("", path.stem) or path.stem
-    records = []
-    for run in list_of_objects(load_json(path, _WHAT), path, _WHAT):
+    for run in entries(path, _WHAT):
         info = mapping(run.get("info"))
         score = unit_score(run.get("reward"))
         kind: OutcomeKind = "missing" if score is None else "valid"
@@ -95,18 +93,15 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> li
         if "task_id" not in run or not isinstance(trial, int) or trial < 0:
             raise foreign(path, _WHAT, "a run without its task_id and trial")
         task = info.get("task")
-        records.append(
-            Record(
-                benchmark=benchmark or f"tau-{min(domains)}",
-                task_id=str(run["task_id"]),
-                agent=agent,
-                score=score if kind == "valid" else None,
-                kind=kind,
-                attempt=trial,
-                run_id=path.stem,
-                settings={"user": own["user"]} if own else {},
-                harness="tau_bench",
-                task_digest=content_hash(task) if task else "",
-            )
+        yield Record(
+            benchmark=benchmark or f"tau-{min(domains)}",
+            task_id=str(run["task_id"]),
+            agent=agent,
+            score=score if kind == "valid" else None,
+            kind=kind,
+            attempt=trial,
+            run_id=path.stem,
+            settings={"user": own["user"]} if own else {},
+            harness="tau_bench",
+            task_digest=content_hash(task) if task else "",
         )
-    return records
