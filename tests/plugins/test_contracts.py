@@ -1,5 +1,7 @@
 """Our own strategies and rules keep the contracts, and each check can fail."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,7 @@ from midband_sampler import (
     StoppingRule,
     Strategy,
     parse_stop,
+    stop_from_dict,
 )
 
 RULES = (
@@ -63,6 +66,11 @@ class TestOurRulesThatGiveUp(TestOurRules):
         self.text = request.param
 
 
+def test_the_contracts_are_there_without_pytest() -> None:
+    code = "import sys; sys.modules['pytest'] = None; import midband.testing"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_every_kind_of_rule_of_ours_is_tried() -> None:
     def kinds(settings: Any) -> set[str]:
         inner = [*settings.get("rules", ()), *([settings["of"]] if "of" in settings else ())]
@@ -70,15 +78,9 @@ def test_every_kind_of_rule_of_ours_is_tried() -> None:
 
     tried = set().union(*(kinds(parse_stop(text).to_dict()) for text in RULES + GIVING_UP))
     with pytest.raises(ValueError, match="among") as problem:
-        parse_plan_rule({"rule": "?"})
+        stop_from_dict({"rule": "?"})
     known = str(problem.value).partition("among ")[2].partition(", got")[0].split(", ")
     assert tried == set(known)
-
-
-def parse_plan_rule(settings: dict[str, object]) -> StoppingRule:
-    from midband_sampler import stop_from_dict
-
-    return stop_from_dict(settings)
 
 
 Select = Callable[[OutcomeMatrix, Band, np.random.Generator], Any]

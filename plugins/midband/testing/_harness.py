@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from midband._harness import Capabilities, Command, Harness, InProcessHarness, Probe, Round
 from midband.testing._checks import check, check_name, plan_of, refused, snapshot
-from midband_history import History, InputError, MidbandError, Record, UnreadableSourceError
+from midband.testing._results import ResultsContract
+from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
     import pytest
 
     from midband_sampler import Plan
 
-_MOST_FILES = 12
 _SLOWEST_PROBE_S = 5.0
 
 
-class HarnessContract:
+class HarnessContract(ResultsContract):
     """Checks of a `midband.Harness`; subclass it, and say how yours is made.
 
     A harness that takes no subset has to refuse one, and to read results all the same.
@@ -49,14 +49,6 @@ class HarnessContract:
     benchmark: str = "toy"
     arguments: tuple[str, ...] = ()
     refused_arguments: tuple[tuple[str, ...], ...] = ()
-
-    def make_harness(self) -> Harness:
-        """Return a new harness."""
-        raise NotImplementedError
-
-    def results(self, tmp_path: Path) -> Path:
-        """Return a directory of results that the harness really wrote, at least one attempt."""
-        raise NotImplementedError
 
     def selected(
         self, command: Command, files: Sequence[Path], universe: Sequence[str]
@@ -312,91 +304,8 @@ class HarnessContract:
                 f"expected {' '.join(words)} to be refused beside a subset",
             )
 
-    def test_results_are_records_and_the_same_each_time(self, tmp_path: Path) -> None:
-        """Reading changes nothing, and a history takes the results in once."""
-        path = self.results(tmp_path)
-        before = snapshot(path)
-        records = self._read(path)
-        check(len(records) > 0, f"expected attempts in {path}, got none")
-        strange = [each for each in records if not isinstance(each, Record)]
-        check(not strange, f"expected records of midband, got {strange[:1]}")
-        check(_texts(self._read(path)) == _texts(records), "expected the same records twice")
-        check(snapshot(path) == before, f"expected {path} unchanged by reading it")
-        with History.in_memory() as history:
-            first = history.add(records)
-            check(
-                first.duplicates == 0,
-                f"expected an attempt once, got {first.duplicates} of {len(records)} twice",
-            )
-            again = history.add(self._read(path))
-            check(again.added == 0, f"expected nothing new the second time, got {again.added}")
-
-    def test_the_benchmark_can_be_named(self, tmp_path: Path) -> None:
-        """The name given overrides that of the results."""
-        path = self.results(tmp_path)
-        records = list(self.make_harness().read_results(path, benchmark="another"))
-        found = {each.benchmark for each in records}
-        check(found == {"another"}, f"expected the benchmark 'another', got {sorted(found)}")
-
-    def test_half_a_file_is_refused(self, tmp_path: Path) -> None:
-        """A torn file is an `UnreadableSourceError`, never fewer or other results."""
-        path = self.results(tmp_path)
-        whole = sorted(_texts(self._read(path)))
-        torn = 0
-        for name in sorted(snapshot(path))[:_MOST_FILES]:
-            copy = tmp_path / "torn" / path.name
-            shutil.copytree(path, copy)
-            content = (copy / name).read_bytes()
-            (copy / name).chmod(0o600)
-            (copy / name).write_bytes(content[: len(content) * 3 // 5].rstrip())
-            try:
-                found = self._read(copy)
-            except UnreadableSourceError:
-                torn += 1
-            except Exception as error:
-                msg = (
-                    f"expected UnreadableSourceError for half of {name}, got"
-                    f" {type(error).__name__}: {error}"
-                )
-                raise AssertionError(msg) from error
-            else:
-                check(
-                    sorted(_texts(found)) == whole,
-                    f"expected half of {name} to be refused, got {len(found)} records"
-                    f" where the whole gives {len(whole)}",
-                )
-            shutil.rmtree(tmp_path / "torn")
-        check(torn > 0, f"expected half a file of {path} to be refused, got no refusal")
-
-    def test_what_is_not_its_own_is_left_out(self, tmp_path: Path) -> None:
-        """Other files beside the results change nothing; nowhere is no crash."""
-        path = self.results(tmp_path)
-        whole = sorted(_texts(self._read(path)))
-        copy = tmp_path / "mixed" / path.name
-        shutil.copytree(path, copy)
-        (copy / "notes.txt").write_text("not a result\n")
-        (copy / "other.json").write_text('{"hello": [1, 2]}\n')
-        (copy / "other.jsonl").write_text('{"hello": 1}\n')
-        (copy / "image.bin").write_bytes(bytes(range(256)))
-        found = sorted(_texts(self._read(copy)))
-        check(found == whole, f"expected the same {len(whole)} records, got {len(found)}")
-        empty = tmp_path / "empty"
-        empty.mkdir()
-        for place in (empty, tmp_path / "nowhere"):
-            try:
-                found = _texts(self._read(place))
-            except UnreadableSourceError:
-                continue
-            except Exception as error:
-                msg = f"expected no results in {place}, got {type(error).__name__}: {error}"
-                raise AssertionError(msg) from error
-            check(not found, f"expected no results in {place}, got {found[:1]}")
-
     def _takes_subsets(self) -> bool:
         return self.make_harness().capabilities.subset
-
-    def _read(self, path: Path) -> list[Record]:
-        return list(self.make_harness().read_results(path))
 
     def _plan(self) -> "Plan":
         return plan_of(self.task_ids, benchmark=self.benchmark)
@@ -442,7 +351,3 @@ def _forms(task: str) -> set[str]:
 def _in_order(words: Sequence[str], step: Sequence[str]) -> bool:
     rest = iter(step)
     return all(word in rest for word in words)
-
-
-def _texts(records: Iterable[Record]) -> list[str]:
-    return [repr(each) for each in records]
