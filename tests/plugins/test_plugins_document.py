@@ -1,0 +1,126 @@
+"""What docs/plugins.md shows is one plugin that works: every hook of it is called here."""
+
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from midband import Decision, Harness, OutcomeMatrix, Plan, PluginManager, hookspecs, make_plan
+from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
+from midband_sampler import Session, StoppingRule, Strategy, parse_stop
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "plugins.md"
+
+
+def _plugin() -> ModuleType:
+    module = ModuleType("documented")
+    for block in re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.M | re.S):
+        exec(compile(block, DOCUMENT.name, "exec"), vars(module))  # noqa: S102
+    return module
+
+
+PLUGIN = _plugin()
+
+
+@pytest.fixture
+def manager() -> PluginManager:
+    made = PluginManager(environment={"MIDBAND_DISABLE_PLUGINS": "all"})
+    made.register(PLUGIN, name="documented")
+    return made
+
+
+def test_every_hook_is_shown() -> None:
+    hooks = {name for name in vars(hookspecs) if name.startswith("midband_")}
+    assert hooks <= set(vars(PLUGIN))
+
+
+def test_its_format_is_read(manager: PluginManager, tmp_path: Path) -> None:
+    path = tmp_path / "results.mine"
+    path.write_text("t1 a 1\nt2 a 0.5\n")
+    importer = manager.importers()["mine"]
+    assert importer.sniff(path)
+    records = list(importer.read(path, benchmark=None, columns={}))
+    assert [(each.task_id, each.score) for each in records] == [("t1", 1.0), ("t2", 0.5)]
+
+
+class TestItsHarness(HarnessContract):
+    def make_harness(self) -> Harness:
+        made: Harness = PLUGIN.MyHarness()
+        return made
+
+    def results(self, tmp_path: Path) -> Path:
+        where = tmp_path / "results"
+        where.mkdir(exist_ok=True)
+        for place in range(3):
+            found = {"task": f"t{place}", "agent": "a", "benchmark": "b", "run": "r", "score": 1.0}
+            (where / f"{place}.result.json").write_text(json.dumps(found))
+        return where
+
+
+class TestItsStrategy(StrategyContract):
+    def make_strategy(self) -> Strategy:
+        made: Strategy = PLUGIN.Undecided()
+        return made
+
+
+class TestItsRule(StoppingRuleContract):
+    def make_rule(self) -> StoppingRule:
+        made: StoppingRule = PLUGIN.parse("3", "0.9")
+        return made
+
+    def restore(self, **settings: Any) -> StoppingRule:
+        made: StoppingRule = PLUGIN.NotLast(**settings)
+        return made
+
+
+class TestItsContract(PLUGIN.TestMine):  # type: ignore[misc, name-defined]
+    """The example of a contract, run as pytest would."""
+
+
+@pytest.fixture
+def decided(manager: PluginManager) -> tuple[Plan, Decision]:
+    rng = np.random.default_rng(3)
+    chance = np.linspace(0.1, 0.9, 12)[:, None]
+    matrix = OutcomeMatrix.from_scores((rng.random((12, 60)) < chance).astype(float))
+    builds = {name: each.build for name, each in manager.stopping_rules().items()}
+    strategy: Any = manager.strategies()["undecided"].build()
+    plan = make_plan(matrix, strategy=strategy, stop=parse_stop("not-last:3:0.9", builds))
+    session = Session(plan)
+    while tasks := session.ask(1):
+        session.tell(tasks[0], score=1.0)
+    return plan, session.decision()
+
+
+def test_its_rule_stops_a_session(decided: tuple[Plan, Decision]) -> None:
+    _, decision = decided
+    assert decision.stop
+    assert decision.reason == "better than 3"
+    assert decision.tasks_run < 60
+
+
+def test_its_observers_are_told(
+    manager: PluginManager,
+    decided: tuple[Plan, Decision],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan, decision = decided
+    manager.hook.midband_result_recorded(plan=plan, task_id="t1", score=None)
+    manager.hook.midband_run_finished(plan=plan, decision=decision, source=None)
+    assert capsys.readouterr().err.splitlines() == [
+        "t1: no result",
+        f"rank {decision.low} to {decision.high}: better than 3",
+    ]
+
+
+def test_its_section_and_its_command(manager: PluginManager) -> None:
+    cells = [{"strategy": "band", "fraction_run": 0.25}, {"strategy": "all", "fraction_run": 1.0}]
+    assert manager.report_sections()["Longest"].render(cells) == "all ran 100% of the tasks."
+    cli = click.Group()
+    manager.add_commands(cli, ours=["plan"])
+    assert CliRunner().invoke(cli, ["greet", "you"]).output == "hello you\n"
