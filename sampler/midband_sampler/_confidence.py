@@ -243,25 +243,32 @@ class PairedRanks:
         order: IntArray,
         ordered: list[float],
     ) -> Diagnostics:
-        deviation = factor * (signed - mean * sign_sums)
-        resampled = np.sort(np.concatenate([deviation, -deviation])) + estimate
-        n_reference = len(ordered)
+        deviation = (factor * (signed - mean * sign_sums)).astype(np.float32)
+        deviation.sort()
+        resamples, n_reference = 2 * deviation.size, len(ordered)
+
+        def below(scores: FloatArray) -> IntArray:
+            """Count the resamples below each score; they lie in pairs about the estimate."""
+            away = scores - estimate
+            under = deviation.searchsorted(away)
+            return np.asarray(under + deviation.size - deviation.searchsorted(-away, side="right"))
+
+        # At most `high` from the first reference's mean on, at least `low` below the second's.
         low, high = bounds
-        # The rank is at most `high` from this reference's mean on, at least `low` below that one's.
-        worst, best = 0, resampled.size
-        if high <= n_reference:
-            worst = int(resampled.searchsorted(ordered[n_reference - high] - _TIE))
-        if low >= 2:
-            best = int(resampled.searchsorted(ordered[n_reference + 1 - low] - _TIE))
-        first = bisect_left(ordered, float(resampled[0]) - _TIE)
-        last = bisect_right(ordered, float(resampled[-1]))
-        near = np.array(ordered[first:last]) + _TIE
+        edges = (
+            ordered[n_reference - high] if high <= n_reference else -math.inf,
+            ordered[n_reference + 1 - low] if low >= 2 else math.inf,
+        )
+        worst, best = below(np.array(edges) - _TIE).tolist()
+        reach = float(max(deviation[-1], -deviation[0])) + 2.0 * _TIE
+        first = bisect_left(ordered, estimate - reach)
+        last = bisect_right(ordered, estimate + reach)
         above = np.zeros(n_reference)
         above[:first] = 1.0
-        above[first:last] = 1.0 - resampled.searchsorted(near, side="right") / resampled.size
+        above[first:last] = 1.0 - below(np.array(ordered[first:last]) + _TIE) / resamples
         better = np.empty(n_reference)
         better[order] = above
-        return Diagnostics(naive=(best - worst) / resampled.size, better=better)
+        return Diagnostics(naive=(best - worst) / resamples, better=better)
 
     def least_half_width(self, left: IntArray, confidence: float) -> FloatArray:
         """Least half width of the score bounds after `left` more results.

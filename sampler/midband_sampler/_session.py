@@ -70,6 +70,10 @@ class Session:
         self._scores: dict[str, list[float]] = {}
         self._costs: dict[str, list[Cost]] = {}
         self._started: dict[str, int] = {}
+        self._in_order: list[str] = []  # the keys of `_started`
+        self._unasked: list[str] = []
+        self._unstarted = np.ones(len(plan.all_tasks), dtype=bool)
+        self._untold = self._unstarted.copy()
         self._next = 0
         self._limit = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))
         self._chooser = plan.chooser() if plan.chooses_live else None
@@ -94,6 +98,7 @@ class Session:
         self._judged: set[str] = set()
         self._choices: list[tuple[int, float, FloatArray | None]] = []
         self._used: list[float] = []
+        self._valid: list[float] = []
         self._interval: RankInterval | None = None
         self._stopped: Decision | None = None
 
@@ -118,8 +123,7 @@ class Session:
         if self._predicted is not None and self._chooser is not None:
             prediction = self._predicted.prediction
             open_tasks = prediction.unseen.copy()
-            started = [self._columns[self._place[task]] for task in self._started]
-            prediction.unseen[0, started] = False
+            prediction.unseen[0] &= self._unstarted
             try:
                 if not prediction.unseen.any():
                     return None
@@ -142,6 +146,8 @@ class Session:
     def _begin(self, task: str) -> None:
         if task not in self._started:
             self._started[task] = len(self._started)
+            self._in_order.append(task)
+            self._unstarted[self._columns[self._place[task]]] = False
 
     def start(self, task: str) -> bool:
         """Note that a harness wants to start this task; False if it should be skipped."""
@@ -189,6 +195,9 @@ class Session:
         cost = Cost.told(usd, seconds)
         if not self.plan.chooses_live:
             self._begin(task)
+        elif task not in self._started and task not in self._scores:
+            self._unasked.append(task)
+        self._untold[self._columns[self._place[task]]] = False
         self._costs.setdefault(task, []).append(cost)
         attempts = self._scores.setdefault(task, [])
         if not math.isnan(value):
@@ -224,6 +233,8 @@ class Session:
         place = self._place[task]
         self._note_choice(task)
         self._used.append(score)
+        if not math.isnan(score):
+            self._valid.append(score)
         if task in self.plan.always and isinstance(self._ranks, PairedRanks):
             self._ranks.add_certain(place, score)  # known, but no sample of the other tasks
         else:
@@ -298,23 +309,20 @@ class Session:
         without having been asked for (a rebuilt session) come first, in planned order.
         """
         if not self.plan.chooses_live:
-            for task in self.plan.tasks[len(self._judged) :]:
-                if task not in self._scores:
-                    return
-                yield task
-            return
-        unasked = (task for task in self._scores if task not in self._started)
-        for task in sorted(unasked, key=self._place.__getitem__):
-            self._begin(task)
-        for task in list(self._started)[len(self._judged) :]:
-            if task not in self._scores:
+            order: Sequence[str] = self.plan.tasks
+        else:
+            for task in sorted(self._unasked, key=self._place.__getitem__):
+                self._begin(task)
+            self._unasked.clear()
+            order = self._in_order
+        for place in range(len(self._judged), len(order)):
+            if order[place] not in self._scores:
                 return
-            yield task
+            yield order[place]
 
     def _decide(self, reason: str, *, stop: bool, claims: tuple[Claim, ...] = ()) -> Decision:
         plan = self.plan
         interval = self._interval or self._ranks.interval(plan.stop.confidence)
-        valid = [score for score in self._used if not math.isnan(score)]
         target = plan.target
         calibration = plan.calibration
         guarantee = ALWAYS_VALID
@@ -324,9 +332,6 @@ class Session:
                 f" {calibration.held_out}"
             )
         whole = target == "full benchmark"
-        run = [self._columns[self._place[task]] for task in self._scores]
-        skipped = np.ones(len(plan.all_tasks), dtype=bool)
-        skipped[run] = False
         return Decision(
             stop=stop,
             reason=reason,
@@ -338,19 +343,19 @@ class Session:
             confidence=interval.confidence,
             guarantee=guarantee,
             naive_confidence=interval.naive,
-            score=math.fsum(valid) / len(valid) if valid else math.nan,
+            score=math.fsum(self._valid) / len(self._valid) if self._valid else math.nan,
             full_score=interval.score if whole else math.nan,
             full_score_low=interval.score_low if whole else math.nan,
             full_score_high=interval.score_high if whole else math.nan,
             tasks_run=len(self._judged),
             tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
-            tasks_without_result=len(self._used) - len(valid),
+            tasks_without_result=len(self._used) - len(self._valid),
             n_reference=len(plan.reference_agents),
             tie_group=self._tie_group(interval),
             spent_usd=self._spending.usd,
             spent_seconds=self._spending.seconds,
-            cost_saved_usd=float(np.sum(plan.expected_cost_usd[skipped])),
+            cost_saved_usd=float(np.sum(plan.expected_cost_usd[self._untold])),
             better_than=self._nearest(interval),
             warnings=(
                 *plan.warnings,
@@ -361,21 +366,19 @@ class Session:
 
     def _nearest(self, interval: RankInterval) -> dict[str, float]:
         """Agents whose comparison is least certain, then those asked for; ties by the plan."""
-        doubt = np.abs(interval.better - 0.5)
-        nearest = np.argsort(doubt, kind="stable")[:NEAREST].tolist()
-        return {
-            self.plan.reference_agents[k]: round(float(interval.better[k]), 4)
-            for k in dict.fromkeys([*nearest, *(self._row[agent] for agent in self._shown)])
-            if not np.isnan(doubt[k])
-        }
+        better = interval.better
+        nearest = np.abs(better - 0.5).argsort(kind="stable")[:NEAREST].tolist()
+        shown = dict.fromkeys([*nearest, *(self._row[agent] for agent in self._shown)])
+        chances = {self.plan.reference_agents[k]: float(better[k]) for k in shown}
+        return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
 
     def _tie_group(self, interval: RankInterval) -> tuple[str, ...]:
         if math.isnan(interval.score):
             return self.plan.reference_agents
         scores = self._ranks.reference_scores
         above = scores >= interval.score_low - _TIE
-        inside = np.flatnonzero(above & (scores <= interval.score_high + _TIE))
-        return tuple(self.plan.reference_agents[row] for row in inside)
+        inside = (above & (scores <= interval.score_high + _TIE)).nonzero()[0]
+        return tuple(self.plan.reference_agents[row] for row in inside.tolist())
 
     @property
     def done(self) -> bool:
