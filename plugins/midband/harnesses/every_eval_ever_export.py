@@ -105,18 +105,16 @@ def export(
     publisher : Publisher
     """
     for identity, attempts in groupby(records, key=_identity):
-        run = _Run(identity, created=created, publisher=publisher)
-        yield run.write(attempts, directory)
+        text = json.dumps(identity, sort_keys=True, default=str)
+        yield _Run(text, created=created, publisher=publisher).write(attempts, directory)
 
 
-def _identity(record: Record) -> str:
+def _identity(record: Record) -> tuple[object, ...]:
     """Return what makes two attempts those of one run."""
-    started = "" if record.started is None else record.started.isoformat()
-    parts = (
+    return (
         record.benchmark, record.agent, record.model, record.scaffold, record.agent_version,
-        record.settings, record.run_id, started,
+        record.settings, record.run_id, record.started,
     )  # fmt: skip
-    return json.dumps(parts, sort_keys=True, default=str)
 
 
 class _Run:
