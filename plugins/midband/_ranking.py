@@ -1,5 +1,6 @@
 """The verdict on finished runs: recorded results told to the session that a live run drives."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ from midband_history import InputError
 from midband_sampler import DigestMismatchError, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from midband_history import Record
     from midband_sampler import Decision, Plan
@@ -51,6 +52,7 @@ def rank_records(
     records: "Iterable[Record]",
     *,
     allow_changed: bool = False,
+    versus: "Sequence[str]" = (),
     orders: "Mapping[str, LiveOrder] | None" = None,
 ) -> list[Verdict]:
     """Rank every agent in the records by the plan, in the order of first appearance.
@@ -65,6 +67,8 @@ def rank_records(
         An attempt that stands in two sources under one `source_key` counts once.
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
+    versus : sequence of str
+        Reference agents whose comparison each decision shows.
     orders : mapping of str to LiveOrder, optional
         By the run ids of records. An agent's first run decides in which way it is judged.
 
@@ -94,7 +98,7 @@ def rank_records(
         _check_digest(plan, record, allow_changed=allow_changed)
         order = (orders or {}).get(record.run_id)
         if record.agent not in sessions:
-            sessions[record.agent] = Session(plan, live=order is not None)
+            sessions[record.agent] = Session(plan, versus=versus, live=order is not None)
         session = sessions[record.agent]
         if order is not None and (record.agent, record.run_id) not in begun:
             begun.add((record.agent, record.run_id))
@@ -116,6 +120,91 @@ def rank_records(
         Verdict(agent=agent, decision=session.decision(), ignored=ignored.get(agent, 0))
         for agent, session in sessions.items()
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankSet:
+    """Where one agent may rank, right for all agents at once.
+
+    Parameters
+    ----------
+    agent : str
+    low, high : int
+        1 = best.
+    score : float
+        Mean score on the tasks that it ran.
+    """
+
+    agent: str
+    low: int
+    high: int
+    score: float
+
+
+def rank_everyone(
+    plan: "Plan",
+    records: "Iterable[Record]" = (),
+    *,
+    confidence: float,
+    allow_changed: bool = False,
+) -> tuple[list[RankSet], tuple[str, ...]]:
+    """Bound the rank of every reference agent, and of agents in the records that ran everything.
+
+    Agents that ran a part, or stopped early, stay out: how much they ran may depend on their
+    results, which these sets do not allow for.
+
+    Parameters
+    ----------
+    plan : Plan
+    records : iterable of Record
+    confidence : float
+        Chance that all the sets cover at once.
+    allow_changed : bool
+        As for `rank_records`.
+
+    Returns
+    -------
+    sets : list of RankSet
+        The best first; ties in the order of the plan.
+    left_out : tuple of str
+        Agents in the records that did not run every task, or are in the plan already.
+    """
+    import numpy as np
+
+    from midband_history import OutcomeMatrix
+    from midband_sampler import rank_sets
+
+    column = {task: place for place, task in enumerate(plan.all_tasks)}
+    told: dict[str, list[list[float]]] = {}
+    for record in records:
+        if record.benchmark == plan.benchmark and record.task_id in column:
+            _check_digest(plan, record, allow_changed=allow_changed)
+            cells = told.setdefault(record.agent, [[] for _ in column])
+            cells[column[record.task_id]].append(
+                float("nan") if record.score is None else record.score
+            )
+    whole = {
+        agent: np.array([_mean_known(cell) for cell in cells])
+        for agent, cells in told.items()
+        if all(cells) and agent not in plan.reference_agents
+    }
+    agents = (*plan.reference_agents, *whole)
+    scores = np.concatenate([plan.reference_scores, *(row[None] for row in whole.values())])
+    low, high = rank_sets(
+        OutcomeMatrix.from_scores(scores, agents=agents), confidence=confidence, seed=plan.seed
+    )
+    means = np.nanmean(scores, axis=1)
+    order = np.argsort(-means, kind="stable")
+    sets = [
+        RankSet(agent=agents[row], low=int(low[row]), high=int(high[row]), score=float(means[row]))
+        for row in order
+    ]
+    return sets, tuple(agent for agent in told if agent not in whole)
+
+
+def _mean_known(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else float("nan")
 
 
 def _check_digest(plan: "Plan", record: "Record", *, allow_changed: bool) -> None:

@@ -9,16 +9,34 @@ from midband.cli._options import EXISTING, FILE, history_option, json_option
 from midband.cli._output import print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from midband._ranking import LiveOrder, Verdict
+    from midband_history import Record
     from midband_sampler import Plan
+
+_SHOWN = 8
 
 
 @click.command(epilog="Example: midband rank plan.json logs/")
 @click.argument("plan_path", metavar="PLAN", type=FILE)
-@click.argument("paths", metavar="LOGS...", nargs=-1, required=True, type=EXISTING)
+@click.argument("paths", metavar="LOGS...", nargs=-1, type=EXISTING)
 @click.option("--format", "format_name", metavar="NAME", help="Their format; sniffed if left out.")
 @click.option("--benchmark", metavar="NAME", help="The benchmark, where logs name it otherwise.")
 @click.option("--agent", "agents", multiple=True, help="Rank only this agent; may be repeated.")
+@click.option(
+    "--versus",
+    multiple=True,
+    metavar="AGENT",
+    help="Show the chance of being better than this reference agent; may be repeated.",
+)
+@click.option(
+    "--all",
+    "everyone",
+    is_flag=True,
+    help="Bound the ranks of all reference agents at once, with agents of LOGS that ran every"
+    " task; LOGS may be left out.",
+)
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
 @json_option
@@ -28,6 +46,8 @@ def rank(
     format_name: str | None,
     benchmark: str | None,
     agents: tuple[str, ...],
+    versus: tuple[str, ...],
+    everyone: bool,
     allow_changed: bool,
     history_path: Path | None,
     as_json: bool,
@@ -42,6 +62,9 @@ def rank(
     from midband.importers._sources import find_sources, read_records
 
     plan = read_plan(plan_path)
+    if not paths and not everyone:
+        msg = "expected LOGS to rank, got none: name them, or pass --all for the plan's own agents"
+        raise click.UsageError(msg)
     orders: dict[str, LiveOrder] = {}
     if plan.chooses_live:
         from midband.inspect._rank import live_orders
@@ -55,7 +78,12 @@ def rank(
         for record in read_records(paths, format_name=format_name, benchmark=benchmark)
         if not agents or record.agent in agents
     )
-    verdicts = rank_records(plan, records, allow_changed=allow_changed, orders=orders)
+    if everyone:
+        named = records if paths else ()
+        return _show_everyone(plan, named, allow_changed=allow_changed, as_json=as_json)
+    verdicts = rank_records(
+        plan, records, allow_changed=allow_changed, versus=versus, orders=orders
+    )
     if as_json:
         print_json([_row(verdict) for verdict in verdicts])
     else:
@@ -79,6 +107,10 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
         row = _row(verdicts[0])
         better = row.pop("better_than")
         warnings = row.pop("warnings")
+        row["claims"] = "; ".join(
+            f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
+        )
+        row["tie_group"] = _names(verdicts[0].decision.tie_group)
         click.echo(f"{verdicts[0].agent}: {verdicts[0].decision}")
         print_facts(row)
         if isinstance(better, dict) and better:
@@ -92,3 +124,37 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
         [[_row(verdict)[name] for name in columns] for verdict in verdicts],
         title=f"{plan.benchmark} on the planned tasks" if verdicts else "",
     )
+
+
+def _names(agents: "Sequence[str]") -> str:
+    more = len(agents) - _SHOWN
+    return ", ".join(agents[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _show_everyone(
+    plan: "Plan", records: "Iterable[Record]", *, allow_changed: bool, as_json: bool
+) -> int:
+    from midband._ranking import rank_everyone
+
+    confidence = plan.stop.confidence
+    sets, left_out = rank_everyone(
+        plan, records, confidence=confidence, allow_changed=allow_changed
+    )
+    if as_json:
+        print_json(
+            {
+                "benchmark": plan.benchmark,
+                "confidence": confidence,
+                "agents": sets,
+                "left_out": left_out,
+            }
+        )
+    else:
+        print_table(
+            ("agent", "low", "high", "score"),
+            [(each.agent, each.low, each.high, each.score) for each in sets],
+            title=f"{plan.benchmark}: all ranks at once hold at {confidence:.0%}",
+        )
+    if left_out:
+        warn(f"left out, being in the plan or without every task: {_names(left_out)}")
+    return 0
