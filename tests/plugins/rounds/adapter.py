@@ -65,10 +65,10 @@ class StandIn:
             rest.remove("--score")
         jobs = batch.directory / "jobs"
         step = (
-            *(sys.executable, str(SCRIPT), "--ids", str(batch.directory / "ids.json")),
+            *(sys.executable, "-IS", str(SCRIPT), "--ids", str(batch.directory / "ids.json")),
             *("--jobs", str(jobs), "--attempts", str(batch.attempts), *rest),
         )
-        second = (sys.executable, "-c", f"open({str(jobs / 'scored')!r}, 'a').write('x')")
+        second = (sys.executable, "-IS", "-c", f"open({str(jobs / 'scored')!r}, 'a').write('x')")
         return Command(steps=(step, second) if score else (step,), results=jobs)
 
     def start(self, arguments: Sequence[str]) -> "Loaded":
