@@ -1,5 +1,6 @@
 """Which task next, and when to stop."""
 
+from midband_sampler._attempts import AttemptPrediction, Attempts
 from midband_sampler._band import Band, find_band, in_band
 from midband_sampler._bootstrap import bootstrap_ranks
 from midband_sampler._calibration import (
@@ -72,6 +73,8 @@ __all__ = [
     "STRATEGY_NAMES",
     "AllOf",
     "AnyOf",
+    "AttemptPrediction",
+    "Attempts",
     "Band",
     "BandStrategy",
     "Beats",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from midband_history import FloatArray, OutcomeMatrix
+from midband_sampler._attempts import Attempts
 from midband_sampler._calibration import MULTIPLIERS, Calibration, calibrate, required_replays
 from midband_sampler._replays import Fold, make_folds, replay_all
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
@@ -61,6 +62,7 @@ def choose_calibrated(
     seed: int,
     notes: list[str],
     warnings: list[str],
+    attempts: Attempts | None = None,
 ) -> Choice:
     """Calibrate the strategy by replay on the references; for ``auto``, choose it so.
 
@@ -81,7 +83,7 @@ def choose_calibrated(
     # Without a rule or a limit everything is run and known: ask for the interval of a single rank.
     whole = max_tasks is None or max_tasks >= len(reference.tasks)
     judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) and whole else rule
-    folds, held_out = make_folds(reference)
+    folds, held_out = make_folds(reference, attempts)
 
     def attempt(chooser: Chooser) -> _Trial:
         return _try(folds, chooser, held_out, rule=judged, max_tasks=max_tasks, seed=seed)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from midband_history import FloatArray, IntArray
+from midband_sampler._attempts import Attempts
 from midband_sampler._bootstrap import SIGN_BLOCK, resampling_signs
 from midband_sampler._calibration import Calibration
 from midband_sampler._model import PredictionModel
@@ -298,10 +299,18 @@ class PredictedRanks:
         Says how many standard deviations wide the bounds must be.
     columns : ndarray of int64, shape (n_planned,)
         Position of each planned task among all tasks.
+    attempts : Attempts, optional
+        Where tasks may be tried several times, one result an attempt.
     """
 
-    def __init__(self, model: PredictionModel, calibration: Calibration, columns: IntArray) -> None:
-        self.prediction = model.predict()
+    def __init__(
+        self,
+        model: PredictionModel,
+        calibration: Calibration,
+        columns: IntArray,
+        attempts: Attempts | None = None,
+    ) -> None:
+        self.prediction = model.predict(attempts=attempts)
         self._references = model.reference_full_scores
         self._ordered: list[float] = np.sort(self._references).tolist()
         self._calibration = calibration

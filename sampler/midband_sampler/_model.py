@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from midband_history import FloatArray, OutcomeMatrix
+from midband_sampler._attempts import AttemptPrediction, Attempts
 from midband_sampler._prediction import FullScorePrediction
 from midband_sampler._response import (
     ResponseModel,
@@ -48,12 +49,22 @@ class PredictionModel:
             reference_full_scores=np.round(completed_full_scores(matrix, predicted), 9),
         )
 
-    def predict(self, *, candidates: int = 1) -> FullScorePrediction:
-        """Begin a prediction for new agents, of whom nothing is known yet."""
+    def predict(
+        self, *, candidates: int = 1, attempts: Attempts | None = None
+    ) -> FullScorePrediction:
+        """Begin a prediction for new agents, of whom nothing is known yet.
+
+        Parameters
+        ----------
+        candidates : int
+        attempts : Attempts, optional
+            Where tasks may be tried several times, one result an attempt.
+        """
         profiles = ResponseModel.from_array(self.tasks).pass_rates(ability_grid())
-        return FullScorePrediction(
-            profiles, candidate_prior(self.prior_centre), candidates=candidates, binary=self.binary
-        )
+        prior = candidate_prior(self.prior_centre)
+        if attempts is not None:
+            return AttemptPrediction(profiles, prior, candidates=candidates, attempts=attempts)
+        return FullScorePrediction(profiles, prior, candidates=candidates, binary=self.binary)
 
 
 def completed_full_scores(matrix: OutcomeMatrix, predicted: FloatArray) -> FloatArray:

@@ -5,17 +5,18 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
+from midband_sampler._attempts import Attempts
 from midband_sampler._auto import choose_calibrated
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
-from midband_sampler._combined import check_named, named_agents
+from midband_sampler._combined import check_named, gives_up, named_agents
 from midband_sampler._costs import (
     check_cost_unit,
     choice_costs,
@@ -45,6 +46,7 @@ _FIXED_NAMES = {"cost": "cost-design", "information": "design"}
 MIN_REFERENCE = 5
 MIN_COVERAGE = 0.5
 _MIN_SAMPLE = 2
+_REPEATING = ("cost", "information")
 AddedRules = Callable[[], Mapping[str, Build]]
 GUARANTEES = ("auto", "always-valid", "calibrated")
 
@@ -85,6 +87,8 @@ class Plan:
         Guard tasks: they run first, whatever the strategy.
     explore : float
         Chance that a choice after the guard tasks is drawn uniformly from all tasks left.
+    attempts : Attempts or None
+        How often a session may ask for a task; None for once, further results then average.
     cost_unit : str
         ``"usd"`` or ``"seconds"``: what `task_costs` counts.
     task_costs : ndarray of float64, shape (n_all_tasks,), or None
@@ -116,6 +120,7 @@ class Plan:
     band: Band | None = None
     always: tuple[str, ...] = ()
     explore: float = 0.0
+    attempts: Attempts | None = None
     cost_unit: str = "usd"
     task_costs: FloatArray | None = None
     seed: int = 0
@@ -186,7 +191,7 @@ class Plan:
         if not self.chooses_live:
             return self
         name = _FIXED_NAMES.get(self.strategy, f"{self.strategy}, fixed order")
-        return replace(self, strategy=name, calibration=self.fallback, fallback=None)
+        return replace(self, strategy=name, calibration=self.fallback, fallback=None, attempts=None)
 
     @property
     def digest(self) -> str:
@@ -228,6 +233,8 @@ class Plan:
             content["always"] = list(self.always)
         if self.explore:
             content["explore"] = self.explore
+        if self.attempts is not None:
+            content["attempts"] = asdict(self.attempts)
         if self.task_costs is not None:
             content["cost_unit"] = self.cost_unit
             content["task_costs"] = _pack(self.task_costs)
@@ -312,6 +319,7 @@ class Plan:
                 band=None if data["band"] is None else Band(*data["band"]),
                 always=tuple(data.get("always", ())),
                 explore=data.get("explore", 0.0),
+                attempts=Attempts(**data["attempts"]) if "attempts" in data else None,
                 cost_unit=data.get("cost_unit", "usd"),
                 task_costs=_unpack(data["task_costs"], len(all_tasks))
                 if "task_costs" in data
@@ -359,6 +367,7 @@ def make_plan(
     guarantee: str = "auto",
     always: Sequence[str] = (),
     explore: float = 0.0,
+    attempts: int = 1,
     cost_unit: str = "usd",
 ) -> Plan:
     """Choose tasks for a new agent from the results of earlier ones.
@@ -398,6 +407,10 @@ def make_plan(
     explore : float
         In [0, 1): chance that a choice is drawn uniformly from all tasks left, so that
         `Session.randomised_score` needs no model. For calibrated plans.
+    attempts : int
+        Up to so many attempts at a task, one more being asked for where it tells more than another
+        task; for ``information`` and ``cost``. The full score is then that of so many attempts at
+        every task, and `max_tasks` counts attempts.
     cost_unit : str
         ``usd`` or ``seconds``, for ``cost`` and ``cost-design``.
 
@@ -434,6 +447,7 @@ def make_plan(
         raise InputError(msg)
     costs = _costs_for(matrix, name, cost_unit, notes)
     reference = _reference_agents(matrix, warnings)
+    tries = _attempts_for(reference, name, attempts, rule, explore=explore)
     if len(reference.agents) < MIN_REFERENCE:
         warnings.append(
             f"only {len(reference.agents)} agents to rank against, {MIN_REFERENCE} are needed:"
@@ -453,6 +467,7 @@ def make_plan(
             seed=seed,
             notes=notes,
             warnings=warnings,
+            attempts=tries,
         )
         name, chooser, calibration = choice.name, choice.chooser, choice.calibration
         fallback = choice.fallback
@@ -479,6 +494,13 @@ def make_plan(
             f" guard tasks, got {len(order) - len(steering.always)}: they alone rank nobody"
         )
         raise PlanError(msg)
+    if attempts > 1 and calibration is None:
+        warnings.append(f"attempts={attempts} is not used: without a model no attempt is chosen")
+    elif tries is not None:
+        notes.append(
+            f"up to {attempts} attempts a task: given the agent's ability, two attempts at a task"
+            f" correlate by {tries.correlation:.2f} in this history"
+        )
     notes.extend(_steering_notes(steering))
     return Plan(
         benchmark=matrix.benchmark,
@@ -498,6 +520,7 @@ def make_plan(
         band=selection.band,
         always=tuple(matrix.tasks[j] for j in steering.always),
         explore=steering.explore,
+        attempts=tries if calibration is not None else None,
         cost_unit=cost_unit,
         task_costs=costs if calibration is not None else None,
         seed=seed,
@@ -557,6 +580,28 @@ def _costs_for(matrix: OutcomeMatrix, name: str, unit: str, notes: list[str]) ->
         note += ": all alike, so that this is the same as without costs"
     notes.append(note)
     return costs
+
+
+def _attempts_for(
+    reference: OutcomeMatrix, name: str, attempts: int, rule: StoppingRule, *, explore: float
+) -> Attempts | None:
+    """Learn what several attempts tell, where a plan is to choose among them."""
+    if attempts < 1:
+        msg = f"expected attempts >= 1, got {attempts}"
+        raise InputError(msg)
+    if attempts == 1:
+        return None
+    if name not in _REPEATING:
+        msg = (
+            f"expected strategy {' or '.join(_REPEATING)} for attempts={attempts}, got {name!r}:"
+            " only these weigh another attempt against another task"
+        )
+        raise InputError(msg)
+    if explore or gives_up(rule):
+        found = f"explore={explore:g}" if explore else "hopeless"
+        msg = f"expected attempts=1 with {found}, got {attempts}: use the one or the other"
+        raise InputError(msg)
+    return Attempts.learn(reference, attempts) if len(reference.agents) >= MIN_REFERENCE else None
 
 
 def _steering_notes(steering: Steering) -> list[str]:

@@ -1,7 +1,7 @@
 """Replays: the history's own agents as candidates, each against a model that has not seen it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
+from midband_sampler._attempts import AttemptPrediction, Attempts
 from midband_sampler._combined import claims_score, gives_up, named_agents
 from midband_sampler._costs import expected_usd
 from midband_sampler._look import Look
@@ -31,6 +32,7 @@ class Fold:
     history: OutcomeMatrix
     candidates: OutcomeMatrix
     model: PredictionModel
+    attempts: Attempts | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,7 +54,7 @@ class Replays:
     error: FloatArray
 
 
-def make_folds(matrix: OutcomeMatrix) -> tuple[list[Fold], str]:
+def make_folds(matrix: OutcomeMatrix, attempts: Attempts | None = None) -> tuple[list[Fold], str]:
     """Hold out each group of `hold_out_folds` in turn; fitted once for all strategies."""
     groups, held_out = hold_out_folds(matrix.scaffolds)
     everyone = np.arange(len(matrix.agents))
@@ -60,7 +62,7 @@ def make_folds(matrix: OutcomeMatrix) -> tuple[list[Fold], str]:
     for group in groups:
         history = matrix.select(agents=np.setdiff1d(everyone, group))
         candidates = matrix.select(agents=group)
-        folds.append(Fold(history, candidates, PredictionModel.fit(history)))
+        folds.append(Fold(history, candidates, PredictionModel.fit(history), attempts))
     return folds, held_out
 
 
@@ -118,10 +120,14 @@ def _replay(
     seed: int,
 ) -> Replays:
     candidates, references = fold.candidates, fold.model.reference_full_scores
+    attempts = fold.attempts if is_live(chooser) else None
+    most = 1 if attempts is None else attempts.most
+    if attempts is not None:
+        candidates = _first_attempts(candidates, most)
     n_candidates, n_tasks = candidates.scores.shape
-    prediction = fold.model.predict(candidates=n_candidates)
+    prediction = fold.model.predict(candidates=n_candidates, attempts=attempts)
     order = chooser.order(fold.history, prediction, rng=np.random.default_rng(seed))
-    limit = min(order.size, max_tasks or order.size)
+    limit = min(order.size * most, max_tasks or order.size * most)
     scores = candidates.scores
     truth = candidates.full_scores()
     best, _ = rank_bounds(truth, truth, references)
@@ -129,7 +135,7 @@ def _replay(
     agents, agent_scores, others = _with_named(fold, rule)
     expected_cost = expected_usd(fold.history)
     reach = Reach(prediction, None if is_live(chooser) else order) if gives_up(rule) else None
-    known = np.sum(~np.isnan(scores), axis=1)
+    known = np.sum(~np.isnan(scores) if attempts is None else candidates.attempts, axis=1)
     shape = (n_candidates, multipliers.size)
     stopped, covered = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     run, error = np.ones(shape), np.zeros(shape)
@@ -139,6 +145,8 @@ def _replay(
     for step in range(limit):
         tasks = chooser.choose(prediction, order, step)
         results = scores[rows, tasks]
+        if isinstance(prediction, AttemptPrediction):
+            results = candidates.attempt_scores[rows, tasks, prediction.made[rows, tasks]]
         prediction.observe(rows, tasks, results)
         told = candidates.cost_usd[rows, tasks]
         usd += np.where(np.isnan(told), expected_cost[tasks], told)
@@ -171,13 +179,24 @@ def _replay(
         if claims_score(rule):
             held &= (low <= truth[:, None] + 1e-9) & (high >= truth[:, None] - 1e-9)
         covered |= now & held
-        run[now] = (step + 1) / n_tasks
+        run[now] = (step + 1) / (n_tasks * most)
         miss = (prediction.moments()[0] - truth)[:, None]
         error = np.where(now, miss, error)
         stopped |= now
         if stopped.all():
             break
     return Replays(covered=covered[others], run=run[others], error=error[others])
+
+
+def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
+    """Return what running everything so many times would have shown."""
+    each = np.full((*matrix.scores.shape, most), np.nan)
+    kept = matrix.attempt_scores[:, :, :most]
+    each[:, :, : kept.shape[2]] = kept
+    counts = np.sum(~np.isnan(each), axis=2).astype(np.int64)
+    total = np.where(np.isnan(each), 0.0, each).sum(axis=2)
+    scores = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+    return replace(matrix, scores=scores, attempts=counts, attempt_scores=each)
 
 
 def _with_named(
