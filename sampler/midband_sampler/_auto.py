@@ -7,7 +7,13 @@ import numpy as np
 
 from midband_history import FloatArray, OutcomeMatrix
 from midband_sampler._attempts import Attempts
-from midband_sampler._calibration import MULTIPLIERS, Calibration, calibrate, required_replays
+from midband_sampler._calibration import (
+    LARGEST,
+    Calibration,
+    calibrate,
+    interval_multipliers,
+    required_replays,
+)
 from midband_sampler._replays import Fold, make_folds, replay_all
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
 from midband_sampler._strategies import LIVE, PREDICTIVE, Chooser, InOrder
@@ -45,12 +51,6 @@ class _Trial:
     run: FloatArray
     error: FloatArray
 
-    def gain_over(self, other: "_Trial") -> FloatArray:
-        """Return what each replay saved over the other: tasks, or error where all run alike."""
-        if np.array_equal(self.run, other.run):
-            return np.asarray(other.error**2 - self.error**2)
-        return np.asarray(other.run - self.run)
-
 
 def choose_calibrated(
     reference: OutcomeMatrix,
@@ -60,20 +60,22 @@ def choose_calibrated(
     build: Callable[[str], Chooser],
     max_tasks: int | None,
     seed: int,
+    in_order_too: bool,
     notes: list[str],
     warnings: list[str],
     attempts: Attempts | None = None,
 ) -> Choice:
     """Calibrate the strategy by replay on the references; for ``auto``, choose it so.
 
-    ``auto`` takes the first of `AUTO` unless another gains more than two standard errors over it
-    in the same replays: with tens of agents the best of several looks better than it is.
+    ``auto`` goes down `AUTO` and leaves a strategy only for one that gains more than two standard
+    errors over it in the same replays: with tens of agents the best of several looks better than
+    it is.
 
     `build` makes the chooser of a name, as a session of the plan will use it.
     """
     needed = required_replays(rule.confidence)
+    instead = "random" if name in PREDICTIVE or name == "auto" else name
     if len(reference.agents) < needed:
-        instead = "random" if name in PREDICTIVE or name == "auto" else name
         warnings.append(
             f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
             f" {rule.confidence:.0%} by replay (fewer for a lower confidence): the always-valid"
@@ -85,25 +87,39 @@ def choose_calibrated(
     judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) and whole else rule
     folds, held_out = make_folds(reference, attempts)
 
-    def attempt(chooser: Chooser) -> _Trial:
+    def attempt(chooser: Chooser) -> _Trial | None:
         return _try(folds, chooser, held_out, rule=judged, max_tasks=max_tasks, seed=seed)
 
-    best, *others = AUTO if name == "auto" else (name,)
-    trial = attempt(build(best))
-    first, most = trial, 0.0
-    for each in others:
+    best, trial = "", None
+    for each in AUTO if name == "auto" else (name,):
         other = attempt(build(each))
-        gain = other.gain_over(first)
-        if gain.mean() > max(most, _STANDARD_ERRORS * gain.std(ddof=1) / np.sqrt(gain.size)):
-            best, trial, most = each, other, float(gain.mean())
+        if other is not None and (trial is None or _gains(other, trial)):
+            best, trial = each, other
+    if trial is None:
+        warnings.append(
+            f"no width up to {LARGEST:g} standard deviations covered in enough of"
+            f" {len(reference.agents)} replays: the always-valid bound with strategy {instead!r}"
+            " instead"
+        )
+        return Choice(instead)
     calibration = trial.calibration
     notes.append(
         f"strategy {best}: {calibration.replays} replays of earlier agents, each without its"
         f" {calibration.held_out}, ran {calibration.fraction_run:.0%} of the tasks;"
         f" {calibration.covered} of {calibration.replays} intervals held the true rank"
     )
-    fallback = attempt(InOrder(trial.chooser)).calibration if best in LIVE else None
+    in_order = attempt(InOrder(trial.chooser)) if best in LIVE and in_order_too else None
+    fallback = None if in_order is None else in_order.calibration
     return Choice(best, trial.chooser, calibration, fallback)
+
+
+def _gains(trial: _Trial, over: _Trial) -> bool:
+    """Whether a trial saves tasks, or error where all run alike, by two standard errors."""
+    if np.array_equal(trial.run, over.run):
+        gain = over.error**2 - trial.error**2
+    else:
+        gain = over.run - trial.run
+    return bool(gain.mean() > _STANDARD_ERRORS * gain.std(ddof=1) / np.sqrt(gain.size))
 
 
 def _try(
@@ -114,13 +130,16 @@ def _try(
     rule: StoppingRule,
     max_tasks: int | None,
     seed: int,
-) -> _Trial:
-    replays = replay_all(folds, chooser, MULTIPLIERS, rule=rule, max_tasks=max_tasks, seed=seed)
-    calibration = calibrate(replays, confidence=rule.confidence, held_out=held_out)
-    place = int(np.argmin(np.abs(MULTIPLIERS - calibration.multiplier)))
-    return _Trial(
-        chooser=chooser,
-        calibration=calibration,
-        run=replays.run[:, place],
-        error=replays.error[:, place],
-    )
+) -> _Trial | None:
+    for multipliers in interval_multipliers(rule.confidence, held_out):
+        replays = replay_all(folds, chooser, multipliers, rule=rule, max_tasks=max_tasks, seed=seed)
+        calibration = calibrate(replays, multipliers, confidence=rule.confidence, held_out=held_out)
+        if calibration is not None:
+            place = int(np.searchsorted(multipliers, calibration.multiplier))
+            return _Trial(
+                chooser=chooser,
+                calibration=calibration,
+                run=replays.run[:, place],
+                error=replays.error[:, place],
+            )
+    return None

@@ -9,7 +9,9 @@ from midband_history import FloatArray
 from midband_sampler._replays import Replays
 
 MIN_REPLAYS = 10
-MULTIPLIERS: FloatArray = np.exp(np.linspace(np.log(0.2), np.log(6.0), 70))
+_STEP = 1.05
+LARGEST = 6.0
+_NARROW = 10
 _BLIND_FACTOR = 1.2
 
 
@@ -51,31 +53,45 @@ def required_replays(confidence: float) -> int:
     return max(MIN_REPLAYS, int(np.ceil(confidence / (1.0 - confidence) - 1e-9)))
 
 
-def calibrate(replays: Replays, *, confidence: float, held_out: str) -> Calibration:
+def interval_multipliers(confidence: float, held_out: str) -> tuple[FloatArray, FloatArray]:
+    """Return the widths to try, in standard deviations: first the narrow ones, then all.
+
+    From the normal quantile (a fifth above it where only agents were held out) in steps of 5 % to
+    6. Wide intervals keep a replay going over most tasks, so they are tried only when needed.
+    """
+    floor = float(ndtri(0.5 + confidence / 2)) * (1.0 if held_out == "scaffold" else _BLIND_FACTOR)
+    steps = int(np.ceil(np.log(LARGEST / floor) / np.log(_STEP)))
+    grid = np.round(floor * _STEP ** np.arange(steps + 1), 6)
+    return grid[:_NARROW], grid
+
+
+def calibrate(
+    replays: Replays, multipliers: FloatArray, *, confidence: float, held_out: str
+) -> Calibration | None:
     """Find the narrowest interval that covers in enough replays at the rule's own stop.
 
-    The multiplier is the smallest from which on at least ``ceil((n + 1) confidence)`` of n
-    intervals cover at the stop that this multiplier leads to (split-conformal count; Vovk,
-    Gammerman, Shafer 2005), and never below the normal quantile.
+    The multiplier is the smallest of those tried from which on at least ``ceil((n + 1)
+    confidence)`` of n intervals cover at the stop that this multiplier leads to (split-conformal
+    count; Vovk, Gammerman, Shafer 2005). None where not even the largest does.
 
     Parameters
     ----------
     replays : Replays
-        At each of `MULTIPLIERS`.
+        At each of `multipliers`.
+    multipliers : ndarray of float64
+        Ascending; see `interval_multipliers`.
     confidence : float
     held_out : str
         ``"scaffold"`` or ``"agent"``.
     """
     covered, run = replays.covered, replays.run
     n = covered.shape[0]
-    enough = covered.sum(axis=0) >= np.ceil((n + 1) * confidence - 1e-9)
-    fails = np.flatnonzero(~enough)
-    smallest = min(MULTIPLIERS.size - 1, int(fails.max()) + 1 if fails.size else 0)
-    floor = float(ndtri(0.5 + confidence / 2)) * (1.0 if held_out == "scaffold" else _BLIND_FACTOR)
-    chosen = max(smallest, int(np.searchsorted(MULTIPLIERS, floor - 1e-9)))
-    chosen = min(chosen, MULTIPLIERS.size - 1)
+    fails = np.flatnonzero(covered.sum(axis=0) < np.ceil((n + 1) * confidence - 1e-9))
+    chosen = int(fails.max()) + 1 if fails.size else 0
+    if chosen == multipliers.size:
+        return None
     return Calibration(
-        multiplier=round(float(MULTIPLIERS[chosen]), 6),
+        multiplier=float(multipliers[chosen]),
         confidence=confidence,
         replays=n,
         covered=int(covered[:, chosen].sum()),

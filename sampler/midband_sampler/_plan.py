@@ -190,6 +190,12 @@ class Plan:
         """
         if not self.chooses_live:
             return self
+        if self.fallback is None:
+            msg = (
+                f"expected a harness that can choose while it runs for strategy {self.strategy!r},"
+                " whose fixed order was not calibrated: make the plan with --strategy design"
+            )
+            raise PlanError(msg)
         name = _FIXED_NAMES.get(self.strategy, f"{self.strategy}, fixed order")
         return replace(self, strategy=name, calibration=self.fallback, fallback=None, attempts=None)
 
@@ -369,6 +375,7 @@ def make_plan(
     explore: float = 0.0,
     attempts: int = 1,
     cost_unit: str = "usd",
+    fallback: bool = True,
 ) -> Plan:
     """Choose tasks for a new agent from the results of earlier ones.
 
@@ -413,6 +420,8 @@ def make_plan(
         every task, and `max_tasks` counts attempts.
     cost_unit : str
         ``usd`` or ``seconds``, for ``cost`` and ``cost-design``.
+    fallback : bool
+        Whether a plan that chooses live is also calibrated for its tasks in their order: `Plan.fixed`.
 
     Raises
     ------
@@ -456,7 +465,7 @@ def make_plan(
         name, strategy, rule = "random", RandomStrategy(), Never(rule.confidence)
     chooser: Chooser | None = None
     calibration: Calibration | None = None
-    fallback: Calibration | None = None
+    in_order: Calibration | None = None
     if predictive and isinstance(strategy, str):
         choice = choose_calibrated(
             reference,
@@ -465,12 +474,13 @@ def make_plan(
             build=lambda each: steering.apply(find_chooser(each, band=band or Band(), costs=costs)),
             max_tasks=max_tasks,
             seed=seed,
+            in_order_too=fallback,
             notes=notes,
             warnings=warnings,
             attempts=tries,
         )
         name, chooser, calibration = choice.name, choice.chooser, choice.calibration
-        fallback = choice.fallback
+        in_order = choice.fallback
     model: PredictionModel | None = None
     if calibration is not None and chooser is not None:
         model = PredictionModel.fit(reference)
@@ -514,7 +524,7 @@ def make_plan(
         stop=rule,
         model=model,
         calibration=calibration,
-        fallback=fallback,
+        fallback=in_order,
         max_tasks=max_tasks,
         notes=tuple(notes),
         band=selection.band,

@@ -15,6 +15,8 @@ _SD_LOG_DISCRIMINATION_RANGE = (0.15, 1.0)
 _LOG_DISCRIMINATION_RANGE = (-3.0, 2.0)
 _LARGEST_STEP = 1.0
 _PRIOR_WIDTH = 1.5
+# With fewer, agents that are alike in more than ability pass for differences in discrimination.
+_AGENTS_TO_TELL_SPREAD = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +106,8 @@ def fit_response_model(
     (parameter expansion; Liu, Rubin and Wu 1998). A cell counts as `attempts` binomial trials with
     fractional successes; a missing cell counts nothing.
 
-    Priors: intercept ~ N(0, 2), log discrimination ~ N(0, s), where s in [0.15, 1] is what the
-    history's own discriminations speak for (empirical Bayes): few agents leave it at 0.15.
+    Priors: intercept ~ N(0, 2), log discrimination ~ N(0, s), where s is 0.15, and from 200 agents
+    on what the history's own discriminations speak for, up to 1 (empirical Bayes).
 
     Parameters
     ----------
@@ -138,7 +140,9 @@ def fit_response_model(
         intercept, log_slope = _move_together(
             data, intercept, log_slope, spread, posterior, abilities
         )
-        last, spread = spread, _evident_spread(log_slope, spread, information)
+        last = spread
+        if len(matrix.agents) >= _AGENTS_TO_TELL_SPREAD:
+            spread = _evident_spread(log_slope, spread, information)
         change = np.abs(np.stack([intercept, log_slope]) - before).max()
         if max(change, abs(np.log(spread / last))) < tolerance:
             break

@@ -109,6 +109,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
                 seed=plan_seed,
                 as_of=split.as_of,
+                fallback=False,
             )
         except PlanError as error:
             rows.extend(
