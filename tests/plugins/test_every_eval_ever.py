@@ -1,6 +1,7 @@
 """Results leave as Every Eval Ever files and come back as they were; its validator agrees."""
 
 import json
+import shlex
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.environments import make_environment, newest_python, run
+from tests.environments import ROOT, make_environment, newest_python, run
 from tests.plugins.conftest import Call, OneLine
 
 from midband.harnesses.every_eval_ever_export import Export, Publisher, export
@@ -344,3 +345,30 @@ def test_real_results_go_out_and_come_back(validator: Path, tmp_path: Path) -> N
         for name in names:
             assert _same(one.outcomes(name), two.outcomes(name)), name
     assert [each for each in _validate(validator, tmp_path) if each["errors"]] == []
+
+
+def test_the_page_runs_as_written(
+    call: Call, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with History.open(store, read_only=True) as one:
+        held = list(one.records("toy"))
+    new = [each for each in held if each.agent == "a07"]
+    everyone = [each for each in held if each.agent != "a07"]
+    for records, place in ((everyone, "datastore"), (new, "new")):
+        list(export(records, Path(place), created=CREATED, publisher=Publisher()))
+    monkeypatch.setenv("MIDBAND_HISTORY", str(tmp_path / "own.duckdb"))
+    page = (ROOT / "docs" / "harnesses" / "every-eval-ever.md").read_text()
+    commands = [
+        shlex.split(line.removeprefix("$ midband "))
+        for line in page.splitlines()
+        if line.startswith("$ midband ")
+    ]
+    assert [words[0] for words in commands] == ["import", "history", "rank"]
+    for words in commands:
+        if words[0] == "rank":
+            assert call("plan", "toy", "--output", "plan.json", "--strategy", "random")[0] == 0
+        code, out, err = call(*words)
+        assert code == 0, err
+    assert "a07" in out
+    assert len(list(Path("shared").rglob("*_samples.jsonl"))) == 11
