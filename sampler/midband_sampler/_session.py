@@ -1,12 +1,14 @@
 """The ask/tell session: the one object that live runs and simulations both drive."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
+from midband_sampler._attempts import AttemptPrediction
 from midband_sampler._combined import check_named, counts, gives_up, named_agents
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
@@ -70,12 +72,14 @@ class Session:
         self._scores: dict[str, list[float]] = {}
         self._costs: dict[str, list[Cost]] = {}
         self._started: dict[str, int] = {}
-        self._in_order: list[str] = []  # the keys of `_started`
+        self._in_order: list[str] = []  # a task again for each further attempt
         self._unasked: list[str] = []
         self._unstarted = np.ones(len(plan.all_tasks), dtype=bool)
         self._untold = self._unstarted.copy()
         self._next = 0
-        self._limit = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))
+        self._most = 0 if plan.attempts is None else plan.attempts.most
+        planned = len(plan.tasks) * max(self._most, 1)
+        self._limit = min(planned, plan.max_tasks or planned)
         self._chooser = plan.chooser() if plan.chooses_live else None
         self._steering = plan.steering
         self._drawn: set[str] = set()
@@ -86,7 +90,9 @@ class Session:
         self._predicted: PredictedRanks | None = None
         self._ranks: PairedRanks | PredictedRanks
         if plan.model is not None and plan.calibration is not None:
-            self._predicted = PredictedRanks(plan.model, plan.calibration, self._columns)
+            self._predicted = PredictedRanks(
+                plan.model, plan.calibration, self._columns, plan.attempts
+            )
             self._ranks = self._predicted
         else:
             self._ranks = PairedRanks(self._reference, resamples=self._resamples, seed=plan.seed)
@@ -95,7 +101,8 @@ class Session:
         self._evidence = {agent: Evidence.nothing() for agent in betting}
         self._spending = Spending()
         self._least_half_width = self._reach() if gives_up(plan.stop) else None
-        self._judged: set[str] = set()
+        self._judged: Counter[str] = Counter()
+        self._looks = 0
         self._choices: list[tuple[int, float, FloatArray | None]] = []
         self._used: list[float] = []
         self._valid: list[float] = []
@@ -110,7 +117,7 @@ class Session:
         if self.done:
             return []
         tasks: list[str] = []
-        while len(tasks) < n and len(self._started) < self._limit:
+        while len(tasks) < n and len(self._in_order) < self._limit:
             task = self._choose()
             if task is None:
                 break
@@ -122,12 +129,16 @@ class Session:
         """Next task that has not been started: the strategy's live choice, or down the plan."""
         if self._predicted is not None and self._chooser is not None:
             prediction = self._predicted.prediction
-            open_tasks = prediction.unseen.copy()
-            prediction.unseen[0] &= self._unstarted
+            masks = [prediction.unseen]
+            if isinstance(prediction, AttemptPrediction):
+                masks.append(prediction.may_run)
+            kept = [mask.copy() for mask in masks]
+            for mask in masks:
+                mask[0] &= self._unstarted
             try:
-                if not prediction.unseen.any():
+                if not masks[-1].any():
                     return None
-                step = len(self._started)
+                step = len(self._in_order)
                 choice = self._chooser.choose(prediction, self._columns, step)
                 task = self.plan.all_tasks[int(choice[0])]
                 chance = self._steering.draws(step, len(self.plan.all_tasks))
@@ -135,7 +146,8 @@ class Session:
                     self._drawn.add(task)
                 return task
             finally:
-                prediction.unseen[:] = open_tasks
+                for mask, before in zip(masks, kept, strict=True):
+                    mask[:] = before
         while self._next < len(self.plan.tasks):
             task = self.plan.tasks[self._next]
             self._next += 1
@@ -144,8 +156,8 @@ class Session:
         return None
 
     def _begin(self, task: str) -> None:
-        if task not in self._started:
-            self._started[task] = len(self._started)
+        if self._most or task not in self._started:
+            self._started.setdefault(task, len(self._started))
             self._in_order.append(task)
             self._unstarted[self._columns[self._place[task]]] = False
 
@@ -195,16 +207,32 @@ class Session:
         cost = Cost.told(usd, seconds)
         if not self.plan.chooses_live:
             self._begin(task)
+        elif self._most:
+            self._expect_attempt(task)
         elif task not in self._started and task not in self._scores:
             self._unasked.append(task)
         self._untold[self._columns[self._place[task]]] = False
         self._costs.setdefault(task, []).append(cost)
         attempts = self._scores.setdefault(task, [])
+        if self._most:
+            attempts.append(value)
+            return
         if not math.isnan(value):
             attempts.append(value)
         counted = not math.isnan(value) or self._in_usd or self._in_seconds
         if counted and task in self._judged and self._stopped is None:
             self._reset()
+
+    def _expect_attempt(self, task: str) -> None:
+        told = len(self._scores.get(task, ()))
+        if told == self._most:
+            msg = (
+                f"expected at most {self._most} attempts at {task!r}, as planned, got another:"
+                " tell each attempt once"
+            )
+            raise InputError(msg)
+        if told == self._in_order.count(task) + self._unasked.count(task):
+            self._unasked.append(task)
 
     def decision(self) -> Decision:
         """Return the verdict on the completed prefix; the first one to stop stands."""
@@ -216,21 +244,26 @@ class Session:
         """Look after each task of the prefix in turn, so that a rebuilt session looks alike."""
         rule = self.plan.stop
         for task in self._prefix():
-            attempts = self._scores[task]
-            score = math.fsum(sorted(attempts)) / len(attempts) if attempts else math.nan
-            self._take(task, score)
-            self._judged.add(task)
+            self._take(task)
+            self._judged[task] += 1
+            self._looks += 1
             self._interval = self._ranks.interval(rule.confidence)
             look = self._look(self._interval)
             if look.tasks >= rule.min_tasks and rule.stops(look):
                 self._stopped = self._decide(rule.reason(look), stop=True, claims=rule.claims(look))
                 return
-            if len(self._judged) == self._limit:
+            if self._looks == self._limit:
                 self._stopped = self._decide(ALL_RUN, stop=True)
                 return
 
-    def _take(self, task: str, score: float) -> None:
+    def _take(self, task: str) -> None:
         place = self._place[task]
+        scores, costs = self._scores[task], self._costs[task]
+        if self._most:
+            attempt = self._judged[task]
+            scores, costs = scores[attempt : attempt + 1], costs[attempt : attempt + 1]
+            self._unstarted[self._columns[place]] = True
+        score = math.fsum(sorted(scores)) / len(scores) if scores else math.nan
         self._note_choice(task)
         self._used.append(score)
         if not math.isnan(score):
@@ -243,7 +276,7 @@ class Session:
                 difference = np.asarray(score - self._reference[self._row[agent], place])
                 self._evidence[agent] = evidence.after(difference)
         expected = float(self.plan.expected_cost_usd[self._columns[place]])
-        self._spending.add(self._costs[task], expected_usd=expected)
+        self._spending.add(costs, expected_usd=expected)
 
     def _note_choice(self, task: str) -> None:
         """Keep the chance of a choice and, if it was drawn, what was predicted before it."""
@@ -282,10 +315,10 @@ class Session:
             return partial(ranks.least_half_width, confidence=self.plan.stop.confidence)
         reach = Reach(ranks.prediction, None if self.plan.chooses_live else self._columns)
         width = np.array([ranks.multiplier])
-        return lambda left: reach.half_width(len(self._judged) + left.reshape(1), width)[0, 0]
+        return lambda left: reach.half_width(self._looks + left.reshape(1), width)[0, 0]
 
     def _look(self, interval: RankInterval) -> Look:
-        run = len(self._judged)
+        run = self._looks
         return Look(
             rank_low=np.array(interval.low),
             rank_high=np.array(interval.high),
@@ -315,10 +348,12 @@ class Session:
                 self._begin(task)
             self._unasked.clear()
             order = self._in_order
-        for place in range(len(self._judged), len(order)):
-            if order[place] not in self._scores:
+        for place in range(self._looks, len(order)):
+            task = order[place]
+            scores = self._scores.get(task)
+            if scores is None or (self._most and len(scores) <= self._judged[task]):
                 return
-            yield order[place]
+            yield task
 
     def _decide(self, reason: str, *, stop: bool, claims: tuple[Claim, ...] = ()) -> Decision:
         plan = self.plan
@@ -343,11 +378,11 @@ class Session:
             confidence=interval.confidence,
             guarantee=guarantee,
             naive_confidence=interval.naive,
-            score=math.fsum(self._valid) / len(self._valid) if self._valid else math.nan,
+            score=self._mean_score(),
             full_score=interval.score if whole else math.nan,
             full_score_low=interval.score_low if whole else math.nan,
             full_score_high=interval.score_high if whole else math.nan,
-            tasks_run=len(self._judged),
+            tasks_run=self._looks,
             tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
             tasks_without_result=len(self._used) - len(self._valid),
@@ -363,6 +398,17 @@ class Session:
             ),
             plan_digest=self._digest,
         )
+
+    def _mean_score(self) -> float:
+        """Mean over the completed tasks; NaN before the first."""
+        means = self._valid
+        if self._most:
+            scores: dict[str, list[float]] = {}
+            for task, score in zip(self._in_order, self._used, strict=False):
+                if not math.isnan(score):
+                    scores.setdefault(task, []).append(score)
+            means = [math.fsum(each) / len(each) for each in scores.values()]
+        return math.fsum(means) / len(means) if means else math.nan
 
     def _nearest(self, interval: RankInterval) -> dict[str, float]:
         """Agents whose comparison is least certain, then those asked for; ties by the plan."""
@@ -390,10 +436,13 @@ class Session:
     @property
     def tasks_run(self) -> int:
         """Number of tasks of the completed prefix that have been judged."""
-        return len(self._judged)
+        return self._looks
 
     @property
     def pending(self) -> tuple[str, ...]:
         """Tasks started and not yet told, in planned order."""
         waiting = self._started.keys() - self._scores.keys()
+        if self._most:
+            starts = Counter(self._in_order)
+            waiting = {task for task in starts if starts[task] > len(self._scores.get(task, ()))}
         return tuple(sorted(waiting, key=self._place.__getitem__))
