@@ -1,0 +1,121 @@
+"""Told one at a time, in whatever order: the verdict is that of everything told at once."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from midband_history import OutcomeMatrix
+from midband_sampler import Never, PairedRanks, RankInterval, Session, make_plan
+
+
+def history(seed: int, n_agents: int = 20, n_tasks: int = 50, *, holes: float = 0.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    logit = np.linspace(-1.5, 1.5, n_agents)[:, None] - rng.normal(0, 1, n_tasks)
+    scores = (rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(float)
+    scores[rng.random(scores.shape) < holes] = np.nan
+    return scores
+
+
+def from_definition(
+    reference: np.ndarray, told: dict[int, float], certain: set[int], confidence: float
+) -> tuple[int, int, int]:
+    """Rank and bounds by the formulas of `PairedRanks`, everything at once."""
+    expected = np.nanmean(reference, axis=0)
+    target = np.array([not np.isnan(told.get(j, 0.0)) for j in range(reference.shape[1])])
+    means = np.nanmean(np.where(target, reference - expected, np.nan), axis=1)
+    excess = {j: told[j] - expected[j] for j in told if target[j]}
+    sample = np.array([excess[j] for j in excess if j not in certain])
+    known = [excess[j] for j in excess if j in certain]
+    n, planned = sample.size, int(target.sum())
+    others = planned - len(known)
+    if n < 2:
+        return 1, 1, len(means) + 1
+    mean = (others * sample.mean() + sum(known)) / planned
+    sd = np.sqrt(sample.var() + 0.25 / n)
+    half = others / planned * sd * np.sqrt(others) / n * np.sqrt(np.log(2 / (1 - confidence)) / 2)
+    half = 0.0 if n == others else half
+    return (
+        1 + int(np.sum(means > mean + 1e-9)),
+        1 + int(np.sum(means > mean + max(half, 1e-9))),
+        1 + int(np.sum(means > mean + 1e-9 - half)),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.permutations(range(50)), st.integers(0, 50), st.integers(0, 6))
+def test_told_one_by_one_is_told_at_once(
+    seed: int, order: list[int], told: int, guards: int
+) -> None:
+    reference, rng = history(seed, holes=0.1), np.random.default_rng(seed)
+    results = {task: float(rng.choice([0.0, 0.5, 1.0, np.nan])) for task in order[:told]}
+    certain = set(order[:guards])
+    one, other = (PairedRanks(reference, resamples=400, seed=3) for _ in range(2))
+    for ranks, tasks in ((one, order[:told]), (other, sorted(order[:told]))):
+        for task in tasks:
+            (ranks.add_certain if task in certain else ranks.add)(task, results[task])
+    ours, theirs = one.interval(0.9), other.interval(0.9)
+    expected = from_definition(reference, results, certain, 0.9)
+    assert (ours.rank, ours.low, ours.high) == expected
+    assert (theirs.rank, theirs.low, theirs.high) == expected
+    assert ours.naive == pytest.approx(theirs.naive, abs=0.006)
+    assert np.allclose(ours.better, theirs.better, atol=0.006, equal_nan=True)
+
+
+def plain_diagnostics(
+    reference: np.ndarray, results: np.ndarray, interval: RankInterval
+) -> tuple[float, np.ndarray]:
+    """Draw tasks with replacement; shrink for the finite population; count."""
+    rng, n = np.random.default_rng(5), results.size
+    expected = reference.mean(axis=0)
+    excess = results - expected[:n]
+    means = excess[rng.integers(n, size=(4000, n))].mean(axis=1)
+    means = excess.mean() + (means - excess.mean()) * np.sqrt(1 - n / reference.shape[1])
+    above = (reference - expected).mean(axis=1) > means[:, None]
+    ranks = 1 + above.sum(axis=1)
+    return float(np.mean((ranks >= interval.low) & (ranks <= interval.high))), 1 - above.mean(
+        axis=0
+    )
+
+
+def test_the_diagnostics_are_those_of_the_plain_bootstrap_as_things_were() -> None:
+    reference = history(1, n_agents=40, n_tasks=400)
+    results = (np.random.default_rng(2).random(400) < 0.5).astype(float)
+    ranks = PairedRanks(reference, resamples=4000, seed=0)
+    kept: dict[int, RankInterval] = {}
+    for task, score in enumerate(results):
+        ranks.add(task, score)
+        if task + 1 in (30, 150, 300, 400):
+            kept[task + 1] = ranks.interval(0.6)
+    for n, interval in kept.items():  # asked for after the run went on
+        naive, better = plain_diagnostics(reference, results[:n], interval)
+        assert interval.naive == pytest.approx(naive, abs=0.04)
+        assert np.allclose(interval.better, better, atol=0.05)
+    assert kept[400].naive == 1.0
+    assert kept[30].naive < 1.0
+    assert norm.ppf(kept[30].better.max()) > 1.0
+
+
+@pytest.mark.parametrize("strategy", ["random", "information"])
+def test_a_long_session_rebuilt_from_its_results_decides_alike(strategy: str) -> None:
+    scores = history(4, n_agents=24, n_tasks=120)
+    matrix = OutcomeMatrix.from_scores(scores, cost_usd=np.full(scores.shape, 0.5))
+    plan = make_plan(matrix, strategy=strategy, stop=Never(0.9), max_tasks=40)
+    session = Session(plan, resamples=400)
+    results: dict[str, float] = {}
+    decisions = []
+    while tasks := session.ask(3):
+        for task in reversed(tasks):
+            results[task] = float(len(results) % 3 == 0)
+            session.tell(task, score=results[task])
+            decisions.append(session.decision())
+    rebuilt = Session(plan, resamples=400)
+    for task in sorted(results):
+        rebuilt.tell(task, score=results[task])
+    ours, theirs = decisions[-1], rebuilt.decision()
+    assert (ours.rank, ours.low, ours.high) == (theirs.rank, theirs.low, theirs.high)
+    assert ours.full_score == pytest.approx(theirs.full_score, nan_ok=True)
+    assert ours.score == theirs.score
+    assert ours.cost_saved_usd == theirs.cost_saved_usd == 40.0
+    assert [each.tasks_run for each in decisions] == sorted(each.tasks_run for each in decisions)

@@ -1,0 +1,97 @@
+"""The prediction against its definitions: whole grid, dense covariance, one result at a time."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midband_sampler import FullScorePrediction, ability_grid, candidate_prior
+
+
+def profiles(n_tasks: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    slope = np.exp(rng.normal(0, 0.5, (n_tasks, 1)))
+    return np.asarray(
+        1 / (1 + np.exp(-(rng.normal(0, 1.3, (n_tasks, 1)) + slope * ability_grid())))
+    )
+
+
+def started(
+    rates: np.ndarray, seed: int, told: int, *, candidates: int = 1, centre: float = 0.0
+) -> FullScorePrediction:
+    """Tell each candidate so many results of its own."""
+    rng = np.random.default_rng(seed)
+    made = FullScorePrediction(rates, candidate_prior(centre), candidates=candidates, binary=True)
+    orders = np.stack([rng.permutation(len(rates)) for _ in range(candidates)])
+    for step in range(told):
+        made.observe(
+            np.arange(candidates), orders[:, step], rng.integers(0, 2, candidates).astype(float)
+        )
+    return made
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 300), st.floats(-3, 3), st.sampled_from([1, 3]))
+def test_a_part_of_the_nodes_stands_for_all(
+    seed: int, told: int, centre: float, candidates: int
+) -> None:
+    rates = profiles(300, seed)
+    made = started(rates, seed, told, candidates=candidates, centre=centre)
+    for row, weight in enumerate(made.ability()):
+        unseen = made.unseen[row]
+        rate = rates @ weight
+        assert np.allclose(made.predicted()[row], rate, atol=1e-6)
+        ahead = rates[unseen].sum(axis=0)
+        shared = rates @ (weight * (ahead - weight @ ahead))
+        gain = (shared + (rates * (1 - rates)) @ weight) ** 2 / (rate * (1 - rate))
+        found = made.variance_reduction()[row]
+        assert np.allclose(found[unseen], gain[unseen], rtol=1e-4, atol=1e-4 * gain.max())
+        assert np.all(found[~unseen] == -np.inf)
+
+
+def test_results_one_at_a_time_are_results_at_once() -> None:
+    rates = profiles(80, 1)
+    together = started(rates, 2, 30, candidates=4)
+    rng = np.random.default_rng(2)
+    orders = np.stack([rng.permutation(80) for _ in range(4)])
+    results = np.stack([rng.integers(0, 2, 4).astype(float) for _ in range(30)])
+    for row in range(4):
+        alone = FullScorePrediction(rates, candidate_prior(0.0), binary=True)
+        alone.moments()
+        for step in range(30):
+            alone.observe_one(0, int(orders[row, step]), float(results[step, row]))
+        for ours, theirs in zip(alone.moments(), together.moments(), strict=True):
+            assert ours[0] == pytest.approx(theirs[row], abs=1e-12)
+        assert np.array_equal(alone.unseen[0], together.unseen[row])
+
+
+def test_tasks_that_are_alike_tie_to_the_first() -> None:
+    rates = np.repeat(profiles(40, 3), 7, axis=0)[np.random.default_rng(0).permutation(280)]
+    made = started(rates, 3, 25)
+    for _ in range(60):
+        gain = made.variance_reduction()[0]
+        chosen = int(gain.argmax())
+        alike = np.flatnonzero((rates == rates[chosen]).all(axis=1) & made.unseen[0])
+        assert chosen == alike[0]
+        made.observe_one(0, chosen, 1.0)
+
+
+@pytest.mark.parametrize("costly", [False, True])
+def test_a_design_is_greedy_on_the_covariance_of_the_results(costly: bool) -> None:
+    rates = profiles(40, 4)
+    costs = np.random.default_rng(1).uniform(0.5, 2.0, 40) if costly else np.ones(40)
+    made = FullScorePrediction(rates, candidate_prior(0.3), binary=True)
+    weight = made.ability()[0]
+    centred = rates - (rates @ weight)[:, None]
+    covariance = (centred * weight) @ centred.T + np.diag((rates * (1 - rates)) @ weight)
+    expected: list[int] = []
+    for _ in range(40):
+        variance = np.maximum(np.diag(covariance), 1e-12)
+        gain = covariance.sum(axis=1) ** 2 / variance / costs
+        gain[expected] = -np.inf
+        chosen = int(gain.argmax())
+        expected.append(chosen)
+        column = covariance[:, chosen].copy()
+        covariance -= np.outer(column, column) / column[chosen]
+        covariance[chosen] = covariance[:, chosen] = 0.0
+    assert made.design(costs if costly else None).tolist() == expected
