@@ -157,6 +157,15 @@ class History:
         )
         return found.fetchone() is not None
 
+    def known_sources(self, digests: Iterable[str]) -> frozenset[str]:
+        """Return those digests under which a source has been added."""
+        found = self._connection.execute(
+            "SELECT DISTINCT digest FROM sources"
+            " WHERE digest <> '' AND digest IN (SELECT unnest(?::VARCHAR[]))",
+            [list(digests)],
+        )
+        return frozenset(row[0] for row in found.fetchall())
+
     def benchmarks(self) -> list[BenchmarkSummary]:
         """Summarise every benchmark, in order of name."""
         rows = self._connection.execute(statement("benchmarks")).fetchall()

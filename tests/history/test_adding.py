@@ -123,8 +123,10 @@ def test_a_source_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:
             history.add(_torn(), source_digest="d")
         assert history.benchmarks() == []
         assert not history.has_source("d")
+        assert history.known_sources(["d", ""]) == set()
         assert history.add([_record("1")], source_digest="d").added == 1
         assert history.has_source("d")
+        assert history.known_sources(["e", "d", ""]) == {"d"}
 
 
 def test_several_sources_at_once_have_a_report_each(history: History) -> None:

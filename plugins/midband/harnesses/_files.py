@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,18 @@ HEAD_BYTES = 4096
 def head(path: Path) -> bytes:
     """Return how a file begins, without white space; nothing if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return b"".join(file.read(HEAD_BYTES).split())
+        about = path.stat()
+        return _head(path, about.st_mtime_ns, about.st_size)
     except OSError:
         return b""
+
+
+@lru_cache(maxsize=2)
+def _head(path: Path, changed: int, size: int) -> bytes:
+    """Read it once for all importers; `changed` and `size` only tell when to look again."""
+    del changed, size
+    with path.open("rb") as file:
+        return b"".join(file.read(HEAD_BYTES).split())
 
 
 def load_json(path: Path, what: str) -> Any:

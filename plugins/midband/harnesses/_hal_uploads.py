@@ -1,6 +1,7 @@
 """HAL's ``<run>_UPLOAD.json``: the tasks of one run, without those it lists but never ran."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,9 +23,7 @@ def sniff_upload(path: Path) -> bool:
     return start.startswith(b'{"config":{') and b'"agent_name":' in start
 
 
-def read_upload(
-    path: Path, *, benchmark: str | None, scaffold: str, model: str
-) -> Iterator[Record]:
+def read_upload(path: Path, *, benchmark: str | None, naming: re.Pattern[str]) -> Iterator[Record]:
     """Yield a record for every task that the run solved or failed.
 
     Some of HAL's benchmarks list every task they have as failed, whatever was run: only those
@@ -36,8 +35,8 @@ def read_upload(
     path : Path
     benchmark : str or None
         Overrides the name of the benchmark.
-    scaffold, model : str
-        As the agent's name tells; empty where it does not.
+    naming : re.Pattern
+        Takes an agent's name apart into ``scaffold`` and ``model``.
 
     Raises
     ------
@@ -57,26 +56,30 @@ def read_upload(
     submitted = _submitted(path.with_name(f"{run_id}_RAW_SUBMISSIONS.jsonl"))
     ran = set(submitted) or _asked(str(config.get("run_command") or ""))
     clocks = mapping(data.get("wall_clock_times"))
-    arguments = mapping(config.get("agent_args"))
+    name = benchmark or str(config["benchmark_name"])
+    parts = naming.fullmatch(agent)
+    scaffold, model = (parts["scaffold"], parts["model"]) if parts else ("", "")
+    model = str(mapping(config.get("agent_args")).get("model_name") or model)
+    started, cost = moment(config.get("date")), number(results.get("total_cost"))
     for tasks, score in ((solved, 1.0), (failed, 0.0)):
         for task in tasks:
             if ran and task not in ran:
                 continue
             kind = "valid" if score else _kind(submitted.get(task))
             yield Record(
-                benchmark=benchmark or str(config["benchmark_name"]),
+                benchmark=name,
                 task_id=task,
                 agent=agent,
                 score=score if kind == "valid" else None,
                 kind=kind,
                 run_id=run_id,
-                model=str(arguments.get("model_name") or model),
+                model=model,
                 scaffold=scaffold,
                 agent_version=str(config.get("agent_version") or ""),
                 harness="hal",
-                started=moment(config.get("date")),
+                started=started,
                 duration_s=number(clocks.get(task)),
-                run_cost_usd=number(results.get("total_cost")),
+                run_cost_usd=cost,
             )
 
 

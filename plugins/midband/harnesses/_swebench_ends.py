@@ -29,8 +29,9 @@ class Ends:
     def below(cls, root: Path) -> "Ends":
         """Look for ``preds.json`` in a folder and in those within; a torn one counts as absent."""
         folders: dict[str, tuple[Path, bool]] = {}
-        for path in sorted([*root.glob("preds.json"), *root.glob("*/preds.json")]):
-            folders.update(_predictions(path, path.stat().st_mtime_ns))
+        for path in _places(root, root.stat().st_mtime_ns):
+            if path.is_file():
+                folders.update(_predictions(path, path.stat().st_mtime_ns))
         return cls(folders)
 
     def complete(self, record: Record) -> Record:
@@ -49,6 +50,14 @@ class Ends:
         if not patched and record.kind == "valid" and (info is None or _is_broken(info)):
             return replace(record, score=None, kind="infra_error")
         return record
+
+
+@lru_cache(maxsize=8)
+def _places(root: Path, changed: int) -> list[Path]:
+    """Return where predictions may be: `root` itself or the folders in it."""
+    del changed
+    folders = sorted(each for each in root.iterdir() if each.is_dir())
+    return [folder / "preds.json" for folder in (root, *folders)]
 
 
 @lru_cache(maxsize=8)

@@ -21,7 +21,6 @@ from midband.harnesses._adapting import (
     run_name,
     tasks_of,
 )
-from midband.harnesses._files import load_object, mapping
 from midband.harnesses._hal_uploads import read_upload, sniff_upload
 from midband.hookspecs import hookimpl
 from midband_history import InputError, Record, UnreadableSourceError
@@ -101,9 +100,7 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     """
     del columns
     if path.suffix == ".json":
-        named = _SCAFFOLD_AND_MODEL.fullmatch(_agent_of(path))
-        scaffold, model = (named["scaffold"], named["model"]) if named else ("", "")
-        yield from read_upload(path, benchmark=benchmark, scaffold=scaffold, model=model)
+        yield from read_upload(path, benchmark=benchmark, naming=_SCAFFOLD_AND_MODEL)
         return
     # No lock and no side file: the database may stand in a directory that is read-only.
     safe = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
@@ -117,10 +114,6 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     except sqlite3.Error as error:
         msg = f"{path}: expected a HAL database, got a truncated or foreign file ({error})"
         raise UnreadableSourceError(msg) from error
-
-
-def _agent_of(path: Path) -> str:
-    return str(mapping(load_object(path, "an upload of HAL").get("config")).get("agent_name"))
 
 
 def _check(database: sqlite3.Connection, path: Path) -> None:

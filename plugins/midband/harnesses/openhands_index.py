@@ -95,18 +95,20 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     )
     entry = next((each for each in listed if each.get("benchmark") == path.stem), {})
     started = moment(entry.get("submission_time"))
+    name, run_id = path.stem, str(entry.get("full_archive") or path.resolve().parent.name)
+    version = str(entry.get("agent_version") or about.get("agent_version") or "")
     for task, each in instances.items():
         score = unit_score(mapping(each).get("resolved"))
         yield Record(
-            benchmark=benchmark or path.stem,
+            benchmark=benchmark or name,
             task_id=task,
             agent=f"{scaffold} ({model})",
             score=score,
             kind="missing" if score is None else "valid",
-            run_id=str(entry.get("full_archive") or path.resolve().parent.name),
+            run_id=run_id,
             model=model,
             scaffold=scaffold,
-            agent_version=str(entry.get("agent_version") or about.get("agent_version") or ""),
+            agent_version=version,
             harness="openhands",
             started=started,
             cost_usd=number(mapping(each).get("cost")),

@@ -118,16 +118,18 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     if layout == "leaderboards":
         yield from _leaderboards(report, path, name)
         return
+    place = path.absolute()
     if layout == "instance":
-        agent, run_id, found = *_of_instance(path), _instances(report, path)
+        agent, run_id, found = *_of_instance(place), _instances(report, path)
         # <root>/logs/run_evaluation/<run>/<model>/<id>/report.json
-        root = path.resolve().parents[min(5, len(path.resolve().parents) - 1)]
+        root = place.parents[min(5, len(place.parents) - 1)]
     elif layout == "run":
-        agent, run_id, found = *_of_run(path), _listed(report, path)
-        root = path.resolve().parent
+        agent, run_id, found = *_of_run(place), _listed(report, path)
+        root = place.parent
     else:
         raise foreign(path, _WHAT, "a file of another kind")
-    started = _DATED.match(run_id)
+    dated = _DATED.match(run_id)
+    started = moment(_iso(dated["date"])) if dated else None
     ends = Ends.below(root)
     for task, (score, kind) in found.items():
         record = Record(
@@ -138,7 +140,7 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
             kind=kind,
             run_id=run_id,
             harness="swebench",
-            started=moment(_iso(started["date"])) if started else None,
+            started=started,
             source_key=f"swebench/{name}/{run_id}/{agent}/{task}",
         )
         yield ends.complete(record)
@@ -182,7 +184,7 @@ def _instances(report: dict[str, Any], path: Path) -> dict[str, tuple[float | No
 
 def _of_instance(path: Path) -> tuple[str, str]:
     """Return agent and run of ``<run>/<model>/<id>/report.json``, or ``<run>/logs/<id>/...``."""
-    above = path.resolve().parent.parent
+    above = path.parent.parent
     if above.name == "logs":
         return _submission(above.parent)
     return above.name.replace("__", "/"), above.parent.name
@@ -191,7 +193,7 @@ def _of_instance(path: Path) -> tuple[str, str]:
 def _of_run(path: Path) -> tuple[str, str]:
     """Return agent and run of ``<model>.<run>.json``, or of a submission's ``results.json``."""
     if path.name == "results.json":
-        folder = path.resolve().parent
+        folder = path.parent
         return _submission(folder.parent if folder.name == "results" else folder)
     model, _, run_id = path.stem.rpartition(".")
     return (model or path.stem).replace("__", "/"), run_id

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from midband.harnesses._files import (
     head,
     list_of_objects,
     load_object,
-    load_optional,
     moment,
     seconds_between,
     total,
@@ -138,8 +138,15 @@ def _outcome(trial: dict[str, Any]) -> tuple[float | None, OutcomeKind]:
 def _metadata(path: Path) -> dict[str, Any]:
     """Return what is known of the run: from beside the file, or up to two folders above."""
     beside = path.with_name(path.name.removesuffix("results.json") + "run_metadata.json")
-    above = [folder / "run_metadata.json" for folder in path.resolve().parents[:3]]
+    above = [folder / "run_metadata.json" for folder in path.absolute().parents[:3]]
     for candidate in (beside, *above):
         if candidate.is_file():
-            return load_optional(candidate, "the run_metadata.json of terminal-bench")
+            return _run_of(candidate, candidate.stat().st_mtime_ns)
     return {}
+
+
+@lru_cache(maxsize=8)
+def _run_of(path: Path, changed: int) -> dict[str, Any]:
+    """Read it once for all trials of a run; `changed` only tells when to look again."""
+    del changed
+    return load_object(path, "the run_metadata.json of terminal-bench")

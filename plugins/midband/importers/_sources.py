@@ -137,7 +137,7 @@ def import_paths(
     run = _Run(history, benchmark, columns, len(sources), progress)
     for one in unrecognised:
         run.reports[one.path] = SourceReport(path=one.path, error=one.reason)
-    fresh = [source for source in sources if not run.is_known(source)]
+    fresh = run.not_known(sources)
     for _, group in groupby(fresh, key=lambda source: source.importer.name):
         run.take(list(group))
     run.flush()
@@ -198,20 +198,25 @@ class _Run:
     pending: list[tuple[Source, list[Record]]] = field(default_factory=list)
     done: int = 0
 
-    def is_known(self, source: Source) -> bool:
-        """Whether the very content was imported before, or cannot even be opened."""
-        settings = (source.importer.name, self.benchmark or "", repr(sorted(self.columns.items())))
-        try:
-            digest = content_digest(source.path, *settings)
-        except OSError as error:
-            reason = f"{source.path}: expected a file to read, got: {error.strerror or error}"
-            self.settle(source, SourceReport(path=source.path, error=reason))
-            return True
-        self.digests[source.path] = digest
-        if self.history.has_source(digest):
-            self.settle(source, SourceReport(path=source.path, known=True))
-            return True
-        return False
+    def not_known(self, sources: Sequence[Source]) -> list[Source]:
+        """Return the sources whose very content was not imported before and can be opened."""
+        settings = (self.benchmark or "", repr(sorted(self.columns.items())))
+        for source in sources:
+            try:
+                digest = content_digest(source.path, source.importer.name, *settings)
+            except OSError as error:
+                reason = f"{source.path}: expected a file to read, got: {error.strerror or error}"
+                self.settle(source, SourceReport(path=source.path, error=reason))
+            else:
+                self.digests[source.path] = digest
+        known = self.history.known_sources(self.digests.values())
+        fresh = []
+        for source in sources:
+            if self.digests.get(source.path) in known:
+                self.settle(source, SourceReport(path=source.path, known=True))
+            elif source.path in self.digests:
+                fresh.append(source)
+        return fresh
 
     def take(self, sources: Sequence[Source]) -> None:
         """Read and add sources of one format."""
