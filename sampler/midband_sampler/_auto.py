@@ -1,7 +1,7 @@
 """The default: which calibrated strategy the history's own agents recommend."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from midband_sampler._calibration import (
     interval_multipliers,
     required_replays,
 )
+from midband_sampler._combined import named_agents
+from midband_sampler._drift import surprise_limit
 from midband_sampler._replays import Fold, make_folds, replay_all
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
 from midband_sampler._strategies import LIVE, PREDICTIVE, Chooser, InOrder
@@ -73,7 +75,7 @@ def choose_calibrated(
 
     `build` makes the chooser of a name, as a session of the plan will use it.
     """
-    needed = required_replays(rule.confidence)
+    needed = required_replays(rule.confidence) + len(named_agents(rule))  # these are not replayed
     instead = "random" if name in PREDICTIVE or name == "auto" else name
     if len(reference.agents) < needed:
         warnings.append(
@@ -102,14 +104,15 @@ def choose_calibrated(
             " instead"
         )
         return Choice(instead)
-    calibration = trial.calibration
+    surprise = surprise_limit(folds, trial.chooser, seed=seed)
+    calibration = replace(trial.calibration, surprise=surprise)
     notes.append(
         f"strategy {best}: {calibration.replays} replays of earlier agents, each without its"
         f" {calibration.held_out}, ran {calibration.fraction_run:.0%} of the tasks;"
         f" {calibration.covered} of {calibration.replays} intervals held the true rank"
     )
     in_order = attempt(InOrder(trial.chooser)) if best in LIVE and in_order_too else None
-    fallback = None if in_order is None else in_order.calibration
+    fallback = None if in_order is None else replace(in_order.calibration, surprise=surprise)
     return Choice(best, trial.chooser, calibration, fallback)
 
 

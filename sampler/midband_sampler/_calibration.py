@@ -34,6 +34,9 @@ class Calibration:
     held_out : str
         ``"scaffold"`` or ``"agent"``: what each replay left out. Leaving out agents alone cannot
         see a change of scaffold; the interval is widened by a fifth then.
+    surprise : float
+        Log odds against the model that at most 5 % of the replays exceeded; 0 if not measured. See
+        `Decision.warnings`.
     """
 
     multiplier: float
@@ -42,10 +45,14 @@ class Calibration:
     covered: int
     fraction_run: float
     held_out: str
+    surprise: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
-        return asdict(self)
+        plain = asdict(self)
+        if not self.surprise:  # plans from before it was measured keep their digests
+            del plain["surprise"]
+        return plain
 
 
 def required_replays(confidence: float) -> int:

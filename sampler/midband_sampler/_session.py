@@ -12,10 +12,11 @@ from midband_sampler._attempts import AttemptPrediction
 from midband_sampler._combined import check_named, counts, gives_up, named_agents
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
+from midband_sampler._drift import DriftAlarm, Expectation, reference_limit
 from midband_sampler._estimators import Estimate, randomised_full_score
 from midband_sampler._evidence import Evidence
 from midband_sampler._look import Look
-from midband_sampler._plan import Plan
+from midband_sampler._plan import MIN_REFERENCE, Plan
 from midband_sampler._reach import Reach
 from midband_sampler._spending import Cost, Spending
 from midband_sampler._stopping import ALL_RUN, Claim
@@ -100,6 +101,7 @@ class Session:
         betting = self._rivals if self._predicted is None else ()
         self._evidence = {agent: Evidence.nothing() for agent in betting}
         self._spending = Spending()
+        self._drift = self._watch()
         self._least_half_width = self._reach() if gives_up(plan.stop) else None
         self._judged: Counter[str] = Counter()
         self._looks = 0
@@ -277,6 +279,33 @@ class Session:
                 self._evidence[agent] = evidence.after(difference)
         expected = float(self.plan.expected_cost_usd[self._columns[place]])
         self._spending.add(costs, expected_usd=expected)
+        if self._drift is not None and self._predicted is not None:
+            self._drift.add(int(self._columns[place]), score)
+        elif self._drift is not None and task not in self.plan.always:
+            self._drift.add(0, score)
+
+    def _watch(self) -> DriftAlarm | None:
+        """Watch for an agent of another kind; None with too few to compare it to."""
+        plan, predicted = self.plan, self._predicted
+        if predicted is not None and plan.model is not None and plan.calibration is not None:
+            centre, limit = plan.model.prior_centre, plan.calibration.surprise
+            profiles = predicted.prediction.profiles
+            return DriftAlarm(
+                lambda: Expectation.of_model(profiles, centre),
+                lambda: limit,
+                like="the recent ones of the history",
+            )
+        scores = self._reference[:, len(plan.always) :]
+        tasks = np.sum(~np.isnan(scores), axis=1).astype(float)
+        scores, tasks = scores[tasks > 0], tasks[tasks > 0]
+        if tasks.size < MIN_REFERENCE:
+            return None
+        passed = np.nansum(scores, axis=1)
+        return DriftAlarm(
+            lambda: Expectation.of_references(passed, tasks),
+            lambda: reference_limit(passed, tasks, scores),
+            like="the reference agents on the planned tasks",
+        )
 
     def _note_choice(self, task: str) -> None:
         """Keep the chance of a choice and, if it was drawn, what was predicted before it."""
@@ -395,6 +424,7 @@ class Session:
             warnings=(
                 *plan.warnings,
                 *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
+                *(self._drift.warnings(final=stop) if self._drift is not None else ()),
             ),
             plan_digest=self._digest,
         )
