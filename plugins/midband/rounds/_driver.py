@@ -105,6 +105,7 @@ class RoundDriver:
         )
 
     def _check_plan(self) -> None:
+        self.plan.check_single()
         kept = self.directory / PLAN
         if kept.exists() and read_plan(kept).digest != self.plan.digest:
             msg = (

@@ -1,12 +1,13 @@
 """What a round brought: its new results, and whether they are those that were asked for."""
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband_history import InputError, OutcomeKind, UnreadableSourceError
+from midband_history import InputError, MidbandError, OutcomeKind, UnreadableSourceError
 from midband_sampler import DigestMismatchError
 
 if TYPE_CHECKING:
@@ -158,6 +159,8 @@ def collect(
         There are results of several agents.
     DigestMismatchError
         A task's content has changed since the plan was made.
+    MidbandError
+        The harness's adapter failed.
     """
     records: list[Record] = []
     unreadable: list[str] = []
@@ -166,6 +169,14 @@ def collect(
             records.extend(harness.read_results(path, benchmark=plan.benchmark))
         except UnreadableSourceError as error:
             unreadable.append(" ".join(str(error).split()))
+        except MidbandError:
+            raise
+        except Exception as error:  # a fault of the adapter, not of the user
+            msg = (
+                f"expected {harness.name} to read {path}, its adapter failed,"
+                f" {type(error).__name__}: {error}: report it to its authors; nothing is lost"
+            )
+            raise MidbandError(msg) from error
     return _sorted_out(
         records,
         replace(end, unreadable=tuple(unreadable)),
@@ -205,7 +216,7 @@ def _sorted_out(
                 score=record.score,
                 kind=record.kind,
                 cost_usd=cost,
-                seconds=record.duration_s,
+                seconds=_known(record.duration_s),
                 key=record.source_key,
             )
         )
@@ -229,11 +240,16 @@ def _costs(records: "Sequence[Record]") -> list[float | None]:
     """Return the cost of every attempt; where only that of its run is known, an equal share."""
     size = Counter(record.run_id for record in records)
     return [
-        record.run_cost_usd / size[record.run_id]
-        if record.cost_usd is None and record.run_cost_usd is not None
-        else record.cost_usd
+        _known(record.run_cost_usd, size[record.run_id])
+        if record.cost_usd is None
+        else _known(record.cost_usd)
         for record in records
     ]
+
+
+def _known(value: float | None, share: int = 1) -> float | None:
+    """Return a share of a finite number, None of anything else."""
+    return value / share if value is not None and math.isfinite(value) else None
 
 
 def _check_content(plan: "Plan", record: "Record", *, allow_changed: bool) -> None:
