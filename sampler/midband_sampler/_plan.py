@@ -182,6 +182,15 @@ class Plan:
         chooser = find_chooser(self.strategy, band=self.band or Band(), costs=self.task_costs)
         return self.steering.apply(chooser)
 
+    def check_single(self) -> None:
+        """Raise an error if a session may ask for a task again, which most harnesses cannot."""
+        if self.attempts is not None:
+            msg = (
+                f"expected a plan of one attempt a task, got up to {self.attempts.most}: drive a"
+                " `midband.Session` of your own with it, or make it without --attempts"
+            )
+            raise PlanError(msg)
+
     def fixed(self) -> "Plan":
         """Return the plan for a harness that cannot choose while it runs.
 
@@ -421,7 +430,8 @@ def make_plan(
     cost_unit : str
         ``usd`` or ``seconds``, for ``cost`` and ``cost-design``.
     fallback : bool
-        Whether a plan that chooses live is also calibrated for its tasks in their order: `Plan.fixed`.
+        Whether a plan that chooses live is also calibrated for its tasks in their order:
+        `Plan.fixed`.
 
     Raises
     ------

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from midband_sampler import Plan
+from midband_history import History, Record
+from midband_sampler import Plan, PlanError
 
 Call = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., None]
@@ -82,6 +83,8 @@ def test_agents_dates_and_tasks_can_be_limited(store: Path, tmp_path: Path, call
         (("--explore", "1"), ("1",)),
         (("--explore", "0.2", "--strategy", "band"), ("--guarantee calibrated",)),
         (("--cost-unit", "euros"), ("euros", "seconds")),
+        (("--attempts", "0"), ("0",)),
+        (("--attempts", "2", "--strategy", "band"), ("cost or information", "'band'")),
         (("--cost-unit", "seconds", "--strategy", "band"), ("cost-design", "'band'")),
     ],
 )
@@ -151,6 +154,38 @@ def test_a_plan_by_cost_says_what_costs_it_weighs(
     assert code == 1
     one_line(error, "seconds", "--strategy information")
     assert not path.exists()
+
+
+def test_several_attempts_need_a_history_of_several(
+    store: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    path = tmp_path / "plan.json"
+    settings = ("--strategy", "information", "--stop", "rank:0.9:0.2", "--attempts", "2")
+    code, _, error = call("plan", "toy", "-o", path, *settings, "--history", store)
+    assert code == 1
+    one_line(error, "several attempts", "at 0%", "leave --attempts out")
+    with History.open(store) as history:
+        for attempt in (1, 2):
+            records = [
+                Record(
+                    benchmark="again",
+                    task_id=f"t{task:02d}",
+                    agent=f"a{agent:02d}",
+                    score=float((task * 7 + agent * attempt) % N_TASKS < 3 * (agent + 1)),
+                    attempt=attempt,
+                )
+                for agent in range(N_AGENTS)
+                for task in range(N_TASKS)
+            ]
+            history.add(records, source=f"attempt {attempt}")
+    code, out, error = call("plan", "again", "-o", path, *settings, "--history", store)
+    assert code == 0, error
+    assert "attempts: 2" in out
+    assert "up to 2 attempts a task" in out
+    made = Plan.read(path)
+    assert made.attempts is not None
+    with pytest.raises(PlanError, match="one attempt a task"):
+        made.check_single()
 
 
 def test_a_plan_is_not_written_where_it_cannot_be(

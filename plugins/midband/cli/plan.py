@@ -90,6 +90,15 @@ Examples:
     help="Leave this share of the choices to chance, for a score that needs no model.",
 )
 @click.option(
+    "--attempts",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Up to K attempts at a task, one more where it tells more than another task; for"
+    " --strategy information and cost, in sessions of your own.",
+)
+@click.option(
     "--cost-unit",
     type=click.Choice(["usd", "seconds"]),
     default="usd",
@@ -111,6 +120,7 @@ def plan(
     exclude_agents: tuple[str, ...],
     always_path: Path | None,
     explore: float,
+    attempts: int,
     cost_unit: str,
     max_tasks: int | None,
     seed: int,
@@ -144,6 +154,7 @@ def plan(
         max_tasks=max_tasks,
         always=always,
         explore=explore,
+        attempts=attempts,
         cost_unit=cost_unit,
         seed=seed,
         as_of="" if as_of is None else as_of.isoformat(),
@@ -191,6 +202,7 @@ def _facts(made: "Plan", output: Path) -> dict[str, object]:
         "tasks_in_benchmark": len(made.all_tasks),
         "guard_tasks": len(made.always) or None,
         "explore": made.explore or None,
+        "attempts": None if made.attempts is None else made.attempts.most,
         "reference_agents": len(made.reference_agents),
         "digest": made.digest,
     }

@@ -111,6 +111,7 @@ def prepare_task(
             f" `midband plan {benchmark}`, or import the logs with --benchmark {benchmark}"
         )
         raise PlanError(msg)
+    plan.check_single()
     if getattr(inner, "early_stopping", None) is not None:
         msg = f"expected a task without early stopping, got {inner.name!r} with its own: remove it"
         raise PlanError(msg)
