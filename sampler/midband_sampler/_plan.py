@@ -417,7 +417,7 @@ def make_plan(
         as replays on the history's own agents require. ``auto``: calibrated where the strategy
         needs it.
     always : sequence of str
-        Whether a plan that chooses live also holds a calibration of its fixed order: `Plan.fixed`.
+        Guard tasks: they run first, whatever the strategy. Being no random sample they are known
         results, and no evidence, on the others: under ``always-valid`` the bound is that for the
         other tasks.
     explore : float
