@@ -68,11 +68,9 @@ def midband_register_importers() -> Iterable[Importer]:
 
 
 def sniff(path: Path) -> bool:
-    """Whether a JSON file begins with the settings of a tau2-bench run, or is a part of one."""
+    """Whether a JSON file begins with the settings of a tau2-bench run."""
     if path.suffix != ".json" or not path.is_file():
         return False
-    if _in_a_folder(path):
-        return True
     start = head(path)
     return b'"info":{' in start and b'"num_trials":' in start and b'"user_info":' in start
 
@@ -94,8 +92,6 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
         A file is truncated or foreign.
     """
     del columns
-    if _in_a_folder(path):
-        return
     run: _Run | None = None
     head_of_file: dict[str, Any] = {}
     for name, value in members(path, _WHAT, stream="simulations"):
@@ -112,11 +108,6 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     run = run or _Run(head_of_file, path, benchmark=benchmark)
     for beside in sorted(path.with_name("simulations").glob("*.json")):
         yield run.record(load_object(beside, "a simulation of tau2-bench"))
-
-
-def _in_a_folder(path: Path) -> bool:
-    """Whether a file is one simulation of the result file above it."""
-    return path.parent.name == "simulations" and (path.parent.parent / "results.json").is_file()
 
 
 class _Run:

@@ -20,7 +20,12 @@ _COMPANIONS = frozenset(
         *("run_spec.json", "scenario.json", "scenario_state.json", "stats.json"),  # HELM
         *("metadata.json", "scores.json"),  # OpenHands index
         "run_metadata.json",  # terminal-bench
+        "preds.json",  # agents on SWE-bench
     }
+)
+_COMPANION_ENDINGS = (
+    ".traj.json",  # mini-swe-agent
+    *("_RAW_SUBMISSIONS.jsonl", "_WALL_CLOCK_TIMES.jsonl"),  # HAL
 )
 _JOURNAL = "rounds.jsonl"  # of midband run
 
@@ -123,8 +128,18 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
             name for name in folders if name not in whole and not name.startswith(".")
         )
         for name in sorted([*whole, *files]):
-            if not name.startswith(".") and name not in _COMPANIONS:
+            if not name.startswith(".") and not _is_companion(here, name):
                 yield here / name
+
+
+def _is_companion(folder: Path, name: str) -> bool:
+    """Whether a file is what a harness writes beside its results, or a part of them."""
+    if name in _COMPANIONS or name.endswith(_COMPANION_ENDINGS):
+        return True
+    if folder.name == "simulations":  # tau2-bench: of the result file above
+        return (folder.parent / "results.json").is_file()
+    stem, dot, ending = name.rpartition(".")  # HAL: of the upload beside
+    return ending == "json" and (folder / f"{stem}_UPLOAD{dot}{ending}").is_file()
 
 
 def _results_of(run: Path) -> list[Path]:

@@ -107,6 +107,7 @@ def test_swe_bench_round_is_imported_as_it_was_read(tmp_path: Path) -> None:
     _swe_bench_round(tmp_path / "run")
     with History.open(tmp_path / "h.duckdb") as history:
         report = import_paths(history, [tmp_path / "run"])
+        assert report.refused == ()
         assert (report.added, report.duplicates) == (len(SWE_BENCH) + 1, 2)
         matrix = history.outcomes("swe-bench")
         known = dict(zip(matrix.tasks, matrix.scores[0], strict=True))
@@ -217,6 +218,15 @@ def test_hal_counts_only_what_ran_of_the_full_benchmark(tmp_path: Path) -> None:
     assert {each.run_cost_usd for each in ran} == {2.0}
 
 
+def test_hal_files_beside_an_upload_are_passed_over(tmp_path: Path) -> None:
+    _upload(tmp_path, successful_tasks=["1"], failed_tasks=["2"])
+    _write(tmp_path / "r000.json", {"1": {"score": 1}})
+    _write(tmp_path / "r000_RAW_SUBMISSIONS.jsonl", '{"1": "answer"}\n{"2": "answer"}\n')
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path])
+        assert (len(report.sources), report.refused, report.added) == (1, (), 2)
+
+
 def test_hal_task_in_both_lists_is_refused(tmp_path: Path) -> None:
     path = _upload(tmp_path, successful_tasks=["1"], failed_tasks=["1"])
     with pytest.raises(UnreadableSourceError, match="both solved and failed"):
@@ -233,6 +243,9 @@ def test_tau2_file_in_a_folder_of_simulations_is_read_as_one_file(tmp_path: Path
         _write(tmp_path / "r" / "simulations" / f"{each['id']}.json", each)
     _write(tmp_path / "r" / "results.json", data | {"simulation_index": []})
     found = list(_harness("tau2-bench").read_results(tmp_path))
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path])
+        assert (len(report.sources), report.refused, report.added) == (1, (), len(expected))
     key = [record.source_key for record in expected]
     assert sorted(key) == sorted(record.source_key for record in found)
     assert sum(each.score or 0 for each in found) == sum(each.score or 0 for each in expected)
