@@ -38,6 +38,9 @@ class Decision:
     full_score, full_score_low, full_score_high : float
         Estimated mean score on all tasks of the benchmark, with the bounds that the rank
         interval follows from; NaN where `target` is not the full benchmark.
+    randomised_score, randomised_error : float
+        Estimate of the mean score on all tasks from the choices left to chance alone, with its
+        standard error: it needs no model. NaN without such choices.
     tasks_run, tasks_planned, tasks_total : int
         Completed in order, planned, in the benchmark.
     tasks_without_result : int
@@ -73,6 +76,8 @@ class Decision:
     full_score: float
     full_score_low: float
     full_score_high: float
+    randomised_score: float
+    randomised_error: float
     tasks_run: int
     tasks_planned: int
     tasks_total: int

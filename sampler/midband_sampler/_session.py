@@ -142,11 +142,7 @@ class Session:
                     return None
                 step = len(self._in_order)
                 choice = self._chooser.choose(prediction, self._columns, step)
-                task = self.plan.all_tasks[int(choice[0])]
-                chance = self._steering.draws(step, len(self.plan.all_tasks))
-                if chance and task not in self.plan.always:
-                    self._drawn.add(task)
-                return task
+                return self.plan.all_tasks[int(choice[0])]
             finally:
                 for mask, before in zip(masks, kept, strict=True):
                     mask[:] = before
@@ -157,11 +153,21 @@ class Session:
                 return task
         return None
 
-    def _begin(self, task: str) -> None:
+    def _begin(self, task: str, *, asked: bool = True) -> None:
         if self._most or task not in self._started:
+            if asked and self._is_draw(task):
+                self._drawn.add(task)
             self._started.setdefault(task, len(self._started))
             self._in_order.append(task)
             self._unstarted[self._columns[self._place[task]]] = False
+
+    def _is_draw(self, task: str) -> bool:
+        """Whether the next choice is chance's, and this is the task that it falls on."""
+        step = len(self._in_order)
+        if self._chooser is None or not self._steering.draws(step, self._unstarted.size):
+            return False
+        drawn = int(self._steering.draw(self._unstarted[None], step)[0])
+        return self.plan.all_tasks[drawn] == task
 
     def start(self, task: str) -> bool:
         """Note that a harness wants to start this task; False if it should be skipped."""
@@ -324,10 +330,13 @@ class Session:
         """Estimate the full score from the choices left to chance: `Plan.explore`.
 
         Honest whatever the model is worth; see `randomised_full_score`. NaN where nothing was
-        drawn: without a randomised share, and in a session rebuilt from results whose order
-        the strategy had chosen live, since that order is not known then.
+        drawn: without a randomised share, and in a session that was told results whose order
+        was chosen live without hearing of that order by `ask` or `start`.
         """
         self.decision()
+        return self._randomised()
+
+    def _randomised(self) -> Estimate:
         nothing = np.zeros(len(self.plan.all_tasks))
         expected = [nothing if each is None else each for _, _, each in self._choices]
         return randomised_full_score(
@@ -374,7 +383,7 @@ class Session:
             order: Sequence[str] = self.plan.tasks
         else:
             for task in sorted(self._unasked, key=self._place.__getitem__):
-                self._begin(task)
+                self._begin(task, asked=False)
             self._unasked.clear()
             order = self._in_order
         for place in range(self._looks, len(order)):
@@ -396,6 +405,7 @@ class Session:
                 f" {calibration.held_out}"
             )
         whole = target == "full benchmark"
+        chance = self._randomised() if plan.explore else None
         return Decision(
             stop=stop,
             reason=reason,
@@ -411,6 +421,8 @@ class Session:
             full_score=interval.score if whole else math.nan,
             full_score_low=interval.score_low if whole else math.nan,
             full_score_high=interval.score_high if whole else math.nan,
+            randomised_score=math.nan if chance is None else chance.value,
+            randomised_error=math.nan if chance is None else chance.standard_error,
             tasks_run=self._looks,
             tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
