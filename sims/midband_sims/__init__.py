@@ -14,6 +14,7 @@ from midband_sims._measures import (
     tied_rank,
     top_k_agreement,
 )
+from midband_sims._names import Names
 from midband_sims._protocols import (
     PROTOCOLS,
     IndependentAttempts,
@@ -44,6 +45,7 @@ __all__ = [
     "Interval",
     "LeaveOneAgentOut",
     "LeaveOneScaffoldOut",
+    "Names",
     "Placing",
     "Policy",
     "RandomFolds",

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import STRATEGIES, check_strategy, parse_stop
+from midband_sampler import STRATEGIES
 from midband_sims._cells import summarise
 from midband_sims._executors import run_units, workers_of
 from midband_sims._journal import Journal
+from midband_sims._names import Names
 from midband_sims._payload import Payload, pack
 from midband_sims._protocols import Split, parse_protocol
 from midband_sims._results import write_results
@@ -77,10 +78,6 @@ class StudySettings:
         for protocol in self.protocols:
             for cut in self.cuts or ("",):
                 parse_protocol(protocol, cut=cut, folds=self.folds)
-        for strategy in self.strategies:
-            check_strategy(strategy)
-        for stop in self.stops:
-            parse_stop(stop)
         for budget in self.budgets:
             if budget != BAND:
                 budget_tasks(budget, 100)
@@ -159,15 +156,25 @@ class Study:
     ----------
     matrices : sequence of OutcomeMatrix
     settings : StudySettings
+    names : Names, optional
+        What its strategies and rules are called; the sampler's own by default.
 
     Raises
     ------
     InputError
-        When the data can serve none of the protocols.
+        When the data can serve none of the protocols, or a strategy or rule is unknown.
     """
 
-    def __init__(self, matrices: Sequence[OutcomeMatrix], settings: StudySettings) -> None:
+    def __init__(
+        self,
+        matrices: Sequence[OutcomeMatrix],
+        settings: StudySettings,
+        *,
+        names: Names | None = None,
+    ) -> None:
         self.settings = settings
+        self.names = names or Names()
+        self.names.check(settings.strategies, settings.stops)
         self.skipped: list[str] = []
         self._cells: list[_Cell] = []
         if not matrices:
@@ -223,6 +230,7 @@ class Study:
                     seed_index=index,
                     max_tasks=limit,
                     splits=piece,
+                    names=self.names,
                 )
                 for index in range(settings.seeds)
                 for piece in pieces(splits, whole=strategy not in STRATEGIES)

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from midband_history import OutcomeMatrix
-from midband_sampler import PlanError, make_plan, parse_stop
+from midband_sampler import PlanError, make_plan
 from midband_sims._fast import FixedOrder
+from midband_sims._names import Names
 from midband_sims._payload import Payload, unpack
 from midband_sims._protocols import Split
 from midband_sims._replay import draw_candidate, has_fixed_order, replay
@@ -71,6 +72,7 @@ class Unit:
     seed_index: int
     max_tasks: int | None
     splits: tuple[Split, ...]
+    names: Names = field(default_factory=Names)
 
     @property
     def key(self) -> str:
@@ -78,6 +80,7 @@ class Unit:
         content = [
             FORMAT, self.payload.digest, asdict(self.policy), asdict(self.setting),
             self.seed_index, self.max_tasks, [asdict(split) for split in self.splits],
+            *([self.names.version] if self.names.version else []),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -104,8 +107,8 @@ def run_unit(unit: Unit) -> dict[str, object]:
         try:
             plan = make_plan(
                 known,
-                strategy=unit.policy.strategy,
-                stop=parse_stop(unit.policy.stop),
+                strategy=unit.names.strategy(unit.policy.strategy),
+                stop=unit.names.stop(unit.policy.stop),
                 max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
                 seed=plan_seed,
                 as_of=split.as_of,

@@ -9,6 +9,7 @@ from midband_sampler import parse_stop
 
 if TYPE_CHECKING:
     from midband_sampler import StoppingRule, Strategy
+    from midband_sims import Names
 
 
 def strategy_named(name: str) -> "str | Strategy":
@@ -24,6 +25,17 @@ def stopping_rule(text: str) -> "StoppingRule":
     added = get_plugin_manager().stopping_rules()
     builds = {name: _guarded(f"the rule {name}", each.build) for name, each in added.items()}
     return parse_stop(text, builds)
+
+
+def study_names() -> "Names":
+    """Return what the names in a study refer to; every process of it loads the plugins."""
+    from midband_sims import Names
+
+    manager = get_plugin_manager()
+    if not (manager.strategies() or manager.stopping_rules()):
+        return Names()
+    versions = ", ".join(f"{name} {text}" for name, text in sorted(manager.versions().items()))
+    return Names(strategy=strategy_named, stop=stopping_rule, version=versions)
 
 
 def _guarded(what: str, build: Callable[..., object]) -> Callable[..., object]:

@@ -83,6 +83,7 @@ def study(
     Results come from the history, or straight from a Parquet file. A TOML file holds the same
     options by name (protocols, strategies, stops, budgets, seeds, source, benchmarks, ...).
     """
+    from midband.cli._choices import study_names
     from midband_sims import Study, StudySettings
 
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v}
@@ -97,7 +98,7 @@ def study(
         _recommend(matrices[0], options, workers=workers, as_json=as_json)
         return
     settings: StudySettings = StudySettings.from_mapping(options)
-    grid = Study(matrices, settings)
+    grid = Study(matrices, settings, names=study_names())
     for missing in grid.skipped:
         warn(missing)
     hours = grid.estimate_hours(workers=workers)
