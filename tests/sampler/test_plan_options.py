@@ -219,16 +219,29 @@ def test_a_rebuilt_session_of_a_fixed_order_has_the_same_randomised_score() -> N
     assert one.randomised_score().tasks > 0
 
 
-def test_a_rebuilt_live_session_says_that_it_does_not_know() -> None:
+def test_a_rebuilt_live_session_needs_the_order_of_its_choices() -> None:
     matrix, _ = simulate(20, 60, 10)
     plan = make_plan(matrix, strategy="matched", stop=Never(0.9), max_tasks=25, explore=0.3)
-    scores = scores_of(matrix, 4)
-    one = drive(plan, scores)
-    assert one.randomised_score().tasks > 0
-    rebuilt = Session(plan)
-    for task, score in scores.items():
-        rebuilt.tell(task, score=score)
-    assert np.isnan(rebuilt.randomised_score().value)
+    scores, one, order = scores_of(matrix, 4), Session(plan), []
+    while tasks := one.ask(1):
+        one.tell(tasks[0], score=scores[tasks[0]])
+        order += tasks
+    decision = one.decision()
+    estimate = one.randomised_score()
+    assert estimate.tasks > 0
+    assert decision.randomised_score == estimate.value
+    assert decision.randomised_error == estimate.standard_error
+    told = Session(plan)
+    for task in sorted(order):
+        told.tell(task, score=scores[task])
+    assert np.isnan(told.randomised_score().value)
+    assert told.decision().to_dict()["randomised_score"] is None
+    started = Session(plan)
+    for task in order:
+        started.start(task)
+    for task in sorted(order):
+        started.tell(task, score=scores[task])
+    assert started.randomised_score() == estimate
 
 
 def test_draws_are_uniform() -> None:
