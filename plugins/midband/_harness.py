@@ -90,7 +90,9 @@ class Command:
     Parameters
     ----------
     steps : tuple of tuple of str
-        Argument lists, run one after the other, without a shell.
+        Argument lists, run one after the other, without a shell; each also where the one before
+        failed, since it may score what that one left. The same batch must give the same steps: a
+        round that was cut off goes on with the step after.
     results : Path
         What `Harness.read_results` is given afterwards.
     environment : mapping of str to str
@@ -134,15 +136,15 @@ class Harness(Protocol):
         Parameters
         ----------
         path : Path
-            A directory, or one file of it: where a file of a directory is unreadable, midband
-            reads its files one by one and keeps those that are whole.
+            A file, or a directory with results at any depth.
         benchmark : str, optional
             Overrides the name that the results give the benchmark.
 
         Raises
         ------
         UnreadableSourceError
-            A file is truncated or foreign.
+            A file is truncated or foreign; of a directory, raised after all that is whole was
+            yielded, since midband keeps what came before.
         """
 
     def write_subset(
@@ -179,7 +181,15 @@ class RoundRunner(Protocol):
     """Runs rounds in midband's own process, what was loaded kept between them."""
 
     def __call__(self, batch: Round) -> Path:
-        """Run a batch and return what `Harness.read_results` is given."""
+        """Run a batch and return what `Harness.read_results` is given.
+
+        Results stand below ``batch.directory``, where they are found again if the process dies.
+
+        Raises
+        ------
+        InputError
+            The batch is refused before anything was run.
+        """
 
 
 @runtime_checkable

@@ -151,7 +151,7 @@ class _Screen:
             self.note(f"{end.name}: {line}")
         decision = standing.decision
         line = (
-            f"{end.name}: {end.scores} of {_count(len(end.tasks), 'task')} scored;"
+            f"{end.name}: {len(end.scored)} of {_count(len(end.tasks), 'task')} scored;"
             f" rank {decision.rank} of {decision.n_reference + 1}"
             f" ({decision.low} to {decision.high}),"
             f" {decision.tasks_run} of {decision.tasks_planned} tasks"
@@ -163,7 +163,7 @@ class _Screen:
         if self._bar is None:
             click.echo(line, err=True)
         else:
-            self._bar.console.print(line, markup=False, highlight=False)
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def interrupted(self, count: int) -> None:
         """Say what a Ctrl-C does."""
@@ -193,6 +193,9 @@ def _oddities(end: "RoundEnd") -> "Iterator[str]":
     yield from (f"unreadable: {line}" for line in end.unreadable)
     if end.dropped:
         yield f"no result for {_list(end.dropped)}"
+    for kind in sorted({result.kind for result in end.results} - {"valid"}):
+        tasks = dict.fromkeys(result.task for result in end.results if result.kind == kind)
+        yield f"{kind.replace('_', ' ')} in {_list(list(tasks))}"
     if end.extra:
         yield f"not asked for, and left out: {_list(end.extra)}"
     if end.duplicates:

@@ -19,7 +19,7 @@ from midband.rounds._results import INTERRUPTED, RoundEnd, collect
 from midband.rounds._settings import RunSettings
 from midband.rounds._state import MAX_BARREN, RunState
 from midband.rounds._subset import check_attempts, named
-from midband_history import InputError
+from midband_history import InputError, MidbandError
 from midband_sampler import Plan
 
 if TYPE_CHECKING:
@@ -140,9 +140,13 @@ class RoundDriver:
             elif event["event"] == "ended":
                 self._state.take(RoundEnd.from_dict(event["round"]), attempts=event["attempts"])
                 unfinished = None
+            elif event["event"] == "withdrawn" and unfinished is not None:
+                self._state.waiting.extend(unfinished["tasks"])
+                unfinished = None
             elif event["event"] == "stopped":
                 self._state.forgive()
-        self._check_same()
+        if self._state.has_scores or unfinished is not None:
+            self._check_same()
         if self._state.rounds:
             self.listener.note(f"going on after {self._state.rounds} rounds in {self.directory}")
         if unfinished is not None:
@@ -150,10 +154,8 @@ class RoundDriver:
 
     def _check_same(self) -> None:
         begun = [event for event in self._journal.events if event["event"] == "run"]
-        if not begun or not self._state.has_scores:
-            return
         for name, value in self._header().items():
-            if name != "live" and begun[-1][name] != value:
+            if begun[-1][name] != value:
                 msg = (
                     f"expected the same {name} with which {self.directory} was begun, got"
                     f" {'others' if name == 'arguments' else repr(value)}: repeat the same command,"
@@ -254,7 +256,12 @@ class RoundDriver:
         self._journal.write("round", start)
         self._state.begin(tasks)
         self.listener.round_started(batch, self.standing())
-        done = self._execution.run(batch, command, starts=self._step_starts)
+        try:
+            done = self._execution.run(batch, command, starts=self._step_starts)
+        except MidbandError:
+            if self._journal.events[-1].get("step", 0) == 0:  # refused before anything was run
+                self._journal.write("withdrawn", {})
+            raise
         end = RoundEnd(name=batch.name, tasks=tasks, status=done.status, codes=done.codes)
         self._end(end, done.results)
 

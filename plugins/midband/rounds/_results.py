@@ -76,6 +76,11 @@ class RoundEnd:
         return sum(result.kind == "valid" for result in self.results)
 
     @property
+    def scored(self) -> frozenset[str]:
+        """Tasks of which an attempt has a score."""
+        return frozenset(result.task for result in self.results if result.kind == "valid")
+
+    @property
     def dropped(self) -> tuple[str, ...]:
         """Tasks that were asked for and have no result, in the order asked."""
         found = {result.task for result in self.results}

@@ -40,7 +40,7 @@ class StandIn:
 
     def read_results(self, path: Path, *, benchmark: str | None = None) -> Iterator[Record]:
         torn = []
-        for file in sorted(path.glob("*/result.json")):
+        for file in sorted(path.rglob("result.json")):
             try:
                 yield from read(file, benchmark=benchmark, columns={})
             except UnreadableSourceError as error:

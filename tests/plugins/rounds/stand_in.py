@@ -28,7 +28,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cost", type=float)
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--exit", type=int, default=0)
-    for name in ("hang", "half", "drop", "extra", "error", "changed", "once", "abort"):
+    for name in ("hang", "half", "drop", "extra", "error", "changed", "once", "abort", "hang-once"):
         parser.add_argument(f"--{name}", action="append", default=[])
     parser.add_argument("--child", action="store_true", help="let a child process hold on")
     return parser.parse_args(arguments)
@@ -83,6 +83,9 @@ def main(arguments: list[str]) -> int:
             return 3
         if task in options.drop:
             continue
+        if task in options.hang_once and not seen(options.ledger, f"failed {task}"):
+            note(options.ledger, f"failed {task}")
+            time.sleep(60)
         if task in options.hang:
             time.sleep(60)
         time.sleep(options.seconds)

@@ -144,6 +144,25 @@ def test_a_second_ctrl_c_ends_the_round_and_keeps_what_it_had(bench: "Bench") ->
 
 
 @pytest.mark.slow
+def test_in_process_the_second_ctrl_c_ends_the_round(bench: "Bench") -> None:
+    hung = sorted(bench.plan.tasks[:4])[2]
+    options = ("--in-process", "--round-size", 4, "--json")
+    running = bench.spawn(*options, arguments=("--hang-once", hung))
+    wait_until(lambda: len(bench.ledger.started) == 3)
+    os.killpg(running.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert running.poll() is None
+    os.killpg(running.pid, signal.SIGINT)
+    out, error = running.communicate(timeout=30)
+    assert running.returncode == 130, error
+    assert json.loads(out)["interrupted"]
+    assert bench.run(*options, arguments=("--agent", "other"))[0] == 2
+    code, out, _ = bench.run(*options, arguments=("--hang-once", hung))
+    assert code == 0
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+
+
+@pytest.mark.slow
 def test_two_runs_in_one_directory_are_refused(bench: "Bench", one_line: "OneLine") -> None:
     running = bench.spawn("--round-size", 12, arguments=SLOW)
     wait_until(lambda: len(bench.ledger.started) >= 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.plugins.rounds.stand_in import score
 
-from midband_history import History
+from midband_history import History, InputError
 from midband_sampler import Budget, RankSettled, Session
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ def test_results_can_be_imported_as_the_last_line_says(bench: "Bench", tmp_path:
 
 
 def test_attempts_are_averaged_and_each_counts(bench: "Bench") -> None:
-    code, out, _ = bench.run("--attempts", 3, "--json", arguments=("--cost", 0.25))
+    code, out, error = bench.run("--attempts", 3, "--json", arguments=("--cost", 0.25))
     found = json.loads(out)
+    assert "r000: 2 of 2 tasks scored" in error
     assert code == 0
     assert len(bench.ledger.results) == 36
     assert found["recorded_usd"] == pytest.approx(9.0)
@@ -102,8 +103,9 @@ def test_observers_hear_of_every_result_once(bench: "Bench") -> None:
 
 def test_an_infrastructure_error_is_no_failure(bench: "Bench") -> None:
     broken = bench.plan.tasks[2]
-    _, out, _ = bench.run("--json", arguments=("--error", broken))
+    _, out, error = bench.run("--json", arguments=("--error", broken))
     found = json.loads(out)
+    assert f"infra error in {broken}" in error
     assert found["without_result"] == [broken]
     assert found["tasks_without_result"] == 1
     assert found["score"] == pytest.approx(
@@ -336,3 +338,25 @@ def test_the_session_is_told_what_an_attempt_cost(make_bench: "MakeBench") -> No
     assert code == 0
     assert json.loads(out)["reason"] == "budget spent"
     assert len(bench.ledger.started) == 2
+
+
+def test_a_round_that_is_refused_at_its_start_is_forgotten(
+    bench: "Bench", one_line: "OneLine", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.plugins.rounds.adapter import Loaded
+
+    def refuse(self: Loaded, batch: object) -> Path:
+        msg = "expected another model, got this one"
+        raise InputError(msg)
+
+    options = ("--in-process", "--round-size", 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(Loaded, "__call__", refuse)
+        for _ in range(3):
+            code, _, error = bench.run(*options, arguments=("--agent", "wrong"))
+            assert code == 2
+            one_line(error.splitlines()[-1], "another model")
+    code, out, _ = bench.run(*options, "--json")
+    assert code == 0
+    assert json.loads(out)["without_result"] == []
+    assert sorted(bench.ledger.results) == sorted(bench.plan.tasks)
