@@ -5,7 +5,7 @@ import math
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -411,11 +411,4 @@ def _with(split: Split, candidates: tuple[int, ...]) -> Split:
 
 def _first_replay(unit: Unit) -> Unit:
     first = unit.splits[0]
-    return Unit(
-        payload=unit.payload,
-        policy=unit.policy,
-        setting=unit.setting,
-        seed_index=unit.seed_index,
-        max_tasks=unit.max_tasks,
-        splits=(_with(first, first.candidates[:1]),),
-    )
+    return replace(unit, splits=(_with(first, first.candidates[:1]),))
