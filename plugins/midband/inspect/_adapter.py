@@ -36,13 +36,11 @@ class InspectHarness:
             return Probe(problem="expected Inspect AI, found none: pip install 'midband[inspect]'")
 
     def read_results(self, path: Path, *, benchmark: str | None = None) -> "Iterable[Record]":
-        """Yield the samples of a log, or of the logs in a directory."""
+        """Return the samples of a log, or of the logs in a directory."""
+        from midband.harnesses._adapting import read_below
         from midband.importers.inspect_logs import read, sniff
 
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in files:
-            if file == path or sniff(file):
-                yield from read(file, benchmark=benchmark, columns={})
+        return read_below(path, sniff, read, benchmark=benchmark, what="Inspect logs")
 
     def write_subset(
         self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None
