@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
 
 from midband_history import OutcomeMatrix
 from midband_sampler import Never, PairedRanks, RankInterval, Session, make_plan
@@ -79,22 +78,21 @@ def plain_diagnostics(
     )
 
 
-def test_the_diagnostics_are_those_of_the_plain_bootstrap_as_things_were() -> None:
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.7, 0.76])
+def test_the_diagnostics_are_those_of_the_plain_bootstrap_as_things_were(rate: float) -> None:
     reference = history(1, n_agents=40, n_tasks=400)
-    results = (np.random.default_rng(2).random(400) < 0.5).astype(float)
+    results = (np.random.default_rng(2).random(400) < rate).astype(float)
     ranks = PairedRanks(reference, resamples=4000, seed=0)
     kept: dict[int, RankInterval] = {}
     for task, score in enumerate(results):
         ranks.add(task, score)
-        if task + 1 in (30, 150, 300, 400):
+        if task + 1 in (30, 80, 150, 220, 300, 400):
             kept[task + 1] = ranks.interval(0.6)
     for n, interval in kept.items():  # asked for after the run went on
         naive, better = plain_diagnostics(reference, results[:n], interval)
         assert interval.naive == pytest.approx(naive, abs=0.04)
         assert np.allclose(interval.better, better, atol=0.05)
     assert kept[400].naive == 1.0
-    assert kept[30].naive < 1.0
-    assert norm.ppf(kept[30].better.max()) > 1.0
 
 
 @pytest.mark.parametrize("strategy", ["random", "information"])

@@ -67,13 +67,13 @@ def test_results_one_at_a_time_are_results_at_once() -> None:
 
 def test_tasks_that_are_alike_tie_to_the_first() -> None:
     rates = np.repeat(profiles(40, 3), 7, axis=0)[np.random.default_rng(0).permutation(280)]
-    made = started(rates, 3, 25)
+    made = started(rates, 3, 25, candidates=3)
     for _ in range(60):
-        gain = made.variance_reduction()[0]
-        chosen = int(gain.argmax())
-        alike = np.flatnonzero((rates == rates[chosen]).all(axis=1) & made.unseen[0])
-        assert chosen == alike[0]
-        made.observe_one(0, chosen, 1.0)
+        chosen = made.variance_reduction().argmax(axis=1)
+        for row, task in enumerate(chosen):
+            alike = (rates == rates[task]).all(axis=1) & made.unseen[row]
+            assert task == np.flatnonzero(alike)[0]
+        made.observe(np.arange(3), chosen, np.array([1.0, 0.0, 1.0]))
 
 
 @pytest.mark.parametrize("costly", [False, True])

@@ -79,6 +79,15 @@ def test_agents_and_tasks_have_no_order_and_a_weight_is_a_repetition(
     assert np.allclose(weighted.discriminations, twice.discriminations, atol=1e-4)
 
 
+def test_a_few_steps_reach_the_maximum() -> None:
+    # The common level of abilities and intercepts is what plain EM takes hundreds of steps for.
+    scores, _ = simulate(12, 400, 4)
+    matrix = OutcomeMatrix.from_scores(np.minimum(scores + (np.arange(400) % 3 > 0), 1.0))
+    short = fit_response_model(matrix, max_iterations=10, tolerance=0.0)
+    long = fit_response_model(matrix, max_iterations=400, tolerance=0.0)
+    assert np.abs(short.intercepts - long.intercepts).max() < 1e-3
+
+
 def test_what_nobody_ran_keeps_its_prior() -> None:
     scores, _ = simulate(30, 12, 3)
     scores[:, 4] = np.nan
