@@ -36,14 +36,14 @@ def test_ranks_vary_as_in_the_plain_loop(n_tasks: int) -> None:
 
 
 def test_missing_cells_leave_the_mean_of_the_rest_and_its_error() -> None:
-    scores = (np.random.default_rng(2).random((2, 400)) < 0.7).astype(float)
+    scores = (np.random.default_rng(18).random((2, 400)) < 0.7).astype(float)
     scores[0, :150] = np.nan
     scores[1, 300:] = np.nan
     deviation = np.where(np.isnan(scores), 0.0, scores - np.nanmean(scores, axis=1)[:, None])
     deviation /= (~np.isnan(scores)).sum(axis=1)[:, None]
     gap = np.nanmean(scores[0]) - np.nanmean(scores[1])
     chance = norm.cdf(gap / np.sqrt(np.sum((deviation[0] - deviation[1]) ** 2)))
-    assert 0.1 < chance < 0.9
+    assert 0.8 < chance < 0.95
     ranks = bootstrap_ranks(scores, resamples=20_000)
     assert np.mean(ranks[:, 0] == 1) == pytest.approx(chance, abs=0.02)
 
