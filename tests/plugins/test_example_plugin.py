@@ -82,6 +82,24 @@ def test_settings_that_its_rule_does_not_take_are_refused(
     one_line(err, named)
 
 
+@pytest.mark.usefixtures("example")
+def test_a_study_replays_its_strategy_and_rule(call: Call, store: Path) -> None:
+    study = ("study", "--history", store, "--strategy", "separating", "--json")
+    code, out, err = call(*study, "--stop", "within:3:0.9", "--stop", "tasks:5 or within:0")
+    assert code == 0, err
+    cells = {cell["stop"]: cell for cell in json.loads(out)}
+    assert {cell["strategy"] for cell in cells.values()} == {"separating"}
+    assert cells["tasks:5 or within:0"]["fraction_run"] == pytest.approx(5 / 40)
+    assert cells["within:3:0.9"]["fraction_run"] > 5 / 40
+
+
+@pytest.mark.usefixtures("example")
+def test_a_study_of_an_unknown_rule_is_refused(call: Call, one_line: OneLine, store: Path) -> None:
+    code, _, err = call("study", "--history", store, "--stop", "without:3")
+    assert code == 2
+    one_line(err, "'without:3'")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("example")
 def test_its_section_is_on_the_page_of_a_study(call: Call, store: Path, tmp_path: Path) -> None:
@@ -215,6 +233,12 @@ def test_installed_it_is_found_and_each_hook_is_called(
     assert end["reason"].startswith("known to ")
     assert Path(end["source"]).resolve() == (tmp_path / "run").resolve()
     assert json.dumps(decision).count("known to ") >= 1
+
+    study = ("study", "--history", history, "--strategy", "separating", "--stop", "within:4:0.9")
+    alone, shared = (json.loads(midband(*study, "--workers", n, "--json")) for n in "12")
+    for name in ("fraction_run", "tasks_run", "spearman", "coverage"):
+        assert alone[0][name] == shared[0][name]
+    assert 0 < alone[0]["fraction_run"] < 1
 
     midband("import", "run", "--history", history)
     (verdict,) = json.loads(midband("rank", "plan.json", "run", "--json"))
