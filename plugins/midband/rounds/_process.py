@@ -137,10 +137,16 @@ def wait_for_earlier(directory: Path, *, timeout: float | None, interrupt: Inter
             return False
         group = (directory / RUNNING).read_text().strip()
         if ends is not None and time.monotonic() >= ends and group:
-            _end_group(int(group), lambda: time.sleep(GRACE_SECONDS))
+            _end_group(int(group), lambda: _wait_a_while(directory))
             ends = None
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def _wait_a_while(directory: Path) -> None:
+    ends = time.monotonic() + GRACE_SECONDS
+    while is_at_work(directory) and time.monotonic() < ends:
+        time.sleep(_POLL_SECONDS)
 
 
 def is_at_work(directory: Path) -> bool:

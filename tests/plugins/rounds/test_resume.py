@@ -76,6 +76,23 @@ def test_killed_with_its_harness_it_runs_only_what_is_missing(bench: "Bench") ->
 
 
 @pytest.mark.slow
+def test_what_a_killed_run_left_hanging_is_ended_by_the_timeout(bench: "Bench") -> None:
+    hung = sorted(bench.plan.tasks[:4])[2]
+    arguments = ("--hang-once", hung)
+    running = bench.spawn("--round-size", 4, arguments=arguments)
+    wait_until(lambda: len(bench.ledger.started) == 3)
+    running.kill()
+    running.communicate()
+    group = group_of(bench, "r000")
+    assert not group_is_gone(group)
+    code, out, _ = bench.run("--round-size", 4, "--timeout", 1, "--json", arguments=arguments)
+    assert code == 0
+    wait_until(lambda: group_is_gone(group))
+    assert json.loads(out)["without_result"] == []
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+
+
+@pytest.mark.slow
 def test_a_kill_between_two_steps_runs_the_second_only(bench: "Bench") -> None:
     arguments = (*SLOW, "--score")
     running = bench.spawn("--round-size", 12, arguments=arguments)

@@ -360,3 +360,15 @@ def test_a_round_that_is_refused_at_its_start_is_forgotten(
     assert code == 0
     assert json.loads(out)["without_result"] == []
     assert sorted(bench.ledger.results) == sorted(bench.plan.tasks)
+
+
+def test_a_terminal_shows_the_same_lines(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, plain = bench.run("--round-size", 6)
+    bench.directory = bench.directory.with_name("other")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    _, _, shown = bench.run("--round-size", 6)
+    lines = [line for line in plain.splitlines() if "scored" in line]
+    assert len(lines) == 2
+    for line in lines:
+        assert line in shown
