@@ -99,6 +99,15 @@ def make_environment(
     return programs
 
 
+def build_wheel(source: Path, target: Path) -> Path:
+    """Build the wheel of a project into a new folder."""
+    target.mkdir()
+    build = (sys.executable, "-m", "build", "--wheel", "--no-isolation")
+    run(*build, "--outdir", target, source, cwd=target)
+    (built,) = target.glob("*.whl")
+    return built
+
+
 def _uv() -> str | None:
     beside = Path(sys.executable).with_name("uv")
     return str(beside) if beside.is_file() else shutil.which("uv")

@@ -2,17 +2,12 @@
 
 import csv
 import json
-import os
-import shutil
-import subprocess
-import sys
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from tests.environments import ROOT, build_wheel, make_environment, run
 
-ROOT = Path(__file__).parents[2]
 N_TASKS = 60
 N_AGENTS = 12
 
@@ -20,66 +15,18 @@ pytestmark = [pytest.mark.wheel, pytest.mark.slow]
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "MIDBAND"))
-    }
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return run(*command, cwd=cwd).stdout
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("dist")
-    _run(
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        target,
-        ROOT,
-        cwd=ROOT,
-    )
-    (built,) = target.glob("*.whl")
-    return built
+    return build_wheel(ROOT, tmp_path_factory.mktemp("built") / "dist")
 
 
 @pytest.fixture(scope="module")
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the bin directory of an environment that holds the wheel and nothing else."""
-    where = tmp_path_factory.mktemp("clean") / "venv"
-    constraints = ROOT / "constraints.txt"
-    if uv := shutil.which("uv"):
-        _run(uv, "venv", "--quiet", "--python", sys.executable, where, cwd=where.parent)
-        python = where / "bin" / "python"
-        _run(
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            python,
-            "-c",
-            constraints,
-            wheel,
-            cwd=where.parent,
-        )
-    else:
-        venv.create(where, with_pip=True)
-        python = where / "bin" / "python"
-        _run(python, "-m", "pip", "install", "--quiet", "-c", constraints, wheel, cwd=where.parent)
-    return where / "bin"
+    """Return the programs of an environment that holds the wheel and nothing else."""
+    return make_environment(tmp_path_factory.mktemp("clean") / "venv", [wheel])
 
 
 def _results(path: Path, *, new_agent: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.environments import ROOT, clean_variables, make_environment, run
+from tests.environments import ROOT, build_wheel, clean_variables, make_environment, run
 from tests.plugins.conftest import Call, OneLine
 
 from midband import Plan, PlanError, _manager, hookspecs
@@ -145,23 +145,13 @@ def test_the_listing_shows_it_and_ours_on_request(
     assert "names exampel, which is not there" in call("plugins")[2]
 
 
-def _build(source: Path, target: Path) -> Path:
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, source,
-        cwd=target)  # fmt: skip
-    (built,) = target.glob("*.whl")
-    return built
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the programs of an environment with midband's wheel and the example's."""
     work = tmp_path_factory.mktemp("installed")
     source = work / "example"
     shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
-    wheels = []
-    for name, folder in (("ours", ROOT), ("theirs", source)):
-        (work / name).mkdir()
-        wheels.append(_build(folder, work / name))
+    wheels = [build_wheel(ROOT, work / "ours"), build_wheel(source, work / "theirs")]
     return make_environment(work / "venv", wheels)
 
 
@@ -203,6 +193,7 @@ def test_installed_it_is_found_and_each_hook_is_called(
         assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return str(done.stdout)
 
+    run(installed / "python", "-c", "import midband.testing", cwd=tmp_path)  # there is no pytest
     (listed,) = json.loads(midband("plugins", "--json"))
     assert (listed["name"], listed["version"], listed["status"]) == ("example", "0.3.1", "loaded")
     assert "toy-tasks" in midband("--help")
