@@ -7,8 +7,7 @@ The files are copies of real ones with ids of their own, in the layout of the ha
 and decodes the same bytes and does nothing else: the bound. `read` recognises every file and turns
 it into records; `import` walks the folder and adds them to a new history. Each format runs in a
 process of its own, with a tenth of the files first: memory is flat if both peaks are alike. Target:
-`read` within a few times of `parse`, and flat. `parse` and `read` are seconds of the processor,
-`import` is the clock's.
+`read` within a few times of `parse`, and flat. All seconds are the processor's.
 """
 
 import argparse
@@ -234,10 +233,10 @@ def measure(name: str, folder: Path, limit: int) -> dict[str, float]:
     reading = _peak_mb()
     took, added = 0.0, 0
     if limit >= len((folder / "list.txt").read_text().splitlines()):
-        start = time.perf_counter()
+        start = time.process_time()
         with History.open(folder / "history.duckdb") as history:
             report = import_paths(history, [folder / "results"])
-        took, added = time.perf_counter() - start, report.added
+        took, added = time.process_time() - start, report.added
         if added != rows or report.refused:
             refused = report.refused[0].error if report.refused else "none refused"
             raise SystemExit(
