@@ -125,6 +125,19 @@ def test_a_single_file_goes_to_the_screen_and_the_command_beside_it(plan: Path, 
 
 
 @pytest.mark.usefixtures("harnesses")
+def test_paths_in_the_command_are_those_that_were_given(
+    plan: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "to").mkdir()
+    for target, folder in (("ids.txt", "."), ("to/ids.txt", "to")):
+        code, printed, _ = call("export", plan, "--for", "one", "--output", target)
+        words = shlex.split(printed.splitlines()[0])
+        assert code == 0
+        assert words[2:] == ["run it", f"--list={target}", "-k1", folder]
+
+
+@pytest.mark.usefixtures("harnesses")
 def test_a_harness_without_a_file_gets_the_tasks_in_the_command(plan: Path, call: Call) -> None:
     code, printed, _ = call("export", plan, "--for", "none", "--attempts", "3", "--", "--fast")
     words = shlex.split(printed.splitlines()[0])

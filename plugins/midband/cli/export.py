@@ -132,7 +132,7 @@ class _Subset:
         except OSError as error:
             msg = f"expected a writable place for the subset, got {target}: {error.strerror}"
             raise InputError(msg) from error
-        names = {str(only): str(target), folder: str(target.parent)}
+        names = {str(only): str(target), str(Path(folder)): str(target.parent)}
         return self._written(_renamed(command, names), files=(target,))
 
     def _into(self, folder: Path) -> "tuple[tuple[Path, ...], Command]":
