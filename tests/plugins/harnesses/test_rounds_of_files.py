@@ -259,3 +259,39 @@ def test_a_path_that_is_not_there_or_foreign_is_refused(name: str, tmp_path: Pat
     for path in (tmp_path / "absent", _write(tmp_path / "notes.json", {"a": 1})):
         with pytest.raises(UnreadableSourceError, match=path.name):
             list(_harness(name).read_results(path))
+
+
+def _trial(task: str, own_name: str, **task_id: str) -> dict[str, Any]:
+    return {
+        "id": f"trial-{task}",
+        "task_name": own_name,
+        "trial_name": f"{task}__x",
+        "task_id": task_id,
+        "source": "ds",
+        "config": {"job_id": "j"},
+        "agent_info": {"name": "a"},
+        "verifier_result": {"rewards": {"reward": 1.0}},
+    }
+
+
+def test_harbor_task_is_called_as_harbor_selects_it(tmp_path: Path) -> None:
+    trials = (
+        _trial("alpha", "org/other", path="ds/alpha"),
+        _trial("beta", "org/beta", org="org", name="beta", ref="sha256:1"),
+        _trial("gamma", "gamma"),
+    )
+    for trial in trials:
+        _write(tmp_path / "r000" / trial["trial_name"] / "result.json", trial)
+    records = list(_harness("harbor").read_results(tmp_path))
+    assert [each.task_id for each in records] == ["alpha", "org/beta", "gamma"]
+
+
+def test_what_is_whole_is_read_before_what_is_torn_is_said(tmp_path: Path) -> None:
+    for task in ("alpha", "beta", "gamma"):
+        _write(tmp_path / "r000" / f"{task}__x" / "result.json", _trial(task, task))
+    torn = tmp_path / "r000" / "alpha__x" / "result.json"
+    torn.write_text(torn.read_text()[:-30])
+    found: list[Record] = []
+    with pytest.raises(UnreadableSourceError, match="alpha__x"):
+        found.extend(_harness("harbor").read_results(tmp_path))
+    assert [each.task_id for each in found] == ["beta", "gamma"]
