@@ -111,7 +111,7 @@ def warnings_for(argv: Sequence[str], *, environment: Mapping[str, str] | None =
         return []
     return [
         "with --no-log-samples Inspect never asks whether to skip a sample: nothing is stopped"
-        " early; leave the option out"
+        " early, unless the plan chooses live, and the log holds nothing to rank; leave it out"
     ]
 
 

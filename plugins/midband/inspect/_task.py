@@ -125,6 +125,8 @@ def prepare_task(
     chosen = {name: samples[name] for name in plan.tasks if name in samples}
     obstacle = _obstacle(chosen.values()) if plan.chooses_live else ""
     live = plan.chooses_live and not obstacle
+    if obstacle:
+        plan.fixed()  # refused here, not in the run, where this order was not calibrated
     known = set(plan.all_tasks)
     note = {
         "plan_digest": plan.digest,

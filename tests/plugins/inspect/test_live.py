@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(inspect_ai, "SampleSource"), reason="inspect-ai cannot choose samples live"
 )
 
+SLOW = pytest.mark.slow
 TOY = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"
 MakePlan = Callable[..., Path]
 SETTINGS: dict[str, Any] = {"display": "none", "log_level": "critical"}
@@ -93,11 +94,16 @@ def replay(plan: Path, results: list[tuple[str, float | None]], width: int) -> l
     return chosen
 
 
-@pytest.mark.parametrize("strategy", ["information", "matched"])
 @pytest.mark.parametrize(
-    ("width", "settings"),
-    [(1, {"max_samples": 1}), (4, {}), (7, {"max_samples": 7})],
-    ids=["one at a time", "default concurrency", "seven"],
+    ("strategy", "width", "settings"),
+    [
+        ("information", 1, {"max_samples": 1}),
+        ("information", 4, {}),
+        ("matched", 4, {}),
+        pytest.param("matched", 1, {"max_samples": 1}, marks=SLOW),
+        pytest.param("cost", 4, {}, marks=SLOW),
+        pytest.param("information", 7, {"max_samples": 7}, marks=SLOW),
+    ],
 )
 def test_a_live_run_and_a_replay_of_its_outcomes_choose_the_same(
     make: MakePlan, recorder: Recorder, strategy: str, width: int, settings: dict[str, Any]
@@ -121,6 +127,7 @@ def test_a_live_run_and_a_replay_of_its_outcomes_choose_the_same(
     assert [decision.rank for decision in recorder.finished] == [found["rank"]]
 
 
+@pytest.mark.slow
 def test_results_change_what_is_chosen(make: MakePlan) -> None:
     path = make(strategy="information", stop=Never())
     strong, weak = (
@@ -131,6 +138,7 @@ def test_results_change_what_is_chosen(make: MakePlan) -> None:
     assert sorted(strong) == sorted(weak) == sorted(Plan.read(path).tasks)
 
 
+@pytest.mark.slow
 def test_two_models_at_once_choose_apart(make: MakePlan) -> None:
     path = make(strategy="information")
     models = ["toy/97", "toy/8"]
@@ -157,7 +165,8 @@ def test_epochs_are_told_together(make: MakePlan) -> None:
 def test_samples_that_error_are_no_information(make: MakePlan) -> None:
     path = make(strategy="information")
     first, second = (task.removeprefix("item-") for task in Plan.read(path).tasks[:2])
-    (log,) = run(path, args={"errors": f"{first} {second}"}, fail_on_error=False)
+    wrong = f"{first} {second}"
+    (log,) = run(path, args={"errors": wrong}, fail_on_error=False, log_format="json")
     found = record(log)
     assert found["stop"] is True
     assert found["reason"] == "rank settled"
@@ -166,7 +175,9 @@ def test_samples_that_error_are_no_information(make: MakePlan) -> None:
     assert_same(again(path, log), found)
 
 
-@pytest.mark.parametrize("odd", ["nan", "dict", "word"])
+@pytest.mark.parametrize(
+    "odd", ["nan", pytest.param("dict", marks=SLOW), pytest.param("word", marks=SLOW)]
+)
 def test_a_run_without_any_score_ends(make: MakePlan, odd: str) -> None:
     path = make(strategy="information", n=12)
     (log,) = run(path, args={"n": 12, "odd": odd})
@@ -259,7 +270,7 @@ def breaks_after(calls: int) -> Callable[..., Any]:
     return broken
 
 
-@pytest.mark.parametrize("calls", [0, 2, 6])
+@pytest.mark.parametrize("calls", [pytest.param(0, marks=SLOW), 2, pytest.param(6, marks=SLOW)])
 def test_after_an_error_the_rest_of_the_plan_runs(
     make: MakePlan, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
@@ -284,11 +295,16 @@ def test_after_an_error_the_rest_of_the_plan_runs(
     ("where", "name"),
     [
         ("midband_sampler.Session", "tell"),
-        ("midband_sampler.Session", "__init__"),
-        ("midband.inspect._choosing.ChoosingRun", "about"),
         ("midband.inspect._choosing.ChoosingRun", "hand_out"),
-        ("midband.inspect._choosing.ChoosingRun", "report"),
-        ("midband.inspect._source", "primary_score"),
+        *(
+            pytest.param(*names, marks=SLOW)
+            for names in [
+                ("midband_sampler.Session", "__init__"),
+                ("midband.inspect._choosing.ChoosingRun", "about"),
+                ("midband.inspect._choosing.ChoosingRun", "report"),
+                ("midband.inspect._source", "primary_score"),
+            ]
+        ),
     ],
 )
 def test_whatever_breaks_every_sample_runs(
@@ -334,6 +350,7 @@ def test_a_limit_bounds_the_run(make: MakePlan) -> None:
     assert_same(again(path, log), found)
 
 
+@pytest.mark.slow
 def test_tasks_that_are_filtered_out_or_gone_hold_nothing_up(make: MakePlan) -> None:
     path = make(strategy="information", stop=Never())
     wanted = sorted(Plan.read(path).tasks)[10:15]
@@ -356,6 +373,7 @@ PIXEL = (
 )
 
 
+@pytest.mark.slow
 def test_media_that_inspect_reads_only_beforehand_fix_the_order(
     make: MakePlan, tmp_path: Path
 ) -> None:
@@ -368,6 +386,7 @@ def test_media_that_inspect_reads_only_beforehand_fix_the_order(
     assert (log.eval.metadata or {})["midband"]["tasks_chosen"] == "live"
 
 
+@pytest.mark.slow
 def test_results_of_other_runs_are_judged_in_the_fixed_order(make: MakePlan) -> None:
     path = make(strategy="information")
     (full,) = inspect_eval(TOY, model="toy/97", log_dir=str(path.parent / "full"), **SETTINGS)
@@ -379,6 +398,7 @@ def test_results_of_other_runs_are_judged_in_the_fixed_order(make: MakePlan) -> 
     assert (decision.rank, decision.low, decision.high) == (other.rank, other.low, other.high)
 
 
+@pytest.mark.slow
 def test_as_many_are_at_work_as_inspect_may_run(make: MakePlan, recorder: Recorder) -> None:
     path = make(strategy="information")
     (log,) = run(path, args={"seconds": 0.02}, max_connections=2)
