@@ -8,17 +8,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import (
     INCONCLUSIVE,
+    AnyOf,
+    Claim,
     Decision,
     Evidence,
+    Hopeless,
+    Look,
     Never,
     Plan,
     PlanError,
     Session,
+    TopK,
     make_plan,
     parse_stop,
 )
@@ -283,3 +289,48 @@ def test_what_is_called_hopeless_would_not_have_been_settled(
             settled += end.reason not in INCONCLUSIVE
     assert given_up >= 5
     assert binomtest(settled, given_up, 0.1, alternative="greater").pvalue > 1e-4
+
+
+class Recorder:
+    """A rule that stops nothing and keeps what it was shown."""
+
+    confidence, min_tasks = 0.9, 2
+
+    def __init__(self) -> None:
+        self.least: list[float] = []
+        self.width: list[float] = []
+
+    def stops(self, look: Look) -> NDArray[np.bool_]:
+        if look.least_half_width is not None and look.score_low.ndim == 0:
+            self.least.append(float(look.least_half_width(look.tasks_left)))
+            self.width.append(float(look.score_high - look.score_low))
+        return np.zeros(np.shape(look.score_low), dtype=bool)
+
+    def reason(self, look: Look) -> str:
+        raise NotImplementedError
+
+    def claims(self, look: Look) -> tuple[Claim, ...]:
+        return ()
+
+    def to_dict(self) -> dict[str, object]:
+        return {"rule": "recorder"}
+
+
+@pytest.mark.parametrize("strategy", ["random", "design", "information"])
+def test_bounds_never_end_narrower_than_was_said(strategy: str) -> None:
+    everyone = simulate(44, 60, 400)
+    history = everyone.select(agents=range(24))
+    # The always-valid bounds end early where guard tasks or a budget leave planned ones open: here
+    # the session is cut at 30 of the 60 planned tasks.
+    base = make_plan(history, strategy=strategy, stop=parse_stop("rank:0.9:0.1"))
+    close = 0
+    for row in range(24, 44):
+        recorder = Recorder()
+        rule = AnyOf((recorder, Hopeless(TopK(24, 0.9))))
+        plan = replace(base, stop=rule, max_tasks=30)
+        assert run(plan, scores_of(everyone, row)).tasks_run == 30
+        final = recorder.width[-1] / 2
+        assert len(recorder.least) > 20
+        assert max(recorder.least) <= final + 1e-9
+        close += recorder.least[-1] > (0.0 if strategy == "information" else 0.5) * final
+    assert close > 10  # and it is no empty statement, unless any task may still be chosen
