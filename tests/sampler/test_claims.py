@@ -23,6 +23,7 @@ from midband_sampler import (
     Never,
     Plan,
     PlanError,
+    ScoreWithin,
     Session,
     TopK,
     make_plan,
@@ -314,6 +315,28 @@ class Recorder:
 
     def to_dict(self) -> dict[str, object]:
         return {"rule": "recorder"}
+
+
+class OnlyRank(Recorder):
+    """Stops as `ScoreWithin` does, but claims nothing about the score."""
+
+    def stops(self, look: Look) -> NDArray[np.bool_]:
+        return ScoreWithin(6, 0.9).stops(look)
+
+
+def test_score_bounds_are_calibrated_where_they_are_claimed() -> None:
+    wider = 0
+    for seed in range(3):
+        history = simulate(14, 60, 500 + seed)
+        score, rank = (
+            make_plan(history, strategy="design", stop=rule).calibration
+            for rule in (ScoreWithin(6, 0.9), OnlyRank())
+        )
+        assert score is not None
+        assert rank is not None
+        assert score.multiplier >= rank.multiplier
+        wider += (score.multiplier, -score.covered) > (rank.multiplier, -rank.covered)
+    assert wider > 0
 
 
 @pytest.mark.parametrize("strategy", ["random", "design", "information"])
