@@ -80,6 +80,11 @@ def test_results_can_be_imported_as_the_last_line_says(bench: "Bench", tmp_path:
     assert code == 0, error
     with History.open(tmp_path / "new.duckdb", read_only=True) as history:
         assert set(history.outcomes("toy").tasks) == set(bench.plan.tasks)
+    verdict = json.loads(bench.call("rank", bench.plan_path, bench.directory, "--json")[1])
+    run = json.loads(bench.run("--json")[1])
+    assert [verdict[0][name] for name in ("rank", "low", "high", "tasks_run")] == [
+        run[name] for name in ("rank", "low", "high", "tasks_run")
+    ]
 
 
 def test_attempts_are_averaged_and_each_counts(bench: "Bench") -> None:
