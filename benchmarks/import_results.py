@@ -207,22 +207,20 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(name: str, folder: Path, limit: int) -> dict[str, float]:
-    """Measure the first files of a folder; in a process of its own for the peak of memory."""
+def measure(name: str, folder: Path) -> dict[str, float]:
+    """Measure the files of a folder; in a process of its own for the peak of memory."""
     from midband._manager import get_plugin_manager
     from midband.importers._sources import import_paths
     from midband_history import History
 
     importer = get_plugin_manager().importers()[name.removesuffix("_runs")]
-    listed = (folder / "list.txt").read_text().splitlines()[:limit]
-    paths = [Path(line) for line in listed]
+    paths = [Path(line) for line in (folder / "list.txt").read_text().splitlines()]
     for path in paths:  # so that no measurement reads from the disk
         path.read_bytes()
     start = time.process_time()
     for path in paths:
         _parse(path)
     parse = time.process_time() - start
-    idle = _peak_mb()
     rows = 0
     start = time.process_time()
     for path in paths:
@@ -231,34 +229,33 @@ def measure(name: str, folder: Path, limit: int) -> dict[str, float]:
         rows += sum(1 for _ in importer.read(path, benchmark=None, columns={}))
     read = time.process_time() - start
     reading = _peak_mb()
-    took, added = 0.0, 0
-    if limit >= len((folder / "list.txt").read_text().splitlines()):
-        start = time.process_time()
-        with History.open(folder / "history.duckdb") as history:
-            report = import_paths(history, [folder / "results"])
-        took, added = time.process_time() - start, report.added
-        if added != rows or report.refused:
-            refused = report.refused[0].error if report.refused else "none refused"
-            raise SystemExit(
-                f"expected {rows} rows of {name} in the history, got {added}: {refused}"
-            )
+    start = time.process_time()
+    with History.open(folder / "history.duckdb") as history:
+        report = import_paths(history, [folder / "results"])
+    took = time.process_time() - start
+    if report.added != rows or report.refused:
+        refused = report.refused[0].error if report.refused else "none refused"
+        raise SystemExit(f"expected {rows} rows of {name} added, got {report.added}: {refused}")
     return {
         "files": len(paths),
         "rows": rows,
+        "mb": sum(path.stat().st_size for path in paths) / 1e6,
         "parse": parse,
         "read": read,
         "import": took,
-        "idle": idle,
         "reading": reading,
         "importing": _peak_mb(),
     }
 
 
-def _in_a_process(name: str, folder: Path, limit: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--measure", name, str(folder), str(limit)]
-    found: dict[str, float] = json.loads(
-        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    )
+def _in_a_process(name: str, samples: Path, files: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        made = MAKERS[name](samples, folder / "results", files)
+        (folder / "list.txt").write_text("".join(f"{path}\n" for path in made))
+        command = [sys.executable, __file__, "--measure", name, str(folder)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
     return found
 
 
@@ -268,34 +265,29 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, default=beside)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--formats", default=",".join(MAKERS))
-    parser.add_argument("--measure", nargs=3, metavar=("NAME", "FOLDER", "FILES"))
+    parser.add_argument("--measure", nargs=2, metavar=("NAME", "FOLDER"))
     wanted = parser.parse_args()
     if wanted.measure:
-        name, where, limit = wanted.measure
-        print(json.dumps(measure(name, Path(where), int(limit))))
+        print(json.dumps(measure(wanted.measure[0], Path(wanted.measure[1]))))
         return
     if not wanted.samples.is_dir():
         print(f"no real result files at {wanted.samples}: name their folder with --samples")
         return
     print(
         f"{'format':16} {'files':>6} {'rows':>8} {'MB':>6} | {'parse s':>8} {'read s':>7}"
-        f" {'ratio':>6} {'files/s':>8} {'rows/s':>8} | {'import s':>8} {'files/s':>8} | MB read:"
-        " 1/10 -> all, import"
+        f" {'ratio':>6} {'files/s':>8} {'rows/s':>8} | {'import s':>8} {'files/s':>8} | MB of a"
+        " tenth -> all: read, import"
     )
     for name in wanted.formats.split(","):
-        with tempfile.TemporaryDirectory() as text:
-            folder = Path(text)
-            made = list(MAKERS[name](wanted.samples, folder / "results", wanted.files))
-            (folder / "list.txt").write_text("".join(f"{path}\n" for path in made))
-            size = sum(path.stat().st_size for path in made) / 1e6
-            few = _in_a_process(name, folder, max(wanted.files // 10, 1))
-            found = _in_a_process(name, folder, wanted.files)
+        few = _in_a_process(name, wanted.samples, max(wanted.files // 10, 1))
+        found = _in_a_process(name, wanted.samples, wanted.files)
         print(
-            f"{name:16} {found['files']:6.0f} {found['rows']:8.0f} {size:6.0f} |"
+            f"{name:16} {found['files']:6.0f} {found['rows']:8.0f} {found['mb']:6.0f} |"
             f" {found['parse']:8.2f} {found['read']:7.2f} {found['read'] / found['parse']:6.2f}"
             f" {found['files'] / found['read']:8.0f} {found['rows'] / found['read']:8.0f} |"
             f" {found['import']:8.2f} {found['files'] / found['import']:8.0f} |"
-            f" {few['reading']:.0f} -> {found['reading']:.0f}, {found['importing']:.0f}",
+            f" {few['reading']:.0f} -> {found['reading']:.0f},"
+            f" {few['importing']:.0f} -> {found['importing']:.0f}",
             flush=True,
         )
 

@@ -1,5 +1,6 @@
 """What the tests of adapters share: plans, rounds, and environments in which harnesses run."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -67,14 +68,16 @@ def environment() -> Environment:
         said = run(python, "-c", VERSION, cwd=Path.cwd()).stdout.split()
         name = "-".join(["".join(filter(str.isalnum, word)) for word in packages] + said)
         folder = _cache() / name
-        done = folder / ".complete"
-        if done.exists():
-            return Path(done.read_text())
-        shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        programs = make_environment(folder, packages, python=python, constrained=False)
-        done.write_text(str(programs))
-        return programs
+        done = folder / ".complete"
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests may be making it
+            if done.exists():
+                return Path(done.read_text())
+            shutil.rmtree(folder, ignore_errors=True)
+            programs = make_environment(folder, packages, python=python, constrained=False)
+            done.write_text(str(programs))
+            return programs
 
     return _make
 
