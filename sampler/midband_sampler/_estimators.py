@@ -123,7 +123,7 @@ def randomised_full_score(
     choices and draws is thus best given by what the coin said, 1 or 1 / n_m, and not by the
     marginal chance: the coin knows nothing of the scores, so this is honest and has less variance.
 
-    Unbiased for a number of steps that does not depend on the scores; a stop that does can shift it.
+    Unbiased for a number of steps that does not depend on the scores; one that does can shift it.
 
     Parameters
     ----------
