@@ -63,6 +63,7 @@ class Session:
         self.plan = plan
         self._rivals = named_agents(plan.stop)
         self._row = {agent: row for row, agent in enumerate(plan.reference_agents)}
+        self._agents = np.array(plan.reference_agents, dtype=object)
         self._shown = tuple(dict.fromkeys((*self._rivals, *versus)))
         self._in_usd, self._in_seconds = (counts(plan.stop, unit) for unit in ("usd", "seconds"))
         self._resamples = resamples
@@ -465,8 +466,8 @@ class Session:
             return self.plan.reference_agents
         scores = self._ranks.reference_scores
         above = scores >= interval.score_low - _TIE
-        inside = (above & (scores <= interval.score_high + _TIE)).nonzero()[0]
-        return tuple(self.plan.reference_agents[row] for row in inside.tolist())
+        inside = above & (scores <= interval.score_high + _TIE)
+        return tuple(self._agents[inside].tolist())
 
     @property
     def done(self) -> bool:
