@@ -113,7 +113,7 @@ class OutcomeMatrix:
             attempts=counts,
             models=tuple(models or ("",) * n_agents),
             scaffolds=tuple(scaffolds or ("",) * n_agents),
-            dates=np.full(n_agents, np.datetime64("NaT"), dtype="datetime64[s]")
+            dates=np.full(n_agents, np.datetime64("NaT", "s"))
             if dates is None
             else dates.astype("datetime64[s]"),
             cost_usd=unknown if cost_usd is None else cost_usd,
