@@ -186,14 +186,16 @@ def test_a_run_without_a_score_is_left_out(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("name", ["..", "../../up", "data", "CON.x", "a" * 300, "\x00", " . ", "/"])
+@pytest.mark.parametrize(
+    "name", ["..", "../../up", "data", "CON.x", "a" * 300, "\x00", " . ", "/", ".hidden"]
+)
 def test_no_name_leads_out_of_the_directory(tmp_path: Path, name: str) -> None:
     record = Record(benchmark=name, task_id="t", agent=name, model=name, score=1.0)
     (done,) = export([record], tmp_path / "x", created=CREATED, publisher=Publisher())
     assert done.aggregate is not None
     parts = done.aggregate.relative_to(tmp_path / "x").parts
     assert len(parts) == 5
-    assert {".", "..", ""}.isdisjoint(parts)
+    assert not any(part == "" or part.startswith(".") for part in parts)
     assert "data" not in parts[1:]
     assert done.aggregate.resolve() == done.aggregate
 

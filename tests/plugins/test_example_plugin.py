@@ -11,12 +11,14 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.environments import ROOT, build_wheel, clean_variables, make_environment, run
 from tests.plugins.conftest import Call, OneLine
 
-from midband import Plan, PlanError, _manager, hookspecs
+from midband import OutcomeMatrix, Plan, PlanError, _manager, hookspecs
 from midband._plans import read_plan
+from midband_sims import Names, Study, StudySettings
 
 EXAMPLE = ROOT / "tests" / "example_plugin"
 MODULE = "tests.example_plugin.midband_example"
@@ -91,6 +93,20 @@ def test_a_study_replays_its_strategy_and_rule(call: Call, store: Path) -> None:
     assert {cell["strategy"] for cell in cells.values()} == {"separating"}
     assert cells["tasks:5 or within:0"]["fraction_run"] == pytest.approx(5 / 40)
     assert cells["within:3:0.9"]["fraction_run"] > 5 / 40
+
+
+def test_a_study_goes_on_only_from_results_of_the_same_plugins(tmp_path: Path) -> None:
+    scores = np.random.default_rng(1).integers(0, 2, (8, 20)).astype(float)
+    grid = (
+        [OutcomeMatrix.from_scores(scores)],
+        StudySettings(strategies=("random",), stops=("none",), draws=2),
+    )
+    found = [
+        Study(*grid, names=Names(version=version)).run(output=tmp_path).units_found
+        for version in ("example 1", "example 1", "example 2", "")
+    ]
+    assert found[1] > 0
+    assert (found[0], found[2], found[3]) == (0, 0, 0)
 
 
 @pytest.mark.usefixtures("example")
