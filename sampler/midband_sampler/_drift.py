@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -16,6 +17,7 @@ _BLOCK = 16
 _MOST_TASKS = 200
 _COARSE = 2  # every other node of the ability is enough to tell agents of another kind
 _FLATTENING = (1.0, 0.5, 0.0)
+_FEWEST_AGENTS = 5
 _EDGE = 1e-6
 
 
@@ -160,7 +162,7 @@ class DriftAlarm:
     Parameters
     ----------
     expect : callable
-        Returns the expectation; asked with the first results.
+        Returns the expectation, None if there is nothing to expect; asked with the first results.
     limit : callable
         Returns the log odds that agents like those of the history stay under; asked at need.
     like : str
@@ -168,7 +170,7 @@ class DriftAlarm:
     """
 
     def __init__(
-        self, expect: Callable[[], Expectation], limit: Callable[[], float], *, like: str
+        self, expect: Callable[[], Expectation | None], limit: Callable[[], float], *, like: str
     ) -> None:
         self._expect = expect
         self._limit = limit
@@ -180,6 +182,39 @@ class DriftAlarm:
         self._scores: list[float] = []
         self._taken = 0
         self._warning = ""
+
+    @classmethod
+    def by_model(cls, profiles: FloatArray, centre: float, limit: float) -> "DriftAlarm":
+        """Compare to agents as the response model expects them; see `Expectation.of_model`."""
+        return cls(
+            lambda: Expectation.of_model(profiles, centre),
+            lambda: limit,
+            like="the recent ones of the history",
+        )
+
+    @classmethod
+    def by_references(cls, scores: FloatArray) -> "DriftAlarm":
+        """Compare to the reference agents' pass rates; to nothing with fewer than five.
+
+        Parameters
+        ----------
+        scores : ndarray of float64, shape (n_reference, n_planned)
+            On the planned tasks in their order; NaN where not run. Results are added as task 0.
+        """
+
+        @cache
+        def ran() -> tuple[FloatArray, FloatArray, FloatArray]:
+            tasks = np.sum(~np.isnan(scores), axis=1).astype(float)
+            some = tasks > 0
+            return np.nansum(scores[some], axis=1), tasks[some], scores[some]
+
+        def expect() -> Expectation | None:
+            passed, tasks, _ = ran()
+            few = tasks.size < _FEWEST_AGENTS
+            return None if few else Expectation.of_references(passed, tasks)
+
+        like = "the reference agents on the planned tasks"
+        return cls(expect, lambda: reference_limit(*ran()), like=like)
 
     def add(self, task: int, score: float) -> None:
         """Take in a result; NaN says nothing."""
@@ -193,7 +228,11 @@ class DriftAlarm:
         if whole > self._taken:
             new = slice(self._taken, whole)
             self._taken = whole
-            self._surprise = self._surprise or Surprise(self._expect())
+            if self._surprise is None:
+                expectation = self._expect()
+                if expectation is None:
+                    return ()
+                self._surprise = Surprise(expectation)
             self._surprise.add(np.array(self._tasks[new]), np.array(self._scores[new]))
             self._judge(self._surprise)
         return (self._warning,) if self._warning else ()

@@ -12,11 +12,11 @@ from midband_sampler._attempts import AttemptPrediction
 from midband_sampler._combined import check_named, counts, gives_up, named_agents
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
-from midband_sampler._drift import DriftAlarm, Expectation, reference_limit
+from midband_sampler._drift import DriftAlarm
 from midband_sampler._estimators import Estimate, randomised_full_score
 from midband_sampler._evidence import Evidence
 from midband_sampler._look import Look
-from midband_sampler._plan import MIN_REFERENCE, Plan
+from midband_sampler._plan import Plan
 from midband_sampler._reach import Reach
 from midband_sampler._spending import Cost, Spending
 from midband_sampler._stopping import ALL_RUN, Claim
@@ -286,33 +286,19 @@ class Session:
                 self._evidence[agent] = evidence.after(difference)
         expected = float(self.plan.expected_cost_usd[self._columns[place]])
         self._spending.add(costs, expected_usd=expected)
-        if self._drift is not None and self._predicted is not None:
+        if self._predicted is not None:
             self._drift.add(int(self._columns[place]), score)
-        elif self._drift is not None and task not in self.plan.always:
+        elif task not in self.plan.always:
             self._drift.add(0, score)
 
-    def _watch(self) -> DriftAlarm | None:
-        """Watch for an agent of another kind; None with too few to compare it to."""
+    def _watch(self) -> DriftAlarm:
+        """Watch for an agent of another kind."""
         plan, predicted = self.plan, self._predicted
         if predicted is not None and plan.model is not None and plan.calibration is not None:
-            centre, limit = plan.model.prior_centre, plan.calibration.surprise
-            profiles = predicted.prediction.profiles
-            return DriftAlarm(
-                lambda: Expectation.of_model(profiles, centre),
-                lambda: limit,
-                like="the recent ones of the history",
+            return DriftAlarm.by_model(
+                predicted.prediction.profiles, plan.model.prior_centre, plan.calibration.surprise
             )
-        scores = self._reference[:, len(plan.always) :]
-        tasks = np.sum(~np.isnan(scores), axis=1).astype(float)
-        scores, tasks = scores[tasks > 0], tasks[tasks > 0]
-        if tasks.size < MIN_REFERENCE:
-            return None
-        passed = np.nansum(scores, axis=1)
-        return DriftAlarm(
-            lambda: Expectation.of_references(passed, tasks),
-            lambda: reference_limit(passed, tasks, scores),
-            like="the reference agents on the planned tasks",
-        )
+        return DriftAlarm.by_references(self._reference[:, len(plan.always) :])
 
     def _note_choice(self, task: str) -> None:
         """Keep the chance of a choice and, if it was drawn, what was predicted before it."""
@@ -437,7 +423,7 @@ class Session:
             warnings=(
                 *plan.warnings,
                 *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
-                *(self._drift.warnings(final=stop) if self._drift is not None else ()),
+                *self._drift.warnings(final=stop),
             ),
             plan_digest=self._digest,
         )
