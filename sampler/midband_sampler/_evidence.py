@@ -37,7 +37,7 @@ class Evidence:
 
     def after(self, difference: FloatArray) -> "Evidence":
         """Take in a task: a difference in [-1, 1] for each pair; NaN says nothing."""
-        stake = np.nan_to_num(difference)[..., None] * _STAKES
+        stake = np.where(np.isnan(difference), 0.0, difference)[..., None] * _STAKES
         return Evidence(self.better + np.log1p(stake), self.worse + np.log1p(-stake))
 
     def at_best(self, left: IntArray) -> "Evidence":
@@ -65,5 +65,5 @@ class Evidence:
 
 def _log_mean(logarithms: FloatArray) -> FloatArray:
     largest = logarithms.max(axis=-1, keepdims=True)
-    mean = np.exp(logarithms - largest).mean(axis=-1)
-    return np.asarray(largest[..., 0] + np.log(mean))
+    total = np.exp(logarithms - largest).sum(axis=-1)
+    return np.asarray(largest[..., 0] + np.log(total / _STAKES.size))
