@@ -86,7 +86,7 @@ def test_yaml_does_not_make_a_number_of_a_digest(
 ) -> None:
     path = make()
     monkeypatch.setattr(Plan, "digest", digest)
-    monkeypatch.setattr(Plan, "read", classmethod(lambda cls, _: object.__new__(cls)))
+    monkeypatch.setattr(Plan, "read", classmethod(lambda cls, _, **__: object.__new__(cls)))
     argv = inspect_argv(["eval", TOY, "--adaptive", str(path)], environment=NOWHERE)
     assert settings_of(argv)["plan_digest"] == digest
 

@@ -1,0 +1,67 @@
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from inspect_ai import eval as inspect_eval
+from inspect_ai.log import write_eval_log
+
+from midband.demo._inspect import toy_task
+from midband.demo._run import _TASK_FILE
+from midband.demo._simulation import PROVIDER, agent_names, attempt
+
+PAGE = Path(__file__).parents[3] / "docs" / "inspect.md"
+
+
+def simulate_logs(directory: Path) -> None:
+    """Write a log for each agent: one is run, the others are that one with their own results."""
+    first, *others = agent_names()
+    (log,) = inspect_eval(
+        toy_task(), model=f"{PROVIDER}/{first}", log_dir=str(directory), display="none"
+    )
+    assert log.samples is not None
+    for agent in others:
+        log.eval.model = f"{PROVIDER}/{agent}"
+        log.eval.run_id = log.eval.eval_id = log.eval.task_id = f"run of {agent}"
+        for sample in log.samples:
+            sample.uuid = f"{agent} {sample.id}"
+            solved = attempt(agent, int(str(sample.id).removeprefix("toy-"))).solved
+            assert sample.scores is not None
+            for score in sample.scores.values():
+                score.value = "C" if solved else "I"
+        write_eval_log(log, str(directory / f"{agent}.json"))
+
+
+@pytest.mark.slow
+def test_the_page_runs_as_written(tmp_path: Path) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    first, *_ = re.findall(r"^```console\n(.*?)^```", page, flags=re.M | re.S)
+    commands = [shlex.split(line.removeprefix("$ ")) for line in first.splitlines()]
+    assert [words[1] for words in commands] == ["import", "plan", "inspect", "rank"]
+    simulate_logs(tmp_path / "logs")
+    (tmp_path / "toy_benchmark.py").write_text(_TASK_FILE, encoding="utf-8")
+    environment = {
+        **os.environ,
+        "MIDBAND_HISTORY": str(tmp_path / "history.duckdb"),
+        "INSPECT_DISPLAY": "plain",
+    }
+    said = []
+    for _, *words in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "midband", *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append(done.stdout + done.stderr)
+    last = said[2].strip().splitlines()[-1]
+    assert last.startswith("midband: midband_demo/agent-new: rank ")
+    assert last.endswith(" (tasks chosen live)")
+    verdict = last.removeprefix("midband: ").removesuffix(" (tasks chosen live)")
+    assert said[3].splitlines()[0] == verdict
