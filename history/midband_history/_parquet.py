@@ -24,7 +24,7 @@ def table_format(path: Path) -> TableFormat | None:
     return _FORMATS.get(path.suffix.lower())
 
 
-def read_matrix(path: Path, benchmark: str) -> OutcomeMatrix:
+def read_matrix(path: Path | str, benchmark: str) -> OutcomeMatrix:
     """Read one benchmark of a Parquet, CSV or JSONL file with the columns of `TABLE_COLUMNS`.
 
     Raises
@@ -34,6 +34,7 @@ def read_matrix(path: Path, benchmark: str) -> OutcomeMatrix:
     UnknownBenchmarkError
         It does not hold the benchmark.
     """
+    path = Path(path)
     with History.in_memory() as history:
         history.add_table(Table(path=path, format=_known_format(path), only=benchmark))
         return history.outcomes(benchmark)

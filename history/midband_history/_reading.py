@@ -88,7 +88,7 @@ def build_matrix(
         models=tuple(agent.model for agent in agents),
         scaffolds=tuple(agent.scaffold for agent in agents),
         dates=np.array(
-            [np.datetime64("NaT") if a.first is None else a.first for a in agents],
+            [np.datetime64("NaT", "s") if a.first is None else a.first for a in agents],
             dtype="datetime64[s]",
         ),
         cost_usd=_cell_means(cells, np.asarray(found["cost_usd"])[valid], shape),

@@ -81,7 +81,7 @@ def _columns(numbered: Sequence[tuple[int, Record]]) -> dict[str, np.ndarray]:
         columns[name] = np.array([np.nan if v is None else v for v in values], dtype=float)
     columns["settings"] = _texts([_clean(settings_text(record.settings)) for record in chunk])
     columns["started"] = np.array(
-        [np.datetime64("NaT") if r.started is None else as_utc(r.started) for r in chunk],
+        [np.datetime64("NaT", "us") if r.started is None else as_utc(r.started) for r in chunk],
         dtype="datetime64[us]",
     )
     columns["attempt"] = np.array([record.attempt for record in chunk], dtype=np.int32)
