@@ -94,6 +94,24 @@ def test_cost_settles_for_less_money() -> None:
     assert saved.mean() > 3 * saved.std(ddof=1) / np.sqrt(saved.size)
 
 
+def test_a_plan_by_cost_says_what_the_costs_were_good_for() -> None:
+    stop = RankSettled(0.9, 0.2)
+    saves = make_plan(history(30, 80, seed=3), strategy="cost", stop=stop)
+    (note,) = [note for note in saves.notes if "expected cost of all tasks" in note]
+    assert "information" in note
+    assert not saves.warnings
+    # Cheap tasks that tell nothing of an agent, which the prior of the model does not believe.
+    matrix = history(24, 60, seed=5, costs=np.repeat([0.4, 1.0], 30))
+    scores = matrix.scores.copy()
+    scores[:, :30] = np.random.default_rng(6).random((24, 30)) < 0.5
+    odd = OutcomeMatrix.from_scores(scores, cost_usd=matrix.cost_usd)
+    for name, without in (("cost", "information"), ("cost-design", "design")):
+        plan = make_plan(odd, strategy=name, stop=stop)
+        (warning,) = plan.warnings
+        assert "weighing costs saved nothing" in warning
+        assert repr(without) in warning
+
+
 def test_unknown_costs_are_the_median_and_free_tasks_are_merely_cheap() -> None:
     costs = np.array([np.nan, 1.0, 2.0, 3.0, 0.0, np.nan])
     matrix = history(n_tasks=6, costs=costs)
