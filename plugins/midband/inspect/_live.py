@@ -206,12 +206,14 @@ class LiveRun:
     def _say(self) -> None:
         how = "chosen live" if self.live else "in a fixed order"
         said = f"no verdict, {self.error}" if self.error else f"{self._decision}"
-        say_at_exit(self.eval_id, f"{self.model}: {said} (tasks {how})")
+        # One plan runs once with a model: what a later attempt says stands.
+        say_at_exit(f"{self._digest} {self.model}", f"{self.model}: {said} (tasks {how})")
 
     def _display(self) -> None:
         decision = self._decision
         if decision is None:
             return
+        self._say()
         caption = f"midband {self.model.rpartition('/')[2]}"
         try:
             self._show(

@@ -7,7 +7,7 @@ _LINES: dict[str, str] = {}
 
 
 def say_at_exit(key: str, line: str) -> None:
-    """Print a line on stderr when the ``inspect`` command ends; said twice, the latter counts.
+    """Print a line on stderr when the ``inspect`` command ends; of those of one key the last.
 
     In a program of somebody's own that calls Inspect nothing is printed: the log has the verdict.
     """

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,15 @@ def test_where_samples_cannot_be_chosen_the_order_is_fixed(
             verdict["high"],
             verdict["tasks_run"],
         )
+
+
+def test_a_live_plan_without_a_calibrated_fixed_order_is_refused_where_it_would_be_needed(
+    make: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(inspect_ai, "SampleSource", raising=False)
+    path = make(strategy="information")
+    replace(Plan.read(path), fallback=None).write(path)
+    assert "--strategy design" in refused(path)
 
 
 def test_changed_tasks_are_refused_unless_allowed(make: MakePlan) -> None:
