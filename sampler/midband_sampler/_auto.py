@@ -18,7 +18,7 @@ from midband_sampler._combined import named_agents
 from midband_sampler._drift import surprise_limit
 from midband_sampler._replays import Fold, make_folds, replay_all
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
-from midband_sampler._strategies import LIVE, PREDICTIVE, Chooser, InOrder
+from midband_sampler._strategies import LIVE, PREDICTIVE, WITHOUT_COSTS, Chooser, InOrder
 
 AUTO = ("design", "stratified", "random")
 _STANDARD_ERRORS = 2.0
@@ -52,6 +52,7 @@ class _Trial:
     calibration: Calibration
     run: FloatArray
     error: FloatArray
+    spent: FloatArray
 
 
 def choose_calibrated(
@@ -66,6 +67,7 @@ def choose_calibrated(
     notes: list[str],
     warnings: list[str],
     attempts: Attempts | None = None,
+    costs: FloatArray | None = None,
 ) -> Choice:
     """Calibrate the strategy by replay on the references; for ``auto``, choose it so.
 
@@ -73,7 +75,9 @@ def choose_calibrated(
     errors over it in the same replays: with tens of agents the best of several looks better than
     it is.
 
-    `build` makes the chooser of a name, as a session of the plan will use it.
+    `build` makes the chooser of a name, as a session of the plan will use it. A strategy that
+    weighs `costs` is compared with the same one without them: where results on cheap tasks say less
+    of the others than the model expects, it may need so many more that it costs more.
     """
     needed = required_replays(rule.confidence) + len(named_agents(rule))  # these are not replayed
     instead = "random" if name in PREDICTIVE or name == "auto" else name
@@ -87,7 +91,7 @@ def choose_calibrated(
     # Without a rule or a limit everything is run and known: ask for the interval of a single rank.
     whole = max_tasks is None or max_tasks >= len(reference.tasks)
     judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) and whole else rule
-    folds, held_out = make_folds(reference, attempts)
+    folds, held_out = make_folds(reference, attempts, costs)
 
     def attempt(chooser: Chooser) -> _Trial | None:
         return _try(folds, chooser, held_out, rule=judged, max_tasks=max_tasks, seed=seed)
@@ -112,8 +116,32 @@ def choose_calibrated(
         f" {calibration.covered} of {calibration.replays} intervals held the true rank"
     )
     in_order = attempt(InOrder(trial.chooser)) if best in LIVE and in_order_too else None
+    if best in WITHOUT_COSTS:
+        plain = WITHOUT_COSTS[best]
+        _compare_costs(best, trial, plain, attempt(build(plain)), notes, warnings)
     fallback = None if in_order is None else replace(in_order.calibration, surprise=surprise)
     return Choice(best, trial.chooser, calibration, fallback)
+
+
+def _compare_costs(
+    name: str,
+    trial: _Trial,
+    plain: str,
+    without: _Trial | None,
+    notes: list[str],
+    warnings: list[str],
+) -> None:
+    """Say what weighing costs saved in the replays, or that it saved nothing."""
+    spent = float(trial.spent.mean())
+    if without is None or spent < float(without.spent.mean()):
+        other = "" if without is None else f", {plain} {without.spent.mean():.0%}"
+        notes.append(f"the replays spent {spent:.0%} of the expected cost of all tasks{other}")
+    else:
+        warnings.append(
+            f"weighing costs saved nothing: the replays spent {spent:.0%} of the expected cost of"
+            f" all tasks, with strategy {plain!r} {without.spent.mean():.0%}; use that instead of"
+            f" {name!r}"
+        )
 
 
 def _gains(trial: _Trial, over: _Trial) -> bool:
@@ -144,5 +172,6 @@ def _try(
                 calibration=calibration,
                 run=replays.run[:, place],
                 error=replays.error[:, place],
+                spent=replays.spent[:, place],
             )
     return None

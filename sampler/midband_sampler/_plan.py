@@ -488,6 +488,7 @@ def make_plan(
             notes=notes,
             warnings=warnings,
             attempts=tries,
+            costs=costs,
         )
         name, chooser, calibration = choice.name, choice.chooser, choice.calibration
         in_order = choice.fallback

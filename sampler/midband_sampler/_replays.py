@@ -33,6 +33,7 @@ class Fold:
     candidates: OutcomeMatrix
     model: PredictionModel
     attempts: Attempts | None = None
+    costs: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,14 +48,19 @@ class Replays:
         Share of the benchmark's tasks run until the stop.
     error : ndarray of float64, shape (n_replays, n_multipliers)
         Estimated less true full score at the stop.
+    spent : ndarray of float64, shape (n_replays, n_multipliers)
+        Share of the expected cost of all tasks that ran until the stop; NaN without costs.
     """
 
     covered: NDArray[np.bool_]
     run: FloatArray
     error: FloatArray
+    spent: FloatArray
 
 
-def make_folds(matrix: OutcomeMatrix, attempts: Attempts | None = None) -> tuple[list[Fold], str]:
+def make_folds(
+    matrix: OutcomeMatrix, attempts: Attempts | None = None, costs: FloatArray | None = None
+) -> tuple[list[Fold], str]:
     """Hold out each group of `hold_out_folds` in turn; fitted once for all strategies."""
     groups, held_out = hold_out_folds(matrix.scaffolds)
     everyone = np.arange(len(matrix.agents))
@@ -62,7 +68,7 @@ def make_folds(matrix: OutcomeMatrix, attempts: Attempts | None = None) -> tuple
     for group in groups:
         history = matrix.select(agents=np.setdiff1d(everyone, group))
         candidates = matrix.select(agents=group)
-        folds.append(Fold(history, candidates, PredictionModel.fit(history), attempts))
+        folds.append(Fold(history, candidates, PredictionModel.fit(history), attempts, costs))
     return folds, held_out
 
 
@@ -107,6 +113,7 @@ def replay_all(
         covered=np.concatenate([part.covered for part in parts]),
         run=np.concatenate([part.run for part in parts]),
         error=np.concatenate([part.error for part in parts]),
+        spent=np.concatenate([part.spent for part in parts]),
     )
 
 
@@ -138,7 +145,9 @@ def _replay(
     known = np.sum(~np.isnan(scores) if attempts is None else candidates.attempts, axis=1)
     shape = (n_candidates, multipliers.size)
     stopped, covered = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    run, error = np.ones(shape), np.zeros(shape)
+    run, error, spent = np.ones(shape), np.zeros(shape), np.ones(shape)
+    costs = np.full(n_tasks, np.nan) if fold.costs is None else fold.costs
+    paid, total = np.zeros(n_candidates), costs.sum() * most
     rows = np.arange(n_candidates)
     valid = np.zeros(n_candidates, dtype=np.int64)
     usd, seconds = np.zeros(n_candidates), np.zeros(n_candidates)
@@ -151,6 +160,7 @@ def _replay(
         told = candidates.cost_usd[rows, tasks]
         usd += np.where(np.isnan(told), expected_cost[tasks], told)
         seconds += candidates.duration_s[rows, tasks]
+        paid += costs[tasks] / total
         valid += ~np.isnan(results)
         if valid.max() < rule.min_tasks and step + 1 < limit:
             continue
@@ -182,10 +192,13 @@ def _replay(
         run[now] = (step + 1) / (n_tasks * most)
         miss = (prediction.moments()[0] - truth)[:, None]
         error = np.where(now, miss, error)
+        spent = np.where(now, paid[:, None], spent)
         stopped |= now
         if stopped.all():
             break
-    return Replays(covered=covered[others], run=run[others], error=error[others])
+    return Replays(
+        covered=covered[others], run=run[others], error=error[others], spent=spent[others]
+    )
 
 
 def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:

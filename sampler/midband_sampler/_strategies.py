@@ -234,6 +234,9 @@ CHOOSERS: Mapping[str, Chooser] = MappingProxyType(
     }
 )
 PER_COST = ("cost", "cost-design")
+WITHOUT_COSTS: Mapping[str, str] = MappingProxyType(
+    {"cost": "information", "cost-design": "design"}
+)
 PREDICTIVE = frozenset([*CHOOSERS, *PER_COST])
 LIVE = frozenset({"cost", "information", "matched"})
 STRATEGY_NAMES: tuple[str, ...] = ("auto", *sorted([*STRATEGIES, *PREDICTIVE]))
