@@ -121,7 +121,7 @@ class MiniSweAgent(_SweBenchAgent):
 
     name: str = "swebench"
     summary: str = "SWE-bench with mini-swe-agent: an agent and an evaluation a round."
-    tested_versions: tuple[str, ...] = ()
+    tested_versions: tuple[str, ...] = ("2.4.6",)
 
     def probe(self) -> Probe:
         """Look for the ``mini-extra`` command."""
