@@ -38,8 +38,8 @@ Examples:
     default="auto",
     show_default=True,
     help="How tasks are chosen: auto, band, cost, cost-design, design, information, matched,"
-    " random, stratified, or a plugin's; see docs/strategies.md. auto replays the history's own"
-    " agents and takes the cheapest order that any harness can follow.",
+    " random, stratified, or a plugin's; see docs/strategies.md. auto takes the one by which"
+    " replays of the history's own agents surely ran the fewest tasks.",
 )
 @click.option(
     "--guarantee",
