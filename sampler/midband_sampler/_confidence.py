@@ -314,7 +314,6 @@ class PredictedRanks:
         self._references = model.reference_full_scores
         self._ordered: list[float] = np.sort(self._references).tolist()
         self._calibration = calibration
-        self._multiplier = np.array([calibration.multiplier])
         nominal = float(ndtri(0.5 + calibration.confidence / 2))
         self._stretch = max(calibration.multiplier / nominal, 1.0)
         self._columns: list[int] = columns.tolist()
@@ -342,7 +341,7 @@ class PredictedRanks:
         """Bound the rank as calibrated; `confidence` is that of the calibration."""
         del confidence
         mean, deviation = (float(part[0]) for part in self.prediction.moments())
-        low, high = (float(edge[0, 0]) for edge in self.prediction.bounds_each(self._multiplier))
+        low, high = self.prediction.bounds_one(0, self._calibration.multiplier)
         best, worst = self._rank(high), self._rank(low)
         return RankInterval(
             rank=min(max(self._rank(mean), best), worst),

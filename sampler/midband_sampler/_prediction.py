@@ -1,5 +1,7 @@
 """The prediction: full score of a candidate from the tasks it has run so far."""
 
+import math
+
 import numpy as np
 
 from midband_history import FloatArray, IntArray
@@ -96,9 +98,9 @@ class FullScorePrediction:
 
     def _posterior(self) -> FloatArray:
         if self._weights is None:
-            top = self._log_posterior.max(axis=1, keepdims=True)
-            weights = np.exp(self._log_posterior - top)
-            self._weights = weights / weights.sum(axis=1, keepdims=True)
+            weights = np.exp(self._log_posterior - self._log_posterior.max(axis=1)[:, None])
+            weights /= weights.sum(axis=1)[:, None]
+            self._weights = weights
         return self._weights
 
     def _support(self) -> tuple[slice, FloatArray]:
@@ -144,9 +146,11 @@ class FullScorePrediction:
         """Mean and standard deviation of the full score, each of shape (candidates,)."""
         if self._moments is None:
             weights = self._posterior()
-            mean = (weights * self._unseen_mean).sum(axis=1)
+            mean = np.einsum("cq,cq->c", weights, self._unseen_mean)
             about = self._unseen_mean - mean[:, None]
-            variance = (weights * (self._unseen_variance + about**2)).sum(axis=1)
+            about *= about
+            about += self._unseen_variance
+            variance = np.einsum("cq,cq->c", weights, about)
             total = np.maximum(self._total, 1.0)
             deviation = np.sqrt(np.maximum(variance, 0.0))
             self._moments = (self._sum + mean) / total, deviation / total
@@ -177,6 +181,22 @@ class FullScorePrediction:
             empty = inner_low > inner_high
             low = np.where(empty, nearest, inner_low)
             high = np.where(empty, nearest, inner_high)
+        return low, high
+
+    def bounds_one(self, row: int, multiplier: float) -> tuple[float, float]:
+        """Return `bounds_each` of one candidate and one multiplier, without arrays."""
+        mean, deviation = (float(part[row]) for part in self.moments())
+        seen, left = float(self._sum[row]), float(self._left[row])
+        total = max(float(self._total[row]), 1.0)
+        low = max(mean - multiplier * deviation, seen / total)
+        high = min(mean + multiplier * deviation, (seen + left) / total)
+        if self._binary:
+            inner_low = (seen + math.ceil(low * total - seen - 1e-6)) / total
+            inner_high = (seen + math.floor(high * total - seen + 1e-6)) / total
+            if inner_low > inner_high:
+                nearest = (seen + round(mean * total - seen)) / total
+                return nearest, nearest
+            return inner_low, inner_high
         return low, high
 
     def predicted(self) -> FloatArray:

@@ -65,6 +65,25 @@ def test_results_one_at_a_time_are_results_at_once() -> None:
         assert np.array_equal(alone.unseen[0], together.unseen[row])
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 60), st.floats(0.1, 6.0), st.booleans())
+def test_bounds_of_one_are_bounds_of_each(
+    seed: int, told: int, multiplier: float, binary: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    made = FullScorePrediction(
+        profiles(60, seed), candidate_prior(0.0), candidates=2, binary=binary
+    )
+    for step in range(told):
+        scores = rng.integers(0, 2, 2).astype(float) if binary else rng.random(2)
+        made.observe(
+            np.arange(2), np.array([step, step]), np.where(rng.random(2) < 0.1, np.nan, scores)
+        )
+    low, high = made.bounds_each(np.array([1.0, multiplier]))
+    for row in range(2):
+        assert made.bounds_one(row, multiplier) == (low[row, 1], high[row, 1])
+
+
 def test_tasks_that_are_alike_tie_to_the_first() -> None:
     rates = np.repeat(profiles(40, 3), 7, axis=0)[np.random.default_rng(0).permutation(280)]
     made = started(rates, 3, 25, candidates=3)
