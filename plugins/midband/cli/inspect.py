@@ -23,7 +23,8 @@ def inspect(history_path: Path | None, arguments: tuple[str, ...]) -> int:
     changed since the plan was made). Everything else is Inspect's own and is passed on as it is.
     An adaptive run takes 4 samples at a time unless --max-samples says otherwise: a stop can only
     save what has not been started. A plan that chooses live names the next sample after every
-    result (Inspect 0.3.250 or newer; its fixed order runs on others). See docs/inspect.md.
+    result (Inspect 0.3.250 or newer; its fixed order runs on others).
+    See docs/harnesses/inspect.md.
     """
     from importlib.util import find_spec
 

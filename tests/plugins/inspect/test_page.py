@@ -13,7 +13,7 @@ from midband.demo._inspect import toy_task
 from midband.demo._run import _TASK_FILE
 from midband.demo._simulation import PROVIDER, agent_names, attempt
 
-PAGE = Path(__file__).parents[3] / "docs" / "inspect.md"
+PAGE = Path(__file__).parents[3] / "docs" / "harnesses" / "inspect.md"
 
 
 def simulate_logs(directory: Path) -> None:
