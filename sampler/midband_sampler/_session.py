@@ -23,6 +23,7 @@ from midband_sampler._stopping import ALL_RUN, Claim
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
+CHOSEN_BLINDLY = ("random", "stratified")
 _TIE = 1e-9
 ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 
@@ -98,8 +99,9 @@ class Session:
             self._ranks = self._predicted
         else:
             self._ranks = PairedRanks(self._reference, resamples=self._resamples, seed=plan.seed)
-        # In a calibrated plan the tasks are no random sample: there the score bounds decide.
-        betting = self._rivals if self._predicted is None else ()
+        # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
+        fair = self._predicted is None and plan.strategy in CHOSEN_BLINDLY
+        betting = self._rivals if fair else ()
         self._evidence = {agent: Evidence.nothing() for agent in betting}
         self._spending = Spending()
         self._drift = self._watch()

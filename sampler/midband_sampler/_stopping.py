@@ -117,9 +117,11 @@ class RankSettled:
 class Beats:
     """Stop when the candidate is known to be better, or known to be worse, than one agent.
 
-    Where the tasks run in random order this rests on `Evidence`: it takes the tasks as a sample, so
+    Where all tasks run in random order this rests on `Evidence`: it takes the tasks as a sample, so
     the luck of the agent's own recorded run is counted, and what it denies is "on tasks like these,
-    neither is better". In a calibrated plan it follows from the bounds of the full score.
+    neither is better". Elsewhere it follows from the score bounds and speaks of the target: of the
+    full score in a calibrated plan, of the planned tasks in a band, which was chosen by results
+    that the agent's own are part of, so that a bet against them would not be fair.
 
     Parameters
     ----------

@@ -131,6 +131,26 @@ def test_both_sides_can_be_claimed() -> None:
     assert run(plan, dict.fromkeys(history.tasks, 0.0)).reason == f"worse than agent-{best}"
 
 
+def test_in_a_band_the_bounds_decide_and_speak_of_the_planned_tasks() -> None:
+    # The band flatters the rival, whose results it was chosen by: a bet against it would not do.
+    rng = np.random.default_rng(12)
+    chance = 1 / (1 + np.exp(rng.normal(1.5, 1.3, 200)))
+    scores = (rng.random((8, 200)) < chance).astype(float)
+    history = OutcomeMatrix.from_scores(scores)
+    plan = make_plan(history, strategy="band", stop=parse_stop("beats:agent-0:0.9"))
+    planned = [history.tasks.index(task) for task in plan.tasks]
+    wrong = 0
+    for _ in range(40):
+        candidate = (rng.random(200) < chance).astype(float)
+        decision = run(plan, dict(zip(history.tasks, candidate.tolist(), strict=True)))
+        gap = candidate[planned].mean() - scores[0, planned].mean()
+        assert decision.target == "planned tasks"
+        for claim in decision.claims:
+            wrong += (gap < 0) if claim.text.startswith("better") else (gap > 0)
+    assert binomtest(wrong, 40, 0.1, alternative="greater").pvalue > 1e-4
+    assert decision.claims  # all tasks run: the side is certain, if there is one
+
+
 def test_nothing_is_claimed_before_the_stop_or_without_one() -> None:
     history = simulate(12, 40, 3)
     plan = make_plan(history, strategy="random", stop=parse_stop("top:2"))

@@ -20,7 +20,7 @@ _SHOWN = 8
 
 @click.command(epilog="Example: midband rank plan.json logs/")
 @click.argument("plan_path", metavar="PLAN", type=FILE)
-@click.argument("paths", metavar="LOGS...", nargs=-1, type=EXISTING)
+@click.argument("paths", metavar="[LOGS...]", nargs=-1, type=EXISTING)
 @click.option("--format", "format_name", metavar="NAME", help="Their format; sniffed if left out.")
 @click.option("--benchmark", metavar="NAME", help="The benchmark, where logs name it otherwise.")
 @click.option("--agent", "agents", multiple=True, help="Rank only this agent; may be repeated.")
