@@ -20,7 +20,7 @@ from midband_sampler._replays import Fold, make_folds, replay_all
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
 from midband_sampler._strategies import LIVE, PREDICTIVE, WITHOUT_COSTS, Chooser, InOrder
 
-AUTO = ("design", "stratified", "random")
+AUTO = ("information", "matched", "design")
 _STANDARD_ERRORS = 2.0
 
 
@@ -97,8 +97,9 @@ def choose_calibrated(
         return _try(folds, chooser, held_out, rule=judged, max_tasks=max_tasks, seed=seed)
 
     best, trial = "", None
+    tried: dict[str, _Trial | None] = {}
     for each in AUTO if name == "auto" else (name,):
-        other = attempt(build(each))
+        other = tried[each] = attempt(build(each))
         if other is not None and (trial is None or _gains(other, trial)):
             best, trial = each, other
     if trial is None:
@@ -115,7 +116,10 @@ def choose_calibrated(
         f" {calibration.held_out}, ran {calibration.fraction_run:.0%} of the tasks;"
         f" {calibration.covered} of {calibration.replays} intervals held the true rank"
     )
-    in_order = attempt(InOrder(trial.chooser)) if best in LIVE and in_order_too else None
+    in_order = None
+    if best in LIVE and in_order_too:
+        again = best == "information" and "design" in tried
+        in_order = tried["design"] if again else attempt(InOrder(trial.chooser))
     if best in WITHOUT_COSTS:
         plain = WITHOUT_COSTS[best]
         _compare_costs(best, trial, plain, attempt(build(plain)), notes, warnings)
