@@ -11,8 +11,11 @@ from pathlib import Path
 import click
 import pytest
 from tests.environments import ROOT
-from tests.plugins.harnesses.conftest import Environment
+from tests.plugins.conftest import Call
+from tests.plugins.harnesses.conftest import Environment, MakePlan
 
+from midband import Plan
+from midband._harness import Round
 from midband._manager import get_plugin_manager
 from midband.cli._root import cli
 from midband.cli.inspect import inspect as inspect_command
@@ -59,6 +62,31 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         known = {option for parameter in command.params for option in parameter.opts}
         for word in ours:
             assert not word.startswith("-") or word in known, f"{page.name}: no {word} in {words}"
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
+def test_arguments_on_pages_are_accepted(
+    page: Path, make_a_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    harnesses = get_plugin_manager().harnesses()
+    for words in _commands(page):
+        if words[:2] == ["midband", "plan"]:
+            make_a_plan(words[2], ["1", "2"]).write("plan.json")
+        if words[:2] == ["midband", "export"]:
+            code, out, err = call(*words[1:])
+            assert code == 0, err
+            assert harnesses[words[words.index("--for") + 1]].name in words
+            assert words[-1] in out + err
+        if words[:2] == ["midband", "run"]:
+            batch = Round(
+                plan=Plan.read("plan.json"),
+                tasks=("1", "2"),
+                directory=tmp_path / "r000",
+                name="r000",
+                arguments=tuple(words[words.index("--") + 1 :]),
+            )
+            assert harnesses[words[2]].build_command(batch).steps
 
 
 def _run_page(name: str, folder: Path, programs: Path, **variables: str) -> list[str]:
