@@ -42,7 +42,8 @@ class Decision:
         Estimate of the mean score on all tasks from the choices left to chance alone, with its
         standard error: it needs no model. NaN without such choices.
     tasks_run, tasks_planned, tasks_total : int
-        Completed in order, planned, in the benchmark.
+        Completed in order, planned, in the benchmark; the first two count attempts where the plan
+        asks for several.
     tasks_without_result : int
         Completed without information (infrastructure errors and the like).
     n_reference : int

@@ -233,7 +233,6 @@ class Plan:
             "max_tasks": self.max_tasks,
             "notes": list(self.notes),
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
-            "fallback": None if self.fallback is None else self.fallback.to_dict(),
             "model": None
             if self.model is None
             else {
@@ -244,6 +243,8 @@ class Plan:
             },
         }
         # Left out where unset, so that plans from before these options keep their digests.
+        if self.fallback is not None:
+            content["fallback"] = self.fallback.to_dict()
         if self.always:
             content["always"] = list(self.always)
         if self.explore:
@@ -328,7 +329,7 @@ class Plan:
                 calibration=None
                 if data["calibration"] is None
                 else Calibration(**data["calibration"]),
-                fallback=None if data["fallback"] is None else Calibration(**data["fallback"]),
+                fallback=Calibration(**data["fallback"]) if "fallback" in data else None,
                 max_tasks=data["max_tasks"],
                 notes=tuple(data["notes"]),
                 band=None if data["band"] is None else Band(*data["band"]),

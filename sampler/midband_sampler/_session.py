@@ -115,7 +115,10 @@ class Session:
         self._stopped: Decision | None = None
 
     def ask(self, n: int = 1) -> list[str]:
-        """Start up to `n` more tasks; an empty list once decided or out of tasks."""
+        """Start up to `n` more tasks; an empty list once decided or out of tasks.
+
+        Where the plan allows several attempts a task may come again, once its last one was told.
+        """
         if n < 1:
             msg = f"expected n >= 1, got {n}"
             raise InputError(msg)
