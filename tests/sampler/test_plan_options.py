@@ -1,6 +1,7 @@
 """Guard tasks and the randomised share: first, never evidence; drawn, and honest."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from midband_sampler import (
     make_plan,
     predicted_full_score,
 )
+
+PLANS = Path(__file__).parent / "plans"  # written before there were options
 
 
 def simulate(
@@ -273,13 +276,28 @@ def test_a_random_order_needs_no_randomised_share() -> None:
     assert any("explore is not used" in warning for warning in plan.warnings)
 
 
-def test_a_plan_without_options_reads_as_before_they_existed() -> None:
+def test_a_plan_without_options_does_not_mention_them() -> None:
     matrix, _ = simulate(20, 40, 13)
     text = make_plan(matrix, strategy="random").to_json()
-    for name in ("always", "explore", "task_costs", "cost_unit"):
+    for name in ("always", "attempts", "cost_unit", "explore", "fallback", "task_costs"):
         assert f'"{name}"' not in text
     plan = Plan.from_json(text)
-    assert (plan.always, plan.explore, plan.task_costs) == ((), 0.0, None)
+    assert (plan.always, plan.explore, plan.task_costs, plan.attempts) == ((), 0.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "first"),
+    [
+        ("always_valid", "538d2a3a3463dbfa", ["task-11", "task-7"]),
+        ("calibrated", "1b62ac29f59a284a", ["task-10", "task-11"]),
+    ],
+)
+def test_plans_from_before_these_options_still_run(
+    name: str, digest: str, first: list[str]
+) -> None:
+    plan = Plan.read(PLANS / f"{name}.json")
+    assert plan.digest == digest
+    assert Session(plan).ask(2) == first
 
 
 def test_the_model_s_own_estimate_is_at_hand_beside_it() -> None:
