@@ -60,6 +60,9 @@ class Decision:
         For the reference agents nearest in score, and for those that were asked for: the chance
         that the candidate is above, by the bootstrap or the prediction. An estimate, not a claim.
     warnings : tuple of str
+        The plan's, what a budget had to guess, and the drift alarm: results that are improbable
+        for an agent like those of the history, over all looks (false for 5 % of such agents at
+        most, as far as the history can tell; see `docs/guarantees.md`).
     plan_digest : str
     """
 

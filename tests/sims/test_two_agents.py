@@ -1,5 +1,7 @@
 """Two equal agents: ours is rarely wrong, the naive rule often."""
 
+import pytest
+
 from midband_sims import two_equal_agents
 
 
@@ -15,3 +17,12 @@ def test_looking_often_fools_the_naive_rule_alone() -> None:
 def test_the_same_seed_gives_the_same_counts() -> None:
     assert two_equal_agents(50, 30, seed=4) == two_equal_agents(50, 30, seed=4)
     assert two_equal_agents(200, 60, seed=4) != two_equal_agents(200, 60, seed=5)
+
+
+@pytest.mark.calibration
+@pytest.mark.parametrize("n_tasks", [40, 300])
+def test_many_pairs_keep_to_alpha(n_tasks: int) -> None:
+    # Fails by chance below 1e-4 if Beats is wrong in 5 % of the pairs or fewer.
+    result = two_equal_agents(4000, n_tasks, seed=5)
+    assert result.p_value > 1e-4
+    assert result.false_decisions > 0
