@@ -168,7 +168,8 @@ def test_the_correlation_of_attempts_is_learnt(correlation: float) -> None:
 
 
 def drive(plan: Plan, matrix: OutcomeMatrix, row: int, width: int = 1) -> tuple[Session, list[str]]:
-    session, order = Session(plan), []
+    session = Session(plan)
+    order: list[str] = []
     column = {task: place for place, task in enumerate(matrix.tasks)}
     while tasks := session.ask(width):
         for task in tasks:
