@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plugins.harnesses.conftest import MakePlan, MakeRound
 
@@ -236,6 +236,7 @@ def test_a_harness_that_is_not_there_is_looked_for_quietly(
     assert "\n" not in found.problem
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 10**6), min_size=1, unique=True))
 def test_documents_are_in_the_order_of_the_dataset(numbers: list[int]) -> None:
     assert documents([str(number) for number in numbers]) == sorted(numbers)
@@ -260,6 +261,7 @@ def test_lm_eval_without_a_named_model_would_be_another_agent_in_every_round(
             _harness("lm-eval-harness").build_command(make_a_round("toy", ["1"], *arguments))
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.text("ab1_-.+[*?]!", min_size=1), min_size=1, unique=True),
     st.lists(st.text("ab1_-.+[*?]!", min_size=1)),

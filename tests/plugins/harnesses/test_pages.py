@@ -72,7 +72,7 @@ def test_arguments_on_pages_are_accepted(
     harnesses = get_plugin_manager().harnesses()
     for words in _commands(page):
         if words[:2] == ["midband", "plan"]:
-            make_a_plan(words[2], ["1", "2"]).write("plan.json")
+            make_a_plan(words[2], ["1", "2"]).write(words[words.index("--output") + 1])
         if words[:2] == ["midband", "export"]:
             code, out, err = call(*words[1:])
             assert code == 0, err

@@ -34,7 +34,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("streams") / "file.json"
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(rows=st.lists(OBJECTS, max_size=4), indent=st.sampled_from([None, 2]))
 def test_entries_are_those_of_the_array(
     path: Path, rows: list[dict[str, Any]], indent: int | None
@@ -43,7 +43,7 @@ def test_entries_are_those_of_the_array(
     assert list(entries(path, "rows")) == rows
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(around=OBJECTS, rows=st.lists(VALUES, max_size=4), indent=st.sampled_from([None, 2]))
 def test_members_are_those_of_the_object(
     path: Path, around: dict[str, Any], rows: list[Any], indent: int | None
@@ -55,7 +55,7 @@ def test_members_are_those_of_the_object(
     assert {name: value for name, value in found if name != "rows"} == around | {"z": 12}
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(rows=st.lists(OBJECTS, min_size=1, max_size=3), data=st.data())
 def test_a_file_that_is_cut_is_refused(
     path: Path, rows: list[dict[str, Any]], data: st.DataObject
