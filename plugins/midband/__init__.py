@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         RankSettled,
         Session,
         make_plan,
+        parse_stop,
+        rank_sets,
     )
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "get_plugin_manager",
     "hookimpl",
     "make_plan",
+    "parse_stop",
+    "rank_sets",
     "subset_of",
 ]
 __version__ = "0.1.0"
@@ -93,6 +97,8 @@ _HOMES = {
     "get_plugin_manager": "midband._manager",
     "hookimpl": "midband.hookspecs",
     "make_plan": "midband_sampler",
+    "parse_stop": "midband_sampler",
+    "rank_sets": "midband_sampler",
     "subset_of": "midband._harness",
 }
 

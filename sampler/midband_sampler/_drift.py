@@ -274,7 +274,7 @@ def surprise_limit(folds: Sequence[Fold], chooser: Chooser, *, seed: int) -> flo
         largest.extend(
             _surprise_of(expectation, order, row[order]) for row in fold.candidates.scores
         )
-    return round(usual_surprise(np.array(largest)), 6)
+    return round(usual_surprise(np.array(largest)), 3)
 
 
 def reference_limit(passed: FloatArray, tasks: FloatArray, scores: FloatArray) -> float:
