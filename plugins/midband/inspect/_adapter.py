@@ -25,7 +25,7 @@ class InspectHarness:
         "Inspect AI: a --run-config file; adaptive with"
         " `midband inspect eval TASK --adaptive PLAN`."
     )
-    tested_versions = ("0.3.285",)
+    tested_versions = ("0.3.200", "0.3.250", "0.3.285")
     capabilities = Capabilities(subset=True, live=True, attempts=True, costs=True)
 
     def probe(self) -> Probe:
