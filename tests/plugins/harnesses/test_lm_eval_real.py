@@ -51,6 +51,7 @@ def tasks(tmp_path: Path) -> Path:
         'generation_kwargs: {until: ["\\n"]}\n'
         "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
     )
+    (folder / "both.yaml").write_text("group: both\ntask: [toy]\n")
     return folder
 
 
@@ -71,7 +72,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 def _round(make_a_plan: MakePlan, directory: Path, tasks: Path, *, of: tuple[str, ...]) -> Round:
     return Round(
-        plan=make_a_plan("toy", [str(number) for number in range(SIZE)]),
+        plan=make_a_plan("toy", [*map(str, range(SIZE)), "99"]),
         tasks=of,
         directory=directory,
         name=directory.name,
@@ -121,7 +122,12 @@ def test_command_and_library_run_the_same_documents_under_their_own_numbers(
         timeout=300,
     )
     # One model for both rounds.
-    assert done.stdout.splitlines()[-1] == "loaded 1"
+    *refusals, loaded = done.stdout.splitlines()[-4:]
+    assert loaded == "loaded 1"
+    # A group would run in full; so would a task of another name.
+    assert "expected one task called 'both', got 1 (toy)" in refusals[0]
+    assert "expected documents of 'toy' below 12, got 99" in refusals[1]
+    assert "expected no --cache_requests" in refusals[2]
     found = [
         record
         for name in ("r000", "r001")
@@ -133,6 +139,7 @@ def test_command_and_library_run_the_same_documents_under_their_own_numbers(
 # In the harness's own environment: two rounds through the library, and a refusal.
 LIBRARY = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from lm_eval.models.dummy import DummyLM
@@ -158,10 +165,20 @@ for name, tasks in (("r000", ("10", "2")), ("r001", ("0", "11", "3"))):
         plan=plan, tasks=tasks, directory=folder / name, name=name, arguments=arguments
     )
     assert run(batch).is_relative_to(folder / name)
+group = replace(plan, benchmark="both")
+for each, task in ((group, "0"), (plan, "99")):
+    batch = Round(
+        plan=each, tasks=(task,), directory=folder / "no", name="no", arguments=arguments
+    )
+    try:
+        run(batch)
+    except InputError as error:
+        print(error)
 try:
     harness.start((*arguments, "--cache_requests", "true"))
-except InputError:
-    print("loaded", len(loaded))
+except InputError as error:
+    print(error)
+print("loaded", len(loaded))
 """
 
 
