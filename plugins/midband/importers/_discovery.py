@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,12 +80,13 @@ def survey(
     ]
     sources: list[Source] = []
     unrecognised: list[Unrecognised] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for named in paths:
         for path in _candidates(named, offered):
-            if path.resolve() in seen:
+            place = realpath(path)
+            if place in seen:
                 continue
-            seen.add(path.resolve())
+            seen.add(place)
             found = _judge(path, offered, named=path == named, forced=format_name is not None)
             if isinstance(found, Source):
                 sources.append(found)
@@ -111,7 +113,7 @@ def content_digest(path: Path, *salt: str) -> str:
 
 def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
     """Yield a file itself, or what stands in a directory that is no source as a whole."""
-    if not path.is_dir() or any(importer.sniff(path) for importer in importers):
+    if not path.is_dir() or _is_whole(path, importers):
         yield path
         return
     for folder, folders, files in os.walk(path):
@@ -121,15 +123,18 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
             for results in _results_of(here):
                 yield from _candidates(results, importers)
             continue
-        whole = [
-            name for name in sorted(folders) if any(each.sniff(here / name) for each in importers)
-        ]
+        whole = [name for name in sorted(folders) if _is_whole(here / name, importers)]
         folders[:] = sorted(
             name for name in folders if name not in whole and not name.startswith(".")
         )
         for name in sorted([*whole, *files]):
             if not name.startswith(".") and not _is_companion(here, name):
                 yield here / name
+
+
+def _is_whole(path: Path, importers: "Sequence[Importer]") -> bool:
+    """Whether a directory is a source by itself."""
+    return any(importer.sniff(path) for importer in importers)
 
 
 def _is_companion(folder: Path, name: str) -> bool:
