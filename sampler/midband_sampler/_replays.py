@@ -141,8 +141,7 @@ def _replay(
     worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
     agents, agent_scores, others = _with_named(fold, rule)
     expected_cost = expected_usd(fold.history)
-    asks = gives_up(rule) and attempts is None  # as a session does
-    reach = Reach(prediction, None if is_live(chooser) else order) if asks else None
+    reach = Reach(prediction, None if is_live(chooser) else order) if gives_up(rule) else None
     known = np.sum(~np.isnan(scores) if attempts is None else candidates.attempts, axis=1)
     shape = (n_candidates, multipliers.size)
     stopped, covered = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)

@@ -105,9 +105,7 @@ class Session:
         self._evidence = {agent: Evidence.nothing() for agent in betting}
         self._spending = Spending()
         self._drift = self._watch()
-        # With several attempts a task that never ran leaves less open than `Reach` knows of.
-        asks = gives_up(plan.stop) and plan.attempts is None
-        self._least_half_width = self._reach() if asks else None
+        self._least_half_width = self._reach() if gives_up(plan.stop) else None
         self._judged: Counter[str] = Counter()
         self._looks = 0
         self._choices: list[tuple[int, float, FloatArray | None]] = []
