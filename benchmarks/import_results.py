@@ -6,8 +6,9 @@
 The files are copies of real ones with ids of their own, in the layout of the harness. `parse` reads
 and decodes the same bytes and does nothing else: the bound. `read` recognises every file and turns
 it into records; `import` walks the folder and adds them to a new history. Each format runs in a
-process of its own, with a tenth of the files first: memory is flat if both peaks are alike. Target:
-`read` within a few times of `parse`, and flat. All seconds are the processor's.
+process of its own, with a tenth of the files too: memory is flat if both peaks are alike. Formats of
+large files stop at `--megabytes`. Target: `read` within a few times of `parse`, and flat. All seconds
+are the processor's.
 """
 
 import argparse
@@ -248,10 +249,14 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     }
 
 
-def _in_a_process(name: str, samples: Path, files: int) -> dict[str, float]:
+def _in_a_process(name: str, samples: Path, files: int, megabytes: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        made = MAKERS[name](samples, folder / "results", files)
+        folder, made, size = Path(text), [], 0.0
+        for path in MAKERS[name](samples, folder / "results", files):
+            made.append(path)
+            size += path.stat().st_size / 1e6
+            if size >= megabytes:
+                break
         (folder / "list.txt").write_text("".join(f"{path}\n" for path in made))
         command = [sys.executable, __file__, "--measure", name, str(folder)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -264,6 +269,7 @@ def main() -> None:
     beside = Path(__file__).parents[2] / "shared" / "raw_samples"
     parser.add_argument("--samples", type=Path, default=beside)
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--megabytes", type=float, default=1000, help="stop a format there")
     parser.add_argument("--formats", default=",".join(MAKERS))
     parser.add_argument("--measure", nargs=2, metavar=("NAME", "FOLDER"))
     wanted = parser.parse_args()
@@ -279,8 +285,9 @@ def main() -> None:
         " tenth -> all: read, import"
     )
     for name in wanted.formats.split(","):
-        few = _in_a_process(name, wanted.samples, max(wanted.files // 10, 1))
-        found = _in_a_process(name, wanted.samples, wanted.files)
+        limit = wanted.megabytes
+        found = _in_a_process(name, wanted.samples, wanted.files, limit)
+        few = _in_a_process(name, wanted.samples, int(found["files"]) // 10 or 1, limit)
         print(
             f"{name:16} {found['files']:6.0f} {found['rows']:8.0f} {found['mb']:6.0f} |"
             f" {found['parse']:8.2f} {found['read']:7.2f} {found['read'] / found['parse']:6.2f}"
