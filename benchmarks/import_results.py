@@ -6,9 +6,9 @@
 The files are copies of real ones with ids of their own, in the layout of the harness. `parse` reads
 and decodes the same bytes and does nothing else: the bound. `read` recognises every file and turns
 it into records; `import` walks the folder and adds them to a new history. Each format runs in a
-process of its own, with a tenth of the files too: memory is flat if both peaks are alike. Formats of
-large files stop at `--megabytes`. Target: `read` within a few times of `parse`, and flat. All seconds
-are the processor's.
+process of its own, with a tenth of the files too: memory is flat if both peaks are alike. Formats
+of large files stop at `--megabytes`. Target: `read` within a few times of `parse`, and flat. All
+seconds are the processor's.
 """
 
 import argparse
