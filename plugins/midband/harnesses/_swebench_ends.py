@@ -1,8 +1,9 @@
 """How an agent ended on a SWE-bench instance: what it cost, and whether its patch is its doing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,33 @@ class Ends:
 
     Parameters
     ----------
-    folders : mapping of str to (Path, bool)
-        Where its files are, and whether its patch says anything, for each instance.
+    folders : mapping of (str, str) to (Path, bool)
+        Where its files are, and whether its patch says anything, by agent and instance.
     """
 
-    folders: Mapping[str, tuple[Path, bool]]
+    folders: Mapping[tuple[str, str], tuple[Path, bool]] = field(default_factory=dict)
 
     @classmethod
     def below(cls, root: Path) -> "Ends":
-        """Look for ``preds.json`` in a folder and in those within; a torn one counts as absent."""
-        folders: dict[str, tuple[Path, bool]] = {}
-        for path in _places(root, root.stat().st_mtime_ns):
-            if path.is_file():
-                folders.update(_predictions(path, path.stat().st_mtime_ns))
-        return cls(folders)
+        """Look for ``preds.json`` in a folder and in those within; a torn one counts as absent.
+
+        Where an agent left two predictions of an instance, nothing tells which was evaluated.
+        """
+        folders: dict[tuple[str, str], tuple[Path, bool]] = {}
+        twice: set[tuple[str, str]] = set()
+        try:
+            places = _places(root, root.stat().st_mtime_ns)
+            for path in filter(isfile, places):
+                found = _predictions(Path(path), Path(path).stat().st_mtime_ns)
+                twice |= folders.keys() & found.keys()
+                folders |= found
+        except OSError:
+            return cls()
+        return cls({key: value for key, value in folders.items() if key not in twice})
 
     def complete(self, record: Record) -> Record:
         """Add cost and tokens; a patch that is empty for want of a run is no failure."""
-        found = self.folders.get(record.task_id)
+        found = self.folders.get((_plain(record.agent), record.task_id))
         if found is None:
             return record
         folder, patched = found
@@ -53,15 +63,15 @@ class Ends:
 
 
 @lru_cache(maxsize=8)
-def _places(root: Path, changed: int) -> list[Path]:
+def _places(root: Path, changed: int) -> list[str]:
     """Return where predictions may be: `root` itself or the folders in it."""
     del changed
     folders = sorted(each for each in root.iterdir() if each.is_dir())
-    return [folder / "preds.json" for folder in (root, *folders)]
+    return [str(folder / "preds.json") for folder in (root, *folders)]
 
 
 @lru_cache(maxsize=8)
-def _predictions(path: Path, changed: int) -> dict[str, tuple[Path, bool]]:
+def _predictions(path: Path, changed: int) -> dict[tuple[str, str], tuple[Path, bool]]:
     """Return the folder of each instance; `changed` only tells when to look again."""
     del changed
     try:
@@ -69,9 +79,17 @@ def _predictions(path: Path, changed: int) -> dict[str, tuple[Path, bool]]:
     except UnreadableSourceError:
         return {}
     return {
-        task: (path.parent / task, bool(mapping(prediction).get("model_patch")))
-        for task, prediction in predictions.items()
+        (_plain(mapping(each).get("model_name_or_path")), task): (
+            path.parent / task,
+            bool(mapping(each).get("model_patch")),
+        )
+        for task, each in predictions.items()
     }
+
+
+def _plain(agent: object) -> str:
+    """Return an agent's name as the evaluation writes it into paths."""
+    return str(agent or "").replace("/", "__")
 
 
 def _end(folder: Path, task: str) -> dict[str, Any] | None:

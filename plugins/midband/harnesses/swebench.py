@@ -122,15 +122,15 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     if layout == "instance":
         agent, run_id, found = *_of_instance(place), _instances(report, path)
         # <root>/logs/run_evaluation/<run>/<model>/<id>/report.json
-        root = place.parents[min(5, len(place.parents) - 1)]
+        inside = place.parts[-6:-4] == ("logs", "run_evaluation")
+        ends = Ends.below(place.parents[5]) if inside else Ends()
     elif layout == "run":
         agent, run_id, found = *_of_run(place), _listed(report, path)
-        root = place.parent
+        ends = Ends.below(place.parent)
     else:
         raise foreign(path, _WHAT, "a file of another kind")
     dated = _DATED.match(run_id)
     started = moment(_iso(dated["date"])) if dated else None
-    ends = Ends.below(root)
     for task, (score, kind) in found.items():
         record = Record(
             benchmark=name,

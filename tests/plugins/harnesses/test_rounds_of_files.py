@@ -118,6 +118,24 @@ def test_swe_bench_round_is_imported_as_it_was_read(tmp_path: Path) -> None:
         }
 
 
+def test_swe_bench_reports_of_other_agents_take_no_costs(tmp_path: Path) -> None:
+    """Two agents and two runs of one in a folder: what cannot be told apart stays unknown."""
+    report = json.loads(_swe_bench_round(tmp_path).read_text())
+    _write(tmp_path / "other__m.r000-1.json", report)
+    found = list(_harness("swebench").read_results(tmp_path))
+    costs = {each.cost_usd for each in found if each.agent == "other/m"}
+    assert costs == {None}
+    assert {
+        each.kind for each in found if each.agent == "other/m" and each.task_id == "crashed"
+    } == {"valid"}
+    assert {each.cost_usd for each in found if each.agent == "org/m-1.5"} > {0.25, 0.5}
+    again = json.loads((tmp_path / "agent" / "preds.json").read_text())
+    _write(tmp_path / "agent-2" / "preds.json", {"won": again["won"]})
+    records = list(_harness("swebench").read_results(tmp_path))
+    unclear = {each.task_id for each in records if each.agent == "org/m-1.5" and not each.cost_usd}
+    assert unclear == {"won", "crashed", "unmade"}
+
+
 def test_swe_bench_round_cut_short_keeps_what_was_evaluated(tmp_path: Path) -> None:
     report = _swe_bench_round(tmp_path)
     whole = report.read_text()
