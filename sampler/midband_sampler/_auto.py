@@ -9,6 +9,7 @@ from midband_history import FloatArray, OutcomeMatrix
 from midband_sampler._attempts import Attempts
 from midband_sampler._calibration import (
     LARGEST,
+    UNCHECKED,
     Calibration,
     calibrate,
     interval_multipliers,
@@ -81,15 +82,17 @@ def choose_calibrated(
     """
     needed = required_replays(rule.confidence) + len(named_agents(rule))  # these are not replayed
     instead = "random" if name in PREDICTIVE or name == "auto" else name
+    whole = max_tasks is None or max_tasks >= len(reference.tasks)
     if len(reference.agents) < needed:
-        warnings.append(
+        few = (
             f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
-            f" {rule.confidence:.0%} by replay (fewer for a lower confidence): the always-valid"
-            f" bound with strategy {instead!r} instead"
+            f" {rule.confidence:.0%} by replay (fewer for a lower confidence)"
         )
+        if not whole and instead != name:
+            return _unchecked(AUTO[0] if name == "auto" else name, build, rule, few, warnings)
+        warnings.append(f"{few}: the always-valid bound with strategy {instead!r} instead")
         return Choice(instead)
     # Without a rule or a limit everything is run and known: ask for the interval of a single rank.
-    whole = max_tasks is None or max_tasks >= len(reference.tasks)
     judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) and whole else rule
     folds, held_out = make_folds(reference, attempts, costs)
 
@@ -125,6 +128,26 @@ def choose_calibrated(
         _compare_costs(best, trial, plain, attempt(build(plain)), notes, warnings)
     fallback = None if in_order is None else replace(in_order.calibration, surprise=surprise)
     return Choice(best, trial.chooser, calibration, fallback)
+
+
+def _unchecked(
+    name: str,
+    build: Callable[[str], Chooser],
+    rule: StoppingRule,
+    few: str,
+    warnings: list[str],
+) -> Choice:
+    """Predict with the model, and claim only what is certain: the run has a limit of its own."""
+    warnings.append(f"{few}: the score is predicted, and the interval holds whatever is possible")
+    calibration = Calibration(
+        multiplier=UNCHECKED,
+        confidence=rule.confidence,
+        replays=0,
+        covered=0,
+        fraction_run=1.0,
+        held_out="agent",
+    )
+    return Choice(name, build(name), calibration, calibration if name in LIVE else None)
 
 
 def _compare_costs(

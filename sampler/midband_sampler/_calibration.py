@@ -11,6 +11,7 @@ from midband_sampler._replays import Replays
 MIN_REPLAYS = 10
 _STEP = 1.05
 LARGEST = 6.0
+UNCHECKED = 1e9
 _NARROW = 10
 _BLIND_FACTOR = 1.2
 
@@ -22,7 +23,8 @@ class Calibration:
     Parameters
     ----------
     multiplier : float
-        Standard deviations on either side of the predicted full score.
+        Standard deviations on either side of the predicted full score; `UNCHECKED` where there
+        were too few agents to replay, which leaves only the bounds that no result can pass.
     confidence : float
         Share of new agents whose rank interval at the stop is to cover.
     replays : int
@@ -30,7 +32,7 @@ class Calibration:
     covered : int
         Replays whose interval at the stop covered the true rank.
     fraction_run : float
-        Mean share of the benchmark's tasks that the replays ran.
+        Mean share of the benchmark's tasks that the replays ran; 1 without replays.
     held_out : str
         ``"scaffold"`` or ``"agent"``: what each replay left out. Leaving out agents alone cannot
         see a change of scaffold; the interval is widened by a fifth then.
@@ -46,6 +48,16 @@ class Calibration:
     fraction_run: float
     held_out: str
     surprise: float = 0.0
+
+    @property
+    def guarantee(self) -> str:
+        """By what the confidence holds, for people."""
+        if not self.replays:
+            return "certain: what no result of the tasks that were not run could change"
+        return (
+            f"calibrated on {self.replays} replays of earlier agents, each without its"
+            f" {self.held_out}"
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""

@@ -392,10 +392,7 @@ class Session:
         calibration = plan.calibration
         guarantee = ALWAYS_VALID
         if calibration is not None:
-            guarantee = (
-                f"calibrated on {calibration.replays} replays of earlier agents, each without its"
-                f" {calibration.held_out}"
-            )
+            guarantee = calibration.guarantee
         whole = target == "full benchmark"
         chance = self._randomised() if plan.explore else None
         return Decision(

@@ -151,6 +151,25 @@ def test_too_few_agents_fall_back_and_say_so() -> None:
     assert required_replays(0.9) == 10
 
 
+def test_too_few_agents_and_a_limit_claim_only_what_is_certain() -> None:
+    matrix, *_ = simulate(9, 60, 9)
+    history = matrix.select(agents=range(8))
+    plan = make_plan(history, strategy="auto", stop=RankSettled(0.9, 0.2), max_tasks=50)
+    assert plan.strategy == "information"
+    assert "holds whatever is possible" in plan.warnings[0]
+    session, order = drive(plan, dict(zip(matrix.tasks, matrix.scores[8].tolist(), strict=True)))
+    decision = session.decision()
+    assert decision.guarantee.startswith("certain")
+    assert decision.full_score == pytest.approx(matrix.full_scores()[8], abs=0.1)
+    told = sum(float(matrix.scores[8, matrix.tasks.index(task)]) for task in order)
+    left = len(matrix.tasks) - len(order)
+    assert left > 0
+    references = history.full_scores()
+    best = 1 + int(np.sum(references > (told + left) / 60 + 1e-9))
+    worst = 1 + int(np.sum(references > told / 60 + 1e-9))
+    assert (decision.low, decision.high) == (best, worst)
+
+
 def test_whole_scaffolds_are_held_out() -> None:
     scaffolds = ("a",) * 5 + ("b",) * 3 + ("c",) * 4
     folds, held_out = hold_out_folds(scaffolds)
