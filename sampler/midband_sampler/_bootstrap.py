@@ -65,9 +65,11 @@ def bootstrap_ranks(
     if n_tasks is not None and n_tasks < counts.max():
         msg = f"expected n_tasks of at least {int(counts.max())}, the tasks run, got {n_tasks}"
         raise InputError(msg)
-    filled = np.where(known, scores, 0.0).astype(np.float32)
     complete = bool(known.all())
     ran = known[:1].astype(np.float32) if complete else known.astype(np.float32)
+    filled = scores.astype(np.float32)
+    if not complete:
+        filled[~known] = 0.0
     pairs = resamples // 2
     sums, signs = np.zeros((pairs, len(scores))), np.zeros((pairs, len(ran)))
     for start in range(0, scores.shape[1], _TASKS_AT_ONCE):
