@@ -64,7 +64,7 @@ def test_agents_dates_and_tasks_can_be_limited(store: Path, tmp_path: Path, call
     assert code == 0, error
     made = Plan.read(path)
     assert made.reference_agents == tuple(f"a{agent:02d}" for agent in range(3, 10))
-    assert len(made.tasks) == 9
+    assert made.max_tasks == 9
     assert made.as_of.startswith("2025-01-10")
 
 
