@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 
 from midband_history import OutcomeMatrix, list_benchmarks, read_matrix
-from midband_sims import Study, StudySettings, clopper_pearson, kendall
+from midband_sims import (
+    Study,
+    StudyResult,
+    StudySettings,
+    clopper_pearson,
+    kendall,
+    two_equal_agents,
+)
 
 NOT_FOR_ACCURACY = ("colbench_backend_programming", "scicode")
 NOT_FOR_STOPS = ("colbench_backend_programming",)
@@ -28,12 +35,16 @@ SEED = 0
 Row = Mapping[str, Any]
 
 
+def study(matrices: Sequence[OutcomeMatrix], workers: str, **settings: object) -> StudyResult:
+    plain = {"strategies": "auto", "seed": SEED, "folds": 1000, "draws": 1, **settings}
+    return Study(matrices, StudySettings.from_mapping(plain)).run(workers=workers)
+
+
 def run(
     matrices: Sequence[OutcomeMatrix], workers: str, **settings: object
 ) -> list[dict[str, object]]:
     begun = time.perf_counter()
-    plain = {"strategies": "auto", "seed": SEED, "folds": 1000, "draws": 1, **settings}
-    result = Study(matrices, StudySettings.from_mapping(plain)).run(workers=workers)
+    result = study(matrices, workers, **settings)
     for line in result.skipped:
         print(f"left out: {line}")
     print(f"# {settings}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
@@ -161,6 +172,28 @@ def main() -> int:
     for protocol, extra in (("loso", {}), ("temporal", {"cuts": CUT})):
         rows = run(swe, workers, protocols=protocol, stops=RULE, **extra)
         stops(rows, where=f"stop, SWE-bench Verified, {protocol}", aim=aim)
+
+    equal = two_equal_agents(seed=SEED)
+    line(
+        f"two equal agents, {equal.tasks} tasks, a look after each, Beats, {equal.repeats} pairs",
+        f"false decisions <= {equal.alpha:g}",
+        f"{equal.false_rate:.4f} (binomial p {equal.p_value:.3g});"
+        f" naive bootstrap {equal.naive_false_rate:.3f}",
+    )
+
+    terminal = root / "terminal_bench_1.parquet"
+    repeated = [read_matrix(terminal, name) for name in list_benchmarks(terminal)]
+    shares = ["10%", "20%", "30%", "40%", "50%"]
+    settings = {"protocols": "self", "stops": KEEP, "budgets": shares, "seeds": 5}
+    for cell in study(repeated, workers, draws=100, **settings).cells:
+        line(
+            f"{cell['benchmark']}, self, {cell['budget']} of tasks",
+            "reported",
+            f"tau {cell['kendall']:.3f}, pairwise {cell['pairwise_accuracy']:.3f}; one full run"
+            f" {cell['ceiling_kendall']:.3f}, {cell['ceiling_pairwise_accuracy']:.3f};"
+            f" random tasks {cell['random_kendall_mean']:.3f},"
+            f" {cell['random_pairwise_accuracy_mean']:.3f}",
+        )
     return 0
 
 

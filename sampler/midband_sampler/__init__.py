@@ -22,8 +22,9 @@ from midband_sampler._estimators import (
 )
 from midband_sampler._evidence import Evidence
 from midband_sampler._look import Look
+from midband_sampler._making import MIN_COVERAGE, make_plan
 from midband_sampler._model import PredictionModel
-from midband_sampler._plan import MIN_COVERAGE, Plan, make_plan
+from midband_sampler._plan import Plan
 from midband_sampler._prediction import FullScorePrediction, rank_bounds
 from midband_sampler._rank_sets import rank_sets
 from midband_sampler._replays import hold_out_folds
