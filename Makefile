@@ -6,6 +6,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Small matrices: more threads wait for each other longer than they compute.
+export OPENBLAS_NUM_THREADS ?= 1
+
 .PHONY: demo test lint types unit wheel benchmarks clean
 
 demo: $(VENV)/.installed-inspect
