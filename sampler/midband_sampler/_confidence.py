@@ -94,9 +94,10 @@ class PairedRanks:
 
         |estimate - truth| <= sd(e) sqrt(N) / n * sqrt(ln(2 / alpha) / 2),
 
-    and at n = N the mean is known. The squared sum carries an extra 1/4, the largest variance of
-    a score, so that a first run of equal results is not taken for certainty. A reference that
-    missed planned tasks enters with the same estimator over those it ran.
+    and at n = N the mean is known. That limit is far off where few results differ from the others,
+    such as rare passes, and none was seen yet. So the squared sum carries an extra ln(1 / alpha):
+    as many rare results as stay unseen with chance alpha (Poisson). A reference that missed
+    planned tasks enters with the same estimator over those it ran.
 
     The bootstrap resamples the excesses e by random signs (`resampling_signs`), kept up to date a
     task at a time, with the finite-population factor sqrt(1 - n / N). As the references' means are
@@ -203,12 +204,16 @@ class PairedRanks:
         sampled = planned - self._certain
         share = sampled / planned
         mean = self._sum / n
-        sd = math.sqrt((max(self._squares - n * mean**2, 0.0) + 0.25) / n)
+        unseen = -math.log(1.0 - confidence)
+        sd = math.sqrt((max(self._squares - n * mean**2, 0.0) + unseen) / n)
         bound = math.sqrt(math.log(2.0 / (1.0 - confidence)) / 2.0)
         estimate = share * mean + self._certain_sum / planned
         half = _TIE if n >= sampled else share * sd * math.sqrt(sampled) / n * bound
         low = 1 + self._above(estimate + half)
         high = 1 + self._above(estimate + _TIE - (half if n < sampled else 0.0))
+        score = self._base + estimate
+        score_low = min(max(score - half, 0.0), 1.0)
+        score_high = min(max(score + half, 0.0), 1.0)
         diagnose = partial(
             self._diagnose,
             signed=self._signed,
@@ -226,9 +231,9 @@ class PairedRanks:
             high=high,
             confidence=confidence,
             tasks=n,
-            score=self._base + estimate,
-            score_low=max(self._base + estimate - half, 0.0),
-            score_high=min(self._base + estimate + half, 1.0),
+            score=min(max(score, score_low), score_high),
+            score_low=score_low,
+            score_high=score_high,
             diagnose=diagnose,
         )
 
@@ -284,7 +289,7 @@ class PairedRanks:
         if n < 1:
             return np.array(np.inf)
         about = self._squares - self._sum**2 / max(self.tasks, 1)
-        sd = np.sqrt((max(about, 0.0) + 0.25) / n)
+        sd = np.sqrt((max(about, 0.0) - np.log(1.0 - confidence)) / n)
         bound = np.sqrt(np.log(2.0 / (1.0 - confidence)) / 2.0)
         return np.asarray(sampled / planned * sd * np.sqrt(sampled) / n * bound)
 
@@ -315,7 +320,8 @@ class PredictedRanks:
         self._ordered: list[float] = np.sort(self._references).tolist()
         self._calibration = calibration
         nominal = float(ndtri(0.5 + calibration.confidence / 2))
-        self._stretch = max(calibration.multiplier / nominal, 1.0)
+        # Nothing was checked without replays: the chances are then the model's own.
+        self._stretch = max(calibration.multiplier / nominal, 1.0) if calibration.replays else 1.0
         self._columns: list[int] = columns.tolist()
         self.tasks = 0
 
@@ -349,7 +355,7 @@ class PredictedRanks:
             high=worst,
             confidence=self._calibration.confidence,
             tasks=self.tasks,
-            score=mean,
+            score=min(max(mean, low), high),
             score_low=low,
             score_high=high,
             diagnose=lambda: self._diagnose(mean, deviation, low, high),

@@ -83,7 +83,8 @@ class FixedOrder:
         rank, low, high, n, mean, half = self._looks(scores, rule.confidence)
         stop, settled = len(scores), False
         if isinstance(rule, RankSettled):
-            narrow = (high - low <= rule.width * (n_reference + 1)) & (n >= rule.min_tasks)
+            widest = rule.width * (n_reference + 1) + _TIE
+            narrow = (high - low <= widest) & (n >= rule.min_tasks)
             if narrow.any():
                 stop, settled = int(np.argmax(narrow)) + 1, True
         last = stop - 1
@@ -92,7 +93,9 @@ class FixedOrder:
             target = ~np.isnan(scores) | (np.arange(len(scores)) > last)
             centre = float(self._expected[target].mean()) + float(mean[last])
             spread = float(half[last])
-            full = (centre, max(centre - spread, 0.0), min(centre + spread, 1.0))
+            full_low = min(max(centre - spread, 0.0), 1.0)
+            full_high = min(max(centre + spread, 0.0), 1.0)
+            full = (min(max(centre, full_low), full_high), full_low, full_high)
         return Verdict(
             tasks_run=stop,
             reason="rank settled" if settled else "all planned tasks run",
@@ -121,8 +124,9 @@ class FixedOrder:
         safe = np.maximum(n, 1)
         mean = np.cumsum(excess) / safe
         squares = np.cumsum(excess**2)
-        sd = np.sqrt((np.maximum(squares - n * mean**2, 0.0) + 0.25) / safe)
-        bound = np.sqrt(np.log(2.0 / (1.0 - confidence)) / 2.0)
+        unseen = -math.log(1.0 - confidence)
+        sd = np.sqrt((np.maximum(squares - n * mean**2, 0.0) + unseen) / safe)
+        bound = math.sqrt(math.log(2.0 / (1.0 - confidence)) / 2.0)
         half = np.where(n >= planned, _TIE, sd * np.sqrt(planned) / safe * bound)
         below = np.where(n >= planned, 0.0, half)
         edges = np.stack([mean + _TIE, mean + half, mean + _TIE - below])

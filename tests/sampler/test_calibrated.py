@@ -168,6 +168,8 @@ def test_too_few_agents_and_a_limit_claim_only_what_is_certain() -> None:
     best = 1 + int(np.sum(references > (told + left) / 60 + 1e-9))
     worst = 1 + int(np.sum(references > told / 60 + 1e-9))
     assert (decision.low, decision.high) == (best, worst)
+    # The chances are the model's, which says more than what is certain.
+    assert any(abs(chance - 0.5) > 0.1 for chance in decision.better_than.values())
 
 
 def test_whole_scaffolds_are_held_out() -> None:

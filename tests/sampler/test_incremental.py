@@ -32,7 +32,7 @@ def from_definition(
     if n < 2:
         return 1, 1, len(means) + 1
     mean = (others * sample.mean() + sum(known)) / planned
-    sd = np.sqrt(sample.var() + 0.25 / n)
+    sd = np.sqrt(sample.var() - np.log(1 - confidence) / n)
     half = others / planned * sd * np.sqrt(others) / n * np.sqrt(np.log(2 / (1 - confidence)) / 2)
     half = 0.0 if n == others else half
     return (

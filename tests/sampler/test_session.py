@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from midband_history import InputError, OutcomeMatrix, UnknownTaskError
-from midband_sampler import Decision, Never, Plan, RankSettled, Session, make_plan
+from midband_sampler import Decision, Never, Plan, RankSettled, ScoreWithin, Session, make_plan
 
 
 def history(n_agents: int = 20, n_tasks: int = 60, seed: int = 0) -> OutcomeMatrix:
@@ -69,12 +69,12 @@ def test_only_the_completed_prefix_counts() -> None:
 def test_an_infrastructure_error_is_no_failure() -> None:
     plan = make_plan(history(), strategy="random")
     told, untold = Session(plan, resamples=200), Session(plan, resamples=200)
-    for place, task in enumerate(told.ask(20)):
+    for place, task in enumerate(told.ask(30)):
         if place % 2:
             told.tell(task, outcome="infra_error")
         else:
             told.tell(task, score=1.0)
-    for task in untold.ask(20):
+    for task in untold.ask(30):
         untold.tell(task, score=1.0)
     decision = told.decision()
     assert decision.score == 1.0
@@ -171,3 +171,37 @@ def test_the_interval_at_the_stop_covers_the_full_rank() -> None:
     misses, share = coverage(120, confidence=0.9)
     assert binomtest(misses, 120, 0.1, alternative="greater").pvalue > 1e-4
     assert share < 0.9  # and it does save: not an interval that never stops
+
+
+def test_rare_passes_do_not_make_a_score_sure() -> None:
+    """On a hard benchmark the first passes come late; until then all results are equal."""
+    reference = np.zeros((6, 100))
+    reference[:, :2] = 1.0
+    plan = make_plan(
+        OutcomeMatrix.from_scores(reference), strategy="random", stop=ScoreWithin(5.0, 0.95)
+    )
+    rng, misses = np.random.default_rng(0), 0
+    for _ in range(200):
+        passed = rng.choice(100, 10, replace=False)
+        scores = {task: float(place in passed) for place, task in enumerate(plan.all_tasks)}
+        decision = run(plan, scores)
+        misses += not decision.full_score_low <= 0.1 + 1e-9 <= decision.full_score_high + 2e-9
+    # An interval that covers 95 % fails this with chance 1e-4; with an extra 1/4 in place of
+    # ln(1 / alpha) under the root, a fifth of the intervals miss.
+    assert binomtest(misses, 200, 0.05, alternative="greater").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_an_estimate_lies_within_its_bounds_and_these_among_the_scores_there_are(
+    score: float,
+) -> None:
+    for seed in range(20):
+        plan = make_plan(history(), strategy="random", stop=Never(), seed=seed)
+        session = Session(plan, resamples=200)
+        for task in session.ask(30):
+            session.tell(task, score=score)
+            decision = session.decision()
+            if decision.tasks_run >= 2:
+                bounds = (decision.full_score_low, decision.full_score, decision.full_score_high)
+                assert list(bounds) == sorted(bounds)
+                assert 0.0 <= bounds[0] <= bounds[2] <= 1.0

@@ -40,6 +40,13 @@ def test_the_fast_path_is_the_session(strategy: str, stop: str) -> None:
         assert same(matrix, strategy=strategy, stop=stop, seed=seed)
 
 
+def test_the_fast_path_takes_a_width_for_what_it_says() -> None:
+    settings = SyntheticSettings(agents=50, tasks=40)
+    matrix = synthetic_history(settings, np.random.default_rng(3)).matrix
+    assert 0.58 * 50 < 29  # in the last bit
+    assert same(matrix, strategy="random", stop="rank:0.8:0.58", seed=0, limit=12) == 12
+
+
 def test_the_fast_path_is_the_session_on_real_data(shared_data: Path) -> None:
     for name in ("gaia", "corebench_hard"):
         matrix = read_matrix(shared_data / "hal_leaderboard.parquet", name)
