@@ -24,11 +24,17 @@ class Verdict:
     decision : Decision
     ignored : int
         Results on tasks that the plan does not hold.
+    unjudged : int
+        Planned tasks with a result that are not judged, since `missing` comes before them.
+    missing : str
+        The first task in order without a result, where it keeps others from being judged.
     """
 
     agent: str
     decision: "Decision"
     ignored: int
+    unjudged: int = 0
+    missing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,7 @@ def rank_records(
     """
     sessions: dict[str, Session] = {}
     ignored: dict[str, int] = {}
+    told: dict[str, set[str]] = {}
     seen: set[str] = set()
     begun: set[tuple[str, str]] = set()
     planned = set(plan.tasks)
@@ -99,6 +106,7 @@ def rank_records(
         order = (orders or {}).get(record.run_id)
         if record.agent not in sessions:
             sessions[record.agent] = Session(plan, versus=versus, live=order is not None)
+            told[record.agent] = set()
         session = sessions[record.agent]
         if order is not None and (record.agent, record.run_id) not in begun:
             begun.add((record.agent, record.run_id))
@@ -107,6 +115,7 @@ def rank_records(
             for task in order.unlogged:
                 session.tell(task, outcome="missing", usd=0.0, seconds=0.0)
         if record.task_id in planned:
+            told[record.agent].add(record.task_id)
             session.tell(
                 record.task_id,
                 score=record.score,
@@ -117,9 +126,24 @@ def rank_records(
         else:
             ignored[record.agent] = ignored.get(record.agent, 0) + 1
     return [
-        Verdict(agent=agent, decision=session.decision(), ignored=ignored.get(agent, 0))
+        _verdict(agent, session, told[agent], ignored.get(agent, 0))
         for agent, session in sessions.items()
     ]
+
+
+def _verdict(agent: str, session: Session, told: set[str], ignored: int) -> Verdict:
+    decision = session.decision()
+    order = session.plan.tasks
+    first = next((place for place, task in enumerate(order) if task not in told), len(order))
+    if decision.stop or session.plan.chooses_live or first >= len(told):
+        return Verdict(agent=agent, decision=decision, ignored=ignored)
+    return Verdict(
+        agent=agent,
+        decision=decision,
+        ignored=ignored,
+        unjudged=len(told) - first,
+        missing=order[first],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

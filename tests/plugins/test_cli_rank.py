@@ -108,3 +108,41 @@ def test_a_rule_that_cannot_be_read_lists_the_forms(
     code, _, error = call("plan", "toy", "-o", "-", "--stop", stop, "--history", store)
     assert code == 2
     one_line(error, "expected a stopping rule", "beats:AGENT")
+
+
+def test_results_with_columns_of_their_own_are_mapped(
+    store: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    plan = planned(store, tmp_path, call, "rank:0.9:0.2")
+    expected = call("rank", plan, results(tmp_path / "new.jsonl"), "--json")[1]
+    theirs = tmp_path / "theirs.jsonl"
+    theirs.write_text((tmp_path / "new.jsonl").read_text().replace('"task_id"', '"question"'))
+    assert call("rank", plan, theirs, "--map", "question=task_id", "--json")[1] == expected
+    code, _, error = call("rank", plan, theirs, "--map", "question=tsak")
+    assert code == 2
+    one_line(error, "question=tsak", "task_id")
+
+
+def test_results_that_cannot_be_judged_are_said(store: Path, tmp_path: Path, call: Call) -> None:
+    path = planned(store, tmp_path, call, "rank:0.9:0.2")
+    logs = results(tmp_path / "new.jsonl")
+    first = json.loads(path.read_text())["tasks"][0]
+    rows = logs.read_text().splitlines(keepends=True)
+    logs.write_text("".join(row for row in rows if f'"{first}"' not in row))
+    code, out, error = call("rank", path, logs, "--json")
+    assert code == 0
+    assert json.loads(out)[0]["results_not_judged"] == N_TASKS - 1
+    assert f"{N_TASKS - 1} results are not judged" in error
+    assert repr(first) in error
+    logs.write_text("".join(rows))
+    assert "not judged" not in call("rank", path, logs)[2]
+    logs.write_text("".join(rows).replace('"task_id": "t', '"task_id": "x'))
+    error = call("rank", path, logs)[2]
+    assert "expected results on planned tasks" in error
+    assert repr(first) in error
+
+
+def test_an_agent_of_the_plan_is_named_as_such(store: Path, tmp_path: Path, call: Call) -> None:
+    plan = planned(store, tmp_path, call, "rank:0.9:0.2")
+    assert "own agents" in call("rank", plan, results(tmp_path / "a.jsonl", agent="a03"))[2]
+    assert "own agents" not in call("rank", plan, results(tmp_path / "new.jsonl"))[2]

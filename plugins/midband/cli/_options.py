@@ -1,6 +1,6 @@
 """Options that several commands share, and how their texts become values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +30,29 @@ def json_option(command: Command) -> Command:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
     )(command)
+
+
+def map_option(command: Command) -> Command:
+    """Add ``--map THEIRS=OURS``."""
+    return click.option(
+        "--map",
+        "mappings",
+        multiple=True,
+        metavar="THEIRS=OURS",
+        help="A column of theirs that midband calls otherwise; may be repeated.",
+    )(command)
+
+
+def pairs(mappings: Iterable[str]) -> dict[str, str]:
+    """Return the columns that ``--map`` names, theirs to ours."""
+    columns = {}
+    for text in mappings:
+        theirs, equals, ours = text.partition("=")
+        if not (theirs and equals and ours):
+            msg = f"expected --map THEIRS=OURS, got {text!r}: name both columns"
+            raise click.UsageError(msg, click.get_current_context())
+        columns[theirs] = ours
+    return columns
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic since 8.4

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from midband.cli._options import EXISTING, history_option, json_option
+from midband.cli._options import EXISTING, history_option, json_option, map_option, pairs
 from midband.cli._output import on_terminal, print_json
 from midband.cli._store import open_history
 
@@ -22,13 +22,7 @@ _SHOWN_NOTES = 20
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=EXISTING)
 @click.option("--format", "format_name", metavar="NAME", help="The format; sniffed if left out.")
 @click.option("--benchmark", metavar="NAME", help="The benchmark, whatever the sources call it.")
-@click.option(
-    "--map",
-    "mappings",
-    multiple=True,
-    metavar="THEIRS=OURS",
-    help="A column of theirs that midband calls otherwise; may be repeated.",
-)
+@map_option
 @history_option
 @json_option
 def import_(
@@ -46,7 +40,7 @@ def import_(
     """
     from midband.importers._sources import import_paths
 
-    columns = dict(_pair(text) for text in mappings)
+    columns = pairs(mappings)
     with open_history(history_path, read_only=False) as store, _progress() as progress:
         report = import_paths(
             store,
@@ -62,14 +56,6 @@ def import_(
     else:
         _show(report, where)
     return 0 if report.imported and not report.refused else 1
-
-
-def _pair(text: str) -> tuple[str, str]:
-    theirs, equals, ours = text.partition("=")
-    if not (theirs and equals and ours):
-        msg = f"expected --map THEIRS=OURS, got {text!r}: name both columns"
-        raise click.UsageError(msg, click.get_current_context())
-    return theirs, ours
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from midband.cli._options import EXISTING, FILE, history_option, json_option
+from midband.cli._options import EXISTING, FILE, history_option, json_option, map_option, pairs
 from midband.cli._output import print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from midband._ranking import LiveOrder, Verdict
     from midband_history import Record
@@ -23,6 +23,7 @@ _SHOWN = 8
 @click.argument("paths", metavar="[LOGS...]", nargs=-1, type=EXISTING)
 @click.option("--format", "format_name", metavar="NAME", help="Their format; sniffed if left out.")
 @click.option("--benchmark", metavar="NAME", help="The benchmark, where logs name it otherwise.")
+@map_option
 @click.option("--agent", "agents", multiple=True, help="Rank only this agent; may be repeated.")
 @click.option(
     "--versus",
@@ -45,6 +46,7 @@ def rank(
     paths: tuple[Path, ...],
     format_name: str | None,
     benchmark: str | None,
+    mappings: tuple[str, ...],
     agents: tuple[str, ...],
     versus: tuple[str, ...],
     everyone: bool,
@@ -59,8 +61,9 @@ def rank(
     """
     from midband._plans import read_plan
     from midband._ranking import rank_records
-    from midband.importers._sources import find_sources, read_records
+    from midband.importers._sources import check_columns, find_sources, read_records
 
+    columns = check_columns(pairs(mappings))
     plan = read_plan(plan_path)
     if not paths and not everyone:
         msg = "expected LOGS to rank, got none: name them, or pass --all for the plan's own agents"
@@ -75,7 +78,9 @@ def rank(
         )
     records = (
         record
-        for record in read_records(paths, format_name=format_name, benchmark=benchmark)
+        for record in read_records(
+            paths, format_name=format_name, benchmark=benchmark, columns=columns
+        )
         if not agents or record.agent in agents
     )
     if everyone:
@@ -88,6 +93,9 @@ def rank(
         print_json([_row(verdict) for verdict in verdicts])
     else:
         _show(plan, verdicts)
+    for verdict in verdicts:
+        for line in _oddities(plan, verdict):
+            warn(line)
     if not verdicts:
         warn("found no results in these logs")
         return 1
@@ -99,7 +107,28 @@ def _row(verdict: "Verdict") -> dict[str, object]:
         "agent": verdict.agent,
         **verdict.decision.to_dict(),
         "results_outside_plan": verdict.ignored,
+        "results_not_judged": verdict.unjudged,
     }
+
+
+def _oddities(plan: "Plan", verdict: "Verdict") -> "Iterator[str]":
+    """Say what a name or a missing result may have done to a verdict."""
+    agent, decision = verdict.agent, verdict.decision
+    if verdict.ignored and not decision.tasks_run and not verdict.unjudged:
+        yield (
+            f"{agent}: expected results on planned tasks, such as {plan.tasks[0]!r},"
+            f" got {verdict.ignored} on others: check the task ids"
+        )
+    if verdict.unjudged:
+        yield (
+            f"{agent}: {verdict.unjudged} results are not judged, since those are judged in the"
+            f" order of the plan, and {verdict.missing!r} before them has none: run it too"
+        )
+    if agent in plan.reference_agents:
+        yield (
+            f"{agent} is one of the plan's own agents, and is ranked against itself too:"
+            " `midband plan --exclude-agent` leaves it out"
+        )
 
 
 def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:

@@ -125,14 +125,7 @@ def import_paths(
     StoreError
         The history cannot be written.
     """
-    columns = dict(columns or {})
-    for theirs, ours in columns.items():
-        if ours not in TABLE_COLUMNS:
-            msg = (
-                f"expected a column of midband in {theirs}={ours}, got {ours!r}:"
-                f" choose from {', '.join(TABLE_COLUMNS)}"
-            )
-            raise InputError(msg)
+    columns = check_columns(columns or {})
     sources, unrecognised = survey(list(paths), _importers(importers), format_name=format)
     run = _Run(history, benchmark, columns, len(sources), progress)
     for one in unrecognised:
@@ -142,6 +135,24 @@ def import_paths(
         run.take(list(group))
     run.flush()
     return ImportReport(sources=tuple(run.reports[path] for path in sorted(run.reports)))
+
+
+def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns, theirs to ours.
+
+    Raises
+    ------
+    InputError
+        One of ours is none of `TABLE_COLUMNS`.
+    """
+    for theirs, ours in columns.items():
+        if ours not in TABLE_COLUMNS:
+            msg = (
+                f"expected a column of midband in {theirs}={ours}, got {ours!r}:"
+                f" choose from {', '.join(TABLE_COLUMNS)}"
+            )
+            raise InputError(msg)
+    return dict(columns)
 
 
 def find_sources(
