@@ -15,7 +15,8 @@ from midband_sampler._calibration import (
     interval_multipliers,
     required_replays,
 )
-from midband_sampler._combined import named_agents
+from midband_sampler._combined import AnyOf, claiming, counts, named_agents
+from midband_sampler._costs import expected_usd
 from midband_sampler._drift import surprise_limit
 from midband_sampler._replays import Fold, make_folds, replay_all
 from midband_sampler._stopping import Never, RankSettled, StoppingRule
@@ -94,6 +95,13 @@ def choose_calibrated(
         return Choice(instead)
     # Without a rule or a limit everything is run and known: ask for the interval of a single rank.
     judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) and whole else rule
+    for unit in _uncounted(reference, rule):
+        warnings.append(
+            f"the history does not say what every task took in {unit}: not all replays could stop"
+            " on that budget, and an interval at such a stop is not checked by them"
+        )
+        if not claiming(rule):
+            judged = AnyOf((rule, RankSettled(rule.confidence, 0.0)))
     folds, held_out = make_folds(reference, attempts, costs)
 
     def attempt(chooser: Chooser) -> _Trial | None:
@@ -128,6 +136,14 @@ def choose_calibrated(
         _compare_costs(best, trial, plain, attempt(build(plain)), notes, warnings)
     fallback = None if in_order is None else replace(in_order.calibration, surprise=surprise)
     return Choice(best, trial.chooser, calibration, fallback)
+
+
+def _uncounted(reference: OutcomeMatrix, rule: StoppingRule) -> tuple[str, ...]:
+    """Units of the rule's budgets that replays of this history cannot count to the end."""
+    known = {"usd": expected_usd(reference), "seconds": reference.duration_s}
+    return tuple(
+        unit for unit, each in known.items() if counts(rule, unit) and bool(np.isnan(each).any())
+    )
 
 
 def _unchecked(

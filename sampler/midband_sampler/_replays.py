@@ -126,7 +126,8 @@ def _replay(
     max_tasks: int | None,
     seed: int,
 ) -> Replays:
-    candidates, references = fold.candidates, fold.model.reference_full_scores
+    candidates = fold.candidates
+    agents, references, others = _with_named(fold, rule)
     attempts = fold.attempts if is_live(chooser) else None
     most = 1 if attempts is None else attempts.most
     if attempts is not None:
@@ -139,7 +140,6 @@ def _replay(
     truth = candidates.full_scores()
     best, _ = rank_bounds(truth, truth, references)
     worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
-    agents, agent_scores, others = _with_named(fold, rule)
     expected_cost = expected_usd(fold.history)
     reach = Reach(prediction, None if is_live(chooser) else order) if gives_up(rule) else None
     known = np.sum(~np.isnan(scores) if attempts is None else candidates.attempts, axis=1)
@@ -176,7 +176,7 @@ def _replay(
             tasks_left=np.full((n_candidates, 1), limit - step - 1),
             usd=usd[:, None],
             seconds=seconds[:, None],
-            reference_scores=agent_scores,
+            reference_scores=references,
             reference_agents=agents,
             least_half_width=None
             if reach is None
@@ -217,8 +217,9 @@ def _with_named(
 ) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_]]:
     """Return the references with every agent that the rule names, and who is replayed.
 
-    A named agent is known when the plan is used, so it is known to the replays; it is not replayed
-    itself, for it can be neither better nor worse than itself.
+    A named agent is known when the plan is used, so it is known to the replays, and ranked against:
+    an interval that holds the rank then leaves no room for a wrong side. It is not replayed itself,
+    for it can be neither better nor worse than itself.
     """
     named = set(named_agents(rule))
     is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)

@@ -240,6 +240,33 @@ def test_a_budget_that_cannot_be_counted_says_so() -> None:
     assert any("budget in seconds cannot be counted" in each for each in decision.warnings)
 
 
+@pytest.mark.parametrize("budget", ["usd:5", "seconds:50"])
+def test_a_budget_that_no_replay_can_count_is_not_said_to_be_calibrated(budget: str) -> None:
+    """Replays that never stop early hold every rank, which says nothing of a run that does."""
+    history = simulate(20, 60, 0)
+    plan = make_plan(history, strategy="design", stop=parse_stop(budget))
+    assert plan.calibration is not None
+    assert plan.calibration.fraction_run < 1.0
+    assert f"took in {budget.split(':')[0]}" in plan.warnings[0]
+    rich = simulate(20, 60, 0, cost_usd=np.ones((20, 60)), duration_s=np.ones((20, 60)))
+    assert not make_plan(rich, strategy="design", stop=parse_stop(budget)).warnings
+
+
+def test_a_rival_held_out_with_others_is_ranked_against_in_their_replays() -> None:
+    """Only agents of its own scaffold come near the rival, and the model cannot predict them."""
+    rng = np.random.default_rng(0)
+    topics = [np.repeat(rng.random(15) < 0.5, 4) for _ in range(12)]
+    weak, strong = rng.random((6, 60)) < 0.03, rng.random((6, 60)) < 0.97
+    scores = np.concatenate([weak, strong, topics]).astype(float)
+    scaffolds = ("weak",) * 6 + ("strong",) * 6 + ("middling",) * 12
+    history = OutcomeMatrix.from_scores(scores, scaffolds=scaffolds)
+    rival = 12 + int(np.argsort(history.full_scores()[12:])[6])
+    plan = make_plan(history, strategy="design", stop=parse_stop(f"beats:agent-{rival}:0.9"))
+    assert plan.calibration is not None
+    assert plan.calibration.held_out == "scaffold"
+    assert plan.calibration.multiplier > 2.0  # 1.645 is the least
+
+
 def test_failed_attempts_cost_too() -> None:
     plan = make_plan(priced(), strategy="random", stop=parse_stop("usd:5"))
     session = Session(plan, resamples=200)
