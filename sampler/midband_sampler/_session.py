@@ -233,8 +233,7 @@ class Session:
             return
         if not math.isnan(value):
             attempts.append(value)
-        counted = not math.isnan(value) or self._in_usd or self._in_seconds
-        if counted and task in self._judged and self._stopped is None:
+        if task in self._judged and self._stopped is None:
             self._reset()
 
     def _expect_attempt(self, task: str) -> None:
@@ -292,7 +291,8 @@ class Session:
         expected = float(self.plan.expected_cost_usd[self._columns[place]])
         self._spending.add(costs, expected_usd=expected)
         if self._predicted is not None:
-            self._drift.add(int(self._columns[place]), score)
+            if not self._judged[task]:  # further attempts at a task are like its first
+                self._drift.add(int(self._columns[place]), score)
         elif task not in self.plan.always:
             self._drift.add(0, score)
 

@@ -272,3 +272,29 @@ def test_what_attempts_cannot_do_is_refused() -> None:
     with pytest.raises(InputError, match="at most 2 attempts"):
         session.tell("task-0", score=1.0)
     assert plan.fixed().attempts is None
+
+
+def test_attempts_that_are_alike_are_no_drift() -> None:
+    """What a second attempt repeats is not improbable once more."""
+    alarms = 0
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        logit = rng.normal(0, 1, 60)[:, None] - rng.normal(0, 1.3, 60)
+        mean, strength = 1 / (1 + np.exp(-logit)), 1 / 0.85 - 1
+        own = rng.beta(np.maximum(strength * mean, 1e-3), np.maximum(strength * (1 - mean), 1e-3))
+        each = (rng.random((60, 60, 3)) < own[:, :, None]).astype(float)
+        matrix = OutcomeMatrix.from_scores(each.mean(axis=2), attempt_scores=each)
+        history = matrix.select(agents=range(30))
+        plan = make_plan(
+            history, strategy="information", attempts=3, stop=Never(0.9), max_tasks=100, seed=seed
+        )
+        for row in range(30, 60):
+            session = Session(plan, resamples=200)
+            made: dict[str, int] = {}
+            while tasks := session.ask(1):
+                attempt = made[tasks[0]] = made.get(tasks[0], -1) + 1
+                score = float(each[row, matrix.tasks.index(tasks[0]), attempt])
+                session.tell(tasks[0], score=score)
+            alarms += any("improbable" in each for each in session.decision().warnings)
+    # At a rate of .05 fails with chance 1e-4; where every attempt counts a third raise it.
+    assert binomtest(alarms, 90, 0.05, alternative="greater").pvalue > 1e-4

@@ -138,6 +138,19 @@ def test_attempts_average_whenever_they_come() -> None:
     assert late.decision().score == pytest.approx(58.5 / 59)
 
 
+def test_an_attempt_that_fails_late_is_paid_in_a_rebuilt_session_too() -> None:
+    plan = make_plan(history(), strategy="random", stop=Never())
+    session, rebuilt = Session(plan, resamples=200), Session(plan, resamples=200)
+    task = session.ask(1)[0]
+    session.tell(task, score=1.0, usd=0.5)
+    assert session.decision().spent_usd == 0.5
+    session.tell(task, outcome="infra_error", usd=2.0)
+    rebuilt.tell(task, outcome="infra_error", usd=2.0)
+    rebuilt.tell(task, score=1.0, usd=0.5)
+    assert session.decision() == rebuilt.decision()
+    assert session.decision().spent_usd == 2.5
+
+
 def test_foreign_tasks_and_scores_are_refused() -> None:
     session = Session(make_plan(history(), strategy="random"), resamples=200)
     with pytest.raises(UnknownTaskError, match="expected a task of plan"):
