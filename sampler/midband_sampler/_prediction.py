@@ -26,7 +26,7 @@ class FullScorePrediction:
     log_prior : ndarray of float64, shape (n_nodes,)
     candidates : int
     binary : bool
-        Whether every score is 0 or 1: full scores then lie on a lattice.
+        Whether every score is 0 or 1: full scores then lie on a lattice. Until another one is seen.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class FullScorePrediction:
         self._total[rows[~known]] -= 1.0
         rows, tasks, scores = rows[known], tasks[known], scores[known]
         self._sum[rows] += scores
+        self._binary &= bool(np.all((scores == 0.0) | (scores == 1.0)))
         self._log_posterior[rows] += (
             scores[:, None] * self._log_pass[tasks]
             + (1.0 - scores[:, None]) * self._log_fail[tasks]
@@ -91,6 +92,7 @@ class FullScorePrediction:
             self._total[row] -= 1.0
             return
         self._sum[row] += score
+        self._binary &= score in (0.0, 1.0)
         if score > 0.0:
             self._log_posterior[row] += score * self._log_pass[task]
         if score < 1.0:

@@ -114,3 +114,18 @@ def test_a_design_is_greedy_on_the_covariance_of_the_results(costly: bool) -> No
         covariance -= np.outer(column, column) / column[chosen]
         covariance[chosen] = covariance[:, chosen] = 0.0
     assert made.design(costs if costly else None).tolist() == expected
+
+
+def test_a_fractional_result_ends_the_rounding_to_what_passes_and_fails_can_reach() -> None:
+    profiles, prior = np.full((2, 1), 0.9), np.zeros(1)
+    one = FullScorePrediction(profiles, prior, binary=True)
+    many = FullScorePrediction(profiles, prior, candidates=2, binary=True)
+    one.observe_one(0, 0, 0.5)
+    many.observe(np.array([0, 1]), np.array([0, 0]), np.array([0.5, 0.5]))
+    low, high = one.bounds_one(0, 2.0)
+    assert (low, high) == pytest.approx(
+        (0.4, 0.75)
+    )  # (0.5 + 0.9 - 2 x 0.3) / 2; nothing above 0.75
+    lows, highs = many.bounds_each(np.array([2.0]))
+    assert lows[:, 0] == pytest.approx([low, low])
+    assert highs[:, 0] == pytest.approx([high, high])
