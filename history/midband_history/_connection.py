@@ -122,7 +122,7 @@ def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
             f"expected a history that this DuckDB can read at {path}, got one written by a newer"
             " DuckDB: upgrade with `pip install -U duckdb midband`"
         )
-    if "not a valid DuckDB database" in reason:
+    if "not a valid DuckDB database" in reason or "in-memory database" in reason:
         return (
             f"expected a midband history at {path}, got a file of another kind:"
             " name another with --history or MIDBAND_HISTORY"

@@ -1,5 +1,10 @@
 """The errors of midband: one base, doubled with a builtin where one fits."""
 
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+_SHOWN = 8
+
 
 class MidbandError(Exception):
     """Base of every error that midband raises on purpose.
@@ -30,3 +35,11 @@ class StoreError(MidbandError, OSError):
 
 class UnreadableSourceError(MidbandError, ValueError):
     """A result file is truncated, foreign or holds what cannot be read."""
+
+
+def nearest(wanted: str, names: Sequence[str]) -> str:
+    """Return names for a message, up to eight: all of them, or those most like the wanted one."""
+    if len(names) <= _SHOWN:
+        return ", ".join(names)
+    alike = sorted(names, key=lambda name: -SequenceMatcher(None, wanted, name).ratio())
+    return ", ".join(alike[:_SHOWN]) + ", ..."

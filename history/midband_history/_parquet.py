@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from midband_history._connection import connect
-from midband_history._errors import InputError
+from midband_history._errors import InputError, UnknownBenchmarkError, nearest
 from midband_history._matrix import OutcomeMatrix
 from midband_history._records import Record
 from midband_history._store import History
@@ -37,6 +37,10 @@ def read_matrix(path: Path | str, benchmark: str) -> OutcomeMatrix:
     path = Path(path)
     with History.in_memory() as history:
         history.add_table(Table(path=path, format=_known_format(path), only=benchmark))
+        if not history.benchmarks():
+            held = nearest(benchmark, list_benchmarks(path))
+            msg = f"expected a benchmark of {path}, got {benchmark!r}: it holds {held}"
+            raise UnknownBenchmarkError(msg)
         return history.outcomes(benchmark)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from midband_history._adding import add_staged, number_sources
 from midband_history._attempts import read_records
 from midband_history._connection import connect, default_path, transaction
-from midband_history._errors import InputError, StoreError, UnknownBenchmarkError
+from midband_history._errors import InputError, StoreError, UnknownBenchmarkError, nearest
 from midband_history._matrix import FloatArray, OutcomeMatrix
 from midband_history._reading import AgentRow, build_matrix, read_agents
 from midband_history._records import Record
@@ -319,11 +319,10 @@ class History:
                 "SELECT name FROM benchmarks ORDER BY name"
             ).fetchall()
         ]
-        held = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        msg = (
-            f"expected a benchmark of the history, got {benchmark!r}:"
-            + (f" it holds {held}" if names else " it is empty, import results first")
-        )  # fmt: skip
+        held = nearest(benchmark, names)
+        msg = f"expected a benchmark of the history, got {benchmark!r}: " + (
+            f"it holds {held}" if names else "it is empty, import results first"
+        )
         raise UnknownBenchmarkError(msg)
 
 

@@ -109,7 +109,7 @@ def stage_table(
         )
     except duckdb.Error as error:
         reason = _cause(error)
-        msg = f"expected a whole {table.format} file, got {table.path}: {reason}"
+        msg = f"{table.path}: expected a whole {table.format} file, got: {reason}"
         raise UnreadableSourceError(msg) from error
     _check(connection, table)
     connection.execute(statement("stage"))
@@ -127,7 +127,7 @@ def read_header(path: Path) -> tuple[list[str], str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"expected a text file of columns, got {path}: {error}"
+        msg = f"{path}: expected a text file of columns, got: {error}"
         raise UnreadableSourceError(msg) from error
     delimiter = max(",\t;", key=first.count)
     return next(csv.reader([first.rstrip("\r\n")], delimiter=delimiter), []), delimiter
@@ -141,7 +141,7 @@ def _scan(connection: "DuckDBPyConnection", table: Table) -> tuple[str, list[str
     elif table.format == "csv":
         names, delimiter = read_header(table.path)
         if not names or len(set(names)) != len(names) or "" in names:
-            msg = f"expected a header line of distinct column names, got {names} in {table.path}"
+            msg = f"{table.path}: expected a header line of distinct column names, got {names}"
             raise UnreadableSourceError(msg)
         typed = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
         return (
@@ -163,7 +163,7 @@ def _their_columns(table: Table, found: list[str]) -> dict[str, str]:
     missing = [theirs for theirs in table.columns if theirs not in found]
     if missing:
         msg = (
-            f"expected a column {missing[0]!r} in {table.path}, got {_few(found)}:"
+            f"{table.path}: expected a column {missing[0]!r}, got {_few(found)}:"
             " correct the mapping"
         )
         raise UnreadableSourceError(msg)
@@ -181,13 +181,13 @@ def _their_columns(table: Table, found: list[str]) -> dict[str, str]:
                 else f"--map theirs={name}"
             )
             msg = (
-                f"expected a column {name!r} in {table.path}, got {_few(found)}:"
+                f"{table.path}: expected a column {name!r}, got {_few(found)}:"
                 f" say which one it is with {way}"
             )
             raise UnreadableSourceError(msg)
     if not {"score", "passed", "kind"} & set(mapped):
         msg = (
-            f"expected a column 'score' or 'passed' in {table.path}, got {_few(found)}:"
+            f"{table.path}: expected a column 'score' or 'passed', got {_few(found)}:"
             " say which one it is with --map theirs=score"
         )
         raise UnreadableSourceError(msg)
@@ -228,7 +228,7 @@ def _check(connection: "DuckDBPyConnection", table: Table) -> None:
     if row is None:
         return
     place, column, value, expected = row
-    msg = f"expected {expected} in row {place} of {table.path}, got {column}={value!r}: correct it"
+    msg = f"{table.path}: expected {expected} in row {place}, got {column}={value!r}: correct it"
     raise UnreadableSourceError(msg)
 
 

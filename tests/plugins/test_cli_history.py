@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from midband.cli._output import print_table
 from midband.cli._root import COMMANDS
-from midband_history import History
+from midband_history import History, Record
 
 Call = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., None]
@@ -21,7 +24,7 @@ N_AGENTS = 12
 def test_every_command_has_help_with_an_example(name: str, call: Call) -> None:
     code, out, _ = call(name, "--help")
     assert code == 0
-    assert f"Example: midband {name}" in " ".join(out.split())
+    assert re.search(rf"Examples?: midband {name}\b", " ".join(out.split()))
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -124,3 +127,33 @@ def test_plugins_lists_ours_on_request(call: Call) -> None:
     assert {"tabular", "hal", "inspect-logs", "inspect"} <= set(found)
     assert found["inspect"]["hooks"] == ["midband_register_harnesses"]
     assert json.loads(call("plugins", "--json")[1]) == []
+
+
+def test_a_narrow_terminal_shows_whole_names_and_no_empty_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table(
+        ("name", "tasks", "cost_usd"),
+        [("swebench-verified", 500, None), ("swebench-verified-bash-only-of-2025", 500, None)],
+    )
+    out = capsys.readouterr().out
+    cells = [line.split("│")[1].strip() for line in out.splitlines() if line.startswith("│")]
+    assert "".join(cells) == "swebench-verifiedswebench-verified-bash-only-of-2025"
+    assert "tasks" in out
+    assert "cost_usd" not in out
+
+
+def test_an_unknown_name_shows_those_like_it_first(
+    tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    path = tmp_path / "h.duckdb"
+    with History.open(path) as history:
+        history.add(
+            Record(benchmark=f"{name}", task_id="t", agent="a", score=1.0)
+            for name in (*"abcdefghij", "terminal-bench-core")
+        )
+    code, _, error = call("rates", "terminal-bench", "--history", path)
+    assert code == 1
+    one_line(error, "it holds terminal-bench-core, ")

@@ -54,7 +54,10 @@ def cell(value: object) -> str:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
 ) -> None:
-    """Print rows: a table on a terminal, else a header line and tab-separated lines."""
+    """Print rows: a table on a terminal, else a header line and tab-separated lines.
+
+    A terminal has little room: columns that are unknown throughout are left out there.
+    """
     if not on_terminal():
         click.echo("\t".join(columns))
         for row in rows:
@@ -65,11 +68,17 @@ def print_table(
     from rich.table import Table
 
     table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
-    for index, name in enumerate(columns):
+    shown = [i for i in range(len(columns)) if not rows or any(cell(row[i]) for row in rows)]
+    for index in shown:
         numeric = any(isinstance(row[index], (int, float)) for row in rows)
-        table.add_column(escape(name), justify="right" if numeric else "left")
+        table.add_column(
+            escape(columns[index]),
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            overflow="fold",  # a name that is cut short cannot be copied
+        )
     for row in rows:
-        table.add_row(*(escape(cell(value)) for value in row))
+        table.add_row(*(escape(cell(row[index])) for index in shown))
     Console().print(table)
 
 
