@@ -152,9 +152,12 @@ def _call(
     return function(*args, **kwargs)
 
 
+_PROCESSES = re.compile(r"[1-9]\d{0,3}")
+
+
 def open_backend(spec: str) -> Backend:
     """Read a `--workers` value: a number, ``dask:tcp://host:port`` or ``ray:host:port``."""
-    if re.fullmatch(r"[1-9]\d{0,3}", spec):
+    if _PROCESSES.fullmatch(spec):
         return LocalProcesses(int(spec))
     kind, _, address = spec.partition(":")
     if kind == "dask" and address:
@@ -244,7 +247,7 @@ def run_units(
 
 def workers_of(spec: str) -> int:
     """Parallel workers to reckon with before a cluster is asked: the number, or 1."""
-    return int(spec) if spec.isdecimal() else 1
+    return int(spec) if _PROCESSES.fullmatch(spec) else 1
 
 
 def _drop(executor: Executor) -> None:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 Call = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., None]
 
@@ -44,3 +46,22 @@ def test_a_recommendation_says_how_much_it_rests_on(store: Path, call: Call) -> 
     assert code == 0, error
     assert "toy" in text
     assert "replays" in text or "do not reduce" in text.lower()
+
+
+@pytest.mark.parametrize("workers", ["0", "00", "many"])
+def test_workers_that_cannot_be_are_refused(
+    workers: str, store: Path, call: Call, one_line: OneLine
+) -> None:
+    code, _, error = call("study", "--history", store, "--workers", workers)
+    assert code == 2
+    one_line(error, "expected workers", repr(workers))
+
+
+def test_a_file_without_the_benchmark_names_those_it_holds(
+    tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("benchmark,task_id,agent,score\ngaia,t1,a,1\n")
+    code, _, error = call("study", path, "--benchmark", "gaai")
+    assert code == 1
+    one_line(error, "'gaai'", str(path), "holds gaia")
