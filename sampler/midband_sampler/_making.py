@@ -11,7 +11,7 @@ from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler._attempts import Attempts
 from midband_sampler._auto import choose_calibrated
 from midband_sampler._band import Band
-from midband_sampler._combined import gives_up
+from midband_sampler._combined import gives_up, single_rules
 from midband_sampler._costs import (
     check_cost_unit,
     choice_costs,
@@ -22,7 +22,7 @@ from midband_sampler._errors import PlanError
 from midband_sampler._model import PredictionModel
 from midband_sampler._plan import Plan
 from midband_sampler._steering import SteeredChooser, Steering
-from midband_sampler._stopping import Never, RankSettled, StoppingRule
+from midband_sampler._stopping import Never, RankSettled, StoppingRule, TopK
 from midband_sampler._strategies import (
     LIVE,
     PER_COST,
@@ -134,12 +134,18 @@ def make_plan(
     costs = _costs_for(matrix, name, cost_unit, notes)
     reference = _reference_agents(matrix, warnings)
     tries = _attempts_for(reference, name, attempts, rule, explore=explore)
-    if len(reference.agents) < MIN_REFERENCE:
+    known = len(reference.agents)
+    if known < MIN_REFERENCE:
         warnings.append(
-            f"only {len(reference.agents)} agents to rank against, {MIN_REFERENCE} are needed:"
+            f"only {known} agent{'s'[: known != 1]} to rank against, {MIN_REFERENCE} are needed:"
             " a random order without early stopping instead of a promise that cannot be kept"
         )
         name, strategy, rule = "random", RandomStrategy(), Never(rule.confidence)
+    warnings += [
+        f"every agent is in the top {each.k} of {known + 1}: nothing to decide"
+        for each in single_rules(rule)
+        if isinstance(each, TopK) and each.k > known
+    ]
     chooser: Chooser | None = None
     calibration: Calibration | None = None
     in_order: Calibration | None = None

@@ -231,6 +231,9 @@ class Plan:
         """
         try:
             data = json.loads(text)
+            if not isinstance(data, dict):
+                msg = f"a {type(data).__name__}"
+                raise TypeError(msg)
             if data["midband_plan"] > FORMAT:
                 found = data["midband_plan"]
                 msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
@@ -240,8 +243,10 @@ class Plan:
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             if isinstance(error, PlanError):
                 raise
+            what = f"no {error}" if isinstance(error, KeyError) else str(error)
             msg = (
-                f"expected a plan written by `midband plan`, got something else in {name}: {error}"
+                f"expected a plan written by `midband plan`, got something else in {name}"
+                f" ({what}): name the plan, or make it anew"
             )
             raise PlanError(msg) from error
         if plan.digest != digest:

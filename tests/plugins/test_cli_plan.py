@@ -208,6 +208,19 @@ def test_few_agents_get_a_warning_and_no_promise(store: Path, tmp_path: Path, ca
     assert "midband: warning: only 3 agents" in error
 
 
+def test_settings_that_change_nothing_are_warned_of(
+    store: Path, tmp_path: Path, call: Call
+) -> None:
+    settings = ("plan", "toy", "-o", tmp_path / "plan.json", "--history", store)
+    code, _, error = call(*settings, "--exclude-agent", "a1*", "--exclude-agent", "b*")
+    assert code == 0
+    assert "--exclude-agent b* leaves out nobody" in error
+    assert "a1*" not in error
+    random = (*settings, "--strategy", "random", "--stop")
+    assert "top 13 of 13" in call(*random, f"top:{N_AGENTS + 1}")[2]
+    assert call(*random, f"top:{N_AGENTS}")[2] == ""
+
+
 def test_finished_results_are_ranked(plan: Path, tmp_path: Path, call: Call) -> None:
     results = write_results(tmp_path / "new.jsonl")
     code, out, error = call("rank", plan, results, "--json")
@@ -245,7 +258,9 @@ def test_what_is_no_plan_is_refused(
     cut.write_text(plan.read_text()[:500])
     changed = tmp_path / "changed.json"
     changed.write_text(plan.read_text().replace('"seed": 0', '"seed": 1'))
-    for path in (cut, changed, results):
+    table = tmp_path / "list.json"
+    table.write_text("[1, 2]")
+    for path in (cut, changed, results, table):
         code, _, error = call("rank", path, results)
         assert code == 1
         one_line(error, path.name)

@@ -1,6 +1,8 @@
 """``midband plan``: which tasks to run, and when to stop."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +145,8 @@ def plan(
         raise InputError(str(problem)) from problem
     always = () if always_path is None else _read_ids(always_path)
     with open_history(history_path) as store:
+        if exclude_agents:
+            _say_unmatched(exclude_agents, store.outcomes(benchmark).agents, benchmark)
         matrix = store.outcomes(benchmark, as_of=as_of, exclude_agents=exclude_agents)
         say_undated(store, benchmark, as_of)
     made = make_plan(
@@ -175,6 +179,15 @@ def plan(
         for note in made.notes:
             click.echo(note)
     return 0
+
+
+def _say_unmatched(patterns: Sequence[str], agents: Sequence[str], benchmark: str) -> None:
+    for pattern in patterns:
+        if pattern not in agents and not any(fnmatchcase(agent, pattern) for agent in agents):
+            warn(
+                f"--exclude-agent {pattern} leaves out nobody: no agent of {benchmark} has such a"
+                f" name, `midband history {benchmark}` lists them"
+            )
 
 
 def _read_ids(path: Path) -> tuple[str, ...]:
