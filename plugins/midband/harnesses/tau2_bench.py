@@ -211,7 +211,7 @@ class Tau2BenchHarness:
         domain = option(batch.arguments, "--domain", "-d")
         named = batch.plan.benchmark.removeprefix("tau2-")
         if domain is None and named == batch.plan.benchmark:
-            msg = f"expected a benchmark such as tau2-retail, got {named!r}: give --domain NAME"
+            msg = f"expected a benchmark such as tau2-retail, got {named!r}: add -- --domain NAME"
             raise InputError(msg)
         folder = batch.directory / batch.name
         tasks = tuple(sorted({*tasks, *_begun(folder / "results.json", batch.arguments)}))

@@ -76,8 +76,12 @@ class Budget:
         if cost > room + 1e-9:
             return (
                 f"money limit reached: ${spent:.2f} of ${self._max_usd:.2f} spent, and"
-                f" the next {len(chosen) + 1} are expected to cost ${cost:.2f}"
+                f" {_next(len(chosen) + 1)} expected to cost ${cost:.2f}"
             )
         if chosen and not state.costs and cost > room * _FIRST_SHARE:
             return "few tasks to learn what they cost"
         return ""
+
+
+def _next(tasks: int) -> str:
+    return "the next task is" if tasks == 1 else f"the next {tasks} tasks are"
