@@ -297,6 +297,9 @@ class PairedRanks:
 class PredictedRanks:
     """Rank on the full benchmark: the predicted full score with calibrated bounds.
 
+    A task without a result leaves the full scores of the reference agents too; one that did not run
+    it keeps its mean.
+
     Parameters
     ----------
     model : PredictionModel
@@ -304,6 +307,8 @@ class PredictedRanks:
         Says how many standard deviations wide the bounds must be.
     columns : ndarray of int64, shape (n_planned,)
         Position of each planned task among all tasks.
+    reference : ndarray of float64, shape (n_reference, n_all_tasks)
+        Reference scores, NaN where not run.
     attempts : Attempts, optional
         Where tasks may be tried several times, one result an attempt.
     """
@@ -313,10 +318,12 @@ class PredictedRanks:
         model: PredictionModel,
         calibration: Calibration,
         columns: IntArray,
+        reference: FloatArray,
         attempts: Attempts | None = None,
     ) -> None:
         self.prediction = model.predict(attempts=attempts)
         self._references = model.reference_full_scores
+        self._reference = reference
         self._ordered: list[float] = np.sort(self._references).tolist()
         self._calibration = calibration
         nominal = float(ndtri(0.5 + calibration.confidence / 2))
@@ -332,13 +339,20 @@ class PredictedRanks:
 
     @property
     def reference_scores(self) -> FloatArray:
-        """Full score of each reference, missing cells predicted, shape (n_reference,)."""
+        """Full score of each reference over the tasks of the target, shape (n_reference,)."""
         return self._references
 
     def add(self, position: int, score: float) -> None:
         """Take in one completed task; NaN takes it out of the target."""
+        before = self.prediction.total(0)
         self.prediction.observe_one(0, self._columns[position], score)
         self.tasks += not math.isnan(score)
+        after = self.prediction.total(0)
+        if 0.0 < after < before:
+            column = self._reference[:, self._columns[position]]
+            lost = np.where(np.isnan(column), self._references, column)
+            self._references = (self._references * before - lost) / after
+            self._ordered = np.sort(self._references).tolist()
 
     def _rank(self, score: float) -> int:
         return 1 + len(self._ordered) - bisect_right(self._ordered, score + _TIE)
@@ -346,6 +360,11 @@ class PredictedRanks:
     def interval(self, confidence: float) -> RankInterval:
         """Bound the rank as calibrated; `confidence` is that of the calibration."""
         del confidence
+        if not self.prediction.total(0):
+            n_reference, nan = len(self._ordered), math.nan
+            unknown = Diagnostics(naive=1.0, better=np.full(n_reference, nan))
+            claimed = self._calibration.confidence
+            return RankInterval(1, 1, n_reference + 1, claimed, 0, nan, nan, nan, lambda: unknown)
         mean, deviation = (float(part[0]) for part in self.prediction.moments())
         low, high = self.prediction.bounds_one(0, self._calibration.multiplier)
         best, worst = self._rank(high), self._rank(low)
@@ -358,11 +377,13 @@ class PredictedRanks:
             score=min(max(mean, low), high),
             score_low=low,
             score_high=high,
-            diagnose=lambda: self._diagnose(mean, deviation, low, high),
+            diagnose=partial(self._diagnose, self._references, mean, deviation, low, high),
         )
 
-    def _diagnose(self, mean: float, deviation: float, low: float, high: float) -> Diagnostics:
-        better = ndtr((mean - self._references) / max(deviation * self._stretch, _TIE))
+    def _diagnose(
+        self, references: FloatArray, mean: float, deviation: float, low: float, high: float
+    ) -> Diagnostics:
+        better = ndtr((mean - references) / max(deviation * self._stretch, _TIE))
         if deviation <= _TIE:
             return Diagnostics(naive=1.0, better=better)
         inside = ndtr((high - mean) / deviation) - ndtr((low - mean) / deviation)

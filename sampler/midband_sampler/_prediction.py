@@ -140,6 +140,10 @@ class FullScorePrediction:
         """Number of tasks of which each candidate's full score is the mean, shape (candidates,)."""
         return np.asarray(np.maximum(self._total, 1.0))
 
+    def total(self, row: int) -> float:
+        """Count the tasks in a candidate's target; 0 where none of them had a result."""
+        return float(self._total[row])
+
     def ability(self) -> FloatArray:
         """Posterior weights of each candidate's ability, shape (candidates, n_nodes)."""
         return self._posterior()

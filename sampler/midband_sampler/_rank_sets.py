@@ -11,6 +11,7 @@ from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
 READINGS = ("tasks like these", "these tasks")
 _BLOCK = 16_000_000
 _TIE = 1e-6
+_FEWEST_REPEATS = 40
 
 _Largest = Callable[[NDArray[np.bool_]], FloatArray]
 
@@ -67,7 +68,7 @@ def rank_sets(
         ``"tasks like these"``: ranks by the score on all tasks of the kind. The tasks are a sample,
         and an agent's luck in its attempts, one or many, is part of the differences between tasks.
         ``"these tasks"``: ranks by the chance to solve these very tasks; only attempts are a
-        sample, of which every cell needs two.
+        sample, of which every cell needs two, and every agent 40 more than it ran tasks.
 
     Returns
     -------
@@ -140,6 +141,13 @@ def _over_attempts(matrix: OutcomeMatrix, resamples: int, generator: np.random.G
         msg = (
             f"expected at least 2 attempts of every agent at every task, got fewer in {found}"
             " cells: use the reading 'tasks like these'"
+        )
+        raise InputError(msg)
+    repeats = int((matrix.attempts - 1).sum(axis=1).min())
+    if repeats < _FEWEST_REPEATS:
+        msg = (
+            f"expected at least {_FEWEST_REPEATS} repeated attempts of every agent, got {repeats}:"
+            " fewer do not tell how much attempts vary; use the reading 'tasks like these'"
         )
         raise InputError(msg)
     within = np.nanvar(matrix.attempt_scores, axis=2, ddof=1) / matrix.attempts

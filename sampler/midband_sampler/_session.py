@@ -94,7 +94,7 @@ class Session:
         self._ranks: PairedRanks | PredictedRanks
         if plan.model is not None and plan.calibration is not None:
             self._predicted = PredictedRanks(
-                plan.model, plan.calibration, self._columns, plan.attempts
+                plan.model, plan.calibration, self._columns, plan.reference_scores, plan.attempts
             )
             self._ranks = self._predicted
         else:

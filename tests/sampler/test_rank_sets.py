@@ -155,6 +155,8 @@ def test_what_cannot_be_ranked_is_refused() -> None:
     once = OutcomeMatrix.from_scores(matrix.attempt_scores[:, :, 0])
     with pytest.raises(InputError, match="at least 2 attempts of every agent"):
         rank_sets(once, reading="these tasks")
+    with pytest.raises(InputError, match="at least 40 repeated attempts of every agent, got 30"):
+        rank_sets(matrix.select(tasks=range(10)), reading="these tasks")
     with pytest.raises(InputError, match="expected a reading among"):
         rank_sets(matrix, reading="all")
     with pytest.raises(InputError, match="expected 0 < confidence < 1"):

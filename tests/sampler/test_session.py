@@ -82,8 +82,32 @@ def test_an_infrastructure_error_is_no_failure() -> None:
     assert decision.tasks_run > untold.decision().tasks_run
 
 
-def test_nothing_known_is_not_rank_one() -> None:
-    plan = make_plan(history(), strategy="random")
+@pytest.mark.parametrize("strategy", ["random", "design"])
+def test_tasks_without_a_result_leave_every_agent_s_score(strategy: str) -> None:
+    matrix = history(n_agents=24)
+    known = matrix.select(agents=[row for row in range(24) if row != 9])
+    hardest = set(np.argsort(matrix.scores.mean(axis=0))[:20].tolist())
+    plan = make_plan(known, strategy=strategy, stop=Never(0.9))
+    session = Session(plan, resamples=200)
+    for task in session.ask(60):
+        place = matrix.tasks.index(task)
+        failed = place in hardest
+        session.tell(
+            task,
+            score=float(matrix.scores[9, place]),
+            outcome="infra_error" if failed else "valid",
+        )
+    rest = [place for place in range(60) if place not in hardest]
+    scores = matrix.scores[:, rest].mean(axis=1)
+    true_rank = 1 + int(np.sum(scores > scores[9] + 1e-9))
+    decision = session.decision()
+    assert decision.low == decision.rank == decision.high == true_rank
+    assert true_rank != 1 + int(np.sum(known.full_scores() > scores[9] + 1e-9))
+
+
+@pytest.mark.parametrize("strategy", ["random", "design"])
+def test_nothing_known_is_not_rank_one(strategy: str) -> None:
+    plan = make_plan(history(), strategy=strategy, stop=RankSettled(0.9))
     session = Session(plan, resamples=200)
     for task in session.ask(60):
         session.tell(task, score=float("nan"))
