@@ -157,3 +157,14 @@ def test_an_unknown_name_shows_those_like_it_first(
     code, _, error = call("rates", "terminal-bench", "--history", path)
     assert code == 1
     one_line(error, "it holds terminal-bench-core, ")
+
+
+def test_what_the_system_refuses_is_one_line(
+    store: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    (tmp_path / "file").write_text("")
+    export = ("history", "toy", "--export", "every-eval-ever", "--history", store)
+    code, _, error = call(*export, "-o", tmp_path / "file" / "below", "--organization", "us")
+    assert code == 1
+    one_line(error, "expected to", str(tmp_path / "file"), "ot a directory")
+    assert "Errno" not in error

@@ -125,7 +125,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = _exit_code(problem)
         if code is None:
             raise
-        return _fail(str(problem), code)
+        return _fail(_reason(problem), code)
     return code if isinstance(code, int) else 0
 
 
@@ -138,6 +138,19 @@ def _exit_code(problem: Exception) -> int | None:
     if isinstance(problem, (MidbandError, OSError)):
         return EXIT_FAILED
     return None
+
+
+def _reason(problem: Exception) -> str:
+    """Return the message; what the system refuses names the file, and not its number."""
+    from midband_history import MidbandError
+
+    if isinstance(problem, MidbandError) or not isinstance(problem, OSError):
+        return str(problem)
+    if not problem.strerror:
+        return str(problem)
+    where = "files" if problem.filename is None else str(problem.filename)
+    advice = "put that right, or name another place"
+    return f"expected to read and write {where}, got: {problem.strerror}: {advice}"
 
 
 def _fail(message: str, code: int) -> int:

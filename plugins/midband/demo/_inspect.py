@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from inspect_ai import Task
+from inspect_ai._util.error import PrerequisiteError  # printed by Inspect on one line
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import (
     ChatMessage,
@@ -15,7 +16,14 @@ from inspect_ai.model import (
 from inspect_ai.scorer import match
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from midband.demo._simulation import BENCHMARK, N_TASKS, answer, attempt
+from midband.demo._simulation import (
+    BENCHMARK,
+    N_TASKS,
+    NEW_AGENT,
+    agent_names,
+    answer,
+    attempt,
+)
 
 
 def toy_task(n_tasks: int = N_TASKS) -> Task:
@@ -50,6 +58,13 @@ class SimulatedModel(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+        if model_name not in (NEW_AGENT, *agent_names()):
+            known = agent_names()
+            msg = (
+                f"expected a simulated agent, {known[0]} to {known[-1]} or {NEW_AGENT},"
+                f" got {model_name!r}: there are no others"
+            )
+            raise PrerequisiteError(msg)
 
     async def generate(
         self,

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from inspect_ai import eval as inspect_eval
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import write_eval_log
+from inspect_ai.model import get_model
 
 from midband.demo._inspect import toy_task
 from midband.demo._run import _TASK_FILE
@@ -65,3 +67,10 @@ def test_the_page_runs_as_written(tmp_path: Path) -> None:
     assert last.endswith(" (tasks chosen live)")
     verdict = last.removeprefix("midband: ").removesuffix(" (tasks chosen live)")
     assert said[3].splitlines()[0] == verdict
+
+
+def test_a_misspelt_simulated_agent_is_refused_before_anything_runs() -> None:
+    with pytest.raises(
+        PrerequisiteError, match="agent-01 to agent-24 or agent-new, got 'agent-99'"
+    ):
+        get_model(f"{PROVIDER}/agent-99")
