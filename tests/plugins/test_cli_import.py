@@ -113,3 +113,15 @@ def test_a_read_only_directory_can_be_read_and_not_written(
     assert code == 1
     one_line(error, "read-only")
     assert call("rates", "toy", "--history", store)[0] == 0
+
+
+def test_sources_without_results_are_one_note(tmp_path: Path, call: Call) -> None:
+    for name in "abc":
+        header = "benchmark,task_id,agent,score\n"
+        (tmp_path / f"{name}.csv").write_text(header)
+    (tmp_path / "d.csv").write_text(header + "toy,t,new,1\n")
+    code, out, error = call("import", tmp_path, "--history", tmp_path / "h.duckdb")
+    assert code == 0
+    assert "imported 4 sources" in out
+    (line,) = error.splitlines()
+    assert "a.csv and 2 more: no results of its own" in line

@@ -90,6 +90,8 @@ def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
 
 
 def _show(report: "ImportReport", where: Path | None) -> None:
+    from midband.importers._sources import EMPTY
+
     for source in report.refused:
         click.echo(f"midband: refused {source.error}", err=True)
     notes = [line for source in report.sources for line in _notes(source)]
@@ -97,6 +99,9 @@ def _show(report: "ImportReport", where: Path | None) -> None:
         click.echo(f"midband: note: {line}", err=True)
     if len(notes) > _SHOWN_NOTES:
         click.echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
+    if empty := [source for source in report.sources if EMPTY in source.skipped]:
+        more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+        click.echo(f"midband: note: {empty[0].path}{more}: {EMPTY}, as in a run's totals", err=True)
     if not report.sources:
         click.echo("midband: found no results in these paths", err=True)
     parts = [f"imported {_count(report.imported, 'source')}"]
@@ -111,7 +116,9 @@ def _show(report: "ImportReport", where: Path | None) -> None:
 
 
 def _notes(source: "SourceReport") -> list[str]:
-    return [f"{source.path}: {note}" for note in source.skipped]
+    from midband.importers._sources import EMPTY
+
+    return [f"{source.path}: {note}" for note in source.skipped if note != EMPTY]
 
 
 def _count(number: int, noun: str) -> str:

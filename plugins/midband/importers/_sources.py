@@ -25,6 +25,7 @@ Progress = Callable[[int, int, Path], None]
 # Small sources share a transaction up to so many records or sources; a larger one has its own.
 _BATCH_RECORDS = 20_000
 _BATCH_SOURCES = 256
+EMPTY = "no results of its own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +302,7 @@ class _Run:
 def _added(source: Source, report: AddReport) -> SourceReport:
     skipped = report.skipped
     if not report.added and not report.duplicates:
-        skipped = (*skipped, "no results in it")
+        skipped = (*skipped, EMPTY)
     return SourceReport(
         path=source.path, added=report.added, duplicates=report.duplicates, skipped=skipped
     )
