@@ -168,3 +168,18 @@ def test_what_the_system_refuses_is_one_line(
     assert code == 1
     one_line(error, "expected to", str(tmp_path / "file"), "ot a directory")
     assert "Errno" not in error
+
+
+def test_a_table_too_wide_for_the_terminal_becomes_lists(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "dumb")
+    columns = ("strategy", *(f"a_measure_{number}" for number in range(6)))
+    print_table(columns, [("band", *[0.5] * 6), ("random", *[0.25] * 6)])
+    blocks = capsys.readouterr().out.split("\n\n")
+    assert [block.split()[:2] for block in blocks] == [["strategy", "band"], ["strategy", "random"]]
+    assert ["a_measure_5", "0.25"] in [line.split() for line in blocks[1].splitlines()]
+    print_table(columns[:3], [("band", 0.5, 0.5)])
+    assert "│ band" in capsys.readouterr().out

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+_LEAST_WIDTH = 10
+
 
 def on_terminal() -> bool:
     """Whether a person is looking at standard output."""
@@ -56,7 +58,8 @@ def print_table(
 ) -> None:
     """Print rows: a table on a terminal, else a header line and tab-separated lines.
 
-    A terminal has little room: columns that are unknown throughout are left out there.
+    A terminal has little room: columns that are unknown throughout are left out there, and where
+    the others do not fit beside each other, every row is a list of its own.
     """
     if not on_terminal():
         click.echo("\t".join(columns))
@@ -67,10 +70,20 @@ def print_table(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
     shown = [i for i in range(len(columns)) if not rows or any(cell(row[i]) for row in rows)]
+    numbers = {i for i in shown if any(isinstance(row[i], (int, float)) for row in rows)}
+    console = Console()
+    widest = {i: max(len(columns[i]), *(len(cell(row[i])) for row in rows), 0) for i in shown}
+    least = sum(widest[i] if i in numbers else min(widest[i], _LEAST_WIDTH) for i in shown)
+    if least + 3 * len(shown) + 1 > console.width:
+        for place, row in enumerate(rows):
+            if place:
+                click.echo()
+            print_facts({columns[i]: row[i] for i in shown}, title=title)
+        return
+    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
     for index in shown:
-        numeric = any(isinstance(row[index], (int, float)) for row in rows)
+        numeric = index in numbers
         table.add_column(
             escape(columns[index]),
             justify="right" if numeric else "left",
@@ -79,7 +92,7 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(escape(cell(row[index])) for index in shown))
-    Console().print(table)
+    console.print(table)
 
 
 def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:

@@ -17,7 +17,7 @@ WARN_HOURS = 0.25
 COLUMNS = (
     "benchmark", "protocol", "split", "strategy", "stop", "budget", "n_candidates", "fraction_run",
     "spearman", "random_spearman_mean", "ceiling_spearman", "pairwise_accuracy", "coverage",
-    "conclusive", "cost_saved_usd",
+    "coverage_planned", "conclusive", "cost_saved_usd",
 )  # fmt: skip
 
 
