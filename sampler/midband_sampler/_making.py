@@ -27,6 +27,7 @@ from midband_sampler._strategies import (
     LIVE,
     PER_COST,
     PREDICTIVE,
+    STRATEGIES,
     Chooser,
     FixedChooser,
     RandomStrategy,
@@ -125,6 +126,13 @@ def make_plan(
         guarantee == "calibrated" or name == "auto" or name in PREDICTIVE
     )
     steering = Steering(always=_guards(matrix, always, max_tasks), explore=explore, seed=seed)
+    if guarantee != "auto" and predictive != (guarantee == "calibrated"):
+        msg = (
+            f"expected a strategy that can be {guarantee}, got {name!r}:"
+            f" use strategy {', '.join(sorted(STRATEGIES))} for always-valid, one of midband's own"
+            " for calibrated, or --guarantee auto"
+        )
+        raise InputError(msg)
     if explore and not predictive:
         msg = (
             f"expected a calibrated plan for explore={explore:g}, got strategy {name!r} with an"
@@ -170,8 +178,9 @@ def make_plan(
         model = PredictionModel.fit(reference)
         selection = Selection(chooser.order(reference, model.predict(), rng=rng))
         inner = chooser.chooser if isinstance(chooser, SteeredChooser) else chooser
-        if isinstance(inner, FixedChooser):
-            selection = inner.strategy.select(reference, band=inner.band, rng=rng)
+        if isinstance(inner, FixedChooser):  # in the order that was replayed, and with its band
+            again = np.random.default_rng(seed)
+            selection = inner.strategy.select(reference, band=inner.band, rng=again)
     else:
         chosen = find_strategy(name) if isinstance(strategy, str) else strategy
         selection = chosen.select(matrix, band=band or Band(), rng=rng)

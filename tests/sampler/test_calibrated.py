@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from midband_history import OutcomeMatrix
+from midband_history import InputError, OutcomeMatrix
 from midband_sampler import (
     CHOOSERS,
     FullScorePrediction,
     Plan,
     PredictionModel,
+    RandomStrategy,
     RankSettled,
     Session,
     ability_grid,
@@ -208,3 +209,21 @@ def test_the_grid_is_fine_enough_for_a_long_benchmark() -> None:
     grid = ability_grid()
     assert grid.size >= 161
     assert np.exp(candidate_prior(0.4)).sum() == pytest.approx(1.0)
+
+
+def test_the_guarantee_asked_for_is_given_or_refused() -> None:
+    matrix, *_ = simulate(12, 40, 3)
+    for strategy in ("auto", "design", "information"):
+        with pytest.raises(InputError, match="expected a strategy that can be always-valid"):
+            make_plan(matrix, strategy=strategy, guarantee="always-valid")
+    with pytest.raises(InputError, match="expected a strategy that can be calibrated"):
+        make_plan(matrix, strategy=RandomStrategy(), guarantee="calibrated")
+    assert make_plan(matrix, strategy="random", guarantee="always-valid").calibration is None
+
+
+def test_a_calibrated_random_order_is_the_one_that_was_replayed() -> None:
+    matrix, *_ = simulate(12, 40, 3)
+    rule = RankSettled(0.9, 0.2)
+    plan = make_plan(matrix, strategy="random", guarantee="calibrated", stop=rule, seed=4)
+    assert plan.calibration is not None
+    assert plan.tasks == make_plan(matrix, strategy="random", stop=rule, seed=4).tasks
