@@ -65,3 +65,13 @@ def test_a_file_without_the_benchmark_names_those_it_holds(
     code, _, error = call("study", path, "--benchmark", "gaai")
     assert code == 1
     one_line(error, "'gaai'", str(path), "holds gaia")
+
+
+def test_replays_without_a_plan_are_said(store: Path, call: Call) -> None:
+    study = ("study", "--history", store, "--strategy", "random", "--stop")
+    code, text, error = call(*study, "beats:a99", "--json")
+    assert code == 0
+    assert json.loads(text)[0]["n_refused"] == 12
+    assert "12 of 12 replays had no plan: " in error
+    assert "'a99'" in error
+    assert "no plan" not in call(*study, "rank:0.9:0.2")[2]

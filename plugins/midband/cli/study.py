@@ -109,6 +109,13 @@ def study(
         )
     with _Progress() as progress:
         result = grid.run(workers=workers, output=output, progress=progress)
+    for cell in result.cells:
+        if refused := int(str(cell["n_refused"])):
+            warn(
+                f"{cell['benchmark']}, {cell['protocol']}, {cell['strategy']}, {cell['stop']}:"
+                f" {refused} of {refused + int(str(cell['n_replays']))} replays had no plan:"
+                f" {cell['refused_because']}"
+            )
     _report(result, matrices, output)
     if as_json:
         print_json(list(result.cells))
