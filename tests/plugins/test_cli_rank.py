@@ -1,8 +1,10 @@
 """``midband rank``: claims, named agents, budgets, and the ranks of everyone at once."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -146,3 +148,27 @@ def test_an_agent_of_the_plan_is_named_as_such(store: Path, tmp_path: Path, call
     plan = planned(store, tmp_path, call, "rank:0.9:0.2")
     assert "own agents" in call("rank", plan, results(tmp_path / "a.jsonl", agent="a03"))[2]
     assert "own agents" not in call("rank", plan, results(tmp_path / "new.jsonl"))[2]
+
+
+def test_a_live_plan_ranks_without_inspect(
+    store: Path,
+    tmp_path: Path,
+    call: Call,
+    one_line: OneLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
+    plan = tmp_path / "plan.json"
+    settings = ("--strategy", "information", "--stop", "rank:0.9:0.2", "--history", store)
+    assert call("plan", "toy", "--output", plan, *settings)[0] == 0
+    assert '"fallback": {' in plan.read_text()
+    code, out, error = call("rank", plan, results(tmp_path / "new.jsonl"))
+    assert code == 0, error
+    assert out.startswith("new: rank ")
+    log = tmp_path / "log.eval"
+    with ZipFile(log, "w") as archive:
+        archive.writestr("header.json", "{}")
+    code, _, error = call("rank", plan, log)
+    assert code == 1
+    one_line(error, "log.eval", "pip install")

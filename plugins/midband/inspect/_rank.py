@@ -57,15 +57,18 @@ def live_orders(plan: "Plan", paths: Iterable[Path]) -> "dict[str, LiveOrder]":
     """Return the orders that runs by this plan chose, by run id, from the headers of their logs.
 
     Of several attempts at one run the longest counts: each goes on where the one before it ended.
-    A file that cannot be read is passed over; it is refused where its samples are read.
+    A file that cannot be read, as none can without Inspect, is passed over; it is refused where
+    its samples are read.
     """
     from midband._ranking import LiveOrder
 
     orders: dict[str, LiveOrder] = {}
     if not plan.chooses_live:
         return orders
-    from inspect_ai.log import read_eval_log
-
+    try:
+        from inspect_ai.log import read_eval_log
+    except ImportError:
+        return orders
     for path in paths:
         try:
             spec = read_eval_log(str(path), header_only=True).eval
