@@ -134,7 +134,7 @@ def test_results_that_cannot_be_judged_are_said(store: Path, tmp_path: Path, cal
     code, out, error = call("rank", path, logs, "--json")
     assert code == 0
     assert json.loads(out)[0]["results_not_judged"] == N_TASKS - 1
-    assert f"{N_TASKS - 1} results are not judged" in error
+    assert f"results on {N_TASKS - 1} tasks are not judged" in error
     assert repr(first) in error
     logs.write_text("".join(rows))
     assert "not judged" not in call("rank", path, logs)[2]

@@ -93,9 +93,8 @@ def rank(
         print_json([_row(verdict) for verdict in verdicts])
     else:
         _show(plan, verdicts)
-    for verdict in verdicts:
-        for line in _oddities(plan, verdict):
-            warn(line)
+    for line in _oddities(plan, verdicts):
+        warn(line)
     if not verdicts:
         warn("found no results in these logs")
         return 1
@@ -111,23 +110,25 @@ def _row(verdict: "Verdict") -> dict[str, object]:
     }
 
 
-def _oddities(plan: "Plan", verdict: "Verdict") -> "Iterator[str]":
-    """Say what a name or a missing result may have done to a verdict."""
-    agent, decision = verdict.agent, verdict.decision
-    if verdict.ignored and not decision.tasks_run and not verdict.unjudged:
+def _oddities(plan: "Plan", verdicts: "list[Verdict]") -> "Iterator[str]":
+    """Say what names or missing results may have done to the verdicts."""
+    for verdict in verdicts:
+        agent, decision = verdict.agent, verdict.decision
+        if verdict.ignored and not decision.tasks_run and not verdict.unjudged:
+            yield (
+                f"{agent}: expected results on planned tasks, such as {plan.tasks[0]!r},"
+                f" got {verdict.ignored} on others: check the task ids"
+            )
+        if verdict.unjudged:
+            yield (
+                f"{agent}: results on {verdict.unjudged} tasks are not judged: that is done"
+                f" in the order of the plan, and {verdict.missing!r} before them has none: run it"
+            )
+    known = set(plan.reference_agents)
+    if own := [verdict.agent for verdict in verdicts if verdict.agent in known]:
         yield (
-            f"{agent}: expected results on planned tasks, such as {plan.tasks[0]!r},"
-            f" got {verdict.ignored} on others: check the task ids"
-        )
-    if verdict.unjudged:
-        yield (
-            f"{agent}: {verdict.unjudged} results are not judged, since those are judged in the"
-            f" order of the plan, and {verdict.missing!r} before them has none: run it too"
-        )
-    if agent in plan.reference_agents:
-        yield (
-            f"{agent} is one of the plan's own agents, and is ranked against itself too:"
-            " `midband plan --exclude-agent` leaves it out"
+            f"ranked against itself too, being one of the plan's own agents: {_names(own)};"
+            " `midband plan --exclude-agent` leaves an agent out"
         )
 
 
