@@ -125,7 +125,8 @@ def choose_calibrated(
     notes.append(
         f"strategy {best}: {calibration.replays} replays of earlier agents, each without its"
         f" {calibration.held_out}, ran {calibration.fraction_run:.0%} of the tasks;"
-        f" {calibration.covered} of {calibration.replays} intervals held the true rank"
+        f" {calibration.covered} of {calibration.replays} intervals held the true rank where the"
+        " run ended"
     )
     in_order = None
     if best in LIVE and in_order_too:

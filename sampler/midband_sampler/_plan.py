@@ -21,6 +21,7 @@ from midband_sampler._steering import Steering
 from midband_sampler._stopping import StoppingRule
 from midband_sampler._strategies import LIVE, Chooser, find_chooser
 
+ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 _FIXED_NAMES = {"cost": "cost-design", "information": "design"}
 
 
@@ -137,6 +138,11 @@ class Plan:
         """What a rank by this plan is a rank on: ``full benchmark`` or ``planned tasks``."""
         whole = self.calibration is not None or len(self.tasks) == len(self.all_tasks)
         return "full benchmark" if whole else "planned tasks"
+
+    @property
+    def guarantee(self) -> str:
+        """By what the confidence of a verdict holds."""
+        return ALWAYS_VALID if self.calibration is None else self.calibration.guarantee
 
     @property
     def chooses_live(self) -> bool:

@@ -25,7 +25,6 @@ OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
 CHOSEN_BLINDLY = ("random", "stratified")
 _TIE = 1e-9
-ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 
 
 class Session:
@@ -389,10 +388,6 @@ class Session:
         plan = self.plan
         interval = self._interval or self._ranks.interval(plan.stop.confidence)
         target = plan.target
-        calibration = plan.calibration
-        guarantee = ALWAYS_VALID
-        if calibration is not None:
-            guarantee = calibration.guarantee
         whole = target == "full benchmark"
         chance = self._randomised() if plan.explore else None
         return Decision(
@@ -404,7 +399,7 @@ class Session:
             high=interval.high,
             target=target,
             confidence=interval.confidence,
-            guarantee=guarantee,
+            guarantee=plan.guarantee,
             naive_confidence=interval.naive,
             score=self._mean_score(),
             full_score=interval.score if whole else math.nan,

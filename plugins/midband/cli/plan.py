@@ -171,7 +171,7 @@ def plan(
     if str(output) == "-":
         click.echo(made.to_json())
         return 0
-    facts = _facts(made, output)
+    facts = _facts(made, output, stop_text)
     if as_json:
         print_json({**facts, "warnings": made.warnings, "notes": made.notes})
     else:
@@ -206,11 +206,14 @@ def _read_ids(path: Path) -> tuple[str, ...]:
     return ids
 
 
-def _facts(made: "Plan", output: Path) -> dict[str, object]:
+def _facts(made: "Plan", output: Path, stop_text: str) -> dict[str, object]:
     return {
         "plan": str(output),
         "benchmark": made.benchmark,
         "strategy": made.strategy,
+        "stop": stop_text,
+        "target": made.target,
+        "guarantee": made.guarantee,
         "tasks": len(made.tasks),
         "tasks_in_benchmark": len(made.all_tasks),
         "guard_tasks": len(made.always) or None,
