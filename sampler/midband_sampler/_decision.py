@@ -26,7 +26,8 @@ class Decision:
         What the rank is a rank on: ``"full benchmark"`` or ``"planned tasks"``. A rank
         inside the band is not a rank on the benchmark.
     confidence : float
-        Chance that low..high covers the rank on `target`, over all looks.
+        Chance that low..high covers the rank on `target`: at every look at once for an always-valid
+        plan, at the stop for a calibrated one, where it was checked.
     guarantee : str
         The rule by which `confidence` holds.
     naive_confidence : float

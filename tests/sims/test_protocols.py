@@ -46,12 +46,28 @@ def test_folds_depend_on_the_seed_alone(matrix: OutcomeMatrix) -> None:
     assert draw(matrix, seed=1) != draw(matrix, seed=2)
 
 
-@pytest.mark.parametrize("cut", ["", "2025-06-01"])
+@pytest.mark.parametrize("cut", ["", "half", "2025-06-01"])
 def test_nothing_later_than_the_candidate_is_seen(cut: str, matrix: OutcomeMatrix) -> None:
     for split in Temporal(cut=cut).splits(matrix):
         latest = max(matrix.dates[i] for i in split.references)
         assert all(matrix.dates[i] > latest for i in split.candidates)
         assert latest.astype("datetime64[D]") <= np.datetime64(split.as_of)
+
+
+def test_half_is_the_day_by_which_half_of_the_agents_had_started() -> None:
+    days = np.array(["2025-01-04", "2025-01-01", "2025-01-03", "2025-01-02"], dtype="datetime64[s]")
+    matrix = OutcomeMatrix.from_scores(np.eye(4, 5), dates=days)
+    (split,) = Temporal(cut="half").splits(matrix)
+    assert set(split.references) == {1, 3}
+    assert set(split.candidates) == {0, 2}
+
+
+def test_an_agent_that_ran_less_than_half_is_on_neither_side() -> None:
+    scores = np.eye(5, 8)
+    scores[4, :5] = np.nan
+    scores[3, :4] = np.nan
+    splits = LeaveOneAgentOut().splits(OutcomeMatrix.from_scores(scores))
+    assert {i for split in splits for i in (*split.candidates, *split.references)} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize(

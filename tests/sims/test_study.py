@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from midband_history import InputError, OutcomeMatrix, StoreError, read_matrix
+from midband_sampler import Session, make_plan, parse_stop
 from midband_sims import (
     Study,
     StudyResult,
@@ -212,3 +213,36 @@ def test_the_leaderboard_study_is_fast(shared_data: Path) -> None:
     begun = time.process_time()
     Study(matrices, StudySettings(seeds=5, draws=20)).run()
     assert time.process_time() - begun < 30
+
+
+def test_a_budget_of_the_band_is_as_many_tasks_as_lie_in_it(matrix: OutcomeMatrix) -> None:
+    settings = StudySettings(strategies=("random",), stops=("none",), budgets=("band",), draws=2)
+    result = Study([matrix], settings).run()
+    for row in result.replays:
+        agent = matrix.agents.index(str(row["candidate"]))
+        known = matrix.select(agents=[i for i in range(len(matrix.agents)) if i != agent])
+        rates = known.pass_rates()
+        inside = np.sum((rates >= 0.3 - 1e-9) & (rates <= 0.7 + 1e-9))
+        assert row["tasks_run"] == max(1, inside)
+    assert len({row["tasks_run"] for row in result.replays}) > 1
+
+
+def test_auto_is_chosen_and_calibrated_within_each_split() -> None:
+    shape = SyntheticSettings(agents=14, tasks=40, scaffolds=4)
+    matrix = synthetic_history(shape, np.random.default_rng(3)).matrix
+    settings = StudySettings(strategies=("auto",), stops=("rank:0.9:0.3",), draws=2)
+    result = Study([matrix], settings).run(workers="2")
+    assert len(result.replays) == 14
+    for row in result.replays:
+        agent = matrix.agents.index(str(row["candidate"]))
+        known = matrix.select(agents=[i for i in range(14) if i != agent])
+        plan = make_plan(
+            known, strategy="auto", stop=parse_stop("rank:0.9:0.3"), seed=0, fallback=False
+        )
+        session = Session(plan)
+        while tasks := session.ask():
+            task = matrix.tasks.index(tasks[0])
+            session.tell(tasks[0], score=float(matrix.scores[agent, task]))
+        decision = session.decision()
+        assert (row["low"], row["high"]) == (decision.low, decision.high)
+        assert row["full_score"] == decision.full_score

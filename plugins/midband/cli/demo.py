@@ -50,7 +50,7 @@ def _summary(outcome: "Outcome") -> dict[str, object]:
     saved = 1 - outcome.adaptive_cost_usd / outcome.full_cost_usd
     return {
         "stopped run": f"rank {stopped['rank']} of {agents}, {stopped['low']} to {stopped['high']}"
-        f" on the {stopped['target']} at {_percent(stopped['confidence'])} over all looks",
+        f" on the {stopped['target']} at {_percent(stopped['confidence'])}",
         "full run": f"rank {outcome.full_rank} of {agents} on all {outcome.samples_total} tasks"
         + (
             ""
