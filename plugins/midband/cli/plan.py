@@ -40,8 +40,8 @@ Examples:
     default="auto",
     show_default=True,
     help="How tasks are chosen: auto, band, cost, cost-design, design, information, matched,"
-    " random, stratified, or a plugin's; see docs/strategies.md. auto takes the one by which"
-    " replays of the history's own agents surely ran the fewest tasks.",
+    " random, stratified, or a plugin's; see docs/strategies.md. auto is information,"
+    " unless replays of the history's own agents surely speak for matched or design.",
 )
 @click.option(
     "--guarantee",
