@@ -10,8 +10,10 @@ from midband_history._errors import (
     UnreadableSourceError,
 )
 from midband_history._matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
+from midband_history._metric import Metric
 from midband_history._parquet import list_benchmarks, read_matrix, read_table, table_format
 from midband_history._records import OUTCOME_KINDS, OutcomeKind, Record
+from midband_history._stated import Note, Reconciliation, StatedAggregate
 from midband_history._store import History
 from midband_history._summaries import (
     AddReport,

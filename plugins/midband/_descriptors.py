@@ -1,29 +1,93 @@
 """What a plugin hands over: frozen descriptors, each known by its name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from midband_history import InputError
 
 if TYPE_CHECKING:
-    from midband_history import Record, Table, UnreadableSourceError
+    from midband_history import Note, Record, StatedAggregate, Table, UnreadableSourceError
+
+    ReadItem = Record | Note | StatedAggregate
+
+ErrorPolicy = Literal["source", "missing", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What a person says about the sources of one import, beyond what these say themselves.
+
+    The importer uses `benchmark`, `metric`, `agent`, `model`, `scaffold`, `columns`, `wide` and
+    `tasks` where its source is silent or offers a choice. What holds for every format (`scale`,
+    `lower_is_better`, `errors`, `parts`, and the overriding of agents) is applied to the records
+    afterwards, so an importer need not do it.
+
+    Parameters
+    ----------
+    benchmark : str or None
+        Overrides the benchmark that a source names.
+    metric : str
+        ``NAME`` or ``NAME.KEY`` of the metric to read; empty for the source's own main metric.
+    scale : tuple of float or None
+        The least and the greatest value of the metric.
+    lower_is_better : bool or None
+        None takes the source's word.
+    agent, model, scaffold : str
+        Override who ran; empty takes the source's word.
+    errors : {"source", "missing", "failed"}
+        What an attempt that ended in an error counts as; by default as the source counts it.
+    parts : bool
+        Whether task ids carry the part that they belong to: ``PART/ID``.
+    tasks : tuple of str
+        Every task of the benchmark, for sources that list only the tasks that were solved.
+    benchmark_version : str
+        The version that was run, where a source does not say it.
+    columns : mapping of str to str
+        The source's own column names to midband's.
+    wide : {"", "tasks", "agents"}
+        Whether a table has one row a task or one row an agent, and what its columns are else.
+    accept_difference : bool
+        Whether a source is read although its own aggregate cannot be reproduced.
+    """
+
+    benchmark: str | None = None
+    metric: str = ""
+    scale: tuple[float, float] | None = None
+    lower_is_better: bool | None = None
+    agent: str = ""
+    model: str = ""
+    scaffold: str = ""
+    errors: ErrorPolicy = "source"
+    parts: bool = False
+    tasks: tuple[str, ...] = ()
+    benchmark_version: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    wide: Literal["", "tasks", "agents"] = ""
+    accept_difference: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and not self.scale[0] < self.scale[1]:
+            low, high = self.scale
+            msg = f"expected --scale LOW HIGH with LOW < HIGH, got {low:g} {high:g}"
+            raise InputError(msg)
 
 
 class ReadSource(Protocol):
-    """Reads one result file or directory into records."""
+    """Reads one result file or directory into records.
 
-    def __call__(
-        self, path: Path, *, benchmark: str | None, columns: Mapping[str, str]
-    ) -> "Iterable[Record]":
-        """Yield the records of `path`.
+    It is called with those of `benchmark`, `columns` and `options` that its signature names.
+    """
+
+    def __call__(self, path: Path, *, options: ReadOptions) -> "Iterable[ReadItem]":
+        """Yield the records of `path`, with notes and stated aggregates among them.
 
         Parameters
         ----------
         path : Path
-        benchmark : str or None
-            Overrides the benchmark that the source names; needed where it names none.
-        columns : mapping of str to str
-            The source's own column names to midband's, where they differ.
+        options : ReadOptions
+            What the person says about the source.
 
         Raises
         ------
@@ -36,15 +100,15 @@ class ReadManySources(Protocol):
     """Reads many result files of one format quicker than one by one, with bounded memory."""
 
     def __call__(
-        self, paths: Sequence[Path], *, benchmark: str | None = None, workers: int | None = None
-    ) -> "Iterator[tuple[Path, list[Record] | UnreadableSourceError]]":
+        self, paths: Sequence[Path], *, options: ReadOptions, workers: int | None = None
+    ) -> "Iterator[tuple[Path, list[ReadItem] | UnreadableSourceError]]":
         """Yield every path in order, with its records or the reason why it cannot be read."""
 
 
 class OpenTable(Protocol):
     """Describes a file of rows, so that it goes into the history without an object a row."""
 
-    def __call__(self, path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> "Table":
+    def __call__(self, path: Path, *, options: ReadOptions) -> "Table":
         """Return the description; parameters as in `ReadSource`."""
 
 
@@ -68,15 +132,19 @@ class Importer:
         See `ReadManySources`.
     table : callable, optional
         See `OpenTable`.
+    version : int
+        Raised whenever the importer reads the same file differently: sources that an older
+        version has read are then read anew when they are imported again.
     """
 
     name: str
     sniff: Callable[[Path], bool]
-    read: ReadSource
+    read: Callable[..., "Iterable[ReadItem]"]
     suffixes: tuple[str, ...] = ()
     summary: str = ""
     read_many: ReadManySources | None = None
     table: OpenTable | None = None
+    version: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
