@@ -8,7 +8,6 @@ from midband_sampler._calibration import (
     calibrate,
     required_replays,
 )
-from midband_sampler._combined import AllOf, AnyOf, Hopeless
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._costs import COST_UNITS, choice_costs
 from midband_sampler._decision import Decision
@@ -20,8 +19,6 @@ from midband_sampler._estimators import (
     predicted_full_score,
     randomised_full_score,
 )
-from midband_sampler._evidence import Evidence
-from midband_sampler._look import Look
 from midband_sampler._making import MIN_COVERAGE, make_plan
 from midband_sampler._model import PredictionModel
 from midband_sampler._plan import Plan
@@ -35,20 +32,8 @@ from midband_sampler._response import (
     fit_response_model,
     recent_ability,
 )
-from midband_sampler._rule_text import RULE_NAMES, parse_stop, stop_from_dict
 from midband_sampler._session import Session
 from midband_sampler._steering import Steering
-from midband_sampler._stopping import (
-    INCONCLUSIVE,
-    Beats,
-    Budget,
-    Claim,
-    Never,
-    RankSettled,
-    ScoreWithin,
-    StoppingRule,
-    TopK,
-)
 from midband_sampler._strategies import (
     CHOOSERS,
     STRATEGIES,
@@ -63,13 +48,33 @@ from midband_sampler._strategies import (
     check_strategy,
     find_strategy,
 )
+from midband_sampler.bounds import PairedEProcess
+from midband_sampler.stopping.base import Claim, Rule
+from midband_sampler.stopping.beats import Beats
+from midband_sampler.stopping.budget import Budget
+from midband_sampler.stopping.combine import AllOf, AnyOf
+from midband_sampler.stopping.futility import Futility
+from midband_sampler.stopping.never import Never
+from midband_sampler.stopping.parse import (
+    parse_stop,
+    renamed_rules,
+    rule_forms,
+    rule_names,
+    stop_from_dict,
+)
+from midband_sampler.stopping.rank import RankSettled
+from midband_sampler.stopping.score import ScoreWithin
+from midband_sampler.stopping.snapshot import Snapshot
+from midband_sampler.stopping.top import TopK
+
+Look = Snapshot
+StoppingRule = Rule
+RULE_NAMES = rule_names()
 
 __all__ = [
     "CHOOSERS",
     "COST_UNITS",
-    "INCONCLUSIVE",
     "MIN_COVERAGE",
-    "RULE_NAMES",
     "STRATEGIES",
     "STRATEGY_NAMES",
     "AllOf",
@@ -86,12 +91,11 @@ __all__ = [
     "Decision",
     "DigestMismatchError",
     "Estimate",
-    "Evidence",
     "FixedChooser",
     "FullScorePrediction",
-    "Hopeless",
-    "Look",
+    "Futility",
     "Never",
+    "PairedEProcess",
     "PairedRanks",
     "Plan",
     "PlanError",
@@ -101,11 +105,12 @@ __all__ = [
     "RankInterval",
     "RankSettled",
     "ResponseModel",
+    "Rule",
     "ScoreWithin",
     "Selection",
     "Session",
+    "Snapshot",
     "Steering",
-    "StoppingRule",
     "Strategy",
     "StratifiedStrategy",
     "TopK",
@@ -129,6 +134,9 @@ __all__ = [
     "rank_bounds",
     "rank_sets",
     "recent_ability",
+    "renamed_rules",
     "required_replays",
+    "rule_forms",
+    "rule_names",
     "stop_from_dict",
 ]

@@ -15,12 +15,13 @@ from midband_sampler._calibration import (
     interval_multipliers,
     required_replays,
 )
-from midband_sampler._combined import AnyOf, claiming, counts, named_agents
 from midband_sampler._costs import expected_usd
 from midband_sampler._drift import surprise_limit
 from midband_sampler._replays import Fold, make_folds, replay_all
-from midband_sampler._stopping import Never, RankSettled, StoppingRule
 from midband_sampler._strategies import LIVE, PREDICTIVE, WITHOUT_COSTS, Chooser, InOrder
+from midband_sampler.stopping.base import Rule
+from midband_sampler.stopping.combine import AnyOf
+from midband_sampler.stopping.rank import RankSettled
 
 AUTO = ("information", "matched", "design")
 _STANDARD_ERRORS = 2.0
@@ -61,7 +62,7 @@ def choose_calibrated(
     reference: OutcomeMatrix,
     name: str,
     *,
-    rule: StoppingRule,
+    rule: Rule,
     build: Callable[[str], Chooser],
     max_tasks: int | None,
     seed: int,
@@ -81,7 +82,7 @@ def choose_calibrated(
     weighs `costs` is compared with the same one without them: where results on cheap tasks say less
     of the others than the model expects, it may need so many more that it costs more.
     """
-    needed = required_replays(rule.confidence) + len(named_agents(rule))  # these are not replayed
+    needed = required_replays(rule.confidence) + len(rule.named_agents)  # these are not replayed
     instead = "random" if name in PREDICTIVE or name == "auto" else name
     whole = max_tasks is None or max_tasks >= len(reference.tasks)
     if len(reference.agents) < needed:
@@ -94,13 +95,13 @@ def choose_calibrated(
         warnings.append(f"{few}: the always-valid bound with strategy {instead!r} instead")
         return Choice(instead)
     # Without a rule or a limit everything is run and known: ask for the interval of a single rank.
-    judged = RankSettled(rule.confidence, 0.0) if isinstance(rule, Never) and whole else rule
+    judged = RankSettled(rule.confidence, 0.0) if not rule.can_stop and whole else rule
     for unit in _uncounted(reference, rule):
         warnings.append(
             f"the history does not say what every task took in {unit}: not all replays could stop"
             " on that budget, and an interval at such a stop is not checked by them"
         )
-        if not claiming(rule):
+        if not rule.can_claim:
             judged = AnyOf((rule, RankSettled(rule.confidence, 0.0)))
     folds, held_out = make_folds(reference, attempts, costs)
 
@@ -139,18 +140,18 @@ def choose_calibrated(
     return Choice(best, trial.chooser, calibration, fallback)
 
 
-def _uncounted(reference: OutcomeMatrix, rule: StoppingRule) -> tuple[str, ...]:
+def _uncounted(reference: OutcomeMatrix, rule: Rule) -> tuple[str, ...]:
     """Units of the rule's budgets that replays of this history cannot count to the end."""
     known = {"usd": expected_usd(reference), "seconds": reference.duration_s}
     return tuple(
-        unit for unit, each in known.items() if counts(rule, unit) and bool(np.isnan(each).any())
+        unit for unit, each in known.items() if rule.counts(unit) and bool(np.isnan(each).any())
     )
 
 
 def _unchecked(
     name: str,
     build: Callable[[str], Chooser],
-    rule: StoppingRule,
+    rule: Rule,
     few: str,
     warnings: list[str],
 ) -> Choice:
@@ -202,7 +203,7 @@ def _try(
     chooser: Chooser,
     held_out: str,
     *,
-    rule: StoppingRule,
+    rule: Rule,
     max_tasks: int | None,
     seed: int,
 ) -> _Trial | None:

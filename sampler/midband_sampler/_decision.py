@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from midband_sampler._stopping import Claim
+from midband_sampler.stopping.base import Claim
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,7 +11,6 @@ from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler._attempts import Attempts
 from midband_sampler._auto import choose_calibrated
 from midband_sampler._band import Band
-from midband_sampler._combined import gives_up, single_rules
 from midband_sampler._costs import (
     check_cost_unit,
     choice_costs,
@@ -22,7 +21,6 @@ from midband_sampler._errors import PlanError
 from midband_sampler._model import PredictionModel
 from midband_sampler._plan import Plan
 from midband_sampler._steering import SteeredChooser, Steering
-from midband_sampler._stopping import Never, RankSettled, StoppingRule, TopK
 from midband_sampler._strategies import (
     LIVE,
     PER_COST,
@@ -36,6 +34,9 @@ from midband_sampler._strategies import (
     find_chooser,
     find_strategy,
 )
+from midband_sampler.stopping.base import Rule
+from midband_sampler.stopping.never import Never
+from midband_sampler.stopping.rank import RankSettled
 
 if TYPE_CHECKING:
     from midband_sampler._calibration import Calibration
@@ -52,7 +53,7 @@ def make_plan(
     *,
     strategy: str | Strategy = "band",
     band: Band | None = None,
-    stop: StoppingRule | None = None,
+    stop: Rule | None = None,
     max_tasks: int | None = None,
     seed: int = 0,
     as_of: str = "",
@@ -79,7 +80,7 @@ def make_plan(
         instead. Or an object of your own.
     band : Band, optional
         Default 30-70 %.
-    stop : StoppingRule, optional
+    stop : Rule, optional
         Default ``RankSettled()``.
     max_tasks : int, optional
         Keep only so many tasks; a larger plan with the same seed contains the smaller one.
@@ -149,11 +150,7 @@ def make_plan(
             " a random order without early stopping instead of a promise that cannot be kept"
         )
         name, strategy, rule = "random", RandomStrategy(), Never(rule.confidence)
-    warnings += [
-        f"every agent is in the top {each.k} of {known + 1}: nothing to decide"
-        for each in single_rules(rule)
-        if isinstance(each, TopK) and each.k > known
-    ]
+    warnings += rule.warnings(known)
     chooser: Chooser | None = None
     calibration: Calibration | None = None
     in_order: Calibration | None = None
@@ -301,7 +298,7 @@ def _costs_for(matrix: OutcomeMatrix, name: str, unit: str, notes: list[str]) ->
 
 
 def _attempts_for(
-    reference: OutcomeMatrix, name: str, attempts: int, rule: StoppingRule, *, explore: float
+    reference: OutcomeMatrix, name: str, attempts: int, rule: Rule, *, explore: float
 ) -> Attempts | None:
     """Learn what several attempts tell, where a plan is to choose among them."""
     if attempts < 1:
@@ -315,8 +312,8 @@ def _attempts_for(
             " only these weigh another attempt against another task"
         )
         raise InputError(msg)
-    if explore or gives_up(rule):
-        found = f"explore={explore:g}" if explore else "hopeless"
+    if explore or rule.looks_ahead:
+        found = f"explore={explore:g}" if explore else "futility"
         msg = f"expected attempts=1 with {found}, got {attempts}: use the one or the other"
         raise InputError(msg)
     return Attempts.learn(reference, attempts) if len(reference.agents) >= MIN_REFERENCE else None

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,12 @@ from midband_history import FloatArray, InputError
 from midband_sampler._attempts import Attempts
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
-from midband_sampler._combined import check_named, named_agents
 from midband_sampler._errors import PlanError
 from midband_sampler._model import PredictionModel
 from midband_sampler._plan_text import FORMAT, AddedRules, plain_values, plan_fields
 from midband_sampler._steering import Steering
-from midband_sampler._stopping import StoppingRule
 from midband_sampler._strategies import LIVE, Chooser, find_chooser
+from midband_sampler.stopping.base import Rule
 
 ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 _FIXED_NAMES = {"cost": "cost-design", "information": "design"}
@@ -44,7 +44,7 @@ class Plan:
     expected_cost_usd : ndarray of float64, shape (n_all_tasks,)
         Mean cost of one attempt over the reference agents, US dollars; NaN if unknown.
     strategy : str
-    stop : StoppingRule
+    stop : Rule
     model : PredictionModel or None
         Present where the rank is predicted for the full benchmark.
     calibration : Calibration or None
@@ -85,7 +85,7 @@ class Plan:
     reference_scores: FloatArray
     expected_cost_usd: FloatArray
     strategy: str
-    stop: StoppingRule
+    stop: Rule
     model: PredictionModel | None = None
     calibration: Calibration | None = None
     fallback: Calibration | None = None
@@ -124,7 +124,7 @@ class Plan:
         if not self.tasks:
             msg = "expected at least one task in the plan, got none: make the plan anew"
             raise PlanError(msg)
-        check_named(named_agents(self.stop), self.reference_agents)
+        check_named(self.stop.named_agents, self.reference_agents)
 
     @property
     def reference_full_scores(self) -> FloatArray:
@@ -270,3 +270,15 @@ class Plan:
     def __hash__(self) -> int:
         """Hash of the digest."""
         return hash(self.digest)
+
+
+def check_named(names: Iterable[str], agents: Sequence[str]) -> None:
+    """Raise unless every name is among the agents; the message offers the nearest."""
+    for name in names:
+        if name not in agents:
+            near = get_close_matches(name, agents, 3, 0.3) or list(agents[:3])
+            msg = (
+                f"expected a reference agent to compare with, got {name!r}: the plan's agents"
+                f" include {', '.join(repr(each) for each in near)}"
+            )
+            raise PlanError(msg)

@@ -14,7 +14,7 @@ from midband_sampler._attempts import Attempts
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
 from midband_sampler._model import PredictionModel
-from midband_sampler._rule_text import Build, stop_from_dict
+from midband_sampler.stopping.parse import Build, stop_from_dict
 
 if TYPE_CHECKING:
     from midband_sampler._plan import Plan

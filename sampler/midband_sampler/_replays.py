@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
 from midband_sampler._attempts import AttemptPrediction, Attempts
-from midband_sampler._combined import claims_score, gives_up, named_agents
 from midband_sampler._costs import expected_usd
-from midband_sampler._look import Look
 from midband_sampler._model import PredictionModel
 from midband_sampler._prediction import rank_bounds
 from midband_sampler._reach import Reach
 from midband_sampler._steering import is_live
-from midband_sampler._stopping import StoppingRule
+from midband_sampler.stopping.base import Rule
+from midband_sampler.stopping.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from midband_sampler._strategies import Chooser
@@ -100,7 +99,7 @@ def replay_all(
     chooser: "Chooser",
     multipliers: FloatArray,
     *,
-    rule: StoppingRule,
+    rule: Rule,
     max_tasks: int | None,
     seed: int,
 ) -> Replays:
@@ -122,7 +121,7 @@ def _replay(
     chooser: "Chooser",
     multipliers: FloatArray,
     *,
-    rule: StoppingRule,
+    rule: Rule,
     max_tasks: int | None,
     seed: int,
 ) -> Replays:
@@ -141,7 +140,7 @@ def _replay(
     best, _ = rank_bounds(truth, truth, references)
     worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
     expected_cost = expected_usd(fold.history)
-    reach = Reach(prediction, None if is_live(chooser) else order) if gives_up(rule) else None
+    reach = Reach(prediction, None if is_live(chooser) else order) if rule.looks_ahead else None
     known = np.sum(~np.isnan(scores) if attempts is None else candidates.attempts, axis=1)
     shape = (n_candidates, multipliers.size)
     stopped, covered = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
@@ -166,7 +165,7 @@ def _replay(
             continue
         low, high = prediction.bounds_each(multipliers)
         lowest, highest = rank_bounds(low, high, references)
-        look = Look(
+        look = Snapshot(
             rank_low=lowest,
             rank_high=highest,
             score_low=low,
@@ -182,11 +181,11 @@ def _replay(
             if reach is None
             else partial(_least_half_width, reach, step + 1, multipliers),
         )
-        settled = rule.stops(look) & (valid >= rule.min_tasks)[:, None]
+        settled = rule.stops(look)
         last = (step + 1 == limit) | (valid >= known)
         now = (settled | last[:, None]) & ~stopped
         held = (lowest <= worst[:, None]) & (highest >= best[:, None])
-        if claims_score(rule):
+        if rule.claims_score:
             held &= (low <= truth[:, None] + 1e-9) & (high >= truth[:, None] - 1e-9)
         covered |= now & held
         run[now] = (step + 1) / (n_tasks * most)
@@ -212,16 +211,14 @@ def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
     return replace(matrix, scores=scores, attempts=counts, attempt_scores=each)
 
 
-def _with_named(
-    fold: Fold, rule: StoppingRule
-) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_]]:
+def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_]]:
     """Return the references with every agent that the rule names, and who is replayed.
 
     A named agent is known when the plan is used, so it is known to the replays, and ranked against:
     an interval that holds the rank then leaves no room for a wrong side. It is not replayed itself,
     for it can be neither better nor worse than itself.
     """
-    named = set(named_agents(rule))
+    named = set(rule.named_agents)
     is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)
     held_out = np.flatnonzero(is_named)
     agents = (*fold.history.agents, *(fold.candidates.agents[row] for row in held_out))

@@ -9,18 +9,18 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
 from midband_sampler._attempts import AttemptPrediction
-from midband_sampler._combined import check_named, counts, gives_up, named_agents
 from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
 from midband_sampler._decision import Decision
 from midband_sampler._drift import DriftAlarm
 from midband_sampler._estimators import Estimate, randomised_full_score
-from midband_sampler._evidence import Evidence
-from midband_sampler._look import Look
-from midband_sampler._plan import Plan
+from midband_sampler._plan import Plan, check_named
 from midband_sampler._reach import Reach
 from midband_sampler._spending import Cost, Spending
-from midband_sampler._stopping import ALL_RUN, Claim
+from midband_sampler.bounds.e_process import PairedEProcess
+from midband_sampler.stopping.base import Claim
+from midband_sampler.stopping.snapshot import Snapshot
 
+ALL_RUN = "all planned tasks run"
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
 CHOSEN_BLINDLY = ("random", "stratified")
@@ -61,11 +61,11 @@ class Session:
         plan = plan if live else plan.fixed()
         check_named(versus, plan.reference_agents)
         self.plan = plan
-        self._rivals = named_agents(plan.stop)
+        self._rivals = plan.stop.named_agents
         self._row = {agent: row for row, agent in enumerate(plan.reference_agents)}
         self._agents = np.array(plan.reference_agents, dtype=object)
         self._shown = tuple(dict.fromkeys((*self._rivals, *versus)))
-        self._in_usd, self._in_seconds = (counts(plan.stop, unit) for unit in ("usd", "seconds"))
+        self._in_usd, self._in_seconds = (plan.stop.counts(unit) for unit in ("usd", "seconds"))
         self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
         column = {task: place for place, task in enumerate(plan.all_tasks)}
@@ -101,10 +101,10 @@ class Session:
         # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
         fair = self._predicted is None and plan.strategy in CHOSEN_BLINDLY
         betting = self._rivals if fair else ()
-        self._evidence = {agent: Evidence.nothing() for agent in betting}
+        self._evidence = {agent: PairedEProcess.nothing() for agent in betting}
         self._spending = Spending()
         self._drift = self._watch()
-        self._least_half_width = self._reach() if gives_up(plan.stop) else None
+        self._least_half_width = self._reach() if plan.stop.looks_ahead else None
         self._judged: Counter[str] = Counter()
         self._looks = 0
         self._choices: list[tuple[int, float, FloatArray | None]] = []
@@ -261,7 +261,7 @@ class Session:
             self._looks += 1
             self._interval = self._ranks.interval(rule.confidence)
             look = self._look(self._interval)
-            if look.tasks >= rule.min_tasks and rule.stops(look):
+            if rule.stops(look):
                 self._stopped = self._decide(rule.reason(look), stop=True, claims=rule.claims(look))
                 return
             if self._looks == self._limit:
@@ -338,7 +338,7 @@ class Session:
         )
 
     def _reach(self) -> Callable[[IntArray], FloatArray]:
-        """How narrow the score bounds can become; see `Hopeless`."""
+        """How narrow the score bounds can become; see `Futility`."""
         ranks = self._ranks
         if isinstance(ranks, PairedRanks):
             return partial(ranks.least_half_width, confidence=self.plan.stop.confidence)
@@ -346,9 +346,9 @@ class Session:
         width = np.array([ranks.multiplier])
         return lambda left: reach.half_width(self._looks + left.reshape(1), width)[0, 0]
 
-    def _look(self, interval: RankInterval) -> Look:
+    def _look(self, interval: RankInterval) -> Snapshot:
         run = self._looks
-        return Look(
+        return Snapshot(
             rank_low=np.array(interval.low),
             rank_high=np.array(interval.high),
             score_low=np.array(interval.score_low),

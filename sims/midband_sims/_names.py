@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from midband_sampler import StoppingRule, Strategy, check_strategy, parse_stop
+from midband_sampler import Rule, Strategy, check_strategy, parse_stop
 
 
 def _own(name: str) -> str:
@@ -27,7 +27,7 @@ class Names:
     """
 
     strategy: Callable[[str], str | Strategy] = _own
-    stop: Callable[[str], StoppingRule] = parse_stop
+    stop: Callable[[str], Rule] = parse_stop
     version: str = ""
 
     def check(self, strategies: tuple[str, ...], stops: tuple[str, ...]) -> None:

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import INCONCLUSIVE, Never, Plan, RankSettled, Session
+from midband_sampler import Never, Plan, RankSettled, Session
 from midband_sims._fast import FixedOrder, Verdict
 from midband_sims._measures import pairwise_counts, tied_rank
 
 FloatArray = NDArray[np.float64]
+INCONCLUSIVE = frozenset(
+    {"all planned tasks run", "budget spent", "cannot be settled with what is left", "going on"}
+)
 FIXED_ORDER = frozenset({"band", "random", "stratified"})
 TRACKED_LOOKS = 20
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from midband_history import InputError
-from midband_sampler import Beats, Evidence, Look
+from midband_sampler import Beats, PairedEProcess, Snapshot
 
 _RESAMPLES = 200
 _RIVAL = "rival"
@@ -86,7 +86,7 @@ def two_equal_agents(
     difference = candidate - rival
     decided = np.zeros(repeats, dtype=bool)
     naive = np.zeros(repeats, dtype=bool)
-    evidence = Evidence.nothing((repeats,))
+    evidence = PairedEProcess.nothing((repeats,))
     weighted = np.zeros((repeats, _RESAMPLES), dtype=np.float32)
     for task in range(n_tasks):
         evidence = evidence.after(difference[:, task])
@@ -109,11 +109,11 @@ def two_equal_agents(
     )
 
 
-def _look(evidence: Evidence, run: int, n_tasks: int) -> Look:
+def _look(evidence: PairedEProcess, run: int, n_tasks: int) -> Snapshot:
     """Show the rule every pair at once: no bounds, only the evidence."""
     pairs = evidence.log_better.shape
     unknown = np.full(pairs, np.nan)
-    return Look(
+    return Snapshot(
         rank_low=np.ones(pairs, dtype=np.int64),
         rank_high=np.full(pairs, 2),
         score_low=unknown,

@@ -5,9 +5,9 @@ says so in the changelog under "Numbers changed".
 """
 
 import json
+import math
 from typing import Any
 
-import pytest
 from tests.golden.cases import OUTPUTS, outputs
 
 
@@ -25,7 +25,7 @@ def differences(found: Any, stored: Any, place: str) -> list[str]:
             for text in differences(one, other, f"{place}/{number}")
         ]
     if isinstance(stored, float) and isinstance(found, float):
-        same = found == pytest.approx(stored, rel=1e-9, abs=1e-9)
+        same = math.isclose(found, stored, rel_tol=1e-9, abs_tol=1e-9)
     else:
         same = found == stored
     return [] if same else [f"{place}: expected {stored}, got {found}"]

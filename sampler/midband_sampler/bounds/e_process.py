@@ -1,4 +1,4 @@
-"""The evidence: who of two agents is better, valid at every look at once."""
+"""The paired e-process: which of two agents is better, valid after every result at once."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _STAKES = np.exp(np.linspace(np.log(0.02), np.log(0.9), 16))
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class PairedEProcess:
     """Bets on the paired differences between the candidate and one agent.
 
     With d = the candidate's score minus the agent's on one task, in [-1, 1], a bettor who stakes
@@ -31,16 +31,16 @@ class Evidence:
     worse: FloatArray
 
     @classmethod
-    def nothing(cls, shape: tuple[int, ...] = ()) -> "Evidence":
+    def nothing(cls, shape: tuple[int, ...] = ()) -> "PairedEProcess":
         """Begin with a capital of 1 on either side, for pairs of that shape."""
         return cls(np.zeros((*shape, _STAKES.size)), np.zeros((*shape, _STAKES.size)))
 
-    def after(self, difference: FloatArray) -> "Evidence":
+    def after(self, difference: FloatArray) -> "PairedEProcess":
         """Take in a task: a difference in [-1, 1] for each pair; NaN says nothing."""
         stake = np.where(np.isnan(difference), 0.0, difference)[..., None] * _STAKES
-        return Evidence(self.better + np.log1p(stake), self.worse + np.log1p(-stake))
+        return PairedEProcess(self.better + np.log1p(stake), self.worse + np.log1p(-stake))
 
-    def at_best(self, left: IntArray) -> "Evidence":
+    def at_best(self, left: IntArray) -> "PairedEProcess":
         """Take in more tasks, each decided for the side that it is counted on.
 
         Parameters
@@ -50,7 +50,7 @@ class Evidence:
         """
         more = left[..., None] * np.log1p(_STAKES)
         better, worse = self.better[..., None, :] + more, self.worse[..., None, :] + more
-        return Evidence(better, worse)
+        return PairedEProcess(better, worse)
 
     @property
     def log_better(self) -> FloatArray:

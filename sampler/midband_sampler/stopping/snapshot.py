@@ -1,21 +1,22 @@
-"""The look: what a stopping rule sees after a completed task."""
+"""The snapshot: what a stopping rule sees after a completed task."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from midband_history import FloatArray, IntArray
-from midband_sampler._evidence import Evidence
+from midband_sampler.bounds.e_process import PairedEProcess
 
-_NOTHING: Mapping[str, Evidence] = MappingProxyType({})
+_NOTHING: Mapping[str, PairedEProcess] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Look:
+class Snapshot:
     """What is known of one candidate, or of many in a replay, after a completed task.
 
-    All arrays but `reference_scores` broadcast against each other: of shape () in a session, of
-    shape (candidates, multipliers) in the replays that calibrate a plan.
+    All arrays but `reference_scores` broadcast against each other. In a session they have shape (),
+    in the replays that calibrate a plan shape (candidates, multipliers), and where an order is
+    fixed their first axis is that of the completed tasks.
 
     Parameters
     ----------
@@ -34,11 +35,11 @@ class Look:
     reference_scores : ndarray of float64, shape (n_reference,)
         Mean score of each reference agent on the target.
     reference_agents : tuple of str, length n_reference
-    evidence : mapping of str to Evidence
-        Of the agents that the rule names, where the tasks run in random order; empty where a
-        claim follows from the score bounds instead.
+    evidence : mapping of str to PairedEProcess
+        E-process of each agent that the rule names, where the tasks run in random order. Empty
+        where a claim follows from the score bounds instead.
     least_half_width : callable or None
-        The least half width of the score bounds that so many more tasks can lead to; None where
+        The least half width of the score bounds that so many more tasks can lead to. None where
         that is not known.
     """
 
@@ -53,5 +54,5 @@ class Look:
     seconds: FloatArray
     reference_scores: FloatArray
     reference_agents: tuple[str, ...]
-    evidence: Mapping[str, Evidence] = field(default_factory=lambda: _NOTHING)
+    evidence: Mapping[str, PairedEProcess] = field(default_factory=lambda: _NOTHING)
     least_half_width: Callable[[IntArray], FloatArray] | None = None
