@@ -1,54 +1,37 @@
 """Which task next, and when to stop."""
 
-from midband_sampler._attempts import AttemptPrediction, Attempts
-from midband_sampler._band import Band, find_band, in_band
-from midband_sampler._bootstrap import bootstrap_ranks
-from midband_sampler._calibration import (
-    Calibration,
-    calibrate,
-    required_replays,
-)
-from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
-from midband_sampler._costs import COST_UNITS, choice_costs
-from midband_sampler._decision import Decision
-from midband_sampler._errors import DigestMismatchError, PlanError
-from midband_sampler._estimators import (
+from midband_sampler.band import Band, find_band, in_band
+from midband_sampler.bounds.bootstrap import bootstrap_ranks
+from midband_sampler.bounds.e_process import PairedEProcess
+from midband_sampler.bounds.posterior import PosteriorRankBounds
+from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.calibration import Calibration, calibrate, hold_out_folds, required_replays
+from midband_sampler.costs import COST_UNITS, choice_costs
+from midband_sampler.decision import Decision
+from midband_sampler.errors import DigestMismatchError, PlanError
+from midband_sampler.estimators import (
     Estimate,
     assisted_full_score,
     paired_difference,
     predicted_full_score,
     randomised_full_score,
 )
-from midband_sampler._making import MIN_COVERAGE, make_plan
-from midband_sampler._model import PredictionModel
-from midband_sampler._plan import Plan
-from midband_sampler._prediction import FullScorePrediction, rank_bounds
-from midband_sampler._rank_sets import rank_sets
-from midband_sampler._replays import hold_out_folds
-from midband_sampler._response import (
+from midband_sampler.kernel import ALL_RUN, Kernel, Recorded, Step, replay, replay_order
+from midband_sampler.model.attempts import AttemptPosterior, Attempts
+from midband_sampler.model.fitted import PredictionModel
+from midband_sampler.model.posterior import FullScorePosterior, rank_bounds
+from midband_sampler.model.response import (
     ResponseModel,
     ability_grid,
     candidate_prior,
     fit_response_model,
     recent_ability,
 )
-from midband_sampler._session import Session
-from midband_sampler._steering import Steering
-from midband_sampler._strategies import (
-    CHOOSERS,
-    STRATEGIES,
-    STRATEGY_NAMES,
-    BandStrategy,
-    Chooser,
-    FixedChooser,
-    RandomStrategy,
-    Selection,
-    Strategy,
-    StratifiedStrategy,
-    check_strategy,
-    find_strategy,
-)
-from midband_sampler.bounds import PairedEProcess
+from midband_sampler.plan import Plan
+from midband_sampler.planning import MIN_COVERAGE, make_plan
+from midband_sampler.rank_sets import rank_sets
+from midband_sampler.session import Session, columns_of, start_kernel
+from midband_sampler.settings import PlanSettings
 from midband_sampler.stopping.base import Claim, Rule
 from midband_sampler.stopping.beats import Beats
 from midband_sampler.stopping.budget import Budget
@@ -66,51 +49,68 @@ from midband_sampler.stopping.rank import RankSettled
 from midband_sampler.stopping.score import ScoreWithin
 from midband_sampler.stopping.snapshot import Snapshot
 from midband_sampler.stopping.top import TopK
+from midband_sampler.strategies.base import Choice, Selection, Strategy
+from midband_sampler.strategies.exploration import Exploration
+from midband_sampler.strategies.find import (
+    check_strategy,
+    find_strategy,
+    present_name,
+    renamed_strategy,
+    strategies,
+    strategy_names,
+)
+from midband_sampler.strategies.fixed_band import BandStrategy
+from midband_sampler.strategies.policy import Policy
+from midband_sampler.strategies.stratified import StratifiedStrategy
+from midband_sampler.strategies.uniform import RandomStrategy
 
 Look = Snapshot
 StoppingRule = Rule
 RULE_NAMES = rule_names()
+STRATEGY_NAMES = strategy_names()
+STRATEGIES = {name: each for name, each in strategies().items() if each.random_order}
 
 __all__ = [
-    "CHOOSERS",
+    "ALL_RUN",
     "COST_UNITS",
     "MIN_COVERAGE",
-    "STRATEGIES",
-    "STRATEGY_NAMES",
     "AllOf",
     "AnyOf",
-    "AttemptPrediction",
+    "AttemptPosterior",
     "Attempts",
     "Band",
     "BandStrategy",
     "Beats",
     "Budget",
     "Calibration",
-    "Chooser",
+    "Choice",
     "Claim",
     "Decision",
     "DigestMismatchError",
     "Estimate",
-    "FixedChooser",
-    "FullScorePrediction",
+    "Exploration",
+    "FullScorePosterior",
     "Futility",
+    "Kernel",
     "Never",
     "PairedEProcess",
-    "PairedRanks",
     "Plan",
     "PlanError",
-    "PredictedRanks",
+    "PlanSettings",
+    "Policy",
+    "PosteriorRankBounds",
     "PredictionModel",
     "RandomStrategy",
-    "RankInterval",
     "RankSettled",
+    "Recorded",
     "ResponseModel",
     "Rule",
     "ScoreWithin",
     "Selection",
+    "SequentialRankBounds",
     "Session",
     "Snapshot",
-    "Steering",
+    "Step",
     "Strategy",
     "StratifiedStrategy",
     "TopK",
@@ -121,6 +121,7 @@ __all__ = [
     "candidate_prior",
     "check_strategy",
     "choice_costs",
+    "columns_of",
     "find_band",
     "find_strategy",
     "fit_response_model",
@@ -130,13 +131,20 @@ __all__ = [
     "paired_difference",
     "parse_stop",
     "predicted_full_score",
+    "present_name",
     "randomised_full_score",
     "rank_bounds",
     "rank_sets",
     "recent_ability",
     "renamed_rules",
+    "renamed_strategy",
+    "replay",
+    "replay_order",
     "required_replays",
     "rule_forms",
     "rule_names",
+    "start_kernel",
     "stop_from_dict",
+    "strategies",
+    "strategy_names",
 ]

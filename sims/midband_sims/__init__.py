@@ -4,7 +4,6 @@ from midband_sims._baselines import Agreement, Placing, noise_ceiling, random_su
 from midband_sims._cells import summarise
 from midband_sims._charts import ChartError, charts, write_charts
 from midband_sims._executors import ClusterError, run_units
-from midband_sims._fast import FixedOrder, Verdict
 from midband_sims._measures import (
     Interval,
     clopper_pearson,
@@ -40,7 +39,6 @@ __all__ = [
     "Candidate",
     "ChartError",
     "ClusterError",
-    "FixedOrder",
     "IndependentAttempts",
     "Interval",
     "LeaveOneAgentOut",
@@ -62,7 +60,6 @@ __all__ = [
     "Temporal",
     "TwoEqualAgents",
     "Unit",
-    "Verdict",
     "budget_tasks",
     "cells_json",
     "charts",

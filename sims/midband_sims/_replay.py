@@ -2,22 +2,32 @@
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import Never, Plan, RankSettled, Session
-from midband_sims._fast import FixedOrder, Verdict
+from midband_sampler import (
+    ALL_RUN,
+    Plan,
+    Policy,
+    Recorded,
+    SequentialRankBounds,
+    Session,
+    Step,
+    columns_of,
+    find_strategy,
+    replay_order,
+    start_kernel,
+)
+from midband_sampler import replay as replay_tasks
 from midband_sims._measures import pairwise_counts, tied_rank
 
 FloatArray = NDArray[np.float64]
-INCONCLUSIVE = frozenset(
-    {"all planned tasks run", "budget spent", "cannot be settled with what is left", "going on"}
-)
-FIXED_ORDER = frozenset({"band", "random", "stratified"})
+IntArray = NDArray[np.int64]
+RANDOM = "random"
 TRACKED_LOOKS = 20
 
 
@@ -161,16 +171,47 @@ def draw_candidate(
     )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ending:
+    """How a run ended; the parts of a `Decision` that studies need.
+
+    Parameters
+    ----------
+    started : ndarray of int64
+        Positions of the tasks that were started, in order.
+    reason : str
+    conclusive : bool
+        Whether the stopping rule claimed something.
+    rank, low, high : int
+    full_score : tuple of float, length 3
+        Estimate of the full score and its bounds; NaN where the decision is not about it.
+    clock : float
+        When the last task completed.
+    widths : tuple of (float, float)
+        Share of all tasks run, and interval width as a share of the ranks.
+    """
+
+    started: IntArray
+    reason: str
+    conclusive: bool
+    rank: int
+    low: int
+    high: int
+    full_score: tuple[float, float, float]
+    clock: float
+    widths: tuple[tuple[float, float], ...] = ()
+
+
 def replay(
     plan: Plan,
     candidate: Candidate,
     *,
     in_flight: int = 1,
     resamples: int = 2000,
-    fixed: FixedOrder | None = None,
+    bounds: SequentialRankBounds | None = None,
     reference_truth: Mapping[str, float] | None = None,
     track: bool = False,
-    fast: bool = True,
+    by_session: bool = False,
 ) -> Replay:
     """Run a plan to its decision on recorded outcomes.
 
@@ -184,67 +225,103 @@ def replay(
         the median of the others, or 1 where none is known); ties complete in the started order.
     resamples : int
         Of the session.
-    fixed : FixedOrder, optional
-        The plan prepared for many replays.
+    bounds : SequentialRankBounds, optional
+        Those of a kernel of this plan, to be used again for many replays.
     reference_truth : mapping, optional
         Full score by reference agent; by default the mean over all its tasks.
     track : bool
         Record the interval width along the run.
-    fast : bool
-        Whether fixed orders with one task in flight may skip the session (same verdicts).
+    by_session : bool
+        Drive a `Session` although one task in flight needs none (same verdicts).
     """
     if in_flight < 1:
         msg = f"expected in_flight >= 1, got {in_flight}"
         raise InputError(msg)
-    column = {task: place for place, task in enumerate(plan.all_tasks)}
-    columns = np.array([column[task] for task in plan.tasks], dtype=np.int64)
+    columns = columns_of(plan)
     looks = _tracked(len(plan.tasks)) if track else ()
     durations = _filled(candidate.duration_s)
-    if fast and in_flight == 1 and has_fixed_order(plan):
-        prepared = fixed or FixedOrder(plan)
-        verdict = prepared.replay(candidate.scores[columns], checkpoints=looks)
-        started = columns[: verdict.tasks_run]
-        clock = float(np.cumsum(durations[started])[-1])  # summed in the session's order
-        full = verdict.full_score
-    else:
-        verdict, started, clock, full = _drive(
-            plan,
-            candidate,
-            column,
-            durations,
-            in_flight=in_flight,
-            resamples=resamples,
-            looks=looks,
+    if by_session or in_flight > 1 or plan.attempts is not None:
+        ending = _drive(
+            plan, candidate, durations, in_flight=in_flight, resamples=resamples, looks=looks
         )
-    if np.isnan(candidate.duration_s).all():
-        clock = math.nan
-    return _judged(plan, candidate, verdict, started, columns, clock, full, reference_truth)
+    else:
+        ending = _step_through(plan, candidate, columns, durations, looks, bounds)
+    return _judged(plan, candidate, ending, columns, reference_truth)
 
 
-def has_fixed_order(plan: Plan) -> bool:
-    """Whether a plan's order and stop do not depend on anything but running sums."""
-    return (
-        plan.calibration is None
-        and plan.strategy in FIXED_ORDER
-        and not plan.always
-        and isinstance(plan.stop, RankSettled | Never)
+def _step_through(
+    plan: Plan,
+    candidate: Candidate,
+    columns: IntArray,
+    durations: FloatArray,
+    looks: Sequence[int],
+    bounds: SequentialRankBounds | None,
+) -> Ending:
+    """Step the kernel itself, with one task in flight."""
+    kernel = start_kernel(plan, bounds=bounds)
+    usd, expected = candidate.cost_usd, plan.expected_cost_usd
+    recorded = Recorded(
+        scores=candidate.scores[None],
+        usd=np.where(np.isnan(usd), expected, usd)[None],
+        seconds=candidate.duration_s[None],
     )
+    posterior = kernel.bounds.posterior
+    widths = []
+    if posterior is None:
+        whole = replay_order(kernel, recorded, order=columns[: kernel.limit])
+        last = int(np.argmax(whole.ends))
+        started, step = columns[: last + 1], whole.at(last)
+        widths = [_width(plan, look, whole.at(look - 1)) for look in looks if look <= last + 1]
+    else:
+        policy = plan.policy() or Policy(find_strategy(RANDOM))
+        tasks = []
+        for chosen, step in replay_tasks(
+            kernel, policy, recorded, order=columns, posterior=posterior
+        ):
+            tasks.append(int(chosen[0]))
+            if len(tasks) in looks:
+                widths.append(_width(plan, len(tasks), step.bounded(kernel.bounds)))
+        started = np.array(tasks, dtype=np.int64)
+    if step.interval is None or step.snapshot is None:
+        msg = f"expected the last step of a run to be bounded, got none after {started.size}"
+        raise RuntimeError(msg)
+    settled, found = bool(step.settled), step.interval
+    whole_benchmark = plan.target == "full benchmark"
+    full = (found.score, found.score_low, found.score_high) if whole_benchmark else (math.nan,) * 3
+    return Ending(
+        started=started,
+        reason=plan.stop.reason(step.snapshot) if settled else ALL_RUN,
+        conclusive=settled and bool(plan.stop.claims(step.snapshot)),
+        rank=int(found.rank),
+        low=int(found.low),
+        high=int(found.high),
+        full_score=(float(full[0]), float(full[1]), float(full[2])),
+        clock=float(np.cumsum(durations[started])[-1]),  # summed in the session's order
+        widths=tuple(widths),
+    )
+
+
+def _width(plan: Plan, look: int, step: Step) -> tuple[float, float]:
+    if step.interval is None:
+        return look / len(plan.all_tasks), math.nan
+    width = float(step.interval.high - step.interval.low) / (len(plan.reference_agents) + 1)
+    return look / len(plan.all_tasks), width
 
 
 def _drive(
     plan: Plan,
     candidate: Candidate,
-    column: Mapping[str, int],
     durations: FloatArray,
     *,
     in_flight: int,
     resamples: int,
-    looks: tuple[int, ...],
-) -> tuple[Verdict, NDArray[np.int64], float, tuple[float, float, float]]:
+    looks: Sequence[int],
+) -> Ending:
     """Drive a real session as an event simulation."""
     session = Session(plan, resamples=resamples)
+    column = {task: place for place, task in enumerate(plan.all_tasks)}
     running: list[tuple[float, int, str]] = []
-    started: list[str] = []
+    started: list[int] = []
     widths: list[tuple[float, float]] = []
     waiting = list(looks)
     clock = 0.0
@@ -252,7 +329,7 @@ def _drive(
         free = in_flight - len(running)
         for task in session.ask(free) if free else []:
             heapq.heappush(running, (clock + durations[column[task]], len(started), task))
-            started.append(task)
+            started.append(column[task])
         if not running:
             break
         clock, _, task = heapq.heappop(running)
@@ -265,40 +342,36 @@ def _drive(
             usd=float(candidate.cost_usd[place]),
             seconds=float(candidate.duration_s[place]),
         )
-        decision = session.decision()
-        if waiting and decision.tasks_run >= waiting[0]:
+        ended = session.done
+        if waiting and session.tasks_run >= waiting[0]:
+            decision = session.decision()
             waiting = [look for look in waiting if look > decision.tasks_run]
             width = (decision.high - decision.low) / (decision.n_reference + 1)
             widths.append((decision.tasks_run / decision.tasks_total, width))
-        if decision.stop:
+        if ended:
             break
     decision = session.decision()
-    verdict = Verdict(
-        tasks_run=len(started),
+    return Ending(
+        started=np.array(started, dtype=np.int64),
         reason=decision.reason,
+        conclusive=bool(decision.claims),
         rank=decision.rank,
         low=decision.low,
         high=decision.high,
+        full_score=(decision.full_score, decision.full_score_low, decision.full_score_high),
+        clock=clock,
         widths=tuple(widths),
     )
-    full = tuple(
-        float(getattr(decision, name, math.nan))
-        for name in ("full_score", "full_score_low", "full_score_high")
-    )
-    places = np.array([column[task] for task in started], dtype=np.int64)
-    return verdict, places, clock, (full[0], full[1], full[2])
 
 
 def _judged(
     plan: Plan,
     candidate: Candidate,
-    verdict: Verdict,
-    started: NDArray[np.int64],
-    planned: NDArray[np.int64],
-    clock: float,
-    full: tuple[float, float, float],
+    ending: Ending,
+    planned: IntArray,
     reference_truth: Mapping[str, float] | None,
 ) -> Replay:
+    started, full = ending.started, ending.full_score
     if reference_truth is None:
         true_reference = plan.reference_full_scores
     else:
@@ -319,15 +392,15 @@ def _judged(
     available = ~np.isnan(candidate.scores)
     return Replay(
         candidate=candidate.name,
-        reason=verdict.reason,
+        reason=ending.reason,
         n_reference=len(plan.reference_agents),
         tasks_planned=len(plan.tasks),
-        tasks_run=verdict.tasks_run,
+        tasks_run=started.size,
         tasks_total=len(plan.all_tasks),
-        conclusive=verdict.reason not in INCONCLUSIVE,
-        rank=verdict.rank,
-        low=verdict.low,
-        high=verdict.high,
+        conclusive=ending.conclusive,
+        rank=ending.rank,
+        low=ending.low,
+        high=ending.high,
         true_low=true_low,
         true_high=true_high,
         planned_low=planned_low,
@@ -342,8 +415,8 @@ def _judged(
         cost_usd=float(np.sum(candidate.cost_usd[ran])) if ran.size else math.nan,
         cost_full_usd=float(np.sum(candidate.cost_usd[available])),
         cost_basis=candidate.cost_basis,
-        seconds=clock,
-        widths=verdict.widths,
+        seconds=math.nan if np.isnan(candidate.duration_s).all() else ending.clock,
+        widths=ending.widths,
     )
 
 

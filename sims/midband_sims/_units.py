@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from midband_history import OutcomeMatrix
-from midband_sampler import PlanError, make_plan
-from midband_sims._fast import FixedOrder
+from midband_sampler import PlanError, SequentialRankBounds, make_plan, start_kernel
 from midband_sims._names import Names
 from midband_sims._payload import Payload, unpack
 from midband_sims._protocols import Split
-from midband_sims._replay import draw_candidate, has_fixed_order, replay
+from midband_sims._replay import draw_candidate, replay
 
 FORMAT = 2
 BAND = "band"
@@ -120,7 +119,8 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 for i in split.candidates
             )
             continue
-        fixed = FixedOrder(plan) if has_fixed_order(plan) else None
+        bounds = start_kernel(plan).bounds
+        fixed = bounds if isinstance(bounds, SequentialRankBounds) else None
         for agent in split.candidates:
             generator = np.random.default_rng(
                 np.random.SeedSequence([plan_seed, _number(matrix.agents[agent])])
@@ -137,7 +137,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 candidate,
                 in_flight=setting.in_flight,
                 resamples=setting.resamples,
-                fixed=fixed,
+                bounds=fixed,
                 reference_truth=full,
                 track=setting.track and unit.seed_index == 0,
             )

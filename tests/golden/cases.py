@@ -127,7 +127,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "tasks": [int(task.removeprefix("task-")) for task in plan.tasks],
         "references": len(plan.reference_agents),
         "band": None if plan.band is None else [plan.band.low, plan.band.high],
-        "notes": len(plan.notes),
+        "notes": sum("is called" not in note for note in plan.notes),
         "warnings": len(plan.warnings),
         "target": plan.target,
     }

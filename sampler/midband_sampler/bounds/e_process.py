@@ -40,6 +40,24 @@ class PairedEProcess:
         stake = np.where(np.isnan(difference), 0.0, difference)[..., None] * _STAKES
         return PairedEProcess(self.better + np.log1p(stake), self.worse + np.log1p(-stake))
 
+    def after_each(self, differences: FloatArray) -> "PairedEProcess":
+        """Take in tasks one after the other and keep every stage, on the first axis.
+
+        Parameters
+        ----------
+        differences : ndarray of float64, shape (n_tasks,)
+            NaN says nothing.
+        """
+        stake = np.where(np.isnan(differences), 0.0, differences)[:, None] * _STAKES
+        return PairedEProcess(
+            self.better + np.cumsum(np.log1p(stake), axis=0),
+            self.worse + np.cumsum(np.log1p(-stake), axis=0),
+        )
+
+    def at(self, place: int) -> "PairedEProcess":
+        """Return one entry of the first axis."""
+        return PairedEProcess(self.better[place], self.worse[place])
+
     def at_best(self, left: IntArray) -> "PairedEProcess":
         """Take in more tasks, each decided for the side that it is counted on.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history import InputError
+from midband_history import FloatArray, InputError, IntArray
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.combine import AnyOf
 from midband_sampler.stopping.snapshot import Snapshot
@@ -88,18 +88,18 @@ class Futility(Rule):
         least = snapshot.least_half_width(left)
         low, high, least = np.broadcast_arrays(snapshot.score_low, snapshot.score_high, least)
         # The rank bounds change where an edge passes a reference: these centres see every case.
-        ordered = np.sort(snapshot.reference_scores)
+        references = np.asarray(snapshot.reference_scores)
+        ordered = np.sort(np.moveaxis(references, 0, -1), axis=-1)
         half = least[..., None]
         centres = np.concatenate(
             [low[..., None], high[..., None], ordered + half + _EDGE, ordered - half - _EDGE],
             axis=-1,
         )
         centres = np.clip(centres, low[..., None], high[..., None])
-        n_reference = ordered.size
         lowest, highest = np.maximum(centres - half, 0.0), np.minimum(centres + half, 1.0)
         final = Snapshot(
-            rank_low=1 + n_reference - np.searchsorted(ordered, highest, side="right"),
-            rank_high=1 + n_reference - np.searchsorted(ordered, lowest, side="right"),
+            rank_low=1 + _above(ordered, highest),
+            rank_high=1 + _above(ordered, lowest),
             score_low=lowest,
             score_high=highest,
             tasks=np.asarray(snapshot.tasks + left)[..., None],
@@ -107,7 +107,7 @@ class Futility(Rule):
             tasks_left=np.asarray(snapshot.tasks_left - left)[..., None],
             usd=np.array(np.inf),
             seconds=np.array(np.inf),
-            reference_scores=snapshot.reference_scores,
+            reference_scores=references if references.ndim == 1 else references[..., None],
             reference_agents=snapshot.reference_agents,
             evidence={
                 name: each.at_best(np.asarray(left)[..., None])
@@ -129,3 +129,10 @@ class Futility(Rule):
     def to_dict(self) -> dict[str, object]:
         """Return the settings; the other rule stands under ``of``."""
         return {"rule": self.name, "of": self.rule.to_dict(), "tasks": self.tasks}
+
+
+def _above(ordered: FloatArray, scores: FloatArray) -> IntArray:
+    """Count the references above each score; `ordered` may differ from place to place."""
+    if ordered.ndim == 1:
+        return np.asarray(ordered.size - np.searchsorted(ordered, scores, side="right"))
+    return np.asarray((ordered[..., None, :] > scores[..., None]).sum(axis=-1))

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, cast
 
 from midband_history import InputError
-from midband_sampler._registry import kinds_in
+from midband_sampler.registry import kinds_in
 from midband_sampler.stopping.base import Rule, WrongFormError
 from midband_sampler.stopping.combine import AllOf, AnyOf, Combined
 

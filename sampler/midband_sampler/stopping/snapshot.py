@@ -1,13 +1,19 @@
 """The snapshot: what a stopping rule sees after a completed task."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+import numpy as np
 
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.e_process import PairedEProcess
 
 _NOTHING: Mapping[str, PairedEProcess] = MappingProxyType({})
+_ARRAYS = (
+    "rank_low", "rank_high", "score_low", "score_high", "tasks", "tasks_run", "tasks_left", "usd",
+    "seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,8 +38,9 @@ class Snapshot:
         Tasks that the plan still allows.
     usd, seconds : ndarray of float64
         Spent so far, US dollars and seconds; NaN where not known.
-    reference_scores : ndarray of float64, shape (n_reference,)
-        Mean score of each reference agent on the target.
+    reference_scores : ndarray of float64, shape (n_reference,) or (n_reference, ...)
+        Mean score of each reference agent on the target; further axes are those of the others,
+        where the target differs.
     reference_agents : tuple of str, length n_reference
     evidence : mapping of str to PairedEProcess
         E-process of each agent that the rule names, where the tasks run in random order. Empty
@@ -56,3 +63,16 @@ class Snapshot:
     reference_agents: tuple[str, ...]
     evidence: Mapping[str, PairedEProcess] = field(default_factory=lambda: _NOTHING)
     least_half_width: Callable[[IntArray], FloatArray] | None = None
+
+    def at(self, place: int) -> "Snapshot":
+        """Return one entry of the first axis, of shape ()."""
+        arrays = {name: value[place] for name in _ARRAYS if np.ndim(value := getattr(self, name))}
+        least = self.least_half_width
+        scores = self.reference_scores
+        return replace(
+            self,
+            **arrays,
+            reference_scores=scores if scores.ndim == 1 else scores[:, place],
+            evidence={name: each.at(place) for name, each in self.evidence.items()},
+            least_half_width=None if least is None else lambda left: least(left)[place],
+        )

@@ -2,28 +2,26 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
-from midband_sampler._attempts import AttemptPrediction
-from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
-from midband_sampler._decision import Decision
-from midband_sampler._drift import DriftAlarm
-from midband_sampler._estimators import Estimate, randomised_full_score
-from midband_sampler._plan import Plan, check_named
-from midband_sampler._reach import Reach
-from midband_sampler._spending import Cost, Spending
-from midband_sampler.bounds.e_process import PairedEProcess
+from midband_sampler.bounds.base import Interval, real, whole
+from midband_sampler.bounds.best_case import BestCaseWidth
+from midband_sampler.bounds.posterior import PosteriorRankBounds
+from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.costs import Cost, Spending
+from midband_sampler.decision import Decision
+from midband_sampler.drift import DriftAlarm
+from midband_sampler.estimators import Estimate, randomised_full_score
+from midband_sampler.kernel import ALL_RUN, Kernel
+from midband_sampler.plan import Plan, check_named
 from midband_sampler.stopping.base import Claim
-from midband_sampler.stopping.snapshot import Snapshot
+from midband_sampler.strategies.base import Choice
 
-ALL_RUN = "all planned tasks run"
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
-CHOSEN_BLINDLY = ("random", "stratified")
 _TIE = 1e-9
 
 
@@ -61,56 +59,38 @@ class Session:
         plan = plan if live else plan.fixed()
         check_named(versus, plan.reference_agents)
         self.plan = plan
-        self._rivals = plan.stop.named_agents
         self._row = {agent: row for row, agent in enumerate(plan.reference_agents)}
         self._agents = np.array(plan.reference_agents, dtype=object)
-        self._shown = tuple(dict.fromkeys((*self._rivals, *versus)))
+        self._shown = tuple(dict.fromkeys((*plan.stop.named_agents, *versus)))
         self._in_usd, self._in_seconds = (plan.stop.counts(unit) for unit in ("usd", "seconds"))
         self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
-        column = {task: place for place, task in enumerate(plan.all_tasks)}
-        self._columns = np.array([column[task] for task in plan.tasks], dtype=np.int64)
-        self._reference = plan.reference_scores[:, self._columns]
+        self._columns = columns_of(plan)
+        self._column: list[int] = self._columns.tolist()
         self._scores: dict[str, list[float]] = {}
         self._costs: dict[str, list[Cost]] = {}
-        self._started: dict[str, int] = {}
+        self._started: dict[str, Choice | None] = {}  # None where nobody asked for the task
         self._in_order: list[str] = []  # a task again for each further attempt
         self._unasked: list[str] = []
-        self._unstarted = np.ones(len(plan.all_tasks), dtype=bool)
-        self._untold = self._unstarted.copy()
+        self._unstarted = np.ones((1, len(plan.all_tasks)), dtype=bool)
+        self._untold = self._unstarted[0].copy()
         self._next = 0
         self._most = 0 if plan.attempts is None else plan.attempts.most
         planned = len(plan.tasks) * max(self._most, 1)
         self._limit = min(planned, plan.max_tasks or planned)
-        self._chooser = plan.chooser() if plan.chooses_live else None
-        self._steering = plan.steering
-        self._drawn: set[str] = set()
+        self._policy = plan.policy()
+        self._exploration = plan.exploration
         self._reset()
 
     def _reset(self) -> None:
-        plan = self.plan
-        self._predicted: PredictedRanks | None = None
-        self._ranks: PairedRanks | PredictedRanks
-        if plan.model is not None and plan.calibration is not None:
-            self._predicted = PredictedRanks(
-                plan.model, plan.calibration, self._columns, plan.reference_scores, plan.attempts
-            )
-            self._ranks = self._predicted
-        else:
-            self._ranks = PairedRanks(self._reference, resamples=self._resamples, seed=plan.seed)
-        # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
-        fair = self._predicted is None and plan.strategy in CHOSEN_BLINDLY
-        betting = self._rivals if fair else ()
-        self._evidence = {agent: PairedEProcess.nothing() for agent in betting}
+        self._kernel = start_kernel(self.plan, resamples=self._resamples)
+        self._posterior = self._kernel.bounds.posterior
         self._spending = Spending()
         self._drift = self._watch()
-        self._least_half_width = self._reach() if plan.stop.looks_ahead else None
         self._judged: Counter[str] = Counter()
-        self._looks = 0
         self._choices: list[tuple[int, float, FloatArray | None]] = []
         self._used: list[float] = []
         self._valid: list[float] = []
-        self._interval: RankInterval | None = None
         self._stopped: Decision | None = None
 
     def ask(self, n: int = 1) -> list[str]:
@@ -125,54 +105,36 @@ class Session:
             return []
         tasks: list[str] = []
         while len(tasks) < n and len(self._in_order) < self._limit:
-            task = self._choose()
-            if task is None:
+            chosen = self._choose()
+            if chosen is None:
                 break
-            self._begin(task)
+            task, choice = chosen
+            self._begin(task, choice)
             tasks.append(task)
         return tasks
 
-    def _choose(self) -> str | None:
-        """Next task that has not been started: the strategy's live choice, or down the plan."""
-        if self._predicted is not None and self._chooser is not None:
-            prediction = self._predicted.prediction
-            masks = [prediction.unseen]
-            if isinstance(prediction, AttemptPrediction):
-                masks.append(prediction.may_run)
-            kept = [mask.copy() for mask in masks]
-            for mask in masks:
-                mask[0] &= self._unstarted
-            try:
-                if not masks[-1].any():
-                    return None
-                step = len(self._in_order)
-                choice = self._chooser.choose(prediction, self._columns, step)
-                return self.plan.all_tasks[int(choice[0])]
-            finally:
-                for mask, before in zip(masks, kept, strict=True):
-                    mask[:] = before
+    def _choose(self) -> tuple[str, Choice | None] | None:
+        """Next task that has not been started: the policy's live choice, or down the plan."""
+        if self._policy is not None and self._posterior is not None:
+            available = self._posterior.available & self._unstarted
+            if not available.any():
+                return None
+            choice = self._policy.choose(
+                self._posterior, available, len(self._in_order), self._columns
+            )
+            return self.plan.all_tasks[int(choice.tasks[0])], choice
         while self._next < len(self.plan.tasks):
             task = self.plan.tasks[self._next]
             self._next += 1
             if task not in self._started:
-                return task
+                return task, None
         return None
 
-    def _begin(self, task: str, *, asked: bool = True) -> None:
+    def _begin(self, task: str, choice: Choice | None = None) -> None:
         if self._most or task not in self._started:
-            if asked and self._is_draw(task):
-                self._drawn.add(task)
-            self._started.setdefault(task, len(self._started))
+            self._started.setdefault(task, choice)
             self._in_order.append(task)
-            self._unstarted[self._columns[self._place[task]]] = False
-
-    def _is_draw(self, task: str) -> bool:
-        """Whether the next choice is chance's, and this is the task that it falls on."""
-        step = len(self._in_order)
-        if self._chooser is None or not self._steering.draws(step, self._unstarted.size):
-            return False
-        drawn = int(self._steering.draw(self._unstarted[None], step)[0])
-        return self.plan.all_tasks[drawn] == task
+            self._unstarted[0, self._column[self._place[task]]] = False
 
     def start(self, task: str) -> bool:
         """Note that a harness wants to start this task; False if it should be skipped."""
@@ -180,7 +142,11 @@ class Session:
             return False
         if task not in self._started and len(self._started) >= self._limit:
             return False
-        self._begin(task)
+        drawn = None
+        if self._policy is not None and task not in self._started:
+            drawn = self._exploration.drawn(self._unstarted, len(self._in_order))
+        right = drawn is not None and int(drawn.tasks[0]) == self._column[self._place[task]]
+        self._begin(task, drawn if right else None)
         return True
 
     def tell(
@@ -224,7 +190,7 @@ class Session:
             self._expect_attempt(task)
         elif task not in self._started and task not in self._scores:
             self._unasked.append(task)
-        self._untold[self._columns[self._place[task]]] = False
+        self._untold[self._column[self._place[task]]] = False
         self._costs.setdefault(task, []).append(cost)
         attempts = self._scores.setdefault(task, [])
         if self._most:
@@ -253,69 +219,69 @@ class Session:
         return self._stopped or self._decide("going on", stop=False)
 
     def _advance(self) -> None:
-        """Look after each task of the prefix in turn, so that a rebuilt session looks alike."""
-        rule = self.plan.stop
+        """Step through the prefix task by task, so that a rebuilt session steps alike."""
+        kernel, rule = self._kernel, self.plan.stop
         for task in self._prefix():
-            self._take(task)
+            place = self._place[task]
+            score = self._take(task)
+            step = kernel.step(
+                whole(place if self._posterior is None else self._column[place]),
+                real(score),
+                usd=real(self._spending.usd),
+                seconds=real(self._spending.seconds),
+            )
             self._judged[task] += 1
-            self._looks += 1
-            self._interval = self._ranks.interval(rule.confidence)
-            look = self._look(self._interval)
-            if rule.stops(look):
-                self._stopped = self._decide(rule.reason(look), stop=True, claims=rule.claims(look))
-                return
-            if self._looks == self._limit:
+            if not step.ends:
+                continue
+            if step.settled and step.snapshot is not None:
+                seen = step.snapshot
+                self._stopped = self._decide(rule.reason(seen), stop=True, claims=rule.claims(seen))
+            else:
                 self._stopped = self._decide(ALL_RUN, stop=True)
-                return
+            return
 
-    def _take(self, task: str) -> None:
+    def _take(self, task: str) -> float:
+        """Take in the next result at a task, and return the score it counts with."""
         place = self._place[task]
+        column = self._column[place]
         scores, costs = self._scores[task], self._costs[task]
         if self._most:
             attempt = self._judged[task]
             scores, costs = scores[attempt : attempt + 1], costs[attempt : attempt + 1]
-            self._unstarted[self._columns[place]] = True
+            self._unstarted[0, column] = True
         score = math.fsum(sorted(scores)) / len(scores) if scores else math.nan
         self._note_choice(task)
         self._used.append(score)
         if not math.isnan(score):
             self._valid.append(score)
-        if task in self.plan.always and isinstance(self._ranks, PairedRanks):
-            self._ranks.add_certain(place, score)  # known, but no sample of the other tasks
-        else:
-            self._ranks.add(place, score)
-            for agent, evidence in self._evidence.items():
-                difference = np.asarray(score - self._reference[self._row[agent], place])
-                self._evidence[agent] = evidence.after(difference)
-        expected = float(self.plan.expected_cost_usd[self._columns[place]])
-        self._spending.add(costs, expected_usd=expected)
-        if self._predicted is not None:
+        self._spending.add(costs, expected_usd=float(self.plan.expected_cost_usd[column]))
+        if self._posterior is not None:
             if not self._judged[task]:  # further attempts at a task are like its first
-                self._drift.add(int(self._columns[place]), score)
+                self._drift.add(column, score)
         elif task not in self.plan.always:
             self._drift.add(0, score)
+        return score
 
     def _watch(self) -> DriftAlarm:
         """Watch for an agent of another kind."""
-        plan, predicted = self.plan, self._predicted
-        if predicted is not None and plan.model is not None and plan.calibration is not None:
+        plan, posterior = self.plan, self._posterior
+        if posterior is not None and plan.model is not None and plan.calibration is not None:
             return DriftAlarm.by_model(
-                predicted.prediction.profiles, plan.model.prior_centre, plan.calibration.surprise
+                posterior.profiles, plan.model.prior_centre, plan.calibration.surprise
             )
-        return DriftAlarm.by_references(self._reference[:, len(plan.always) :])
+        return DriftAlarm.by_references(plan.reference_scores[:, self._columns[len(plan.always) :]])
 
     def _note_choice(self, task: str) -> None:
         """Keep the chance of a choice and, if it was drawn, what was predicted before it."""
-        place, n_tasks = self._place[task], len(self.plan.all_tasks)
-        drawn = task in self._drawn
-        if self._chooser is None:
-            drawn = self._steering.draws(place, n_tasks)
-        if drawn and self._predicted is not None:
-            left = n_tasks - len(self._choices)
-            expected = self._predicted.prediction.predicted()[0]
-            self._choices.append((int(self._columns[place]), 1.0 / left, expected))
+        column = self._column[self._place[task]]
+        choice = self._started.get(task)
+        if self._policy is None:
+            choice = self._exploration.planned(self._place[task], len(self.plan.all_tasks))
+        if choice is not None and choice.drawn and self._posterior is not None:
+            expected = self._posterior.predicted()[0]
+            self._choices.append((column, choice.probability, expected))
         else:
-            self._choices.append((int(self._columns[place]), 1.0, None))
+            self._choices.append((column, 1.0, None))
 
     def randomised_score(self) -> Estimate:
         """Estimate the full score from the choices left to chance: `Plan.explore`.
@@ -337,33 +303,6 @@ class Session:
             np.array(expected).reshape(-1, nothing.size),
         )
 
-    def _reach(self) -> Callable[[IntArray], FloatArray]:
-        """How narrow the score bounds can become; see `Futility`."""
-        ranks = self._ranks
-        if isinstance(ranks, PairedRanks):
-            return partial(ranks.least_half_width, confidence=self.plan.stop.confidence)
-        reach = Reach(ranks.prediction, None if self.plan.chooses_live else self._columns)
-        width = np.array([ranks.multiplier])
-        return lambda left: reach.half_width(self._looks + left.reshape(1), width)[0, 0]
-
-    def _look(self, interval: RankInterval) -> Snapshot:
-        run = self._looks
-        return Snapshot(
-            rank_low=np.array(interval.low),
-            rank_high=np.array(interval.high),
-            score_low=np.array(interval.score_low),
-            score_high=np.array(interval.score_high),
-            tasks=np.array(interval.tasks),
-            tasks_run=np.array(run),
-            tasks_left=np.array(self._limit - run),
-            usd=np.array(self._spending.usd),
-            seconds=np.array(self._spending.seconds),
-            reference_scores=self._ranks.reference_scores,
-            reference_agents=self.plan.reference_agents,
-            evidence=self._evidence,
-            least_half_width=self._least_half_width,
-        )
-
     def _prefix(self) -> Iterator[str]:
         """Completed tasks that are to be judged next, up to the first that is still running.
 
@@ -374,10 +313,10 @@ class Session:
             order: Sequence[str] = self.plan.tasks
         else:
             for task in sorted(self._unasked, key=self._place.__getitem__):
-                self._begin(task, asked=False)
+                self._begin(task)
             self._unasked.clear()
             order = self._in_order
-        for place in range(self._looks, len(order)):
+        for place in range(self._kernel.run, len(order)):
             task = order[place]
             scores = self._scores.get(task)
             if scores is None or (self._most and len(scores) <= self._judged[task]):
@@ -386,7 +325,9 @@ class Session:
 
     def _decide(self, reason: str, *, stop: bool, claims: tuple[Claim, ...] = ()) -> Decision:
         plan = self.plan
-        interval = self._interval or self._ranks.interval(plan.stop.confidence)
+        interval = self._kernel.bounds.interval()
+        diagnosed = self._kernel.bounds.diagnose()
+        calibration = plan.calibration
         target = plan.target
         whole = target == "full benchmark"
         chance = self._randomised() if plan.explore else None
@@ -394,20 +335,20 @@ class Session:
             stop=stop,
             reason=reason,
             claims=claims,
-            rank=interval.rank,
-            low=interval.low,
-            high=interval.high,
+            rank=int(interval.rank),
+            low=int(interval.low),
+            high=int(interval.high),
             target=target,
-            confidence=interval.confidence,
+            confidence=plan.stop.confidence if calibration is None else calibration.confidence,
             guarantee=plan.guarantee,
-            naive_confidence=interval.naive,
+            naive_confidence=diagnosed.naive,
             score=self._mean_score(),
-            full_score=interval.score if whole else math.nan,
-            full_score_low=interval.score_low if whole else math.nan,
-            full_score_high=interval.score_high if whole else math.nan,
+            full_score=float(interval.score) if whole else math.nan,
+            full_score_low=float(interval.score_low) if whole else math.nan,
+            full_score_high=float(interval.score_high) if whole else math.nan,
             randomised_score=math.nan if chance is None else chance.value,
             randomised_error=math.nan if chance is None else chance.standard_error,
-            tasks_run=self._looks,
+            tasks_run=self._kernel.run,
             tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
             tasks_without_result=len(self._used) - len(self._valid),
@@ -416,7 +357,7 @@ class Session:
             spent_usd=self._spending.usd,
             spent_seconds=self._spending.seconds,
             cost_saved_usd=float(np.sum(plan.expected_cost_usd[self._untold])),
-            better_than=self._nearest(interval),
+            better_than=self._nearest(diagnosed.better),
             warnings=(
                 *plan.warnings,
                 *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
@@ -436,18 +377,17 @@ class Session:
             means = [math.fsum(each) / len(each) for each in scores.values()]
         return math.fsum(means) / len(means) if means else math.nan
 
-    def _nearest(self, interval: RankInterval) -> dict[str, float]:
+    def _nearest(self, better: FloatArray) -> dict[str, float]:
         """Agents whose comparison is least certain, then those asked for; ties by the plan."""
-        better = interval.better
         nearest = np.abs(better - 0.5).argsort(kind="stable")[:NEAREST].tolist()
         shown = dict.fromkeys([*nearest, *(self._row[agent] for agent in self._shown)])
         chances = {self.plan.reference_agents[k]: float(better[k]) for k in shown}
         return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
 
-    def _tie_group(self, interval: RankInterval) -> tuple[str, ...]:
+    def _tie_group(self, interval: Interval) -> tuple[str, ...]:
         if math.isnan(interval.score):
             return self.plan.reference_agents
-        scores = self._ranks.reference_scores
+        scores = self._kernel.bounds.reference_scores
         above = scores >= interval.score_low - _TIE
         inside = above & (scores <= interval.score_high + _TIE)
         return tuple(self._agents[inside].tolist())
@@ -462,7 +402,7 @@ class Session:
     @property
     def tasks_run(self) -> int:
         """Number of tasks of the completed prefix that have been judged."""
-        return self._looks
+        return self._kernel.run
 
     @property
     def pending(self) -> tuple[str, ...]:
@@ -472,3 +412,57 @@ class Session:
             starts = Counter(self._in_order)
             waiting = {task for task in starts if starts[task] > len(self._scores.get(task, ()))}
         return tuple(sorted(waiting, key=self._place.__getitem__))
+
+
+def columns_of(plan: Plan) -> IntArray:
+    """Position of each planned task among all tasks, shape (n_planned,)."""
+    column = {task: place for place, task in enumerate(plan.all_tasks)}
+    return np.array([column[task] for task in plan.tasks], dtype=np.int64)
+
+
+def start_kernel(
+    plan: Plan, *, resamples: int = 2000, bounds: SequentialRankBounds | None = None
+) -> Kernel:
+    """Begin a run of a plan: one candidate, of whom nothing is known yet.
+
+    Its bounds count tasks by their position among all tasks where the plan is calibrated, else by
+    their place in the plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    resamples : int
+        Bootstrap resamples of the diagnostics.
+    bounds : SequentialRankBounds, optional
+        Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
+    """
+    columns = columns_of(plan)
+    planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
+    limit = min(planned, plan.max_tasks or planned)
+    if bounds is not None:
+        begun = bounds.restarted()
+        return Kernel(plan.stop, begun, agents=plan.reference_agents, limit=limit)
+    made: PosteriorRankBounds | SequentialRankBounds
+    if plan.model is not None and plan.calibration is not None:
+        posterior = plan.model.predict(attempts=plan.attempts)
+        order = None if plan.chooses_live else columns
+        made = PosteriorRankBounds(
+            posterior,
+            plan.model.reference_full_scores,
+            multipliers=np.array([plan.calibration.multiplier]),
+            recorded=plan.reference_scores,
+            nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
+            best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
+        )
+    else:
+        # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
+        rivals = plan.stop.named_agents if plan.fair_bets else ()
+        made = SequentialRankBounds(
+            plan.reference_scores[:, columns],
+            confidence=plan.stop.confidence,
+            guards=len(plan.always),
+            rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
+            resamples=resamples,
+            seed=plan.seed,
+        )
+    return Kernel(plan.stop, made, agents=plan.reference_agents, limit=limit)

@@ -1,14 +1,14 @@
-"""The reach: how narrow a predicted score can still become with the tasks that are left."""
+"""The best case: how narrow a predicted score can still become with the tasks that are left."""
 
 import numpy as np
 
 from midband_history import FloatArray, IntArray
-from midband_sampler._prediction import FullScorePrediction
+from midband_sampler.model.posterior import FullScorePosterior
 
 _PLAUSIBLE = 1e-6
 
 
-class Reach:
+class BestCaseWidth:
     """Least half width of predicted score bounds after more tasks, under the model.
 
     Whatever the results will be, those of the tasks that never run stay open. At an ability t
@@ -19,14 +19,14 @@ class Reach:
 
     Parameters
     ----------
-    prediction : FullScorePrediction
+    prediction : FullScorePosterior
         Of the candidates, who may have run some tasks already.
     order : ndarray of int64 or None
         Tasks in the order in which they run; None where they are chosen live, in which case the
         tasks that never run are taken to be the surest.
     """
 
-    def __init__(self, prediction: FullScorePrediction, order: IntArray | None) -> None:
+    def __init__(self, prediction: FullScorePosterior, order: IntArray | None) -> None:
         self._prediction = prediction
         rate = prediction.profiles
         variance = rate * (1.0 - rate)

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 
 from midband_history import FloatArray, IntArray
-from midband_sampler._replays import Fold
-from midband_sampler._response import ability_grid
-from midband_sampler._strategies import Chooser
+from midband_sampler.calibration import Fold
+from midband_sampler.model.response import ability_grid
+from midband_sampler.strategies.policy import Policy
 
 FALSE_ALARM = 0.05
 _BLOCK = 16
@@ -260,16 +260,16 @@ def _odds(logarithm: float) -> str:
     return f"{math.exp(min(logarithm, 600.0)):.3g}"
 
 
-def surprise_limit(folds: Sequence[Fold], chooser: Chooser, *, seed: int) -> float:
+def surprise_limit(folds: Sequence[Fold], policy: Policy, *, seed: int) -> float:
     """Log odds that agents of the history stay under, each against a model without it.
 
-    Over the first 200 tasks of the chooser's order before the run.
+    Over the first 200 tasks of the policy's order before the run.
     """
     largest: list[float] = []
     for fold in folds:
         prediction = fold.model.predict()
         expectation = Expectation.of_model(prediction.profiles, fold.model.prior_centre)
-        planned = chooser.order(fold.history, prediction, rng=np.random.default_rng(seed))
+        planned, _ = policy.order(fold.history, prediction, np.random.default_rng(seed))
         order = np.array(list(dict.fromkeys(planned.tolist())), dtype=np.int64)
         largest.extend(
             _surprise_of(expectation, order, row[order]) for row in fold.candidates.scores

@@ -1,28 +1,35 @@
 """The plan: everything a run needs to choose and to stop, frozen and self-contained."""
 
+import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from midband_history import FloatArray, InputError
-from midband_sampler._attempts import Attempts
-from midband_sampler._band import Band
-from midband_sampler._calibration import Calibration
-from midband_sampler._errors import PlanError
-from midband_sampler._model import PredictionModel
-from midband_sampler._plan_text import FORMAT, AddedRules, plain_values, plan_fields
-from midband_sampler._steering import Steering
-from midband_sampler._strategies import LIVE, Chooser, find_chooser
+from midband_sampler.band import Band
+from midband_sampler.calibration import Calibration
+from midband_sampler.errors import PlanError
+from midband_sampler.model.attempts import Attempts
+from midband_sampler.model.fitted import PredictionModel
 from midband_sampler.stopping.base import Rule
+from midband_sampler.stopping.parse import Build, stop_from_dict
+from midband_sampler.strategies.base import Strategy
+from midband_sampler.strategies.exploration import Exploration
+from midband_sampler.strategies.find import present_name, strategies
+from midband_sampler.strategies.policy import Policy
 
+FORMAT = 2
+AddedRules = Callable[[], Mapping[str, Build]]
+AddedStrategies = Callable[[str], "Strategy | None"]
 ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
-_FIXED_NAMES = {"cost": "cost-design", "information": "design"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,6 +51,7 @@ class Plan:
     expected_cost_usd : ndarray of float64, shape (n_all_tasks,)
         Mean cost of one attempt over the reference agents, US dollars; NaN if unknown.
     strategy : str
+        Name of the strategy.
     stop : Rule
     model : PredictionModel or None
         Present where the rank is predicted for the full benchmark.
@@ -75,6 +83,8 @@ class Plan:
         What a reader must know before trusting a result.
     versions : mapping of str to str
         Version of midband and of each plugin that took part.
+    added_strategy : Strategy or None
+        What `strategy` names where it is not one of midband's own.
     """
 
     benchmark: str
@@ -101,6 +111,7 @@ class Plan:
     as_of: str = ""
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    added_strategy: Strategy | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.reference_agents), len(self.all_tasks))
@@ -147,19 +158,36 @@ class Plan:
     @property
     def chooses_live(self) -> bool:
         """Whether the session names each next task from the results so far."""
-        return self.calibration is not None and self.strategy in LIVE
+        found = self._strategy
+        return self.calibration is not None and found is not None and found.live
 
     @property
-    def steering(self) -> Steering:
+    def fair_bets(self) -> bool:
+        """Whether the tasks run in an order that no result of a reference agent has shaped."""
+        found = self._strategy
+        return self.calibration is None and found is not None and found.keeps_all
+
+    @property
+    def _strategy(self) -> Strategy | None:
+        """Return the strategy, ready to choose; None for one that only a plugin knows."""
+        found = self.added_strategy or strategies().get(self.strategy)
+        if found is None:
+            return None
+        return found.configured(band=self.band or Band(), costs=self.task_costs)
+
+    @property
+    def exploration(self) -> Exploration:
         """Guard tasks and randomised share, by position among all tasks."""
         column = {task: place for place, task in enumerate(self.all_tasks)}
         always = tuple(column[task] for task in self.always)
-        return Steering(always=always, explore=self.explore, seed=self.seed)
+        return Exploration(always=always, explore=self.explore, seed=self.seed)
 
-    def chooser(self) -> Chooser:
-        """Return what names each next task in a session that chooses live."""
-        chooser = find_chooser(self.strategy, band=self.band or Band(), costs=self.task_costs)
-        return self.steering.apply(chooser)
+    def policy(self) -> Policy | None:
+        """Return what names each next task; None where that is the plan's order."""
+        found = self._strategy
+        if found is None or not self.chooses_live:
+            return None
+        return Policy(found, self.exploration)
 
     def check_single(self) -> None:
         """Raise an error if a session may ask for a task again, which most harnesses cannot."""
@@ -181,11 +209,20 @@ class Plan:
         if self.fallback is None:
             msg = (
                 f"expected a harness that can choose while it runs for strategy {self.strategy!r},"
-                " whose fixed order was not calibrated: make the plan with --strategy design"
+                " whose fixed order was not calibrated: make the plan with --strategy"
+                f" {self.strategy}-fixed"
             )
             raise PlanError(msg)
-        name = _FIXED_NAMES.get(self.strategy, f"{self.strategy}, fixed order")
-        return replace(self, strategy=name, calibration=self.fallback, fallback=None, attempts=None)
+        found = self._strategy
+        form = None if found is None else found.fixed()
+        return replace(
+            self,
+            strategy=f"{self.strategy}-fixed" if form is None else form.name,
+            added_strategy=None if self.added_strategy is None else form,
+            calibration=self.fallback,
+            fallback=None,
+            attempts=None,
+        )
 
     @property
     def digest(self) -> str:
@@ -193,7 +230,9 @@ class Plan:
         return hashlib.sha256(self._body().encode()).hexdigest()[:16]
 
     def _body(self) -> str:
-        return json.dumps(plain_values(self), ensure_ascii=False, indent=1)
+        """Return the plan's text without its digest: of a plan that was read, as it was written."""
+        written: str = self.__dict__.get("_written", "")
+        return written or json.dumps(plain_values(self), ensure_ascii=False, indent=1)
 
     def to_json(self) -> str:
         """Return the plan as JSON text that ends with its digest."""
@@ -212,20 +251,33 @@ class Plan:
             raise PlanError(msg) from error
 
     @classmethod
-    def read(cls, path: Path | str, *, rules: AddedRules | None = None) -> "Plan":
-        """Read a plan that `write` wrote; `rules` as in `from_json`."""
+    def read(
+        cls,
+        path: Path | str,
+        *,
+        rules: AddedRules | None = None,
+        strategies: AddedStrategies | None = None,
+    ) -> "Plan":
+        """Read a plan that `write` wrote; `rules` and `strategies` as in `from_json`."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             msg = f"expected a plan written by `midband plan`, cannot read {path}: {error}"
             raise PlanError(msg) from error
-        return cls.from_json(text, name=str(path), rules=rules)
+        return cls.from_json(text, name=str(path), rules=rules, strategies=strategies)
 
     @classmethod
     def from_json(
-        cls, text: str, *, name: str = "this text", rules: AddedRules | None = None
+        cls,
+        text: str,
+        *,
+        name: str = "this text",
+        rules: AddedRules | None = None,
+        strategies: AddedStrategies | None = None,
     ) -> "Plan":
         """Rebuild a plan; a changed or foreign text is a `PlanError`.
+
+        A plan that an earlier version wrote keeps its text, and so its digest.
 
         Parameters
         ----------
@@ -234,6 +286,8 @@ class Plan:
             What an error calls it.
         rules : callable, optional
             Stopping rules besides midband's own, as `stop_from_dict` takes them.
+        strategies : callable, optional
+            Returns a strategy besides midband's own by its name; None where there is none.
         """
         try:
             data = json.loads(text)
@@ -244,8 +298,8 @@ class Plan:
                 found = data["midband_plan"]
                 msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
                 raise PlanError(msg)
-            plan = cls(**plan_fields(data, rules))
-            digest = data["digest"]
+            plan = cls(**plan_fields(data, rules, strategies))
+            digest = data.pop("digest")
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             if isinstance(error, PlanError):
                 raise
@@ -255,6 +309,8 @@ class Plan:
                 f" ({what}): name the plan, or make it anew"
             )
             raise PlanError(msg) from error
+        # Not a field: a plan derived from this one by `replace` has a text of its own.
+        plan.__dict__["_written"] = json.dumps(data, ensure_ascii=False, indent=1)
         if plan.digest != digest:
             msg = (
                 f"expected plan {digest}, got {plan.digest} in {name}: it was changed by hand;"
@@ -270,6 +326,111 @@ class Plan:
     def __hash__(self) -> int:
         """Hash of the digest."""
         return hash(self.digest)
+
+
+def plain_values(plan: Plan) -> dict[str, object]:
+    """Return all that a plan holds; arrays as packed text."""
+    content: dict[str, object] = {
+        "midband_plan": FORMAT,
+        "benchmark": plan.benchmark,
+        "strategy": plan.strategy,
+        "stop": plan.stop.to_dict(),
+        "band": None if plan.band is None else [plan.band.low, plan.band.high],
+        "seed": plan.seed,
+        "as_of": plan.as_of,
+        "warnings": list(plan.warnings),
+        "versions": dict(sorted(plan.versions.items())),
+        "tasks": list(plan.tasks),
+        "all_tasks": list(plan.all_tasks),
+        "task_digests": [plan.task_digests.get(task, "") for task in plan.all_tasks],
+        "reference_agents": list(plan.reference_agents),
+        "reference_scores": _pack(plan.reference_scores),
+        "expected_cost_usd": _pack(plan.expected_cost_usd),
+        "max_tasks": plan.max_tasks,
+        "notes": list(plan.notes),
+        "calibration": None if plan.calibration is None else plan.calibration.to_dict(),
+        "model": None
+        if plan.model is None
+        else {
+            "tasks": _pack(plan.model.tasks),
+            "prior_centre": plan.model.prior_centre,
+            "binary": plan.model.binary,
+            "reference_full_scores": _pack(plan.model.reference_full_scores),
+        },
+    }
+    # Left out where unset, so that plans from before these options keep their digests.
+    if plan.fallback is not None:
+        content["fallback"] = plan.fallback.to_dict()
+    if plan.always:
+        content["always"] = list(plan.always)
+    if plan.explore:
+        content["explore"] = plan.explore
+    if plan.attempts is not None:
+        content["attempts"] = asdict(plan.attempts)
+    if plan.task_costs is not None:
+        content["cost_unit"] = plan.cost_unit
+        content["task_costs"] = _pack(plan.task_costs)
+    return content
+
+
+def plan_fields(
+    data: Mapping[str, Any], rules: AddedRules | None, added: AddedStrategies | None
+) -> dict[str, Any]:
+    """Return the fields of the plan that `plain_values` wrote.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError, zlib.error
+        The values are another's.
+    """
+    all_tasks = tuple(data["all_tasks"])
+    strategy = present_name(data["strategy"])
+    own = strategy in strategies()
+    agents = tuple(data["reference_agents"])
+    return {
+        "benchmark": data["benchmark"],
+        "tasks": tuple(data["tasks"]),
+        "all_tasks": all_tasks,
+        "task_digests": MappingProxyType(dict(zip(all_tasks, data["task_digests"], strict=True))),
+        "reference_agents": agents,
+        "reference_scores": _unpack(data["reference_scores"], len(agents), len(all_tasks)),
+        "expected_cost_usd": _unpack(data["expected_cost_usd"], len(all_tasks)),
+        "strategy": strategy,
+        "added_strategy": None if own or added is None else added(strategy),
+        "stop": stop_from_dict(data["stop"], rules),
+        "model": None
+        if data["model"] is None
+        else PredictionModel(
+            tasks=_unpack(data["model"]["tasks"], len(all_tasks), 5),
+            prior_centre=data["model"]["prior_centre"],
+            binary=data["model"]["binary"],
+            reference_full_scores=_unpack(data["model"]["reference_full_scores"], len(agents)),
+        ),
+        "calibration": None if data["calibration"] is None else Calibration(**data["calibration"]),
+        "fallback": Calibration(**data["fallback"]) if "fallback" in data else None,
+        "max_tasks": data["max_tasks"],
+        "notes": tuple(data["notes"]),
+        "band": None if data["band"] is None else Band(*data["band"]),
+        "always": tuple(data.get("always", ())),
+        "explore": data.get("explore", 0.0),
+        "attempts": Attempts(**data["attempts"]) if "attempts" in data else None,
+        "cost_unit": data.get("cost_unit", "usd"),
+        "task_costs": _unpack(data["task_costs"], len(all_tasks)) if "task_costs" in data else None,
+        "seed": data["seed"],
+        "as_of": data["as_of"],
+        "warnings": tuple(data["warnings"]),
+        "versions": MappingProxyType(data["versions"]),
+    }
+
+
+def _pack(values: FloatArray) -> str:
+    """Little-endian float64, zlib, base64."""
+    return base64.b64encode(zlib.compress(values.astype("<f8").tobytes(), 6)).decode("ascii")
+
+
+def _unpack(text: str, *shape: int) -> FloatArray:
+    raw = zlib.decompress(base64.b64decode(text))
+    return np.frombuffer(raw, dtype="<f8").reshape(shape).astype(np.float64)
 
 
 def check_named(names: Iterable[str], agents: Sequence[str]) -> None:

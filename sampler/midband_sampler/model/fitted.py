@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from midband_history import FloatArray, OutcomeMatrix
-from midband_sampler._attempts import AttemptPrediction, Attempts
-from midband_sampler._prediction import FullScorePrediction
-from midband_sampler._response import (
+from midband_sampler.model.attempts import AttemptPosterior, Attempts
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.model.response import (
     ResponseModel,
     ability_grid,
     candidate_prior,
@@ -51,7 +51,7 @@ class PredictionModel:
 
     def predict(
         self, *, candidates: int = 1, attempts: Attempts | None = None
-    ) -> FullScorePrediction:
+    ) -> FullScorePosterior:
         """Begin a prediction for new agents, of whom nothing is known yet.
 
         Parameters
@@ -63,8 +63,8 @@ class PredictionModel:
         profiles = ResponseModel.from_array(self.tasks).pass_rates(ability_grid())
         prior = candidate_prior(self.prior_centre)
         if attempts is not None:
-            return AttemptPrediction(profiles, prior, candidates=candidates, attempts=attempts)
-        return FullScorePrediction(profiles, prior, candidates=candidates, binary=self.binary)
+            return AttemptPosterior(profiles, prior, candidates=candidates, attempts=attempts)
+        return FullScorePosterior(profiles, prior, candidates=candidates, binary=self.binary)
 
 
 def completed_full_scores(matrix: OutcomeMatrix, predicted: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray
 
@@ -11,7 +12,7 @@ _TIE = 1e-9
 _GREEDY_PLACES = 400
 
 
-class FullScorePrediction:
+class FullScorePosterior:
     """Posterior predictive full scores of candidates, updated a task at a time.
 
     A candidate is a point on the ability grid; the profile of a node is the pass rate of every
@@ -124,6 +125,15 @@ class FullScorePrediction:
         nodes = slice(first, last + 1, step)
         thinned = weights[:, nodes]
         return nodes, thinned if step == 1 else thinned / thinned.sum(axis=1, keepdims=True)
+
+    @property
+    def available(self) -> NDArray[np.bool_]:
+        """Tasks that may run next, shape (candidates, n_tasks)."""
+        return self.unseen
+
+    def attempt_numbers(self, rows: IntArray, tasks: IntArray) -> IntArray:
+        """Count the attempts that each named candidate has made at its task."""
+        return np.asarray(~self.unseen[rows, tasks], dtype=np.int64)
 
     @property
     def profiles(self) -> FloatArray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray
-from midband_sampler._prediction import FullScorePrediction
+from midband_sampler.model.posterior import FullScorePosterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def _sample_mean(values: FloatArray, n_tasks: int) -> Estimate:
     return Estimate(value=float(values.mean()), standard_error=error, tasks=n)
 
 
-def predicted_full_score(prediction: FullScorePrediction, *, candidate: int = 0) -> Estimate:
+def predicted_full_score(prediction: FullScorePosterior, *, candidate: int = 0) -> Estimate:
     """Full score by the response model: results as they are, the rest predicted.
 
     The least error of all where the model is right, whatever the order of the tasks; its standard

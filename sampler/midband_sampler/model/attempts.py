@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
-from midband_sampler._errors import PlanError
-from midband_sampler._prediction import FullScorePrediction
-from midband_sampler._response import fit_response_model
+from midband_sampler.errors import PlanError
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.model.response import fit_response_model
 
 _LEAST, _MOST = 0.01, 0.99
 MIN_REPEATED = 0.5
@@ -64,7 +65,7 @@ class Attempts:
         return cls(most=most, correlation=round(float(np.clip(correlation, _LEAST, _MOST)), 6))
 
 
-class AttemptPrediction(FullScorePrediction):
+class AttemptPosterior(FullScorePosterior):
     """Posterior predictive full scores where a task may be tried up to K times.
 
     The target is what running everything K times would show: S, the sum over tasks of the mean of
@@ -83,14 +84,14 @@ class AttemptPrediction(FullScorePrediction):
 
     over the ability's posterior: what it tells of the ability, and of its own task. With k small
     (attempts alike) a second attempt at a task tells little; with k large it is worth as much as a
-    first attempt at a task of that difficulty. K = 1 is `FullScorePrediction`.
+    first attempt at a task of that difficulty. K = 1 is `FullScorePosterior`.
 
     An attempt without a result is used up: the task's score is then the mean of those left.
 
     Parameters
     ----------
     profiles, log_prior, candidates
-        As in `FullScorePrediction`.
+        As in `FullScorePosterior`.
     attempts : Attempts
     """
 
@@ -114,6 +115,15 @@ class AttemptPrediction(FullScorePrediction):
         for row in range(shape[0]):
             rows = np.full(shape[1], row)
             self._unseen_variance[row] = self._ahead(rows, everything)[1].sum(axis=0)
+
+    @property
+    def available(self) -> NDArray[np.bool_]:
+        """Tasks with an attempt left, shape (candidates, n_tasks)."""
+        return self.may_run
+
+    def attempt_numbers(self, rows: IntArray, tasks: IntArray) -> IntArray:
+        """Count the attempts that each named candidate has made at its task."""
+        return np.asarray(self.made[rows, tasks])
 
     def _rate(self, rows: IntArray, tasks: IntArray) -> FloatArray:
         """Chance mu that the next attempt passes, shape (n, n_nodes)."""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import betainc
 
 from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
-from midband_sampler._errors import PlanError
+from midband_sampler.errors import PlanError
 
 MIN_SHARE = 0.10
 MIN_TASKS = 8

@@ -1,0 +1,106 @@
+"""Bounds on rank and score: what every kind of them answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Protocol, cast
+
+import numpy as np
+
+from midband_history import FloatArray, IntArray
+from midband_sampler.bounds.e_process import PairedEProcess
+from midband_sampler.model.posterior import FullScorePosterior
+
+TIE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Bounds of a candidate's rank and score on the target, 1 = best.
+
+    All are arrays of one shape: () for one candidate after one result, the number of results where
+    a whole order is bounded at once, or (candidates, multipliers) in a calibration.
+
+    Parameters
+    ----------
+    rank, low, high : ndarray of int64
+        1 + number of reference agents with a strictly higher score, and its bounds.
+    score, score_low, score_high : ndarray of float64
+        Mean score on the target with the bounds that the ranks follow from; NaN while nothing is
+        known.
+    """
+
+    rank: IntArray
+    low: IntArray
+    high: IntArray
+    score: FloatArray
+    score_low: FloatArray
+    score_high: FloatArray
+
+    def at(self, place: int) -> "Interval":
+        """Return one entry of the first axis, of shape ()."""
+        return Interval(*(getattr(self, each.name)[place] for each in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnostics:
+    """What an interval would be taken for if nobody had looked before; no guarantee.
+
+    Parameters
+    ----------
+    naive : float
+        Share of bootstrap resamples, or of the posterior, inside the bounds.
+    better : ndarray of float64, shape (n_reference,)
+        Chance that the candidate's mean is above the reference's; NaN while nothing is known.
+    """
+
+    naive: float
+    better: FloatArray
+
+
+class Bounds(Protocol):
+    """Takes in results and bounds the candidate's rank among the reference agents."""
+
+    @property
+    def posterior(self) -> FullScorePosterior | None:
+        """Posterior of the full score that the bounds follow from; None where there is none."""
+
+    @property
+    def tasks(self) -> IntArray:
+        """Results so far."""
+
+    @property
+    def reference_scores(self) -> FloatArray:
+        """Mean score of each reference on the target; its first axis is that of the agents."""
+
+    @property
+    def evidence(self) -> Mapping[str, PairedEProcess]:
+        """E-process against each agent that is bet on."""
+
+    def observe(self, tasks: IntArray, scores: FloatArray) -> None:
+        """Take in results; NaN is no result and takes the task out of the target."""
+
+    def interval(self) -> Interval:
+        """Bound rank and score by the results so far."""
+
+    def least_half_width(self, run: IntArray, left: IntArray) -> FloatArray:
+        """Return the least half width of the score bounds to which `left` more tasks can lead.
+
+        Parameters
+        ----------
+        run : ndarray of int64
+            Tasks that have run, with or without a result.
+        left : ndarray of int64
+        """
+
+    def diagnose(self) -> Diagnostics:
+        """Return the uncorrected view, of one candidate."""
+
+
+def whole(value: int) -> IntArray:
+    """Return a number of numpy's, which stands for an array of shape () and is quicker."""
+    return cast("IntArray", np.int64(value))
+
+
+def real(value: float) -> FloatArray:
+    """Return a number of numpy's, which stands for an array of shape () and is quicker."""
+    return cast("FloatArray", np.float64(value))
