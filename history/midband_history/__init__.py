@@ -1,9 +1,11 @@
 """What was run, when, by whom, with what result and cost."""
 
+from midband_history._adding import Incoming
 from midband_history._connection import default_path
 from midband_history._errors import (
     InputError,
     MidbandError,
+    OutOfRangeError,
     StoreError,
     UnknownBenchmarkError,
     UnknownTaskError,
@@ -14,13 +16,16 @@ from midband_history._metric import Metric
 from midband_history._parquet import list_benchmarks, read_matrix, read_table, table_format
 from midband_history._records import OUTCOME_KINDS, OutcomeKind, Record
 from midband_history._stated import Note, Reconciliation, StatedAggregate
-from midband_history._store import History
+from midband_history._store import History, plain_benchmark
 from midband_history._summaries import (
     AddReport,
     AgentSummary,
     BenchmarkSummary,
+    Counts,
     LeftOut,
+    MetricSummary,
     PassRate,
+    VersionSummary,
 )
 from midband_history._tables import TABLE_COLUMNS, Table, TableFormat, read_header
 
@@ -30,15 +35,19 @@ __all__ = [
     "AddReport",
     "AgentSummary",
     "BenchmarkSummary",
+    "Counts",
     "DateArray",
     "FloatArray",
     "History",
+    "Incoming",
     "InputError",
     "IntArray",
     "LeftOut",
     "Metric",
+    "MetricSummary",
     "MidbandError",
     "Note",
+    "OutOfRangeError",
     "OutcomeKind",
     "OutcomeMatrix",
     "PassRate",
@@ -51,8 +60,10 @@ __all__ = [
     "UnknownBenchmarkError",
     "UnknownTaskError",
     "UnreadableSourceError",
+    "VersionSummary",
     "default_path",
     "list_benchmarks",
+    "plain_benchmark",
     "read_header",
     "read_matrix",
     "read_table",

@@ -68,7 +68,7 @@ __all__ = [
     "rank_sets",
     "subset_of",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Band": "midband_sampler",

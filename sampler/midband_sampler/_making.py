@@ -119,7 +119,7 @@ def make_plan(
     _check(matrix, guarantee, max_tasks)
     rule = stop if stop is not None else RankSettled()
     rng = np.random.default_rng(seed)
-    notes: list[str] = []
+    notes: list[str] = [*matrix.notes, *_coverage_notes(matrix)]
     warnings: list[str] = []
     name = strategy if isinstance(strategy, str) else strategy.name
     predictive = isinstance(strategy, str) and (
@@ -230,6 +230,8 @@ def make_plan(
         as_of=as_of,
         warnings=tuple(warnings),
         versions=MappingProxyType(dict(versions or {})),
+        metric=matrix.metric if matrix.metric.known else None,
+        version=matrix.version,
     )
 
 
@@ -257,6 +259,18 @@ def _reference_agents(matrix: OutcomeMatrix, warnings: list[str]) -> OutcomeMatr
             " tasks and are not ranked against"
         )
     return matrix.select(agents=np.flatnonzero(reference))
+
+
+def _coverage_notes(matrix: OutcomeMatrix) -> list[str]:
+    """Say how many of the tasks the agents ran, where some did not run all."""
+    shares = np.mean(matrix.attempts > 0, axis=1)
+    part = shares < 1.0
+    if not part.any():
+        return []
+    return [
+        f"{int(np.sum(~part))} of {len(matrix.agents)} agents ran all {len(matrix.tasks)} tasks,"
+        f" the others {shares[part].min():.0%} to {shares[part].max():.0%} of them"
+    ]
 
 
 def _guards(matrix: OutcomeMatrix, always: Sequence[str], max_tasks: int | None) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midband_history import FloatArray, InputError
+from midband_history import FloatArray, InputError, Metric
 from midband_sampler._attempts import Attempts
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
@@ -75,6 +75,10 @@ class Plan:
         What a reader must know before trusting a result.
     versions : mapping of str to str
         Version of midband and of each plugin that took part.
+    metric : Metric or None
+        What the reference scores are scores of; None in plans of midband 0.1, which did not say.
+    version : str
+        The version of the benchmark; empty where its results tell no versions apart.
     """
 
     benchmark: str
@@ -101,6 +105,8 @@ class Plan:
     as_of: str = ""
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    metric: Metric | None = None
+    version: str = ""
 
     def __post_init__(self) -> None:
         shape = (len(self.reference_agents), len(self.all_tasks))

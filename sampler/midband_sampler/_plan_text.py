@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from midband_history import FloatArray
+from midband_history import FloatArray, Metric
 from midband_sampler._attempts import Attempts
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
@@ -54,6 +54,10 @@ def plain_values(plan: "Plan") -> dict[str, object]:
         },
     }
     # Left out where unset, so that plans from before these options keep their digests.
+    if plan.metric is not None:
+        content["metric"] = asdict(plan.metric)
+    if plan.version:
+        content["version"] = plan.version
     if plan.fallback is not None:
         content["fallback"] = plan.fallback.to_dict()
     if plan.always:
@@ -106,6 +110,8 @@ def plan_fields(data: Mapping[str, Any], rules: AddedRules | None) -> dict[str, 
         "attempts": Attempts(**data["attempts"]) if "attempts" in data else None,
         "cost_unit": data.get("cost_unit", "usd"),
         "task_costs": _unpack(data["task_costs"], len(all_tasks)) if "task_costs" in data else None,
+        "metric": Metric(**data["metric"]) if "metric" in data else None,
+        "version": data.get("version", ""),
         "seed": data["seed"],
         "as_of": data["as_of"],
         "warnings": tuple(data["warnings"]),

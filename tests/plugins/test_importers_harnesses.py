@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from midband._descriptors import ReadOptions
 from midband._manager import get_plugin_manager
+from midband.importers._reading import read_source
 from midband.importers._sources import ImportReport, import_paths
 from midband_history import History, Record, UnreadableSourceError
 
@@ -52,7 +54,8 @@ def _read(
 ) -> list[Record]:
     importer = get_plugin_manager().importers()[name]
     assert importer.sniff(path)
-    return list(importer.read(path, benchmark=benchmark, columns=columns or {}))
+    options = ReadOptions(benchmark=benchmark, columns=columns or {})
+    return [each for each in read_source(importer, path, options) if isinstance(each, Record)]
 
 
 def _write(path: Path, content: Any) -> Path:

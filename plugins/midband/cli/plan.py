@@ -11,6 +11,7 @@ import click
 from midband import __version__
 from midband.cli._options import FILE, TARGET, as_of_option, history_option, json_option
 from midband.cli._output import print_facts, print_json, warn
+from midband.cli._source_options import read_ids
 from midband.cli._store import open_history, say_undated
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def plan(
         stop = stopping_rule(stop_text)
     except ValueError as problem:
         raise InputError(str(problem)) from problem
-    always = () if always_path is None else _read_ids(always_path)
+    always = () if always_path is None else read_ids(always_path, "--always")
     with open_history(history_path) as store:
         if exclude_agents:
             _say_unmatched(exclude_agents, store.outcomes(benchmark).agents, benchmark)
@@ -188,22 +189,6 @@ def _say_unmatched(patterns: Sequence[str], agents: Sequence[str], benchmark: st
                 f"--exclude-agent {pattern} leaves out nobody: no agent of {benchmark} has such a"
                 f" name, `midband history {benchmark}` lists them"
             )
-
-
-def _read_ids(path: Path) -> tuple[str, ...]:
-    """Read one task id a line; blank lines are nothing."""
-    from midband_history import InputError
-
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        msg = f"expected a text file of task ids, one a line, cannot read {path}: {problem}"
-        raise InputError(msg) from problem
-    ids = tuple(line.strip() for line in lines if line.strip())
-    if not ids:
-        msg = f"expected task ids in {path}, one a line, got none: leave --always out"
-        raise InputError(msg)
-    return ids
 
 
 def _facts(made: "Plan", output: Path, stop_text: str) -> dict[str, object]:

@@ -67,6 +67,8 @@ def survey(
     InputError
         `format_name` names no importer.
     """
+    if format_name is not None:
+        format_name = _spelling(format_name, importers)
     if format_name is not None and format_name not in importers:
         msg = (
             f"expected a format such as {', '.join(sorted(importers))}, got {format_name!r}:"
@@ -95,20 +97,42 @@ def survey(
     return sources, unrecognised
 
 
-def content_digest(path: Path, *salt: str) -> str:
+def _spelling(name: str, importers: "Mapping[str, Importer]") -> str:
+    """Return the name of the importer that is meant: hyphens and underscores are one."""
+    return next(
+        (known for known in importers if known.replace("_", "-") == name.replace("_", "-")), name
+    )
+
+
+def content_digests(path: Path, salts: Sequence[Sequence[str]]) -> tuple[str, list[str]]:
     """Return the SHA-256 of a file's content, or of all files of a directory and their names.
 
-    `salt` is what else decides how the content is read.
+    Parameters
+    ----------
+    path : Path
+    salts : sequence of sequence of str
+        Whatever else decides how the content is read.
+
+    Returns
+    -------
+    content : str
+        The digest without any salt.
+    salted : list of str
+        One digest a salt.
     """
-    digest = hashlib.sha256("\x1f".join(salt).encode())
+    digests = [hashlib.sha256()] + [hashlib.sha256("\x1f".join(each).encode()) for each in salts]
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     for file in files:
         if file != path:
-            digest.update(f"\x1e{file.relative_to(path).as_posix()}\x1f".encode())
+            name = f"\x1e{file.relative_to(path).as_posix()}\x1f".encode()
+            for digest in digests:
+                digest.update(name)
         with file.open("rb") as content:
             while block := content.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+                for digest in digests:
+                    digest.update(block)
+    found = [digest.hexdigest() for digest in digests]
+    return found[0], found[1:]
 
 
 def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
