@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from midband_sampler import Decision, Plan
 
 
+_Attempt = tuple[str, str, str, int]  # agent, run id, task id, number
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What the results of one agent say.
@@ -64,7 +67,8 @@ def rank_records(
     """Rank every agent in the records by the plan, in the order of first appearance.
 
     By a plan that chooses live, a run is judged in the order that it chose where this is known,
-    and else in the plan's fixed order.
+    and else in the plan's fixed order. An attempt that ended without a result and was made good
+    later, under one run id and attempt number, counts as the later one.
 
     Parameters
     ----------
@@ -91,6 +95,8 @@ def rank_records(
     seen: set[str] = set()
     begun: set[tuple[str, str]] = set()
     planned = set(plan.tasks)
+    usable: set[_Attempt] = set()
+    in_vain: dict[_Attempt, Record] = {}
     for record in records:
         if record.benchmark != plan.benchmark:
             msg = (
@@ -116,19 +122,32 @@ def rank_records(
                 session.tell(task, outcome="missing", usd=0.0, seconds=0.0)
         if record.task_id in planned:
             told[record.agent].add(record.task_id)
-            session.tell(
-                record.task_id,
-                score=record.score,
-                outcome=record.kind,
-                usd=record.cost_usd,
-                seconds=record.duration_s,
-            )
+            key = (record.agent, record.run_id, record.task_id, record.attempt)
+            if record.kind == "valid" and record.score is not None:
+                usable.add(key)
+            elif record.run_id:
+                in_vain.setdefault(key, record)
+                continue
+            _tell(session, record)
         else:
             ignored[record.agent] = ignored.get(record.agent, 0) + 1
+    for key, record in in_vain.items():
+        if key not in usable:
+            _tell(sessions[record.agent], record)
     return [
         _verdict(agent, session, told[agent], ignored.get(agent, 0))
         for agent, session in sessions.items()
     ]
+
+
+def _tell(session: Session, record: "Record") -> None:
+    session.tell(
+        record.task_id,
+        score=record.score,
+        outcome=record.kind,
+        usd=record.cost_usd,
+        seconds=record.duration_s,
+    )
 
 
 def _verdict(agent: str, session: Session, told: set[str], ignored: int) -> Verdict:

@@ -144,10 +144,15 @@ class Decision:
         return short_verdict(self)
 
     def lines(
-        self, *, ended: bool = False, resume: str = "", width: int = WIDTH
+        self,
+        *,
+        prefix: str = "",
+        ended: bool = False,
+        resume: str = "",
+        width: int = WIDTH,
     ) -> tuple[str, ...]:
         """Return the verdict in words, a line each; see `verdict_lines`."""
-        return verdict_lines(self, ended=ended, resume=resume, width=width)
+        return verdict_lines(self, prefix=prefix, ended=ended, resume=resume, width=width)
 
     def __str__(self) -> str:
         """Return the verdict in words, with every warning."""

@@ -14,7 +14,12 @@ _HOW_MANY_CLAIMS = 5
 
 
 def verdict_lines(
-    decision: "Decision", *, ended: bool = False, resume: str = "", width: int = WIDTH
+    decision: "Decision",
+    *,
+    prefix: str = "",
+    ended: bool = False,
+    resume: str = "",
+    width: int = WIDTH,
 ) -> tuple[str, ...]:
     """Render a decision as lines for people.
 
@@ -25,6 +30,8 @@ def verdict_lines(
     Parameters
     ----------
     decision : Decision
+    prefix : str
+        What the first line begins with, for instance whom the verdict is about.
     ended : bool
         Whether the run is over: one without a verdict then says so, and does not "go on".
     resume : str
@@ -33,7 +40,7 @@ def verdict_lines(
         Most columns of a line.
     """
     paragraphs = [
-        f"{_rank(decision)}, {_score(decision)}, {_progress(decision, ended=ended)}",
+        f"{prefix}{_rank(decision)}, {_score(decision)}, {_progress(decision, ended=ended)}",
         _basis(decision),
     ]
     if ended and not decision.claims and decision.tasks_run < decision.tasks_planned and resume:
