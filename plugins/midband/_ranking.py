@@ -1,17 +1,22 @@
 """The verdict on finished runs: recorded results told to the session that a live run drives."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from midband_history import InputError
+from midband_history import InputError, Metric
 from midband_sampler import DigestMismatchError, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from midband_history import Metric, Record
+    from midband_history import Record
     from midband_sampler import Decision, Plan
+
+
+_Attempt = tuple[str, str, str, int]  # agent, run id, task id, number
+
+UNIT_METRIC = Metric(name="score in [0, 1]", declared="source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +69,8 @@ def rank_records(
     """Rank every agent in the records by the plan, in the order of first appearance.
 
     By a plan that chooses live, a run is judged in the order that it chose where this is known,
-    and else in the plan's fixed order.
+    and else in the plan's fixed order. An attempt that ended without a result and was made good
+    later, under one run id and attempt number, counts as the later one.
 
     Parameters
     ----------
@@ -91,6 +97,8 @@ def rank_records(
     seen: set[str] = set()
     begun: set[tuple[str, str]] = set()
     planned = set(plan.tasks)
+    usable: set[_Attempt] = set()
+    in_vain: dict[_Attempt, Record] = {}
     for record in records:
         if record.benchmark != plan.benchmark:
             msg = (
@@ -102,7 +110,7 @@ def rank_records(
         if record.source_key and record.source_key in seen:
             continue
         seen.add(record.source_key)
-        score = score_by(plan, record)
+        record = replace(record, score=score_by(plan, record), metric=UNIT_METRIC)
         _check_digest(plan, record, allow_changed=allow_changed)
         order = (orders or {}).get(record.run_id)
         if record.agent not in sessions:
@@ -117,19 +125,32 @@ def rank_records(
                 session.tell(task, outcome="missing", usd=0.0, seconds=0.0)
         if record.task_id in planned:
             told[record.agent].add(record.task_id)
-            session.tell(
-                record.task_id,
-                score=score,
-                outcome=record.kind,
-                usd=record.cost_usd,
-                seconds=record.duration_s,
-            )
+            key = (record.agent, record.run_id, record.task_id, record.attempt)
+            if record.kind == "valid" and record.score is not None:
+                usable.add(key)
+            elif record.run_id:
+                in_vain.setdefault(key, record)
+                continue
+            _tell(session, record)
         else:
             ignored[record.agent] = ignored.get(record.agent, 0) + 1
+    for key, record in in_vain.items():
+        if key not in usable:
+            _tell(sessions[record.agent], record)
     return [
         _verdict(agent, session, told[agent], ignored.get(agent, 0))
         for agent, session in sessions.items()
     ]
+
+
+def _tell(session: Session, record: "Record") -> None:
+    session.tell(
+        record.task_id,
+        score=record.score,
+        outcome=record.kind,
+        usd=record.cost_usd,
+        seconds=record.duration_s,
+    )
 
 
 def _verdict(agent: str, session: Session, told: set[str], ignored: int) -> Verdict:

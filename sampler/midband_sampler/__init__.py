@@ -23,6 +23,7 @@ from midband_sampler._estimators import (
 from midband_sampler._evidence import Evidence
 from midband_sampler._look import Look
 from midband_sampler._making import MIN_COVERAGE, make_plan
+from midband_sampler._max_errors import MaxErrors, parse_max_errors
 from midband_sampler._model import PredictionModel
 from midband_sampler._plan import Plan
 from midband_sampler._prediction import FullScorePrediction, rank_bounds
@@ -91,6 +92,7 @@ __all__ = [
     "FullScorePrediction",
     "Hopeless",
     "Look",
+    "MaxErrors",
     "Never",
     "PairedRanks",
     "Plan",
@@ -123,6 +125,7 @@ __all__ = [
     "in_band",
     "make_plan",
     "paired_difference",
+    "parse_max_errors",
     "parse_stop",
     "predicted_full_score",
     "randomised_full_score",

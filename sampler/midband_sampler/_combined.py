@@ -263,8 +263,15 @@ def together(rules: tuple[StoppingRule, ...], look: Look) -> tuple[Claim, ...]:
 
 
 def asked(rule: StoppingRule, look: Look) -> NDArray[np.bool_]:
-    """Ask a rule that may not be asked of every look."""
-    return np.asarray(rule.stops(look) & (look.tasks >= rule.min_tasks))
+    """Ask a rule that may not be asked of every look.
+
+    What it claims must hold in each reading of the missing results as well.
+    """
+    stops = np.asarray(rule.stops(look) & (look.tasks >= rule.min_tasks))
+    if look.readings and stops.any() and rule.claims(look):
+        for reading in look.readings:
+            stops = np.asarray(stops & rule.stops(reading))
+    return stops
 
 
 def check_several(rules: tuple[StoppingRule, ...]) -> None:

@@ -65,6 +65,14 @@ class RankInterval:
     score_high: float
     diagnose: Callable[[], Diagnostics]
 
+    def unknown(self, *, n_reference: int) -> "RankInterval":
+        """Return the interval of an agent without a single result: every rank is possible."""
+        nothing = Diagnostics(naive=1.0, better=np.full(n_reference, np.nan))
+        nan = math.nan
+        return RankInterval(
+            1, 1, n_reference + 1, self.confidence, 0, nan, nan, nan, lambda: nothing
+        )
+
     @cached_property
     def diagnostics(self) -> Diagnostics:
         """The uncorrected view, as things were at this look."""

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from midband_sampler._max_errors import TOO_MANY_ERRORS
 from midband_sampler._stopping import Claim
+from midband_sampler._verdict_text import WIDTH, short_verdict, verdict_lines
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -16,12 +18,17 @@ class Decision:
     stop : bool
     reason : str
         ``"going on"``, ``"all planned tasks run"``, or what the stopping rule says: ``"rank
-        settled"``, ``"better than agent-x"``, ``"budget spent"`` and the like.
+        settled"``, ``"better than agent-x"``, ``"budget spent"`` and the like; ``"too many errors:
+        ..."`` where attempts without a usable result ended the run.
     claims : tuple of Claim
         What the rule claims at its stop, each with its confidence; empty while going on, and
         where the run ended without the rule's being content.
-    rank, low, high : int
-        Rank among the candidate and the reference agents, 1 = best: 1 + number strictly better.
+    rank : int or None
+        Among the candidate and the reference agents, 1 = best: 1 + number strictly better. None
+        while too little is known to estimate a score.
+    low, high : int
+        Bounds of the rank. With missing results the outer ones of three readings: without them,
+        all of them told as 0, all of them told as 1.
     target : str
         What the rank is a rank on: ``"full benchmark"`` or ``"planned tasks"``. A rank
         inside the band is not a rank on the benchmark.
@@ -36,9 +43,11 @@ class Decision:
     score : float
         Mean score on the completed tasks; NaN before the first. Not a benchmark score
         unless `target` is the full benchmark.
+    target_score, target_score_low, target_score_high : float
+        Estimated mean score on `target`, with the bounds that the rank interval follows from; NaN
+        while too little is known.
     full_score, full_score_low, full_score_high : float
-        Estimated mean score on all tasks of the benchmark, with the bounds that the rank
-        interval follows from; NaN where `target` is not the full benchmark.
+        The same where `target` is the full benchmark, else NaN.
     randomised_score, randomised_error : float
         Estimate of the mean score on all tasks from the choices left to chance alone, with its
         standard error: it needs no model. NaN without such choices.
@@ -47,6 +56,9 @@ class Decision:
         asks for several.
     tasks_without_result : int
         Completed without information (infrastructure errors and the like).
+    results, errors, unscored : int
+        Attempts at the completed tasks that have a usable result; that ended in an error of the
+        infrastructure or the grader, or were cancelled; that ended without a score.
     n_reference : int
     tie_group : tuple of str
         Reference agents whose score lies within the bounds of the candidate's: they cannot be told
@@ -61,16 +73,16 @@ class Decision:
         For the reference agents nearest in score, and for those that were asked for: the chance
         that the candidate is above, by the bootstrap or the prediction. An estimate, not a claim.
     warnings : tuple of str
-        The plan's, what a budget had to guess, and the drift alarm: results that are improbable
-        for an agent like those of the history, over all looks (false for 5 % of such agents at
-        most, as far as the history can tell; see `docs/guarantees.md`).
+        The plan's, what a budget had to guess, that results are missing, and the drift alarm:
+        results that are improbable for an agent like those of the history, over all looks (false
+        for 5 % of such agents at most, as far as the history can tell; see `docs/guarantees.md`).
     plan_digest : str
     """
 
     stop: bool
     reason: str
     claims: tuple[Claim, ...]
-    rank: int
+    rank: int | None
     low: int
     high: int
     target: str
@@ -78,6 +90,9 @@ class Decision:
     guarantee: str
     naive_confidence: float
     score: float
+    target_score: float
+    target_score_low: float
+    target_score_high: float
     full_score: float
     full_score_low: float
     full_score_high: float
@@ -87,6 +102,9 @@ class Decision:
     tasks_planned: int
     tasks_total: int
     tasks_without_result: int
+    results: int
+    errors: int
+    unscored: int
     n_reference: int
     tie_group: tuple[str, ...]
     spent_usd: float
@@ -115,10 +133,27 @@ class Decision:
         """Hash of the plan and the verdict."""
         return hash((self.plan_digest, self.reason, self.tasks_run, self.rank, self.low, self.high))
 
+    @property
+    def too_many_errors(self) -> bool:
+        """Whether attempts without a usable result ended the run."""
+        return self.reason.startswith(TOO_MANY_ERRORS)
+
+    @property
+    def short(self) -> str:
+        """A counter of about 20 characters; see `short_verdict`."""
+        return short_verdict(self)
+
+    def lines(
+        self,
+        *,
+        prefix: str = "",
+        ended: bool = False,
+        resume: str = "",
+        width: int = WIDTH,
+    ) -> tuple[str, ...]:
+        """Return the verdict in words, a line each; see `verdict_lines`."""
+        return verdict_lines(self, prefix=prefix, ended=ended, resume=resume, width=width)
+
     def __str__(self) -> str:
-        """One line for people."""
-        return (
-            f"rank {self.rank} of {self.n_reference + 1} ({self.low} to {self.high} at"
-            f" {self.confidence * 100:.0f} % on the {self.target}),"
-            f" {self.tasks_run} of {self.tasks_total} tasks: {self.reason}"
-        )
+        """Return the verdict in words, with every warning."""
+        return "\n".join(self.lines())

@@ -40,6 +40,9 @@ class Look:
     least_half_width : callable or None
         The least half width of the score bounds that so many more tasks can lead to; None where
         that is not known.
+    readings : tuple of Look
+        The same with missing results left out, taken for 0 and taken for 1; the bounds of this look
+        are then the outer ones. Empty where no result is missing.
     """
 
     rank_low: IntArray
@@ -55,3 +58,4 @@ class Look:
     reference_agents: tuple[str, ...]
     evidence: Mapping[str, Evidence] = field(default_factory=lambda: _NOTHING)
     least_half_width: Callable[[IntArray], FloatArray] | None = None
+    readings: "tuple[Look, ...]" = ()

@@ -17,11 +17,13 @@ from midband_sampler._combined import check_named, named_agents
 from midband_sampler._errors import PlanError
 from midband_sampler._model import PredictionModel
 from midband_sampler._plan_text import FORMAT, AddedRules, plain_values, plan_fields
+from midband_sampler._plan_values import MOST_BYTES, parse, whole
 from midband_sampler._steering import Steering
 from midband_sampler._stopping import StoppingRule
 from midband_sampler._strategies import LIVE, Chooser, find_chooser
 
 ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
+_SHOWN = 300
 _FIXED_NAMES = {"cost": "cost-design", "information": "design"}
 
 
@@ -127,6 +129,9 @@ class Plan:
                 f" {self.tasks[: len(self.always)]}: make the plan anew"
             )
             raise InputError(msg)
+        if self.calibration is not None and self.model is None:
+            msg = "expected a model in a calibrated plan, got none: make the plan anew"
+            raise InputError(msg)
         if not self.tasks:
             msg = "expected at least one task in the plan, got none: make the plan anew"
             raise PlanError(msg)
@@ -221,10 +226,18 @@ class Plan:
     def read(cls, path: Path | str, *, rules: AddedRules | None = None) -> "Plan":
         """Read a plan that `write` wrote; `rules` as in `from_json`."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            with Path(path).open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+            text = content.decode()
+        except (OSError, ValueError) as error:
             msg = f"expected a plan written by `midband plan`, cannot read {path}: {error}"
             raise PlanError(msg) from error
+        if len(content) > MOST_BYTES:
+            msg = (
+                f"expected a plan of at most {MOST_BYTES >> 20} MB, got a larger file in {path}:"
+                " name the plan, or make it anew"
+            )
+            raise PlanError(msg)
         return cls.from_json(text, name=str(path), rules=rules)
 
     @classmethod
@@ -242,28 +255,39 @@ class Plan:
             Stopping rules besides midband's own, as `stop_from_dict` takes them.
         """
         try:
-            data = json.loads(text)
-            if not isinstance(data, dict):
-                msg = f"a {type(data).__name__}"
-                raise TypeError(msg)
-            if data["midband_plan"] > FORMAT:
-                found = data["midband_plan"]
+            data = parse(text)
+            found = whole(data, "midband_plan", low=1)
+            if found > FORMAT:
                 msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
                 raise PlanError(msg)
             plan = cls(**plan_fields(data, rules))
-            digest = data["digest"]
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
-            if isinstance(error, PlanError):
-                raise
+            if plan.chooses_live:
+                plan.chooser()  # refused here and not in the run
+            found_digest, digest = plan.digest, data["digest"]
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            MemoryError,
+            zlib.error,
+        ) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
+            line = " ".join(what.split())
+            if isinstance(error, PlanError) and what == line and len(line) <= _SHOWN:
+                raise
+            what = line[:_SHOWN] or type(error).__name__
             msg = (
                 f"expected a plan written by `midband plan`, got something else in {name}"
                 f" ({what}): name the plan, or make it anew"
             )
             raise PlanError(msg) from error
-        if plan.digest != digest:
+        if found_digest != digest:
             msg = (
-                f"expected plan {digest}, got {plan.digest} in {name}: it was changed by hand;"
+                f"expected plan {str(digest)[:16]!r}, got {found_digest} in {name}: it was changed"
+                " by hand;"
                 " make it anew"
             )
             raise PlanError(msg)

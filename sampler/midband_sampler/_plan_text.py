@@ -1,25 +1,40 @@
 """A plan as plain values for JSON, and back."""
 
-import base64
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from midband_history import FloatArray, Metric
+from midband_history import Metric
 from midband_sampler._attempts import Attempts
 from midband_sampler._band import Band
 from midband_sampler._calibration import Calibration
 from midband_sampler._model import PredictionModel
+from midband_sampler._plan_values import (
+    array,
+    flag,
+    mapping,
+    number,
+    pack,
+    text,
+    texts,
+    whole,
+)
 from midband_sampler._rule_text import Build, stop_from_dict
+from midband_sampler._stopping import check_confidence
 
 if TYPE_CHECKING:
     from midband_sampler._plan import Plan
 
 FORMAT = 1
+_NAMES = frozenset(
+    {
+        "midband_plan", "benchmark", "strategy", "stop", "band", "seed", "as_of", "warnings",
+        "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
+        "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
+        "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "digest",
+    }
+)  # fmt: skip
 AddedRules = Callable[[], Mapping[str, Build]]
 
 
@@ -39,18 +54,18 @@ def plain_values(plan: "Plan") -> dict[str, object]:
         "all_tasks": list(plan.all_tasks),
         "task_digests": [plan.task_digests.get(task, "") for task in plan.all_tasks],
         "reference_agents": list(plan.reference_agents),
-        "reference_scores": _pack(plan.reference_scores),
-        "expected_cost_usd": _pack(plan.expected_cost_usd),
+        "reference_scores": pack(plan.reference_scores),
+        "expected_cost_usd": pack(plan.expected_cost_usd),
         "max_tasks": plan.max_tasks,
         "notes": list(plan.notes),
         "calibration": None if plan.calibration is None else plan.calibration.to_dict(),
         "model": None
         if plan.model is None
         else {
-            "tasks": _pack(plan.model.tasks),
+            "tasks": pack(plan.model.tasks),
             "prior_centre": plan.model.prior_centre,
             "binary": plan.model.binary,
-            "reference_full_scores": _pack(plan.model.reference_full_scores),
+            "reference_full_scores": pack(plan.model.reference_full_scores),
         },
     }
     # Left out where unset, so that plans from before these options keep their digests.
@@ -68,7 +83,7 @@ def plain_values(plan: "Plan") -> dict[str, object]:
         content["attempts"] = asdict(plan.attempts)
     if plan.task_costs is not None:
         content["cost_unit"] = plan.cost_unit
-        content["task_costs"] = _pack(plan.task_costs)
+        content["task_costs"] = pack(plan.task_costs)
     return content
 
 
@@ -78,52 +93,94 @@ def plan_fields(data: Mapping[str, Any], rules: AddedRules | None) -> dict[str, 
     Raises
     ------
     ValueError, KeyError, TypeError, AttributeError, zlib.error
-        The values are another's.
+        The values are another's, or such as no plan can have.
     """
-    all_tasks = tuple(data["all_tasks"])
-    agents = tuple(data["reference_agents"])
+    if strange := sorted(set(data) - _NAMES):
+        msg = f"unknown field {strange[0][:60]!r}"
+        raise ValueError(msg)
+    all_tasks = texts(data, "all_tasks", distinct=True)
+    agents = texts(data, "reference_agents", distinct=True)
+    digests = texts(data, "task_digests")
+    n_tasks, n_agents = len(all_tasks), len(agents)
     return {
-        "benchmark": data["benchmark"],
-        "tasks": tuple(data["tasks"]),
+        "benchmark": text(data, "benchmark"),
+        "tasks": texts(data, "tasks"),
         "all_tasks": all_tasks,
-        "task_digests": MappingProxyType(dict(zip(all_tasks, data["task_digests"], strict=True))),
+        "task_digests": MappingProxyType(dict(zip(all_tasks, digests, strict=True))),
         "reference_agents": agents,
-        "reference_scores": _unpack(data["reference_scores"], len(agents), len(all_tasks)),
-        "expected_cost_usd": _unpack(data["expected_cost_usd"], len(all_tasks)),
-        "strategy": data["strategy"],
-        "stop": stop_from_dict(data["stop"], rules),
+        "reference_scores": array(
+            data, "reference_scores", n_agents, n_tasks, low=0.0, high=1.0, unknown=True
+        ),
+        "expected_cost_usd": array(data, "expected_cost_usd", n_tasks, unknown=True),
+        "strategy": text(data, "strategy"),
+        "stop": stop_from_dict(mapping(data, "stop"), rules),
         "model": None
         if data["model"] is None
-        else PredictionModel(
-            tasks=_unpack(data["model"]["tasks"], len(all_tasks), 5),
-            prior_centre=data["model"]["prior_centre"],
-            binary=data["model"]["binary"],
-            reference_full_scores=_unpack(data["model"]["reference_full_scores"], len(agents)),
-        ),
-        "calibration": None if data["calibration"] is None else Calibration(**data["calibration"]),
-        "fallback": Calibration(**data["fallback"]) if "fallback" in data else None,
-        "max_tasks": data["max_tasks"],
-        "notes": tuple(data["notes"]),
-        "band": None if data["band"] is None else Band(*data["band"]),
-        "always": tuple(data.get("always", ())),
-        "explore": data.get("explore", 0.0),
-        "attempts": Attempts(**data["attempts"]) if "attempts" in data else None,
-        "cost_unit": data.get("cost_unit", "usd"),
-        "task_costs": _unpack(data["task_costs"], len(all_tasks)) if "task_costs" in data else None,
-        "metric": Metric(**data["metric"]) if "metric" in data else None,
-        "version": data.get("version", ""),
-        "seed": data["seed"],
-        "as_of": data["as_of"],
-        "warnings": tuple(data["warnings"]),
-        "versions": MappingProxyType(data["versions"]),
+        else _model(mapping(data, "model"), n_agents, n_tasks),
+        "calibration": None
+        if data["calibration"] is None
+        else _calibration(mapping(data, "calibration")),
+        "fallback": _calibration(mapping(data, "fallback")) if "fallback" in data else None,
+        "max_tasks": None if data["max_tasks"] is None else whole(data, "max_tasks", low=1),
+        "notes": texts(data, "notes"),
+        "band": None if data["band"] is None else _band(data["band"]),
+        "always": texts(data, "always") if "always" in data else (),
+        "explore": number(data, "explore", low=0.0, high=1.0) if "explore" in data else 0.0,
+        "attempts": _attempts(mapping(data, "attempts")) if "attempts" in data else None,
+        "cost_unit": text(data, "cost_unit") if "cost_unit" in data else "usd",
+        "task_costs": array(data, "task_costs", n_tasks, low=1e-300)
+        if "task_costs" in data
+        else None,
+        "metric": _metric(mapping(data, "metric")) if "metric" in data else None,
+        "version": text(data, "version") if "version" in data else "",
+        "seed": whole(data, "seed"),
+        "as_of": text(data, "as_of"),
+        "warnings": texts(data, "warnings"),
+        "versions": MappingProxyType(mapping(data, "versions", of_texts=True)),
     }
 
 
-def _pack(values: FloatArray) -> str:
-    """Little-endian float64, zlib, base64."""
-    return base64.b64encode(zlib.compress(values.astype("<f8").tobytes(), 6)).decode("ascii")
+def _metric(data: Mapping[str, Any]) -> Metric:
+    for name in ("name", "key", "declared"):
+        text(data, name)
+    for name in ("low", "high"):
+        number(data, name)
+    flag(data, "lower_is_better")
+    return Metric(**data)
 
 
-def _unpack(text: str, *shape: int) -> FloatArray:
-    raw = zlib.decompress(base64.b64decode(text))
-    return np.frombuffer(raw, dtype="<f8").reshape(shape).astype(np.float64)
+def _model(data: Mapping[str, Any], n_agents: int, n_tasks: int) -> PredictionModel:
+    return PredictionModel(
+        tasks=array(data, "tasks", n_tasks, 5, low=-1e6, high=1e6),
+        prior_centre=number(data, "prior_centre", low=-1e6, high=1e6),
+        binary=flag(data, "binary"),
+        reference_full_scores=array(data, "reference_full_scores", n_agents, low=0.0, high=1.0),
+    )
+
+
+def _calibration(data: Mapping[str, Any]) -> Calibration:
+    number(data, "multiplier", low=0.0)
+    number(data, "confidence", low=0.0, high=1.0)
+    whole(data, "replays")
+    whole(data, "covered")
+    number(data, "fraction_run", low=0.0)
+    text(data, "held_out")
+    if "surprise" in data:
+        number(data, "surprise", low=0.0)
+    made = Calibration(**data)
+    check_confidence(made.confidence)
+    return made
+
+
+def _band(limits: object) -> Band:
+    if not isinstance(limits, list) or len(limits) != 2:
+        msg = f"band: expected two numbers, got {str(limits)[:60]!r}"
+        raise ValueError(msg)
+    named = dict(zip(("low", "high"), limits, strict=True))
+    return Band(number(named, "low"), number(named, "high"))
+
+
+def _attempts(data: Mapping[str, Any]) -> Attempts:
+    whole(data, "most", low=1)
+    number(data, "correlation", low=0.0, high=1.0)
+    return Attempts(**data)

@@ -1,5 +1,6 @@
 """Rules as text: how a person writes a stopping rule, and how a plan keeps it."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -140,6 +141,19 @@ def _unknown(text: str) -> InputError:
     )
 
 
+_WHOLE = ("k", "min_tasks", "tasks")
+
+
+def _check_numbers(name: str, values: Mapping[str, Any]) -> None:
+    """Raise unless counts are integers and no number is infinite."""
+    for setting, value in values.items():
+        whole = value is None or (isinstance(value, int) and not isinstance(value, bool))
+        infinite = isinstance(value, float) and not math.isfinite(value)
+        if infinite or (setting in _WHOLE and not whole):
+            msg = f"expected a number as {setting} of the rule {name}, got {str(value)[:60]!r}"
+            raise InputError(msg)
+
+
 _KINDS: Mapping[str, type[Any]] = {
     "rank": RankSettled,
     "beats": Beats,
@@ -185,6 +199,8 @@ def stop_from_dict(
             " plugin that has it"
         )
         raise InputError(msg)
+    if name in _KINDS:
+        _check_numbers(name, values)
     try:
         if name in ("any", "all"):
             values["rules"] = tuple(stop_from_dict(each, added) for each in values["rules"])

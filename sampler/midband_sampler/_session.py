@@ -2,29 +2,26 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
-from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
+from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler._attempts import AttemptPrediction
-from midband_sampler._combined import check_named, counts, gives_up, named_agents
-from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
+from midband_sampler._combined import asked, check_named, counts, gives_up, named_agents
+from midband_sampler._confidence import RankInterval
 from midband_sampler._decision import Decision
-from midband_sampler._drift import DriftAlarm
 from midband_sampler._estimators import Estimate, randomised_full_score
-from midband_sampler._evidence import Evidence
-from midband_sampler._look import Look
+from midband_sampler._max_errors import MaxErrors, missing_warnings, none_usable
 from midband_sampler._plan import Plan
-from midband_sampler._reach import Reach
+from midband_sampler._reading import Reading, Readings
 from midband_sampler._spending import Cost, Spending
 from midband_sampler._stopping import ALL_RUN, Claim
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 NEAREST = 5
 CHOSEN_BLINDLY = ("random", "stratified")
-_TIE = 1e-9
 
 
 class Session:
@@ -35,6 +32,11 @@ class Session:
     alone would bias the verdict. A session is rebuilt by telling it the results again, in any
     order. Once it has decided to stop, the decision stands.
 
+    An attempt without a usable result is not free: its task leaves the estimate, but the bounds
+    are the outer ones of three readings, without these attempts, with all of them told as 0 and
+    with all of them told as 1, and a rule is met only if it is met in each. The choice of the next
+    task does not depend on this.
+
     Parameters
     ----------
     plan : Plan
@@ -44,6 +46,12 @@ class Session:
         Reference agents whose comparison the decision always shows.
     live : bool
         False where the harness takes the tasks in the plan's order: `Plan.fixed`.
+    max_errors : MaxErrors, optional
+        Ends the session, without a claim, once more attempts than this have no usable result. By
+        default it ends when none of the first ten has one.
+    never_run : bool
+        True where a missing result says that a recorded agent never ran the task, as in a replay of
+        a history: it then leaves the benchmark, widens nothing, and ends nothing.
     """
 
     def __init__(
@@ -53,6 +61,8 @@ class Session:
         resamples: int = 2000,
         versus: Sequence[str] = (),
         live: bool = True,
+        max_errors: MaxErrors | None = None,
+        never_run: bool = False,
     ) -> None:
         if resamples < 200:
             msg = f"expected resamples >= 200, got {resamples}: fewer cannot carry a 95 % bound"
@@ -63,15 +73,26 @@ class Session:
         self.plan = plan
         self._rivals = named_agents(plan.stop)
         self._row = {agent: row for row, agent in enumerate(plan.reference_agents)}
-        self._agents = np.array(plan.reference_agents, dtype=object)
         self._shown = tuple(dict.fromkeys((*self._rivals, *versus)))
         self._in_usd, self._in_seconds = (counts(plan.stop, unit) for unit in ("usd", "seconds"))
-        self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
         column = {task: place for place, task in enumerate(plan.all_tasks)}
         self._columns = np.array([column[task] for task in plan.tasks], dtype=np.int64)
-        self._reference = plan.reference_scores[:, self._columns]
-        self._scores: dict[str, list[float]] = {}
+        # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
+        predicted = plan.model is not None and plan.calibration is not None
+        fair = not predicted and plan.strategy in CHOSEN_BLINDLY
+        self._read = partial(
+            Reading,
+            plan,
+            self._columns,
+            resamples=resamples,
+            rivals=self._rivals if fair else (),
+            gives_up=gives_up(plan.stop),
+        )
+        self._max_errors = max_errors
+        self._never_run = never_run
+        self._scores: dict[str, list[float]] = {}  # of each attempt; NaN without a usable result
+        self._kinds: dict[str, list[str]] = {}
         self._costs: dict[str, list[Cost]] = {}
         self._started: dict[str, int] = {}
         self._in_order: list[str] = []  # a task again for each further attempt
@@ -88,29 +109,16 @@ class Session:
         self._reset()
 
     def _reset(self) -> None:
-        plan = self.plan
-        self._predicted: PredictedRanks | None = None
-        self._ranks: PairedRanks | PredictedRanks
-        if plan.model is not None and plan.calibration is not None:
-            self._predicted = PredictedRanks(
-                plan.model, plan.calibration, self._columns, plan.reference_scores, plan.attempts
-            )
-            self._ranks = self._predicted
-        else:
-            self._ranks = PairedRanks(self._reference, resamples=self._resamples, seed=plan.seed)
-        # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
-        fair = self._predicted is None and plan.strategy in CHOSEN_BLINDLY
-        betting = self._rivals if fair else ()
-        self._evidence = {agent: Evidence.nothing() for agent in betting}
+        self._readings = Readings(self._read, bounded=not self._never_run)
+        self._predicted = self._readings.plain.predicted
         self._spending = Spending()
-        self._drift = self._watch()
-        self._least_half_width = self._reach() if gives_up(plan.stop) else None
+        self._drift = self._readings.plain.watch()
         self._judged: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
         self._looks = 0
         self._choices: list[tuple[int, float, FloatArray | None]] = []
         self._used: list[float] = []
         self._valid: list[float] = []
-        self._interval: RankInterval | None = None
         self._stopped: Decision | None = None
 
     def ask(self, n: int = 1) -> list[str]:
@@ -226,13 +234,10 @@ class Session:
             self._unasked.append(task)
         self._untold[self._columns[self._place[task]]] = False
         self._costs.setdefault(task, []).append(cost)
-        attempts = self._scores.setdefault(task, [])
-        if self._most:
-            attempts.append(value)
-            return
-        if not math.isnan(value):
-            attempts.append(value)
-        if task in self._judged and self._stopped is None:
+        self._scores.setdefault(task, []).append(value)
+        usable = outcome if outcome != "valid" or not math.isnan(value) else "missing"
+        self._kinds.setdefault(task, []).append(usable)
+        if not self._most and task in self._judged and self._stopped is None:
             self._reset()
 
     def _expect_attempt(self, task: str) -> None:
@@ -259,9 +264,13 @@ class Session:
             self._take(task)
             self._judged[task] += 1
             self._looks += 1
-            self._interval = self._ranks.interval(rule.confidence)
-            look = self._look(self._interval)
-            if look.tasks >= rule.min_tasks and rule.stops(look):
+            if reason := self._too_many_errors():
+                self._stopped = self._decide(reason, stop=True)
+                return
+            look = self._readings.look(
+                tasks_run=self._looks, tasks_left=self._limit - self._looks, spending=self._spending
+            )
+            if asked(rule, look):
                 self._stopped = self._decide(rule.reason(look), stop=True, claims=rule.claims(look))
                 return
             if self._looks == self._limit:
@@ -270,23 +279,17 @@ class Session:
 
     def _take(self, task: str) -> None:
         place = self._place[task]
-        scores, costs = self._scores[task], self._costs[task]
+        scores, costs, kinds = self._scores[task], self._costs[task], self._kinds[task]
         if self._most:
-            attempt = self._judged[task]
-            scores, costs = scores[attempt : attempt + 1], costs[attempt : attempt + 1]
+            attempt = slice(self._judged[task], self._judged[task] + 1)
+            scores, costs, kinds = scores[attempt], costs[attempt], kinds[attempt]
             self._unstarted[self._columns[place]] = True
-        score = math.fsum(sorted(scores)) / len(scores) if scores else math.nan
         self._note_choice(task)
+        self._outcomes.update(kinds)
+        score = self._readings.take(place, scores)
         self._used.append(score)
         if not math.isnan(score):
             self._valid.append(score)
-        if task in self.plan.always and isinstance(self._ranks, PairedRanks):
-            self._ranks.add_certain(place, score)  # known, but no sample of the other tasks
-        else:
-            self._ranks.add(place, score)
-            for agent, evidence in self._evidence.items():
-                difference = np.asarray(score - self._reference[self._row[agent], place])
-                self._evidence[agent] = evidence.after(difference)
         expected = float(self.plan.expected_cost_usd[self._columns[place]])
         self._spending.add(costs, expected_usd=expected)
         if self._predicted is not None:
@@ -294,15 +297,6 @@ class Session:
                 self._drift.add(int(self._columns[place]), score)
         elif task not in self.plan.always:
             self._drift.add(0, score)
-
-    def _watch(self) -> DriftAlarm:
-        """Watch for an agent of another kind."""
-        plan, predicted = self.plan, self._predicted
-        if predicted is not None and plan.model is not None and plan.calibration is not None:
-            return DriftAlarm.by_model(
-                predicted.prediction.profiles, plan.model.prior_centre, plan.calibration.surprise
-            )
-        return DriftAlarm.by_references(self._reference[:, len(plan.always) :])
 
     def _note_choice(self, task: str) -> None:
         """Keep the chance of a choice and, if it was drawn, what was predicted before it."""
@@ -337,32 +331,12 @@ class Session:
             np.array(expected).reshape(-1, nothing.size),
         )
 
-    def _reach(self) -> Callable[[IntArray], FloatArray]:
-        """How narrow the score bounds can become; see `Hopeless`."""
-        ranks = self._ranks
-        if isinstance(ranks, PairedRanks):
-            return partial(ranks.least_half_width, confidence=self.plan.stop.confidence)
-        reach = Reach(ranks.prediction, None if self.plan.chooses_live else self._columns)
-        width = np.array([ranks.multiplier])
-        return lambda left: reach.half_width(self._looks + left.reshape(1), width)[0, 0]
-
-    def _look(self, interval: RankInterval) -> Look:
-        run = self._looks
-        return Look(
-            rank_low=np.array(interval.low),
-            rank_high=np.array(interval.high),
-            score_low=np.array(interval.score_low),
-            score_high=np.array(interval.score_high),
-            tasks=np.array(interval.tasks),
-            tasks_run=np.array(run),
-            tasks_left=np.array(self._limit - run),
-            usd=np.array(self._spending.usd),
-            seconds=np.array(self._spending.seconds),
-            reference_scores=self._ranks.reference_scores,
-            reference_agents=self.plan.reference_agents,
-            evidence=self._evidence,
-            least_half_width=self._least_half_width,
-        )
+    def _too_many_errors(self) -> str:
+        """Why so many attempts without a usable result end the session; empty where not."""
+        if self._never_run:
+            return ""
+        limit = none_usable if self._max_errors is None else self._max_errors.reason
+        return limit(results=self._outcomes["valid"], judged=self._outcomes.total())
 
     def _prefix(self) -> Iterator[str]:
         """Completed tasks that are to be judged next, up to the first that is still running.
@@ -386,15 +360,18 @@ class Session:
 
     def _decide(self, reason: str, *, stop: bool, claims: tuple[Claim, ...] = ()) -> Decision:
         plan = self.plan
-        interval = self._interval or self._ranks.interval(plan.stop.confidence)
+        interval = self._readings.interval()
+        if not self._valid:
+            interval = interval.unknown(n_reference=len(plan.reference_agents))
         target = plan.target
         whole = target == "full benchmark"
+        results, without = self._outcomes["valid"], self._outcomes["missing"]
         chance = self._randomised() if plan.explore else None
         return Decision(
             stop=stop,
             reason=reason,
             claims=claims,
-            rank=interval.rank,
+            rank=None if math.isnan(interval.score) else interval.rank,
             low=interval.low,
             high=interval.high,
             target=target,
@@ -402,6 +379,9 @@ class Session:
             guarantee=plan.guarantee,
             naive_confidence=interval.naive,
             score=self._mean_score(),
+            target_score=interval.score,
+            target_score_low=interval.score_low,
+            target_score_high=interval.score_high,
             full_score=interval.score if whole else math.nan,
             full_score_low=interval.score_low if whole else math.nan,
             full_score_high=interval.score_high if whole else math.nan,
@@ -411,8 +391,11 @@ class Session:
             tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
             tasks_without_result=len(self._used) - len(self._valid),
+            results=results,
+            errors=self._outcomes.total() - results - without,
+            unscored=without,
             n_reference=len(plan.reference_agents),
-            tie_group=self._tie_group(interval),
+            tie_group=self._readings.tied(interval),
             spent_usd=self._spending.usd,
             spent_seconds=self._spending.seconds,
             cost_saved_usd=float(np.sum(plan.expected_cost_usd[self._untold])),
@@ -421,6 +404,7 @@ class Session:
                 *plan.warnings,
                 *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
                 *self._drift.warnings(final=stop),
+                *missing_warnings(results=results, judged=self._outcomes.total()),
             ),
             plan_digest=self._digest,
         )
@@ -443,14 +427,6 @@ class Session:
         shown = dict.fromkeys([*nearest, *(self._row[agent] for agent in self._shown)])
         chances = {self.plan.reference_agents[k]: float(better[k]) for k in shown}
         return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
-
-    def _tie_group(self, interval: RankInterval) -> tuple[str, ...]:
-        if math.isnan(interval.score):
-            return self.plan.reference_agents
-        scores = self._ranks.reference_scores
-        above = scores >= interval.score_low - _TIE
-        inside = above & (scores <= interval.score_high + _TIE)
-        return tuple(self._agents[inside].tolist())
 
     @property
     def done(self) -> bool:

@@ -239,7 +239,7 @@ def _drive(
     looks: tuple[int, ...],
 ) -> tuple[Verdict, NDArray[np.int64], float, tuple[float, float, float]]:
     """Drive a real session as an event simulation."""
-    session = Session(plan, resamples=resamples)
+    session = Session(plan, resamples=resamples, never_run=True)
     running: list[tuple[float, int, str]] = []
     started: list[str] = []
     widths: list[tuple[float, float]] = []
@@ -273,7 +273,7 @@ def _drive(
     verdict = Verdict(
         tasks_run=len(started),
         reason=decision.reason,
-        rank=decision.rank,
+        rank=1 if decision.rank is None else decision.rank,
         low=decision.low,
         high=decision.high,
         widths=tuple(widths),

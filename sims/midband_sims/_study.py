@@ -345,6 +345,7 @@ class Study:
                     split=cell.label,
                     splits=cell.splits,
                     policy=cell.policy,
+                    nominal=self.names.stop(cell.policy.stop).confidence,
                     rows=rows,
                     seed=self.settings.seed,
                     draws=self.settings.draws,

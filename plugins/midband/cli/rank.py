@@ -194,24 +194,32 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     if len(verdicts) == 1:
         row = _row(verdicts[0])
         better = row.pop("better_than")
-        warnings = row.pop("warnings")
+        del row["warnings"]  # the verdict says them
         row["claims"] = "; ".join(
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
         row["tie_group"] = _names(verdicts[0].decision.tie_group)
-        click.echo(f"{verdicts[0].agent}: {verdicts[0].decision}")
+        for line in verdicts[0].decision.lines(
+            prefix=f"{verdicts[0].agent}: ",
+            ended=True,
+            resume="run the tasks that are left, and rank all results together",
+        ):
+            click.echo(line)
         print_facts(row)
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))
-        for warning in warnings if isinstance(warnings, list) else []:
-            warn(str(warning))
         return
     columns = ("agent", "rank", "low", "high", "score", "tasks_run", "reason")
     print_table(
         columns,
         [[_row(verdict)[name] for name in columns] for verdict in verdicts],
-        title=f"{plan.benchmark} on the planned tasks" if verdicts else "",
+        title=f"{plan.benchmark} on the {plan.target}" if verdicts else "",
     )
+    for warning in plan.warnings if verdicts else ():
+        warn(warning)
+    for verdict in verdicts:
+        for warning in verdict.decision.warnings[len(plan.warnings) :]:
+            warn(f"{verdict.agent}: {warning}")
 
 
 def _names(agents: "Sequence[str]") -> str:

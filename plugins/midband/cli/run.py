@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from midband.cli._options import FILE, history_option, json_option
-from midband.cli._output import print_facts, print_json, warn
+from midband.cli._output import print_facts, print_json
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class _Screen:
         decision = standing.decision
         line = (
             f"{end.name}: {len(end.scored)} of {_count(len(end.tasks), 'task')} scored;"
-            f" rank {decision.rank} of {decision.n_reference + 1}"
+            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
             f" ({decision.low} to {decision.high}),"
             f" {decision.tasks_run} of {decision.tasks_planned} tasks"
         )
@@ -234,7 +234,9 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
     standing = report.standing
-    click.echo(str(standing.decision))
+    resume = f"repeat the command, it goes on in {directory}"
+    for line in standing.decision.lines(ended=True, resume=resume):
+        click.echo(line)
     facts = {
         "ended": report.reason,
         "rounds": standing.rounds,
@@ -245,8 +247,6 @@ def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
         "guarantee": standing.decision.guarantee,
     }
     print_facts(facts)
-    for warning in standing.decision.warnings:
-        warn(warning)
     for line in report.last_lines:
         click.echo(f"  {line}", err=True)
     if report.failed:

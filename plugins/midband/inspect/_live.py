@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SAID_WIDTH = 100 - len("midband: ")
+_REST = "run the tasks that are left, without --limit and --sample-id, and rank all logs together"
+
 # By Inspect's eval id. One process may run several evals at once, and one that dies never says so:
 # its run is forgotten with the context that held it.
 _LIVE: "WeakValueDictionary[str, LiveRun]" = WeakValueDictionary()
@@ -94,8 +97,8 @@ class LiveRun:
         """Return what the log keeps at the end, after a last look at all results."""
         _LIVE.pop(self.eval_id, None)
         self._guard(self._settle)
-        self._say()
-        return self.report()
+        self._say(resume=_REST)
+        return {"verdict": self._verdict(resume=_REST), **self.report()}
 
     def report(self) -> dict[str, object]:
         """Return the verdict so far, what it rests on, and what went wrong."""
@@ -203,11 +206,20 @@ class LiveRun:
         for task, epoch in sorted(self._results):
             self._results[task, epoch].tell(session, task)
 
-    def _say(self) -> None:
+    def _verdict(self, *, resume: str = "", width: int = 100) -> str:
+        """Return what is said of the run once it is over."""
+        if self.error or self._decision is None:
+            return f"{self.model}: no verdict, {self.error}"
+        lines = self._decision.lines(
+            prefix=f"{self.model}: ", ended=True, resume=resume, width=width
+        )
+        return "\n".join(lines)
+
+    def _say(self, resume: str = "inspect eval-retry LOG") -> None:
         how = "chosen live" if self.live else "in a fixed order"
-        said = f"no verdict, {self.error}" if self.error else f"{self._decision}"
+        said = self._verdict(resume=resume, width=_SAID_WIDTH)
         # One plan runs once with a model: what a later attempt says stands.
-        say_at_exit(f"{self._digest} {self.model}", f"{self.model}: {said} (tasks {how})")
+        say_at_exit(f"{self._digest} {self.model}", f"{said}\n  (tasks {how})")
 
     def _display(self) -> None:
         decision = self._decision
@@ -216,12 +228,7 @@ class LiveRun:
         self._say()
         caption = f"midband {self.model.rpartition('/')[2]}"
         try:
-            self._show(
-                caption,
-                f"rank {decision.rank} ({decision.low} to {decision.high}) of"
-                f" {decision.n_reference + 1}, {decision.tasks_run}/{decision.tasks_planned} tasks"
-                + (f", {decision.reason}" if decision.stop else ""),
-            )
+            self._show(caption, decision.short)
         except Exception as error:  # a screen that cannot show a counter is no reason to stop
             logger.debug("cannot show the counter: %s", error)
 

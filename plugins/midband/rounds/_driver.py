@@ -178,7 +178,7 @@ class RoundDriver:
         while True:
             decision = self._state.session.decision()
             if decision.stop:
-                return self._report(decision.reason)
+                return self._report(decision.reason, failed=decision.too_many_errors)
             if self.interrupt.count:
                 return self._report("interrupted", interrupted=True)
             if self._state.barren >= MAX_BARREN:

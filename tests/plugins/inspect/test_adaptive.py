@@ -153,9 +153,10 @@ def test_a_score_that_says_nothing_is_no_failure(make: MakePlan, odd: str) -> No
     (log,) = run(path, args={"n": 12, "odd": odd})
     verdict = early(log).metadata
     assert verdict["samples_scored"] == 0
-    assert verdict["samples_without_score"] == verdict["tasks_without_result"] == 12
-    assert verdict["score"] is None
-    assert verdict["samples_skipped"] == 0
+    assert verdict["tasks_without_result"] == verdict["unscored"] == 10
+    assert verdict["samples_without_score"] + verdict["samples_skipped"] == 12
+    assert verdict["reason"].startswith("too many errors")
+    assert (verdict["score"], verdict["rank"], verdict["claims"]) == (None, None, [])
     assert {record.kind for record in records(log)} == {"missing"}
     assert {record.score for record in records(log)} == {None}
 
@@ -409,6 +410,6 @@ def test_the_counter_shows_rank_and_interval(
     verdict = early(log).metadata
     assert verdict["error"] is None
     assert {caption for caption, _ in shown} == {"midband 97"}
-    last = f"rank {verdict['rank']} ({verdict['low']} to {verdict['high']}) of 20"
-    assert shown[-1][1].startswith(last)
+    last = f"#{verdict['rank']} ({verdict['low']}-{verdict['high']}) {verdict['tasks_run']}/40"
+    assert shown[-1][1].rstrip("!") == last
     assert len(shown) > verdict["tasks_run"]

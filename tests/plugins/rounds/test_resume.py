@@ -127,7 +127,8 @@ def test_one_ctrl_c_lets_the_round_finish(bench: "Bench") -> None:
     assert running.returncode == 130, error
     assert sorted(bench.ledger.results) == sorted(bench.plan.tasks[:4])
     assert "the round will be finished" in error
-    assert "4 of 40 tasks: going on" in out
+    assert "4 of 40 tasks: ended before the stopping rule was met" in " ".join(out.split())
+    assert "to go on: repeat the command" in out
     assert "ended: interrupted" in out
     assert bench.run("--round-size", 4, arguments=SLOW)[0] == 0
     assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
