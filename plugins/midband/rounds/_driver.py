@@ -13,7 +13,7 @@ from midband.rounds._budget import Budget
 from midband.rounds._execution import Execution
 from midband.rounds._interrupt import Interrupt
 from midband.rounds._journal import Journal
-from midband.rounds._process import is_at_work, last_lines, wait_for_earlier
+from midband.rounds._process import last_lines, wait_for_earlier
 from midband.rounds._report import Listener, RunReport, Standing
 from midband.rounds._results import INTERRUPTED, RoundEnd, collect
 from midband.rounds._settings import RunSettings
@@ -62,7 +62,7 @@ class RoundDriver:
             raise InputError(msg)
         self.directory = self.directory.absolute()
         self._budget = Budget(self.plan, self.settings)
-        self._execution = Execution(self.harness, self.settings, self.interrupt)
+        self._execution = Execution(self.harness, self.settings, self.interrupt, self.listener.note)
         self._failures: set[str] = set()
 
     def run(self) -> RunReport:
@@ -295,11 +295,13 @@ class RoundDriver:
     def _finish_earlier(self, start: Mapping[str, Any], steps: int) -> None:
         """End a round that was left open: wait for its processes, run its later steps, read it."""
         batch = self._batch(tuple(start["tasks"]), start["name"])
-        if is_at_work(batch.directory):
-            self.listener.note(f"{batch.name} is still at work: waiting for its end")
-            timeout = self.settings.timeout
-            if not wait_for_earlier(batch.directory, timeout=timeout, interrupt=self.interrupt):
-                return
+        if not wait_for_earlier(
+            batch.directory,
+            timeout=self.settings.timeout,
+            interrupt=self.interrupt,
+            note=lambda line: self.listener.note(f"{batch.name} {line}"),
+        ):
+            return
         codes = self._execution.run_rest(batch, first=steps, starts=self._step_starts)
         end = RoundEnd(name=batch.name, tasks=batch.tasks, status=INTERRUPTED, codes=codes)
         self.listener.note(f"{batch.name} was left open: reading what it brought")

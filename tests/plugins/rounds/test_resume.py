@@ -39,7 +39,7 @@ def group_is_gone(group: int) -> bool:
 
 
 def group_of(bench: "Bench", name: str) -> int:
-    return int((bench.directory / name / ".running").read_text())
+    return int(json.loads((bench.directory / name / ".running").read_text())["number"])
 
 
 @pytest.mark.slow
