@@ -191,6 +191,7 @@ def _oddities(end: "RoundEnd") -> "Iterator[str]":
         codes = f", exit {' and '.join(map(str, end.codes))}" if any(end.codes) else ""
         yield f"{end.status}{codes}; its output is in {end.name}/output.log"
     yield from (f"unreadable: {line}" for line in end.unreadable)
+    yield from end.notes
     if end.dropped:
         yield f"no result for {_list(end.dropped)}"
     for kind in sorted({result.kind for result in end.results} - {"valid"}):

@@ -26,6 +26,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--agent", default="new")
     parser.add_argument("--cost", type=float)
+    parser.add_argument("--api-key")
+    parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--exit", type=int, default=0)
     for name in ("hang", "half", "drop", "extra", "error", "changed", "once", "abort", "hang-once"):
