@@ -21,6 +21,7 @@ from midband_history._summaries import (
     PassRate,
 )
 from midband_history._tables import TABLE_COLUMNS, Table, TableFormat, read_header
+from midband_history._workers import process_pool
 
 __all__ = [
     "OUTCOME_KINDS",
@@ -47,6 +48,7 @@ __all__ = [
     "UnreadableSourceError",
     "default_path",
     "list_benchmarks",
+    "process_pool",
     "read_header",
     "read_matrix",
     "read_table",

@@ -5,108 +5,32 @@ from collections.abc import Iterable, Mapping, Sequence
 
 HIDDEN = "***"
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # The last word of a name, or the last two: `model_api_key` is one, `max_tokens` is none.
-_NAMES = frozenset(
-    [
-        "apikey",
-        "apitoken",
-        "apisecret",
-        "accesskey",
-        "secretkey",
-        "privatekey",
-        "authtoken",
-        "accesstoken",
-        "secret",
-        "secrets",
-        "password",
-        "passwd",
-        "passwort",
-        "pwd",
-        "passphrase",
-        "credential",
-        "credentials",
-        "authorization",
-        "bearer",
-        "cookie",
-        "cookies",
-        "jwt",
-        "pat",
-        "otp",
-    ]
+_NAMES = _words(
+    """
+    apikey apitoken apisecret accesskey secretkey privatekey authtoken accesstoken secret
+    secrets password passwd passwort pwd passphrase credential credentials authorization
+    bearer cookie cookies jwt pat otp
+    """
 )
-_KEYS = frozenset(
-    [
-        "api",
-        "access",
-        "secret",
-        "private",
-        "auth",
-        "account",
-        "subscription",
-        "master",
-        "service",
-        "signing",
-        "encryption",
-        "license",
-        "licence",
-        "admin",
-        "deploy",
-        "ssh",
-        "azure",
-        "openai",
-        "anthropic",
-        "aws",
-        "google",
-        "gemini",
-        "hf",
-    ]
+_KEYS = _words(
+    """
+    api access secret private auth account subscription master service signing encryption
+    license licence admin deploy ssh azure openai anthropic aws google gemini hf
+    """
 )
 # Words before `token` that say which token of a text is meant, or how such tokens are dealt with.
-_TEXT_TOKENS = frozenset(
-    [
-        "pad",
-        "padding",
-        "eos",
-        "bos",
-        "unk",
-        "mask",
-        "sep",
-        "cls",
-        "stop",
-        "start",
-        "end",
-        "begin",
-        "end",
-        "special",
-        "image",
-        "video",
-        "audio",
-        "next",
-        "first",
-        "last",
-        "max",
-        "min",
-        "per",
-        "prefix",
-        "suffix",
-        "new",
-        "per",
-        "think",
-        "thinking",
-        "prompt",
-        "assistant",
-        "user",
-        "system",
-        "add",
-        "by",
-        "each",
-        "cost",
-        "usd",
-        "price",
-        "time",
-        "seconds",
-        "ms",
-    ]
+_TEXT_TOKENS = _words(
+    """
+    pad padding eos bos unk mask sep cls stop start end begin special image video audio next
+    first last max min per prefix suffix new think thinking prompt assistant user system add
+    by each cost usd price time seconds ms
+    """
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 

@@ -9,65 +9,27 @@ from midband._credentials import (
     without_credentials,
 )
 
-CREDENTIALS = [
-    "--api-key",
-    "api_key",
-    "apiKey",
-    "OPENAI_API_KEY",
-    "AZURE_OPENAI_KEY",
-    "X-API-Key",
-    "APIKEY",
-    "api_keys",
-    "token",
-    "HF_TOKEN",
-    "hf-token",
-    "githubToken",
-    "auth_token",
-    "session_token",
-    "access_token",
-    "secret",
-    "client_secret",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "password",
-    "--password",
-    "db_password",
-    "Authorization",
-    "GITHUB_PAT",
-]
-OTHERS = [
-    "max_tokens",
-    "--max-tokens",
-    "max-new-tokens",
-    "n_tokens",
-    "tokens",
-    "tokenizer",
-    "tokenized",
-    "token_limit",
-    "token_id",
-    "pad_token",
-    "eosToken",
-    "stop_token",
-    "tokens_per_second",
-    "key",
-    "task_key",
-    "primary_key",
-    "sort_key",
-    "keyword",
-    "monkey",
-    "model",
-    "temperature",
-    "patience",
-    "path",
-    "compat",
-    "api",
-    "api_base",
-    "secretary",
-    "author",
-    "auth_type",
-    "metric.key",
-    "id",
-]
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+CREDENTIALS = words(
+    """
+    --api-key api_key apiKey OPENAI_API_KEY AZURE_OPENAI_KEY X-API-Key APIKEY api_keys token
+    HF_TOKEN hf-token githubToken auth_token session_token access_token secret client_secret
+    AWS_SECRET_ACCESS_KEY AWS_ACCESS_KEY_ID password --password db_password Authorization
+    GITHUB_PAT
+    """
+)
+OTHERS = words(
+    """
+    max_tokens --max-tokens max-new-tokens n_tokens tokens tokenizer tokenized token_limit
+    token_id pad_token eosToken stop_token tokens_per_second key task_key primary_key
+    sort_key keyword monkey model temperature patience path compat api api_base secretary
+    author auth_type metric.key id
+    """
+)
 
 
 def test_names() -> None:

@@ -25,7 +25,7 @@ OUTPUT = "output.log"
 RUNNING = ".running"
 GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.2
-# So many looks at a group whose command has ended before the user is told: most workers end with it.
+# Looks at a group whose command has ended before the user is told: most workers end with it.
 _PATIENCE = 5
 _SHOWN = 3
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from midband_history import (
     OUTCOME_KINDS,
@@ -176,18 +176,20 @@ def _result(data: object, tasks: Collection[str], odd: "Counter[str]") -> Result
         raise ValueError(msg)
     task, kind, score = _text(data, "task"), _text(data, "kind"), data.get("score")
     attempt = _number(data.get("attempt"), "the number of an attempt")
-    scored = isinstance(score, (int, float)) and not isinstance(score, bool) and 0 <= score <= 1
+    if isinstance(score, int) and not isinstance(score, bool):
+        score = float(score) if 0 <= score <= 1 else -1.0
+    scored = isinstance(score, float) and 0 <= score <= 1
     if task not in tasks or kind not in OUTCOME_KINDS or attempt < 0:
         msg = f"expected a result of a task of the round, got {task!r:.40}, {kind!r:.20}"
         raise ValueError(msg)
-    if scored != (kind == "valid") or (score is not None and not scored):
+    if scored != (kind == "valid") or not (scored or score is None):
         msg = f"expected a score in [0, 1] for a valid result alone, got {score!r:.40}, {kind}"
         raise ValueError(msg)
     return Result(
         task=task,
         attempt=attempt,
-        score=float(score) if scored else None,
-        kind=cast("OutcomeKind", kind),
+        score=score,
+        kind=kind,
         cost_usd=_amount(data.get("cost_usd"), _MOST_USD, odd, "cost"),
         seconds=_amount(data.get("seconds"), _MOST_SECONDS, odd, "duration"),
         key=_text(data, "key"),

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -16,6 +15,8 @@ from midband.rounds._group import Group
 from midband.rounds._process import is_at_work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.plugins.rounds.conftest import Bench
 
 STILL = "is still at work"

@@ -354,7 +354,7 @@ def damages(lines: list[str]) -> dict[str, list[str]]:
         "an empty line": [lines[0], "", *lines[1:]],
         "no beginning": lines[1:],
         "no round": [*lines[:1], *lines[2:]],
-        "half": lines[:ended] + [lines[ended][:40]] + lines[ended + 1 :],
+        "half": [*lines[:ended], lines[ended][:40], *lines[ended + 1 :]],
         "no tasks": put(1, '"tasks"', '"task"'),
         "strange tasks": put(1, '["t', '["u'),
         "tasks as a text": put(1, '"tasks": [', '"tasks": "t01", "old": ['),
