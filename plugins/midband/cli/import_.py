@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from midband.cli._options import EXISTING, history_option, json_option, map_option, pairs
-from midband.cli._output import on_terminal, print_json
+from midband.cli._output import echo, on_terminal, print_json
 from midband.cli._store import open_history
 
 if TYPE_CHECKING:
@@ -93,17 +93,17 @@ def _show(report: "ImportReport", where: Path | None) -> None:
     from midband.importers._sources import EMPTY
 
     for source in report.refused:
-        click.echo(f"midband: refused {source.error}", err=True)
+        echo(f"midband: refused {source.error}", err=True)
     notes = [line for source in report.sources for line in _notes(source)]
     for line in notes[:_SHOWN_NOTES]:
-        click.echo(f"midband: note: {line}", err=True)
+        echo(f"midband: note: {line}", err=True)
     if len(notes) > _SHOWN_NOTES:
-        click.echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
+        echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
     if empty := [source for source in report.sources if EMPTY in source.skipped]:
         more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
-        click.echo(f"midband: note: {empty[0].path}{more}: {EMPTY}, as in a run's totals", err=True)
+        echo(f"midband: note: {empty[0].path}{more}: {EMPTY}, as in a run's totals", err=True)
     if not report.sources:
-        click.echo("midband: found no results in these paths", err=True)
+        echo("midband: found no results in these paths", err=True)
     parts = [f"imported {_count(report.imported, 'source')}"]
     if report.unchanged:
         parts.append(f"{report.unchanged} of them had nothing new")
@@ -112,7 +112,7 @@ def _show(report: "ImportReport", where: Path | None) -> None:
     parts.append(f"added {_count(report.added, 'attempt')} to {where}")
     if report.duplicates:
         parts.append(f"{_count(report.duplicates, 'attempt')} known already")
-    click.echo(", ".join(parts))
+    echo(", ".join(parts))
 
 
 def _notes(source: "SourceReport") -> list[str]:

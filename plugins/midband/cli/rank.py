@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from midband.cli._options import EXISTING, FILE, history_option, json_option, map_option, pairs
-from midband.cli._output import print_facts, print_json, print_table, warn
+from midband.cli._output import echo, print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -141,7 +141,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
         row["tie_group"] = _names(verdicts[0].decision.tie_group)
-        click.echo(f"{verdicts[0].agent}: {verdicts[0].decision}")
+        echo(f"{verdicts[0].agent}: {verdicts[0].decision}")
         print_facts(row)
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))

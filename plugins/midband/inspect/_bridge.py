@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from midband._text import one_line
 from midband_history import InputError, MidbandError
 
 COMMANDS = ("eval", "eval-set")
@@ -48,9 +49,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         arguments = inspect_argv(argv)
         for warning in warnings_for(argv):
-            print(f"midband: {warning}", file=sys.stderr)
+            print(f"midband: {one_line(warning)}", file=sys.stderr)
     except MidbandError as error:
-        print(f"midband: {error}", file=sys.stderr)
+        print(f"midband: {one_line(str(error))}", file=sys.stderr)
         return 2
     command = [sys.executable, *_inspect(), *arguments]
     if os.name == "posix":
