@@ -28,6 +28,7 @@ from midband_history._summaries import (
     VersionSummary,
 )
 from midband_history._tables import TABLE_COLUMNS, Table, TableFormat, read_header
+from midband_history._workers import process_pool
 
 __all__ = [
     "OUTCOME_KINDS",
@@ -64,6 +65,7 @@ __all__ = [
     "default_path",
     "list_benchmarks",
     "plain_benchmark",
+    "process_pool",
     "read_header",
     "read_matrix",
     "read_table",

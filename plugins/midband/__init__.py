@@ -1,5 +1,8 @@
 """The public face of midband: its names load on first use, from a fixed table."""
 
+import midband._front  # noqa: F401 - first: it decides where the imports below are looked for
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING
 

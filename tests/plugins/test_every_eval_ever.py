@@ -179,6 +179,26 @@ def test_a_later_export_replaces_the_files(history: History, tmp_path: Path) -> 
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_credentials_are_not_shared(tmp_path: Path) -> None:
+    settings = {
+        "api_key": "QX1",
+        "model_args": {"token": "QX2", "max_tokens": 512, "url": "https://me:QX3@host/v1"},
+        "arguments": ["--api-key", "QX4", "--agent-kwarg", "password=QX5", "-m", "sk-QX6"],
+        "temperature": 0.25,
+    }
+    record = Record(
+        benchmark="b", task_id="t", agent="a [api_key=QX7]", scaffold="s --token=QX8",
+        score=1.0, settings=settings,
+    )  # fmt: skip
+    list(export([record], tmp_path, created=CREATED, publisher=Publisher()))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    text = " ".join(f"{path} {path.read_text()}" for path in files)
+    assert len(files) == 2
+    assert "QX" not in text
+    assert "512" in text
+    assert "0.25" in text
+
+
 def test_a_run_without_a_score_is_left_out(tmp_path: Path) -> None:
     record = Record(benchmark="b", task_id="t", agent="a", score=None, kind="cancelled")
     (done,) = export([record], tmp_path, created=CREATED, publisher=Publisher())

@@ -118,6 +118,25 @@ def test_a_killed_study_goes_on_where_it_was(matrix: OutcomeMatrix, tmp_path: Pa
     assert (output / "replays.parquet").stat().st_size > 0
 
 
+def test_a_second_study_in_one_directory_is_refused(matrix: OutcomeMatrix, tmp_path: Path) -> None:
+    refusals = []
+
+    def begin_another(done: int, total: int) -> None:
+        if done == 2:
+            with pytest.raises(InputError) as caught:
+                Study([matrix], SETTINGS).run(output=tmp_path)
+            refusals.append(str(caught.value))
+
+    first = Study([matrix], SETTINGS).run(output=tmp_path, progress=begin_another)
+    (refusal,) = refusals
+    assert "another midband study" in refusal
+    assert "\n" not in refusal
+    assert str(tmp_path) in refusal
+    lines = (tmp_path / "units.jsonl").read_text().splitlines()
+    assert len(lines) == first.units_run
+    assert Study([matrix], SETTINGS).run(output=tmp_path).units_run == 0
+
+
 def test_a_foreign_journal_is_not_overwritten(matrix: OutcomeMatrix, tmp_path: Path) -> None:
     (tmp_path / "units.jsonl").write_text("hello\nworld\n")
     with pytest.raises(StoreError, match="line 1"):

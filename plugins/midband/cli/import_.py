@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband.cli._options import EXISTING, history_option, json_option
-from midband.cli._output import on_terminal, print_json, print_table, warn
+from midband.cli._output import echo, on_terminal, print_json, print_table, warn
 from midband.cli._source_options import read_options, source_options
 from midband.cli._store import open_history
 
@@ -102,7 +102,7 @@ def _show(report: "ImportReport", where: Path | None) -> None:
     from midband.importers._sources import NO_RESULTS
 
     for source in report.refused:
-        click.echo(f"midband: refused {source.error}", err=True)
+        echo(f"midband: refused {source.error}", err=True)
     notes = [
         f"{source.path}: {note.text}"
         for source in report.sources
@@ -110,19 +110,19 @@ def _show(report: "ImportReport", where: Path | None) -> None:
         if note.code != NO_RESULTS
     ]
     for line in notes[:_SHOWN_NOTES]:
-        click.echo(f"midband: note: {line}", err=True)
+        echo(f"midband: note: {line}", err=True)
     if len(notes) > _SHOWN_NOTES:
-        click.echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
+        echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
     if empty := [
         source for source in report.sources if any(n.code == NO_RESULTS for n in source.notes)
     ]:
         more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
-        click.echo(
+        echo(
             f"midband: note: {empty[0].path}{more}: no results of its own, as in a run's totals",
             err=True,
         )
     if not report.sources:
-        click.echo("midband: found no results in these paths", err=True)
+        echo("midband: found no results in these paths", err=True)
     _show_counts(report)
     parts = [f"imported {_count(report.imported, 'source')}"]
     if report.unchanged:
@@ -134,7 +134,7 @@ def _show(report: "ImportReport", where: Path | None) -> None:
         parts.append(f"read {_count(report.replaced, 'attempt')} anew")
     if report.duplicates:
         parts.append(f"{_count(report.duplicates, 'attempt')} known already")
-    click.echo(", ".join(parts))
+    echo(", ".join(parts))
 
 
 def _show_counts(report: "ImportReport") -> None:

@@ -10,7 +10,7 @@ import click
 
 from midband import __version__
 from midband.cli._options import FILE, TARGET, as_of_option, history_option, json_option
-from midband.cli._output import print_facts, print_json, warn
+from midband.cli._output import echo, echo_document, print_facts, print_json, warn
 from midband.cli._source_options import read_ids
 from midband.cli._store import open_history, say_undated
 
@@ -170,7 +170,7 @@ def plan(
     for warning in made.warnings:
         warn(warning)
     if str(output) == "-":
-        click.echo(made.to_json())
+        echo_document(made.to_json())
         return 0
     facts = _facts(made, output, stop_text)
     if as_json:
@@ -178,7 +178,7 @@ def plan(
     else:
         print_facts(facts)
         for note in made.notes:
-            click.echo(note)
+            echo(note)
     return 0
 
 

@@ -8,7 +8,7 @@ import click
 
 from midband._descriptors import ReadOptions
 from midband.cli._options import EXISTING, FILE, history_option, json_option
-from midband.cli._output import print_facts, print_json, print_table, warn
+from midband.cli._output import echo, print_facts, print_json, print_table, warn
 from midband.cli._source_options import read_options, source_options
 from midband_history import InputError, Metric, UnreadableSourceError, plain_benchmark
 
@@ -156,7 +156,7 @@ def _of_benchmark(plan: "Plan", records: "list[Record]", options: ReadOptions) -
 
 def _say_note(path: Path, note: "Note") -> None:
     if note.code != "not-checkable":
-        click.echo(f"midband: note: {path}: {note.text}", err=True)
+        echo(f"midband: note: {path}: {note.text}", err=True)
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:
@@ -204,7 +204,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
             ended=True,
             resume="run the tasks that are left, and rank all results together",
         ):
-            click.echo(line)
+            echo(line)
         print_facts(row)
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from midband.cli._options import as_of_option, history_option, json_option
-from midband.cli._output import plain, print_json, print_table
+from midband.cli._output import csv_cell, plain, print_json, print_table
 from midband.cli._store import open_history, say_undated
 
 
@@ -48,7 +48,7 @@ def rates(
     elif layout == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([["" if v is None else v for v in map(plain, row)] for row in rows])
+        writer.writerows([[csv_cell(value) for value in map(plain, row)] for row in rows])
     else:
         print_table(columns, rows, title=benchmark)
     return 0 if found else 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
+from midband._credentials import settings_without_credentials, without_credentials
 from midband.harnesses.every_eval_ever import NOT_SCORED, SOURCE_NAME
 from midband_history import InputError, Record
 
@@ -133,7 +134,7 @@ class _Run:
     def write(self, attempts: Iterator[Record], directory: Path) -> Export:
         """Write the samples, then the aggregate that states their number and checksum."""
         self.first = first = next(attempts)
-        self.model = first.model or first.agent
+        self.model = without_credentials(first.model or first.agent)
         self.evaluation = f"{first.benchmark}/{self.model}/{self.name}"
         self.folder = Path("data", *_folders(first.benchmark, self.model, self.publisher))
         folder = directory / self.folder
@@ -199,7 +200,7 @@ class _Run:
             "evaluation": {"score": record.score, "is_correct": passed},
             "metadata": _texts(
                 attempt=record.attempt,
-                scaffold=record.scaffold,
+                scaffold=without_credentials(record.scaffold),
                 cost_usd=record.cost_usd,
                 tokens=record.tokens,
                 duration_s=record.duration_s,
@@ -242,11 +243,11 @@ class _Run:
                     "deployment_type": UNKNOWN,
                     "model_availability": UNKNOWN,
                     **_texts(
-                        agent=first.agent,
-                        model=first.model or UNKNOWN,
-                        scaffold=first.scaffold,
-                        agent_version=first.agent_version,
-                        settings=_json(first.settings),
+                        agent=without_credentials(first.agent),
+                        model=self.model if first.model else UNKNOWN,
+                        scaffold=without_credentials(first.scaffold),
+                        agent_version=without_credentials(first.agent_version),
+                        settings=_json(settings_without_credentials(first.settings)),
                     ),
                 },
             },

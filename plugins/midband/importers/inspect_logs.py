@@ -4,9 +4,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +17,10 @@ from midband.inspect._samples import (
     task_digest,
     task_id,
 )
-from midband_history import Record, UnreadableSourceError
+from midband_history import Record, UnreadableSourceError, process_pool
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from datetime import datetime
 
     from inspect_ai.log import EvalLog, EvalSampleSummary
@@ -120,7 +119,7 @@ def read_many(
             yield path, _attempt(str(path), benchmark)
         return
     # A fresh interpreter a worker: forking a process that holds a database open is unsafe.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         remaining = iter(paths)
         waiting: list[tuple[Path, Future[list[Record] | UnreadableSourceError]]] = []
         while True:

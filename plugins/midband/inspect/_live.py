@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
+from midband._text import one_line
 from midband.inspect._samples import task_id
 from midband.inspect._terminal import say_at_exit
 
@@ -153,13 +154,15 @@ class LiveRun:
     def note(self, warning: str) -> None:
         """Keep a warning for the log, and say it now."""
         self.warnings.append(warning)
-        logger.warning("midband: %s", warning)
+        logger.warning("midband: %s", one_line(warning))
 
     def fail(self, error: BaseException) -> None:
         """Keep an error; from now on every sample runs."""
         if not self.error:
             self.error = f"{type(error).__name__}: {error}"
-            logger.warning("midband cannot judge this run, every sample runs: %s", self.error)
+            logger.warning(
+                "midband cannot judge this run, every sample runs: %s", one_line(self.error)
+            )
 
     def _open(self) -> None:
         self._digest = self.plan.digest
@@ -226,7 +229,7 @@ class LiveRun:
         if decision is None:
             return
         self._say()
-        caption = f"midband {self.model.rpartition('/')[2]}"
+        caption = f"midband {one_line(self.model.rpartition('/')[2])}"
         try:
             self._show(caption, decision.short)
         except Exception as error:  # a screen that cannot show a counter is no reason to stop
