@@ -13,10 +13,12 @@ from midband_history._errors import (
 )
 from midband_history._matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
 from midband_history._metric import Metric
+from midband_history._opened import plain_benchmark
 from midband_history._parquet import list_benchmarks, read_matrix, read_table, table_format
+from midband_history._provenance import Origin, Removed, SourceFault
 from midband_history._records import OUTCOME_KINDS, OutcomeKind, Record
 from midband_history._stated import Note, Reconciliation, StatedAggregate
-from midband_history._store import History, plain_benchmark
+from midband_history._store import History
 from midband_history._summaries import (
     AddReport,
     AgentSummary,
@@ -48,12 +50,15 @@ __all__ = [
     "MetricSummary",
     "MidbandError",
     "Note",
+    "Origin",
     "OutOfRangeError",
     "OutcomeKind",
     "OutcomeMatrix",
     "PassRate",
     "Reconciliation",
     "Record",
+    "Removed",
+    "SourceFault",
     "StatedAggregate",
     "StoreError",
     "Table",

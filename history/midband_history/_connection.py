@@ -68,10 +68,20 @@ def connect(path: Path | None, *, read_only: bool) -> "DuckDBPyConnection":
     try:
         connection.execute("SET TimeZone = 'UTC'")
         _migrate(connection, path, read_only=read_only)
+    except _OldSchemaError:
+        connection.close()
+        if path is None or not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+            raise
+        connect(path, read_only=False).close()
+        return connect(path, read_only=True)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+class _OldSchemaError(StoreError):
+    """The file is of an older midband and is open for reading only."""
 
 
 @contextmanager
@@ -237,7 +247,7 @@ def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: 
             f"expected a history of schema {newest} at {where}, got schema {current}:"
             " open it once for writing, for instance with `midband import`"
         )
-        raise StoreError(msg)
+        raise _OldSchemaError(msg)
     with transaction(connection):
         connection.execute(
             "CREATE TABLE IF NOT EXISTS midband_migrations"

@@ -1,13 +1,9 @@
 """The history: one DuckDB file of attempts, added to as a whole and read as a matrix."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -20,18 +16,14 @@ from midband_history._adding import (
     refusal,
 )
 from midband_history._attempts import read_records
-from midband_history._connection import connect, default_path, transaction
+from midband_history._connection import transaction
 from midband_history._errors import (
     InputError,
     OutOfRangeError,
-    StoreError,
-    UnknownBenchmarkError,
     nearest,
 )
-from midband_history._labels import read_aliases
 from midband_history._matrix import FloatArray, OutcomeMatrix
-from midband_history._metric import Metric
-from midband_history._metrics import choose_metric, declare_metric, read_metrics
+from midband_history._metrics import choose_metric, read_metrics
 from midband_history._reading import (
     AgentRow,
     build_matrix,
@@ -51,13 +43,11 @@ from midband_history._summaries import (
     VersionSummary,
 )
 from midband_history._tables import Table, stage_table
+from midband_history._upkeep import Upkeep
 from midband_history._versions import choose_version, labels_of
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
-
-class History:
+class History(Upkeep):
     """What was run, when, by whom, with what result and cost.
 
     Open one with `History.open`, or `History.in_memory` for one that is not kept. One process can
@@ -72,51 +62,6 @@ class History:
     ...     (report.added, history.pass_rates("toy")[0].pass_rate)
     (1, 1.0)
     """
-
-    def __init__(self, connection: "DuckDBPyConnection", path: Path | None) -> None:
-        self._open_connection: DuckDBPyConnection | None = connection
-        self.path = path
-
-    @classmethod
-    def open(cls, path: str | Path | None = None, *, read_only: bool = False) -> Self:
-        """Open the history file, and create it when it is opened for writing and missing.
-
-        Parameters
-        ----------
-        path : path, optional
-            By default MIDBAND_HISTORY, else a file in the user's data directory.
-        read_only : bool
-            Several processes can read one file at a time.
-
-        Raises
-        ------
-        StoreError
-            The file is in use, read-only, of another kind, or newer than this midband.
-        """
-        where = default_path() if path is None else Path(path).expanduser()
-        return cls(connect(where, read_only=read_only), where)
-
-    @classmethod
-    def in_memory(cls) -> Self:
-        """Open an empty history that is gone when it is closed."""
-        return cls(connect(None, read_only=False), None)
-
-    def close(self) -> None:
-        """Let go of the file; closing twice is harmless."""
-        if self._open_connection is not None:
-            self._open_connection.close()
-            self._open_connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def add(
         self, records: Iterable[Record], *, source: str = "", source_digest: str = ""
@@ -189,37 +134,6 @@ class History:
                         note_range(connection, benchmark, table.metric, error.low, error.high)
             raise
         return replace(report, skipped=(*notes, *report.skipped))
-
-    def known_sources(self, digests: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """Return those digests under which a source was added, with its id and reader's version.
-
-        Where a source was added several times, the last counts.
-        """
-        found = self._connection.execute(
-            "SELECT digest, max(source_id), arg_max(reader_version, source_id) FROM sources"
-            " WHERE digest <> '' AND digest IN (SELECT unnest(?::VARCHAR[])) GROUP BY digest",
-            [list(digests)],
-        )
-        return {row[0]: (int(row[1]), int(row[2])) for row in found.fetchall()}
-
-    def readings_of(self, content: str, *, benchmark: str, metric: str) -> list[int]:
-        """Return the ids of sources with this very content, read with other options.
-
-        Parameters
-        ----------
-        content : str
-            Digest of the content alone.
-        benchmark, metric : str
-            The names that the person gave, or empty text: a reading under another name stands.
-        """
-        found = self._connection.execute(
-            "SELECT source_id, options FROM sources WHERE content = ? AND content <> ''", [content]
-        )
-        return [
-            int(number)
-            for number, options in found.fetchall()
-            if _named(options) == (benchmark, metric)
-        ]
 
     def benchmarks(self) -> list[BenchmarkSummary]:
         """Summarise every benchmark, in order of name."""
@@ -404,54 +318,6 @@ class History:
             version=version,
         )
 
-    def declare_metric(
-        self,
-        benchmark: str,
-        metric: str = "",
-        *,
-        name: str | None = None,
-        scale: tuple[float, float] | None = None,
-        lower_is_better: bool | None = None,
-    ) -> Metric:
-        """State what a metric of a benchmark is; the results themselves are not changed.
-
-        Parameters
-        ----------
-        metric : str
-            ``NAME`` or ``NAME.KEY`` of a metric that is held; empty for the unnamed one.
-        name : str, optional
-            A name for the unnamed metric; a metric of that name that is held joins it.
-        scale : tuple of float, optional
-            The least and the greatest value that the metric can give.
-        lower_is_better : bool, optional
-            Whether the least value is the best.
-
-        Raises
-        ------
-        InputError
-            No such metric is held, or values lie outside the scale.
-        """
-        with transaction(self._connection):
-            return declare_metric(
-                self._connection,
-                benchmark,
-                self._id(benchmark),
-                metric,
-                name=name,
-                scale=scale,
-                lower_is_better=lower_is_better,
-            )
-
-    def benchmark_name(self, name: str) -> str:
-        """Return the name that the history uses for a benchmark: of an alias, what it stands for.
-
-        >>> with History.in_memory() as history:
-        ...     history.benchmark_name("inspect_evals/gsm8k")
-        'gsm8k'
-        """
-        plain = plain_benchmark(name)
-        return read_aliases(self._connection, "benchmark").get(plain, plain)
-
     def records(self, benchmark: str | None = None) -> Iterator[Record]:
         """Yield every attempt at a benchmark, or at all, as it was added; those of a run together.
 
@@ -473,33 +339,6 @@ class History:
             {"benchmark_id": self._id(benchmark), "as_of": as_utc(as_of)},
         ).fetchone()
         return LeftOut(*(row or (0, 0, 0)))
-
-    @property
-    def _connection(self) -> "DuckDBPyConnection":
-        if self._open_connection is None:
-            msg = "expected an open history, got a closed one: open it again"
-            raise StoreError(msg)
-        return self._open_connection
-
-    def _id(self, benchmark: str) -> int:
-        row = self._connection.execute(
-            "SELECT benchmark_id FROM benchmarks WHERE name = ? OR name = ? ORDER BY name = ? DESC",
-            [self.benchmark_name(benchmark), benchmark, benchmark],
-        ).fetchone()
-        if row is not None:
-            return int(row[0])
-        names = [
-            name
-            for (name,) in self._connection.execute(
-                "SELECT name FROM benchmarks"
-                " WHERE benchmark_id IN (SELECT benchmark_id FROM runs) ORDER BY name"
-            ).fetchall()
-        ]
-        held = nearest(benchmark, names)
-        msg = f"expected a benchmark of the history, got {benchmark!r}: " + (
-            f"it holds {held}" if names else "it is empty, import results first"
-        )
-        raise UnknownBenchmarkError(msg)
 
 
 def _choose(
@@ -537,21 +376,6 @@ def _find(rows: list[AgentRow], benchmark: str, pattern: str, *, needed: bool = 
         msg = f"expected agents of {benchmark} such as {known}, got {pattern!r}: none matches"
         raise InputError(msg)
     return former
-
-
-def plain_benchmark(name: str) -> str:
-    """Return a benchmark's name without the package of evaluations that it was run from.
-
-    >>> plain_benchmark("inspect_evals/gsm8k")
-    'gsm8k'
-    """
-    return name.removeprefix("inspect_evals/")
-
-
-def _named(options: str) -> tuple[str, str]:
-    """Return the benchmark and the metric that the options of a source name."""
-    said = json.loads(options) if options else {}
-    return str(said.get("benchmark") or ""), str(said.get("metric") or "")
 
 
 def _column_means(values: FloatArray) -> FloatArray:
