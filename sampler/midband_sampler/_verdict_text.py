@@ -43,7 +43,7 @@ def verdict_lines(
         f"{prefix}{_rank(decision)}, {_score(decision)}, {_progress(decision, ended=ended)}",
         _basis(decision),
     ]
-    if ended and not decision.claims and decision.tasks_run < decision.tasks_planned and resume:
+    if ended and resume and decision.reason == GOING_ON:
         paragraphs.append(f"to go on: {resume}")
     paragraphs += [f"warning: {each}" for each in decision.warnings]
     lines: list[str] = []
@@ -51,6 +51,7 @@ def verdict_lines(
         lines += wrap(
             " ".join(text.split()),
             max(width, _LEAST_WIDTH),
+            initial_indent="  " if lines else "",
             subsequent_indent="  ",
             break_long_words=False,
             break_on_hyphens=False,
