@@ -33,26 +33,10 @@ _CORPUS_METRICS = frozenset(
 _LOWER = frozenset({*_CORPUS_METRICS, "brier_score", "ter", "wer", "cer"} - {"bypass"})
 _NAMES_OF_MODEL = ("peft", "delta", "pretrained", "model", "path", "engine")
 _NO_NAMES = frozenset(
-    [
-        "data",
-        "eval",
-        "evals",
-        "evaluation",
-        "log",
-        "logs",
-        "lm_eval",
-        "lm-eval",
-        "out",
-        "output",
-        "outputs",
-        "result",
-        "results",
-        "run",
-        "runs",
-        "sample",
-        "samples",
-        "tmp",
-    ]
+    {
+        *("data", "eval", "evals", "evaluation", "lm_eval", "lm-eval", "log", "logs", "out"),
+        *("output", "outputs", "result", "results", "run", "runs", "sample", "samples", "tmp"),
+    }
 )
 
 
@@ -106,11 +90,8 @@ class About:
         dated, undated = _DATED.fullmatch(path.name), _UNDATED.fullmatch(path.name)
         when = dated["when"] if dated else ""
         results = _results_of(path, when)
-        task, before = "", ""
-        if dated or undated:
-            task = str((dated or undated or {})["task"])
-        else:
-            task, before = _old_name(path, results, options)
+        named = dated or undated
+        task, before = (named["task"], "") if named else _old_name(path, results, options)
         agent, model, notes = _model(path, results, before, options)
         config = mapping(mapping(results.get("configs")).get(task))
         date, _, clock = when.partition("T")

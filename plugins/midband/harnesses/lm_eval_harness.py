@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer
+from midband._descriptors import Importer, ReadOptions
 from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband.harnesses._adapting import look_for, read_below, refuse, refuse_ids, tasks_of
 from midband.harnesses._lm_eval_files import HARNESS, WHAT, sniff
@@ -79,9 +79,11 @@ class LmEvalHarness:
         """Look for the ``lm_eval`` command."""
         return look_for("lm_eval", package="lm_eval", hint="pip install lm-eval")
 
-    def read_results(self, path: Path, *, benchmark: str | None = None) -> Iterator[Record]:
+    def read_results(
+        self, path: Path, *, benchmark: str | None = None, options: ReadOptions | None = None
+    ) -> Iterator[Record]:
         """Yield the documents of the samples files below `path`."""
-        return read_below(path, sniff, read, benchmark=benchmark, what=WHAT)
+        return read_below(path, sniff, read, benchmark=benchmark, what=WHAT, options=options)
 
     def write_subset(
         self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None
