@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from midband._descriptors import ReadOptions
-from midband.harnesses._files import foreign, head, load_optional, mapping, moment, number
+from midband.harnesses._files import foreign, head, load_optional, mapping, number
+from midband.harnesses._quantities import Quantities
 from midband_history import Note
 
 WHAT = "samples of lm-evaluation-harness"
@@ -95,7 +96,9 @@ class About:
         agent, model, notes = _model(path, results, before, options)
         config = mapping(mapping(results.get("configs")).get(task))
         date, _, clock = when.partition("T")
-        started = moment(results.get("date")) or moment(f"{date}T{clock.replace('-', ':')}")
+        quantities = Quantities()
+        started = quantities.date(results.get("date"))
+        started = started or quantities.date(f"{date}T{clock.replace('-', ':')}")
         run = when or (started.isoformat() if started else "")
         version = mapping(results.get("versions")).get(task)
         shared = {
@@ -112,7 +115,8 @@ class About:
             "whole_benchmark": _is_whole(path, results, task, config),
         }
         return cls(
-            path=path, task=task, shared=shared, results=results, config=config, notes=notes
+            path=path, task=task, shared=shared, results=results, config=config,
+            notes=(*notes, *quantities.notes()),
         )  # fmt: skip
 
     def filters(self) -> list[str]:

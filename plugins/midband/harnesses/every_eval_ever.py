@@ -35,8 +35,8 @@ from midband.harnesses._files import (
     load_optional,
     mapping,
     moment,
-    number,
 )
+from midband.harnesses._quantities import Quantities
 from midband.harnesses._stated import (
     checkable,
     fits,
@@ -169,9 +169,12 @@ class _Reading:
         self.groups = self._first_pass()
         self.rows = Rows(self.results, self.groups, path=path, wanted=self.wanted)
         self.own = mapping(aggregate.get("source_metadata")).get("source_name") == SOURCE_NAME
+        self.quantities = Quantities()
         self.shared = shared_fields(aggregate, own=self.own)
+        if not self.own:
+            when = aggregate.get("evaluation_timestamp")
+            self.shared["started"] = self.quantities.date(when)
         self.seen: dict[str, _Seen] = {}
-        self.absurd = 0
 
     def items(self) -> "Iterator[ReadItem]":
         """Yield the records, then what is to be said and checked."""
@@ -245,6 +248,7 @@ class _Reading:
         failed = bool(row.get("error"))
         scaffold, model = str(metadata.get("scaffold") or ""), str(row["model_id"])
         numbered = read_number(metadata.get("attempt"))
+        cost = read_number(metadata.get("cost_usd"))
         passed = evaluation.get("is_correct")
         says = owner.truth and not owner.metric.lower_is_better
         fields: dict[str, Any] = {
@@ -252,8 +256,8 @@ class _Reading:
             "model": model,
             "scaffold": scaffold,
             "run_id": str(row.get("evaluation_id") or ""),
-            "tokens": self._amount(mapping(row.get("token_usage")).get("total_tokens")),
-            "duration_s": self._amount(seconds_of(row, str(self.shared["harness"]))),
+            "tokens": self.quantities.tokens(mapping(row.get("token_usage")).get("total_tokens")),
+            "duration_s": self.quantities.seconds(seconds_of(row, str(self.shared["harness"]))),
             "task_digest": digest_of(row),
             "part": owner.benchmark,
         } | self.shared
@@ -275,22 +279,12 @@ class _Reading:
             kind="infra_error" if failed else "valid" if usable else "missing",
             passed=passed if usable and isinstance(passed, bool) and (self.own or says) else None,
             attempt=attempt if numbered is None or numbered < 0 else int(numbered),
-            cost_usd=read_number(metadata.get("cost_usd"))
-            if self.own
-            else self._amount(read_number(metadata.get("cost_usd"))),
+            cost_usd=cost if self.own else self.quantities.cost(cost),
             metric=owner.metric,
             errored=failed,
             **fields,
         )
         return record, score
-
-    def _amount(self, value: object) -> float | None:
-        """Return a cost, a count or a time; one that cannot be is unknown, and counted."""
-        found = number(value)
-        if found is not None and found < 0:
-            self.absurd += 1
-            return None
-        return found
 
     def _not_scored(self) -> Iterator[Record]:
         """Yield the attempts without a score, which only midband's own aggregates name."""
@@ -336,9 +330,7 @@ class _Reading:
         if bare and self.seen:
             text = f"the aggregate states results that have no rows: {listed(bare)}"
             yield Note(code="not-checkable", text=text)
-        if self.absurd:
-            text = f"{self.absurd} negative costs, tokens or durations are taken to be unknown"
-            yield Note(code="absurd-values", text=text)
+        yield from self.quantities.notes()
         yield from self._stated(read)
 
     def _stated(self, read: Mapping[str, _Seen]) -> Iterator[StatedAggregate]:

@@ -17,9 +17,9 @@ from midband.harnesses._files import (
     load_object,
     mapping,
     number,
-    total,
 )
 from midband.harnesses._helm_facts import LOWER_IS_BETTER, main_metrics
+from midband.harnesses._quantities import Quantities
 from midband.harnesses._stated import (
     checkable,
     listed,
@@ -101,6 +101,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     )
     digests = _digests(path.with_name("scenario_state.json"))
     whole = about.covers(attempts)
+    quantities = Quantities()
     for (instance, trial), attempt in attempts.items():
         if attempt.split != chosen.split:
             continue
@@ -111,14 +112,15 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             score=score,
             kind="missing" if score is None else "valid",
             attempt=trial,
-            tokens=total(
+            tokens=quantities.tokens(
                 attempt.means.get("num_prompt_tokens"), attempt.means.get("num_output_tokens")
             ),
-            duration_s=attempt.means.get("inference_runtime"),
+            duration_s=quantities.seconds(attempt.means.get("inference_runtime")),
             task_digest=digests.get(instance, ""),
             metric=metric,
             whole_benchmark=whole,
         )
+    yield from quantities.notes()
     yield from chosen.notes
     yield from _stated(path.with_name("stats.json"), chosen, attempts)
 
