@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: the metric that scores every document, and its own aggregates beside it."""
+"""lm-evaluation-harness: the metric that scores every document, and its aggregates beside it."""
 
 import json
 from hashlib import sha256

@@ -278,14 +278,14 @@ class Rows:
             and fits(each.score, group.mean, rounding(each.score, group.count))
         ]
         fit = fit or [each for each in found if self._wanted in each.labels]
-        fit = fit or [each for each in found if not each.no_mean]
-        if len(fit) == 1 or any(each.score is not None for each in fit):
-            means = {each.score for each in fit}
-            if len(fit) == 1 or len(means) == 1:
-                text = f"the rows of {name} do not name their result: they were read as"
-                text += f" {fit[0].metric.label}"
-                self.notes.append(Note(code="result-by-score", text=text))
-                return fit[:1]
+        if not fit and set(group.places.values()) != {len(found)}:
+            means = [each for each in found if not each.no_mean]
+            fit = means if len(means) == 1 else []
+        if fit:
+            text = f"the rows of {name} do not name their result: they were read as"
+            text += f" {fit[0].metric.label}"
+            self.notes.append(Note(code="result-by-score", text=text))
+            return fit[:1]
         labels = listed(each.metric.label for each in found)
         got = f"none, and several results ({labels}): choose one with --metric NAME"
         raise foreign(self._path, f"rows of {name} with an evaluation_result_id", got)
