@@ -73,7 +73,7 @@ def _mixed() -> list[dict[str, Any]]:
 
 
 def _totals() -> list[dict[str, Any]]:
-    worst = {"perturbation": {"name": "robustness"}}
+    worst: dict[str, Any] = {"perturbation": {"name": "robustness"}}
     return [
         _stat("f1_score", 0.1, **worst),
         _stat("f1_score", 0.75),

@@ -9,7 +9,9 @@ import pytest
 
 from midband._descriptors import ReadOptions
 from midband.harnesses import _lm_eval_samples
-from midband.harnesses.lm_eval_harness import LmEvalHarness, read, sniff
+from midband.harnesses._lm_eval_files import sniff
+from midband.harnesses._lm_eval_samples import read
+from midband.harnesses.lm_eval_harness import LmEvalHarness
 from midband_history import Note, Reconciliation, Record, StatedAggregate, UnreadableSourceError
 
 WHEN = "2025-03-01T10-00-00.000001"

@@ -14,7 +14,7 @@ WHAT = "samples of Every Eval Ever"
 def names_of(row: dict[str, Any], path: Path) -> tuple[str, str, str]:
     """Return evaluation, result id and sample of a row, or refuse the file."""
     name, sample = str(row.get("evaluation_name") or ""), row.get("sample_id")
-    if not name or sample is None or not row.get("model_id"):
+    if not name or sample in (None, "") or not row.get("model_id"):
         raise foreign(path, WHAT, "a row without evaluation_name, sample_id and model_id")
     return name, str(row.get("evaluation_result_id") or ""), str(sample)
 
@@ -80,7 +80,7 @@ def details_of(aggregate: dict[str, Any]) -> dict[str, Any]:
 def _settings(text: object) -> dict[str, Any]:
     try:
         return mapping(json.loads(str(text or "{}")))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

@@ -202,7 +202,7 @@ def _own_metric(config: Mapping[str, Any]) -> Metric | None:
         return None
     try:
         return Metric(**json.loads(text))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
 
 

@@ -111,7 +111,8 @@ class _Reading:
             )
             self.seen.attempts[document] += 1
         if self.name and not self.seen.attempts:
-            raise no_such_metric(self.about.path, WHAT, self.wanted, self.seen.labels)
+            asked = self.wanted or self.metric.label
+            raise no_such_metric(self.about.path, WHAT, asked, self.seen.labels)
         yield from self._last()
 
     def _rows(self) -> Iterator[dict[str, Any]]:
@@ -242,7 +243,7 @@ def _is_unit(name: str) -> bool:
 
 
 def _document(row: dict[str, Any], path: Path) -> str:
-    if row.get("doc_id") is None:
+    if row.get("doc_id") in (None, ""):
         raise foreign(path, WHAT, "a row without doc_id")
     return str(row["doc_id"])
 
@@ -251,7 +252,7 @@ def _metrics(row: dict[str, Any]) -> list[str]:
     """Return the metrics of a row; before 0.4.7 they are what is not one of its fixed fields."""
     named = row.get("metrics")
     names: Iterable[object] = named if isinstance(named, list) else row
-    return [str(each) for each in names if each not in _NO_METRICS]
+    return [name for name in map(str, names) if name not in _NO_METRICS]
 
 
 def _label(name: str, filter_name: str) -> str:

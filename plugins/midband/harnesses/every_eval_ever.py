@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 _SAMPLES = "_samples.jsonl"
 SOURCE_NAME = "midband history"  # what midband's own export states as its source
+_MOST = 1_000_000  # attempts of a task; a greater number is no number of an attempt
 _QUOTED = "documentation"  # as the type of a source whose aggregate is quoted
 # The fields of an attempt without a score, which that export names in the aggregate.
 NOT_SCORED = (
@@ -278,7 +279,7 @@ class _Reading:
             score=score if usable else None,
             kind="infra_error" if failed else "valid" if usable else "missing",
             passed=passed if usable and isinstance(passed, bool) and (self.own or says) else None,
-            attempt=attempt if numbered is None or numbered < 0 else int(numbered),
+            attempt=int(numbered) if numbered is not None and 0 <= numbered < _MOST else attempt,
             cost_usd=cost if self.own else self.quantities.cost(cost),
             metric=owner.metric,
             errored=failed,
@@ -304,7 +305,7 @@ class _Reading:
                     **fields,
                     **self.shared,
                 )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise foreign(self.path, "midband's attempts without a score", str(error)) from error
 
     def _last(self) -> "Iterator[ReadItem]":

@@ -41,6 +41,7 @@ _WHAT = "per-instance stats of HELM"
 _SPEC = "the run_spec.json of a HELM run"
 _ABOUT_MODEL = ("model=", "model_deployment=")
 _DECODING = ("method", "temperature", "max_tokens", "max_train_instances", "num_outputs")
+_MOST_TRIALS = 1_000_000
 # Statistics that say how a run went, not how well.
 _NO_METRICS = ("num_", "max_num_", "finish_reason_", "training_", "inference_", "estimated_")
 _NO_METRIC = frozenset({"batch_size", "prompt_truncated", "max_prob", "logprob", "predicted_index"})
@@ -193,10 +194,10 @@ def _attempts(path: Path) -> dict[tuple[str, int], _Attempt]:
     for row in entries(path, _WHAT):
         if row.get("perturbation"):
             continue
-        if row.get("instance_id") is None:
+        if row.get("instance_id") in (None, ""):
             raise foreign(path, _WHAT, "a row without instance_id")
         trial = number(row.get("train_trial_index")) or 0
-        if trial < 0 or trial != int(trial):
+        if not 0 <= trial < _MOST_TRIALS or trial != int(trial):
             raise foreign(path, _WHAT, f"train_trial_index {trial:g}: it counts from 0")
         attempt = found[str(row["instance_id"]), int(trial)]
         for each in list_of_objects(row.get("stats"), path, _WHAT):
@@ -290,10 +291,12 @@ def _digests(path: Path) -> dict[str, str]:
             continue
         number_of = str(instance.get("id"))
         if number_of not in found:
-            found[number_of] = content_hash([_content(instance.get("input")), [
+            references = instance.get("references")
+            answers = [
                 [_content(mapping(each).get("output")), mapping(each).get("tags")]
-                for each in instance.get("references") or []
-            ]])  # fmt: skip
+                for each in (references if isinstance(references, list) else [])
+            ]
+            found[number_of] = content_hash([_content(instance.get("input")), answers])
     return found
 
 
