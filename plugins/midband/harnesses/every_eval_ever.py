@@ -89,6 +89,7 @@ def midband_register_importers() -> Iterable[Importer]:
             suffixes=(".json", _SAMPLES),
             summary="Every Eval Ever: <uuid>.json with <uuid>_samples.jsonl.",
             version=2,
+            former_names=("every_eval_ever",),
         )
     ]
 

@@ -58,6 +58,7 @@ def midband_register_importers() -> Iterable[Importer]:
             suffixes=(".jsonl", ".json"),
             summary="lm-evaluation-harness samples_*.jsonl, as written with --log_samples.",
             version=2,
+            former_names=("lm_eval_harness",),
         )
     ]
 
