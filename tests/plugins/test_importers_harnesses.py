@@ -21,10 +21,10 @@ LM_TIME = "2026-01-21T03-44-18.458309"
 # One real file of each format.
 REAL = {
     "eval_arena": "swebench/eval-arena_swebench-verified.head.jsonl",
-    "every_eval_ever": "every_eval_ever/f3a1c0de-4b2e-4c1a-9f6d-1b7e5a2c8d40_samples.jsonl",
+    "every-eval-ever": "every_eval_ever/f3a1c0de-4b2e-4c1a-9f6d-1b7e5a2c8d40_samples.jsonl",
     "harbor": "harbor/round-000/alpha__DJxshJW/result.json",
     "helm": "helm/narrative_qa-model=openai_gpt2/per_instance_stats.json",
-    "lm_eval_harness": f"lm_eval_harness/samples_math_perturbed_full_{LM_TIME}.jsonl",
+    "lm-eval-harness": f"lm_eval_harness/samples_math_perturbed_full_{LM_TIME}.jsonl",
     "openhands_index": "openhands_index/results__DeepSeek-V4-Pro/gaia.json",
     "swebench": f"swebench/experiments_repo_layout/{SUBMISSION}/results.json",
     "tau2_bench": "tau2_bench/ironshell_ironforge_v3_deepseek.json",
@@ -303,153 +303,6 @@ def test_tau2_bench_infrastructure_errors_are_unknown(real: Path, tmp_path: Path
         ("valid", 0.0, 1),
         ("missing", None, 0),
     ]
-
-
-def _row(document: int, name: str, value: Any, digest: str = "h") -> dict[str, Any]:
-    metrics = {"metrics": ["perplexity", "exact_match"], "perplexity": 1.0}
-    return {"doc_id": document, "filter": name, "doc_hash": digest, "exact_match": value} | metrics
-
-
-def _samples(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    results = {
-        "results": {"t": {"exact_match,strict": 0.9}},
-        "configs": {"t": {"filter_list": [{"name": "strict"}, {"name": "flexible"}]}},
-        "higher_is_better": {"t": {"perplexity": False, "exact_match": True}},
-        "model_name": "org/m",
-        "date": 1768964383.85,
-    }
-    _write(folder / f"results_{LM_TIME}.json", results)
-    return _lines(folder / f"samples_t_{LM_TIME}.jsonl", rows)
-
-
-def test_lm_eval_takes_the_primary_filter_and_a_metric_to_maximise(tmp_path: Path) -> None:
-    rows = [
-        _row(3, "flexible", 1.0),
-        _row(3, "strict", 0.0),
-        _row(4, "strict", 1.0, "i"),
-        _row(5, "strict", float("nan")),
-    ]
-    path = _samples(tmp_path, rows)
-    records = _read("lm_eval_harness", path)
-    assert _kinds(records) == {"3": ("valid", 0), "4": ("valid", 1), "5": ("missing", None)}
-    assert [each.task_digest for each in records] == ["h", "i", "h"]
-    assert (records[0].agent, records[0].attempt) == ("org/m", 0)
-    chosen = _read("lm_eval_harness", path, columns={"perplexity": "score"})
-    assert [each.score for each in chosen] == [1, 1, 1]
-
-
-def test_lm_eval_aggregate_is_never_used(tmp_path: Path) -> None:
-    path = _samples(tmp_path, [_row(0, "strict", 0.0)])
-    aggregate = tmp_path / f"results_{LM_TIME}.json"
-    assert _read("lm_eval_harness", aggregate) == []
-    path.unlink()
-    with pytest.raises(UnreadableSourceError, match="--log_samples"):
-        _read("lm_eval_harness", aggregate)
-
-
-def test_lm_eval_two_documents_under_one_number_are_refused(tmp_path: Path) -> None:
-    path = _samples(tmp_path, [_row(0, "strict", 0.0), _row(0, "strict", 1.0, "other")])
-    with pytest.raises(UnreadableSourceError, match="sorted --samples"):
-        _read("lm_eval_harness", path)
-
-
-def test_lm_eval_real_samples_carry_the_document_hash(real: Path) -> None:
-    records = _read("lm_eval_harness", real / REAL["lm_eval_harness"])
-    assert len(records) == 10
-    assert records[0].task_digest.startswith("7193b975")
-    assert records[0].benchmark == "math_perturbed_full"
-    assert records[0].harness_version == "0.4.9.2"
-
-
-def test_helm_reads_instances_by_the_chosen_metric_and_not_the_aggregate(real: Path) -> None:
-    path = real / REAL["helm"]
-    rows = json.loads(path.read_text())
-    stated = {stat["name"]["name"]: stat["mean"] for stat in rows[0]["stats"] if stat.get("count")}
-    records = _read("helm", path)
-    assert (len(records), records[0].task_id) == (5, "id1413")
-    assert (records[0].agent, records[0].benchmark) == ("openai/gpt2", "narrative_qa")
-    assert records[0].score == stated["exact_match"]
-    chosen = _read("helm", path, columns={"f1_score": "score"})
-    assert chosen[0].score == stated["f1_score"]
-
-
-def test_helm_numbers_trials_leaves_out_perturbed_and_unmeasured(tmp_path: Path) -> None:
-    spec = {"name": "mmlu:subject=x,model=o_m", "adapter_spec": {"model": "o/m"}}
-    _write(tmp_path / "run_spec.json", spec)
-    one = {"name": {"name": "exact_match", "split": "test"}, "count": 1, "mean": 1.0}
-    none = {"name": {"name": "exact_match", "split": "test"}, "count": 0}
-    rows = [
-        {"instance_id": "i", "train_trial_index": 0, "stats": [one]},
-        {"instance_id": "i", "train_trial_index": 1, "stats": [none]},
-        {"instance_id": "i", "train_trial_index": 0, "perturbation": {"name": "p"}, "stats": [one]},
-    ]
-    path = _write(tmp_path / "per_instance_stats.json", rows)
-    records = _read("helm", path)
-    assert [(each.attempt, each.kind, each.score) for each in records] == [
-        (0, "valid", 1.0),
-        (1, "missing", None),
-    ]
-    assert records[0].benchmark == "mmlu:subject=x"
-    (tmp_path / "run_spec.json").unlink()
-    with pytest.raises(UnreadableSourceError, match=r"run_spec\.json"):
-        _read("helm", path)
-
-
-def _sample(sample: str, result: str, score: float, **more: Any) -> dict[str, Any]:
-    return {
-        "schema_version": "0.3.0",
-        "evaluation_id": "e",
-        "model_id": "org/m",
-        "evaluation_name": "bench",
-        "evaluation_result_id": result,
-        "sample_id": sample,
-        "evaluation": {"score": score, "is_correct": score == 1},
-    } | more
-
-
-def _aggregate(rows: int) -> dict[str, Any]:
-    return {
-        "schema_version": "0.3.0",
-        "evaluation_id": "e",
-        "source_metadata": {},
-        "evaluation_timestamp": "1750000000",
-        "evaluation_results": [
-            {"evaluation_name": "bench", "evaluation_result_id": "main"},
-            {"evaluation_name": "bench", "evaluation_result_id": "other"},
-        ],
-        "detailed_evaluation_results": {"total_rows": rows},
-    }
-
-
-def test_every_eval_ever_reads_the_first_result_errors_and_attempts(tmp_path: Path) -> None:
-    rows = [
-        _sample("s", "other", 1.0),
-        _sample("s", "main", 0.0),
-        _sample("s", "main", 1.0),
-        _sample("u", "main", 0.0, error="no network"),
-        _sample("v", "main", 1.0, metadata={"attempt": "2", "scaffold": "S", "cost_usd": "0.5"}),
-    ]
-    aggregate = _write(tmp_path / "u.json", _aggregate(5))
-    path = _lines(tmp_path / "u_samples.jsonl", rows)
-    records = _read("every_eval_ever", path)
-    assert [(each.task_id, each.attempt, each.kind, each.score) for each in records] == [
-        ("s", 0, "valid", 0.0),
-        ("s", 1, "valid", 1.0),
-        ("u", 0, "infra_error", None),
-        ("v", 2, "valid", 1.0),
-    ]
-    assert (records[3].agent, records[3].cost_usd) == ("S (org/m)", 0.5)
-    assert _read("every_eval_ever", aggregate) == []
-
-
-def test_every_eval_ever_refuses_lost_rows_and_aggregates_alone(tmp_path: Path) -> None:
-    aggregate = _write(tmp_path / "u.json", _aggregate(2))
-    path = _lines(tmp_path / "u_samples.jsonl", [_sample("s", "main", 0.0)])
-    with pytest.raises(UnreadableSourceError, match="in 2 rows, got 1"):
-        _read("every_eval_ever", path)
-    path.unlink()
-    with pytest.raises(UnreadableSourceError, match="aggregate without"):
-        _read("every_eval_ever", aggregate)
 
 
 def test_terminal_bench_unresolved_is_a_failure_and_unparsed_is_unknown(real: Path) -> None:
