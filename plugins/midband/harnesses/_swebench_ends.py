@@ -44,6 +44,11 @@ class Ends:
             return cls()
         return cls({key: value for key, value in folders.items() if key not in twice})
 
+    @property
+    def agents(self) -> frozenset[str]:
+        """The agents whose predictions were found, as the evaluation writes their names."""
+        return frozenset(agent for agent, _ in self.folders)
+
     def complete(self, record: Record) -> Record:
         """Add cost and tokens; a patch that is empty for want of a run is no failure."""
         found = self.folders.get((_plain(record.agent), record.task_id))
@@ -58,7 +63,7 @@ class Ends:
             tokens=total(stats.get("tokens_sent"), stats.get("tokens_received")),
         )
         if not patched and record.kind == "valid" and (info is None or _is_broken(info)):
-            return replace(record, score=None, kind="infra_error")
+            return replace(record, score=None, kind="infra_error", errored=True)
         return record
 
 

@@ -22,10 +22,12 @@ _COMPANIONS = frozenset(
         *("metadata.json", "scores.json"),  # OpenHands index
         "run_metadata.json",  # terminal-bench
         "preds.json",  # agents on SWE-bench
+        *("cost_report.jsonl", "output_errors.jsonl"),  # OpenHands benchmarks
     }
 )
 _COMPANION_ENDINGS = (
     ".traj.json",  # mini-swe-agent
+    ".response.json",  # sb-cli
     *("_RAW_SUBMISSIONS.jsonl", "_WALL_CLOCK_TIMES.jsonl"),  # HAL
 )
 _JOURNAL = "rounds.jsonl"  # of midband run
@@ -167,6 +169,10 @@ def _is_companion(folder: Path, name: str) -> bool:
         return True
     if folder.name == "simulations":  # tau2-bench: of the result file above
         return (folder.parent / "results.json").is_file()
+    if name.startswith("BFCL_") and name.endswith("_result.json"):  # of the score file
+        return True
+    if name.startswith("output.") and name.endswith(".jsonl"):  # OpenHands: of the report beside
+        return (folder / "output.report.json").is_file()
     stem, dot, ending = name.rpartition(".")  # HAL: of the upload beside
     return ending == "json" and (folder / f"{stem}_UPLOAD{dot}{ending}").is_file()
 
