@@ -69,8 +69,9 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             raise foreign(path, _WHAT, f"a row of {', '.join(row)[:80]}")
         score = number(row.get(chosen))
         start, end = number(row.get("started_at")), number(row.get("completed_at"))
-        known = start is not None and start > 0
-        lasted = (end - start) / 1000 if known and end is not None and end > start else None
+        lasted = None  # unknown starts are written as 0
+        if start is not None and end is not None and 0 < start < end:
+            lasted = (end - start) / 1000
         agent = options.agent or alias
         yield Record(
             benchmark=options.benchmark or BENCHMARK,

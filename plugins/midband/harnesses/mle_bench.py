@@ -72,11 +72,11 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     note = other_metrics(chosen, list(_TOTALS))
     if note is not None:
         yield note
-    for name, statistic in ((_TOTALS[chosen], "passed"), ("total_runs", "attempts")):
-        stated = number(data.get(name))
-        if stated is not None:
-            counts = "passed" if statistic == "passed" else "attempts"
-            yield StatedAggregate(name=name, value=stated, statistic=counts)
+    medals, runs = number(data.get(_TOTALS[chosen])), number(data.get("total_runs"))
+    if medals is not None:
+        yield StatedAggregate(name=_TOTALS[chosen], value=medals, statistic="passed")
+    if runs is not None:
+        yield StatedAggregate(name="total_runs", value=runs, statistic="attempts")
     metric = Metric(name=chosen, declared="source")
     seen: Counter[str] = Counter()
     for each in list_of_objects(data.get("competition_reports"), path, _WHAT):
