@@ -1,13 +1,57 @@
 """What importers of reports share: which metric is read, how it is rounded, and whose it is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midband.harnesses._files import number
 from midband_history import Note, UnreadableSourceError
 
 if TYPE_CHECKING:
     from midband._descriptors import ReadOptions
+
+_MOST_USD, _MOST_TOKENS, _MOST_SECONDS = 1e6, 1e12, 3.2e8
+
+
+@dataclass
+class Amounts:
+    """Reads the costs, tokens and durations of one source; absurd ones are unknown.
+
+    Parameters
+    ----------
+    absurd : int
+        How many were negative, infinite or beyond reason.
+    """
+
+    absurd: int = 0
+
+    def cost(self, value: object) -> float | None:
+        """Return US dollars, or None for unknown."""
+        return self._sane(value, _MOST_USD)
+
+    def tokens(self, value: object) -> float | None:
+        """Return a number of tokens, or None for unknown."""
+        return self._sane(value, _MOST_TOKENS)
+
+    def seconds(self, value: object) -> float | None:
+        """Return a duration, or None for unknown."""
+        return self._sane(value, _MOST_SECONDS)
+
+    def notes(self) -> Iterator[Note]:
+        """Yield the note that says how many were absurd, if any were."""
+        if self.absurd:
+            text = f"{self.absurd} costs, tokens or durations are absurd and count as unknown"
+            yield Note(code="absurd-amounts", text=text)
+
+    def _sane(self, value: object, most: float) -> float | None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        found = number(value)
+        if found is None or not 0 <= found <= most:
+            self.absurd += 1
+            return None
+        return found
 
 
 def choose_metric(

@@ -7,7 +7,8 @@ from os.path import isfile
 from pathlib import Path
 from typing import Any
 
-from midband.harnesses._files import load_object, mapping, number, total
+from midband.harnesses._files import load_object, mapping, total
+from midband.harnesses._stating import Amounts
 from midband_history import Record, UnreadableSourceError
 
 # Ends of SWE-agent that say nothing about the agent; mini-swe-agent notes a traceback instead.
@@ -49,7 +50,7 @@ class Ends:
         """The agents whose predictions were found, as the evaluation writes their names."""
         return frozenset(agent for agent, _ in self.folders)
 
-    def complete(self, record: Record) -> Record:
+    def complete(self, record: Record, amounts: Amounts) -> Record:
         """Add cost and tokens; a patch that is empty for want of a run is no failure."""
         found = self.folders.get((_plain(record.agent), record.task_id))
         if found is None:
@@ -59,8 +60,8 @@ class Ends:
         stats = mapping(None if info is None else info.get("model_stats"))
         record = replace(
             record,
-            cost_usd=number(stats.get("instance_cost")),
-            tokens=total(stats.get("tokens_sent"), stats.get("tokens_received")),
+            cost_usd=amounts.cost(stats.get("instance_cost")),
+            tokens=amounts.tokens(total(stats.get("tokens_sent"), stats.get("tokens_received"))),
         )
         if not patched and record.kind == "valid" and (info is None or _is_broken(info)):
             return replace(record, score=None, kind="infra_error", errored=True)

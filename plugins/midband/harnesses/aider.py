@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband._descriptors import Importer, ReadOptions
-from midband.harnesses._files import foreign, head, load_object, moment, number
-from midband.harnesses._stating import choose_metric, other_metrics, unnamed_agent
+from midband.harnesses._files import foreign, head, load_object, moment
+from midband.harnesses._stating import Amounts, choose_metric, other_metrics, unnamed_agent
 from midband.hookspecs import hookimpl
 from midband_history import Metric, Record, UnreadableSourceError
 
@@ -79,7 +79,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     # <run>/<language>/exercises/practice/<exercise>, or <run>/<exercise> before there were several.
     many = [each.name for each in folder.parents][:2] == ["practice", "exercises"]
     run = folder.parents[3] if many else folder.parent
-    broken = "exception" in data
+    broken, amounts = "exception" in data, Amounts()
     score = None if not tries else float(tries[-1] if chosen == _METRICS[0] else tries[0])
     score = 0.0 if score is None and broken else score
     dated = _DATED.fullmatch(run.name)
@@ -99,10 +99,11 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
         harness="aider",
         harness_version=str(data.get("commit_hash") or ""),
         started=moment(f"{dated[1]}T{dated[2]}:{dated[3]}:{dated[4]}") if dated else None,
-        cost_usd=_amount(data.get("cost")),
-        duration_s=_amount(data.get("duration")),
+        cost_usd=amounts.cost(data.get("cost")),
+        duration_s=amounts.seconds(data.get("duration")),
         metric=Metric(name=chosen, declared="source"),
     )
+    yield from amounts.notes()
 
 
 def sniff_leaderboard(path: Path) -> bool:
@@ -127,9 +128,3 @@ def read_leaderboard(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]
         f" import the {NAME} files of the runs"
     )
     raise UnreadableSourceError(msg)
-
-
-def _amount(value: object) -> float | None:
-    """Return a number that is not negative, else None."""
-    found = number(value)
-    return found if found is not None and found >= 0 else None

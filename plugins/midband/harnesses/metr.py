@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from midband._descriptors import Importer, ReadOptions
 from midband.harnesses._files import foreign, head, load_lines, number
-from midband.harnesses._stating import choose_metric, other_metrics
+from midband.harnesses._stating import Amounts, choose_metric, other_metrics
 from midband.hookspecs import hookimpl
 from midband_history import Metric, Record
 
@@ -56,6 +56,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     """
     seen: Counter[tuple[str, str]] = Counter()
     names: list[str] = []
+    amounts = Amounts()
     chosen = _BINARY
     for row in load_lines(path, _WHAT):
         if not names:
@@ -84,9 +85,10 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             run_id=path.stem,
             model=str(row.get("model") or ""),
             harness="metr",
-            tokens=number(row.get("tokens_count", row.get("total_tokens"))),
-            duration_s=lasted,
+            tokens=amounts.tokens(row.get("tokens_count", row.get("total_tokens"))),
+            duration_s=amounts.seconds(lasted),
             source_key=f"metr/{row['run_id']}" if row.get("run_id") else "",
             metric=Metric(name=chosen, declared="source" if chosen == _BINARY else ""),
         )
         seen[agent, task] += 1
+    yield from amounts.notes()

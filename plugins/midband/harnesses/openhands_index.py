@@ -19,7 +19,7 @@ from midband.harnesses._files import (
     moment,
     number,
 )
-from midband.harnesses._stating import choose_metric, rounding
+from midband.harnesses._stating import Amounts, choose_metric, rounding
 from midband.hookspecs import hookimpl
 from midband_history import (
     InputError,
@@ -113,6 +113,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     scaffold, model = str(about.get("agent_name") or ""), str(about.get("model") or "")
     started = moment(stated.get("submission_time") or about.get("submission_time"))
     yield from _scores(stated, results)
+    amounts = Amounts()
     for task, score in results.items():
         yield Record(
             benchmark=options.benchmark or path.stem,
@@ -126,9 +127,10 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             agent_version=str(stated.get("agent_version") or about.get("agent_version") or ""),
             harness="openhands",
             started=started,
-            cost_usd=number(mapping(instances.get(task)).get("cost")),
+            cost_usd=amounts.cost(mapping(instances.get(task)).get("cost")),
             metric=RESOLVED,
         )
+    yield from amounts.notes()
 
 
 def _entry(path: Path) -> Path:

@@ -18,7 +18,7 @@ from midband.harnesses._files import (
     moment,
     number,
 )
-from midband.harnesses._stating import choose_metric, other_metrics, unnamed_benchmark
+from midband.harnesses._stating import Amounts, choose_metric, other_metrics, unnamed_benchmark
 from midband.hookspecs import hookimpl
 from midband_history import Metric, OutcomeKind, Record, StatedAggregate
 
@@ -87,7 +87,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     stats = mapping(inner.get("stats"))
     agents = _Agents.of(rows)
     yield from _totals(stats, apart="errors" in stats, scored=chosen == "success")
-    tasks = _Tasks()
+    tasks, amounts = _Tasks(), Amounts()
     metric = Metric(name=chosen, declared="source" if chosen == "success" else "")
     for row in rows:
         if not isinstance(row.get("success"), bool):
@@ -109,13 +109,14 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             model=_provider(row),
             harness="promptfoo",
             started=moment(inner.get("timestamp")),
-            cost_usd=_amount(row.get("cost")),
-            tokens=_amount(mapping(row.get("tokenUsage")).get("total")),
-            duration_s=_seconds(row.get("latencyMs")),
+            cost_usd=amounts.cost(row.get("cost")),
+            tokens=amounts.tokens(mapping(row.get("tokenUsage")).get("total")),
+            duration_s=_seconds(row.get("latencyMs"), amounts),
             task_digest=digest,
             source_key=f"promptfoo/{row['id']}" if row.get("id") else "",
             metric=metric,
         )
+    yield from amounts.notes()
 
 
 def _totals(stats: Mapping[str, Any], *, apart: bool, scored: bool) -> Iterator[StatedAggregate]:
@@ -207,12 +208,6 @@ class _Tasks:
         return task, attempt, digest
 
 
-def _seconds(milliseconds: object) -> float | None:
-    found = _amount(milliseconds)
-    return None if found is None else found / 1000
-
-
-def _amount(value: object) -> float | None:
-    """Return a number that is not negative, else None."""
-    found = number(value)
-    return found if found is not None and found >= 0 else None
+def _seconds(milliseconds: object, amounts: Amounts) -> float | None:
+    found = number(milliseconds)
+    return amounts.seconds(milliseconds if found is None else found / 1000)

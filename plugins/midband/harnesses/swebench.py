@@ -17,7 +17,7 @@ from midband.harnesses._files import (
     moment,
     number,
 )
-from midband.harnesses._stating import choose_metric, rounding
+from midband.harnesses._stating import Amounts, choose_metric, rounding
 from midband.harnesses._swebench_ends import Ends
 from midband.harnesses._swebench_names import BENCHMARK, of_instance, of_run
 from midband.harnesses._swebench_reports import instances, listed, totals
@@ -126,6 +126,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
         yield from totals(report, found)
     else:
         raise foreign(path, _WHAT, "a file of another kind")
+    amounts = Amounts()
     if origin.note is not None:
         yield origin.note
     for task, each in found.items():
@@ -143,12 +144,13 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             metric=RESOLVED,
             source_key=f"swebench/{origin.benchmark}/{origin.run_id}/{origin.agent}/{task}",
         )
-        yield ends.complete(record)
+        yield ends.complete(record, amounts)
+    yield from amounts.notes()
 
 
 def _leaderboards(data: dict[str, Any], path: Path, options: ReadOptions) -> "Iterator[ReadItem]":
     """Yield the instances of those entries that give them; of the others there is only a rate."""
-    bare = 0
+    bare, amounts = 0, Amounts()
     for board in list_of_objects(data.get("leaderboards"), path, _WHAT):
         title = str(board.get("name") or "").lower()
         part = _BOARDS.get(title, title.replace(" ", "-"))
@@ -172,13 +174,16 @@ def _leaderboards(data: dict[str, Any], path: Path, options: ReadOptions) -> "It
                     benchmark=benchmark,
                     not_checkable="" if alone else "several entries have one name",
                 )
-            yield from _details(entry, agent, benchmark, f"{board.get('name')}")
+            yield from _details(entry, agent, benchmark, f"{board.get('name')}", amounts)
+    yield from amounts.notes()
     if bare:
         text = f"{bare} entries give a rate and no instances; they were not read"
         yield Note(code="aggregates-only", text=text)
 
 
-def _details(entry: dict[str, Any], agent: str, benchmark: str, board: str) -> Iterator[Record]:
+def _details(
+    entry: dict[str, Any], agent: str, benchmark: str, board: str, amounts: Amounts
+) -> Iterator[Record]:
     run_id = str(entry.get("folder") or entry.get("name") or "")
     for task, each in mapping(entry.get("per_instance_details")).items():
         resolved = mapping(each).get("resolved")
@@ -192,7 +197,7 @@ def _details(entry: dict[str, Any], agent: str, benchmark: str, board: str) -> I
             run_id=run_id,
             harness="swebench",
             started=moment(entry.get("date")),
-            cost_usd=number(mapping(each).get("cost")),
+            cost_usd=amounts.cost(mapping(each).get("cost")),
             metric=RESOLVED,
             source_key=f"swebench/{benchmark}/{board}/{run_id}/{task}",
         )
