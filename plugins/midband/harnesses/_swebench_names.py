@@ -34,6 +34,7 @@ _GENERIC = frozenset(
         *("run_evaluation", "sb-cli-reports", "trajectories", "tmp"),
     }
 )
+_INSIDE = frozenset({"eval_files", "dataset"})  # of a run by OpenHands
 # OpenHands calls every agent that unless it is told otherwise.
 _DEFAULT_NAMES = frozenset({"", "openhands"})
 _SPLIT = re.compile(r"[-_](test|dev|validation|val|train)$", re.IGNORECASE)
@@ -48,6 +49,7 @@ _SPELLINGS = {
     "swtbench": "swt-bench",
     "multiswebench": "multi-swe-bench",
 }
+_MOST_YAML = 1 << 16
 _NEAR = 5  # folders above a report in which its benchmark is looked for
 
 
@@ -185,6 +187,8 @@ def _split(path: Path, agents: Collection[str]) -> tuple[str, str, bool]:
 def _of_folder(path: Path, stated: str, options: "ReadOptions") -> Origin:
     """Return whose report it is that OpenHands leaves in the folder of a run."""
     folder = path.parent
+    while folder.name in _INSIDE:
+        folder = folder.parent
     fits = bool(folder.name) and folder.name not in _GENERIC and not _KNOWN.fullmatch(folder.name)
     agent = options.agent or stated or (folder.name if fits else "")
     if not agent:
@@ -251,8 +255,11 @@ def _submitted(folder: Path, options: "ReadOptions") -> Origin:
 
 def _yaml(path: Path) -> dict[str, str]:
     """Return the name and the model of a submission, where each is one plain text."""
+    if not path.is_file():
+        return {}
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MOST_YAML)
     except (OSError, UnicodeDecodeError):
         return {}
     found: dict[str, str] = {}

@@ -61,11 +61,10 @@ def listed(report: Mapping[str, Any], path: Path, options: "ReadOptions") -> dic
         The lists contradict each other or their counts; or they name resolved instances only and
         the other tasks are not known.
     """
-    lists = {
-        key: [str(each) for each in report[key]]
-        for key, _ in _LISTS
-        if isinstance(report.get(key), list)
-    }
+    lists = {key: report[key] for key, _ in _LISTS if isinstance(report.get(key), list)}
+    for key, ids in lists.items():
+        if not all(isinstance(each, str) and each for each in ids):
+            raise foreign(path, _WHAT, f"what is no instance id under {key}")
     _check_counts(report, lists, path, options)
     solved = {*lists.get("resolved_ids", ()), *lists.get("resolved", ())}
     both = solved & set(lists.get("unresolved_ids", ()))

@@ -1,6 +1,5 @@
 """Berkeley Function Calling Leaderboard: score files, which list the failures of one category."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -106,9 +105,8 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
 
 def _is_broken(row: dict[str, object]) -> bool:
     """Whether the model gave no answer, which BFCL counts as a failure."""
-    error = row.get("error")
-    kind = mapping(error).get("error_type") if isinstance(error, dict) else row.get("error_type")
-    return "inference" in json.dumps([kind, error], default=str).lower()
+    kind = mapping(row.get("error")).get("error_type") or row.get("error_type")
+    return str(kind).endswith("inference_error")
 
 
 def _model(path: Path) -> str:

@@ -68,6 +68,8 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     """
     data = load_object(path, _WHAT)
     tasks = {task: _attempts(each, path) for task, each in mapping(data.get("eval")).items()}
+    if not tasks:
+        raise foreign(path, _WHAT, "no tasks under eval")
     extra = any(plus is not None for each in tasks.values() for _, plus in each)
     names: list[Tests] = ["plus", "base"] if extra else ["base"]
     chosen = choose_metric(options, names, path)

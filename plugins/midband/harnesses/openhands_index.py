@@ -125,7 +125,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             model=model,
             scaffold=scaffold,
             agent_version=str(stated.get("agent_version") or about.get("agent_version") or ""),
-            harness="openhands",
+            harness="openhands-index",
             started=started,
             cost_usd=amounts.cost(mapping(instances.get(task)).get("cost")),
             metric=RESOLVED,

@@ -199,7 +199,8 @@ class _Tasks:
     def place(self, row: Mapping[str, Any], agent: str) -> tuple[str, int, str]:
         """Return the id of an entry's test, the number of the attempt, and the content's digest."""
         case = mapping(row.get("testCase"))
-        content = [row.get("vars") or case.get("vars"), case.get("assert"), case.get("description")]
+        # What a provider adds to the variables as it runs is no part of the test.
+        content = [case.get("vars") or row.get("vars"), case.get("assert"), case.get("description")]
         digest = content_hash(content) if any(content) else ""
         place = str(row.get("testIdx", len(self.ids)))
         task = self.ids.setdefault(digest, place) if digest else place

@@ -22,6 +22,7 @@ _COMPANIONS = frozenset(
         *("metadata.json", "scores.json"),  # OpenHands index
         "run_metadata.json",  # terminal-bench
         "preds.json",  # agents on SWE-bench
+        *("all_preds.jsonl", "resolved_by_repo.json", "resolved_by_time.json"),  # its experiments
         *("cost_report.jsonl", "output_errors.jsonl"),  # OpenHands benchmarks
     }
 )

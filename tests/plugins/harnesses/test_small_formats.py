@@ -162,7 +162,7 @@ def test_promptfoo_repeats_are_attempts_and_prompts_are_agents(tmp_path: Path) -
     rows = [
         _answer("a", 0, True),
         _answer("a", 0, False, **other),
-        _answer("a", 1, False) | {"vars": {"q": "question 0"}},
+        _answer("a", 1, False) | {"testCase": _answer("a", 0, True)["testCase"]},
     ]
     path = write(tmp_path / "out.json", _promptfoo(*rows))
     found = read(path, "promptfoo")

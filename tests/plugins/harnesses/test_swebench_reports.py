@@ -80,6 +80,7 @@ def test_what_lies_beside_a_report_tells_the_model_from_the_run(tmp_path: Path) 
         ("outputs/gaia/m_maxiter_100", "gaia"),
         ("outputs/gaia-validation/m_maxiter_100", "gaia"),
         ("outputs/commit0-test/m_maxiter_100", "commit0"),
+        ("outputs/multiswebench-test/m_maxiter_100/eval_files/dataset", "multi-swe-bench"),
         ("outputs/some_new_bench-test/CodeActAgent/m_maxiter_100", "some-new-bench"),
     ],
 )
@@ -290,6 +291,13 @@ def test_rows_of_eval_arena_keep_their_raw_value(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", row, row | {"example_id": "f", "pass1": None})
     found = read(path, "eval-arena")
     assert found.kinds == {"e": ("valid", 0.25), "f": ("missing", None)}
+
+
+@pytest.mark.parametrize("ids", [[1, 2], ["a", ""], [None], [["a"]]])
+def test_what_is_no_id_refuses_the_report(tmp_path: Path, ids: list[Any]) -> None:
+    path = write(tmp_path / "m.r.json", _report(resolved_ids=ids, resolved_instances=len(ids)))
+    with pytest.raises(UnreadableSourceError, match="no instance id under resolved_ids"):
+        read(path, "swebench")
 
 
 def test_a_torn_report_and_an_unknown_metric_are_refused_in_a_line(tmp_path: Path) -> None:
