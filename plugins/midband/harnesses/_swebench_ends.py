@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from os.path import isfile
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,20 @@ class Ends:
             return cls()
         return cls({key: value for key, value in folders.items() if key not in twice})
 
-    @property
+    @cached_property
     def agents(self) -> frozenset[str]:
         """The agents whose predictions were found, as the evaluation writes their names."""
         return frozenset(agent for agent, _ in self.folders)
 
-    def complete(self, record: Record, amounts: Amounts) -> Record:
-        """Add cost and tokens; a patch that is empty for want of a run is no failure."""
-        found = self.folders.get((_plain(record.agent), record.task_id))
+    def complete(self, record: Record, amounts: Amounts, *, renamed: bool = False) -> Record:
+        """Add cost and tokens; a patch that is empty for want of a run is no failure.
+
+        An agent that a person has `renamed` is the only one that was found.
+        """
+        agent = _plain(record.agent)
+        if renamed and len(self.agents) == 1:
+            (agent,) = self.agents
+        found = self.folders.get((agent, record.task_id))
         if found is None:
             return record
         folder, patched = found

@@ -1,7 +1,7 @@
 """Whose report of SWE-bench it is: the agent, the run and the benchmark, by name and place."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,11 +127,11 @@ def of_run(
     first = path.stem.partition(".")[0]
     if first in _SILENT:
         return _of_folder(path, "" if stated in _DEFAULT_NAMES else stated, options)
-    given = (options.agent or stated).replace("/", "__")
     benchmark = options.benchmark or BENCHMARK
+    given = options.agent or stated
     if given:
-        run_id = path.stem.removeprefix(f"{given}.")
-        return Origin(agent=options.agent or stated, run_id=run_id, benchmark=benchmark)
+        run_id = _run_of(path, (options.agent, stated), agents)
+        return Origin(agent=given, run_id=run_id, benchmark=benchmark)
     agent, run_id, sure = _split(path, agents)
     agent = agent.replace("__", "/")
     text = f"the file's name was read as agent {agent} and run {run_id}; --agent says otherwise"
@@ -160,6 +160,17 @@ def of_instance(path: Path, options: "ReadOptions") -> Origin:
         run_id=folder.name if above.name in _GENERIC else folder.parent.name,
         benchmark=options.benchmark or near or BENCHMARK,
     )
+
+
+def _run_of(path: Path, models: Sequence[str], agents: Collection[str]) -> str:
+    """Return the run of ``<model>.<run>`` whose agent is known; the whole name where unclear."""
+    for model in filter(None, models):
+        if path.stem.startswith(f"{model.replace('/', '__')}."):
+            return path.stem[len(model.replace("/", "__")) + 1 :]
+    try:
+        return _split(path, agents)[1]
+    except UnreadableSourceError:
+        return path.stem
 
 
 def _split(path: Path, agents: Collection[str]) -> tuple[str, str, bool]:

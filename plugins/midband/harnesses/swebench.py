@@ -144,7 +144,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             metric=RESOLVED,
             source_key=f"swebench/{origin.benchmark}/{origin.run_id}/{origin.agent}/{task}",
         )
-        yield ends.complete(record, amounts)
+        yield ends.complete(record, amounts, renamed=bool(options.agent))
     yield from amounts.notes()
 
 

@@ -95,6 +95,23 @@ def test_a_report_of_openhands_is_called_by_its_folders(
     assert found.all("run_id") == {"m_maxiter_100"}
 
 
+def test_costs_and_agents_that_never_ran_are_found_under_another_name(tmp_path: Path) -> None:
+    name = {"model_name_or_path": "org/m"}
+    predictions = {"a": name | {"model_patch": "+x"}, "b": name | {"model_patch": ""}}
+    write(tmp_path / "agent" / "preds.json", predictions)
+    stats = {"info": {"exit_status": "done", "model_stats": {"instance_cost": -0.5}}}
+    write(tmp_path / "agent" / "a" / "a.traj.json", stats)
+    lists = {"resolved_ids": ["a"], "unresolved_ids": [], "empty_patch_ids": ["b"]}
+    counts = {"total_instances": 2, "resolved_instances": 1}
+    path = write(tmp_path / "org__m.r.json", counts | lists)
+    for options in ({}, {"agent": "me"}):
+        found = read(path, "swebench", **options)
+        assert found.kinds == {"a": ("valid", 1.0), "b": ("infra_error", None)}
+        assert found.all("cost_usd") == {None}
+        assert "1 costs" in found.notes["absurd-amounts"]
+        assert found.all("run_id") == {"r"}
+
+
 def test_a_report_of_openhands_is_not_of_swe_bench_unless_something_says_so(
     tmp_path: Path,
 ) -> None:
