@@ -19,6 +19,7 @@ from midband.harnesses._adapting import (
 )
 from midband.harnesses._files import foreign
 from midband.harnesses.swebench import read, sniff
+from midband.importers._reading import apply_options
 from midband_history import InputError, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
@@ -70,13 +71,13 @@ class _SweBenchAgent(ABC):
         files = sorted(path.rglob("*.json"), key=lambda file: (len(file.parts), file))
         for file in filter(sniff, files if path.is_dir() else [path]):
             try:
-                for record in read(file, options=options):
-                    if not isinstance(record, Record):
+                for item in read(file, options=options):
+                    if not isinstance(item, Record):
                         continue
                     # A report names those too that were not to be run.
-                    if record.kind != "missing" and record.source_key not in seen:
-                        seen.add(record.source_key)
-                        yield record
+                    if item.kind != "missing" and item.source_key not in seen:
+                        seen.add(item.source_key)
+                        yield apply_options(item, options)
             except UnreadableSourceError as error:
                 torn.append(str(error))
         if torn:

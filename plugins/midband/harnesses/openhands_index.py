@@ -68,6 +68,7 @@ def midband_register_importers() -> Iterable[Importer]:
             suffixes=(".json",),
             summary="OpenHands index: <benchmark>.json with metadata.json.",
             version=2,
+            former_names=("openhands_index",),
         )
     ]
 

@@ -66,6 +66,7 @@ def midband_register_importers() -> Iterable[Importer]:
             suffixes=(".jsonl",),
             summary="eval-arena JSONL: benchmark_id, model, example_id, pass1.",
             version=2,
+            former_names=("eval_arena",),
         ),
     ]
 

@@ -143,6 +143,8 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
     if not path.is_dir() or _is_whole(path, importers):
         yield path
         return
+    # Some formats have a hidden file, whose whole name is their ending.
+    own = {suffix for importer in importers for suffix in importer.suffixes}
     for folder, folders, files in os.walk(path):
         here = Path(folder)
         if _JOURNAL in files:
@@ -155,7 +157,7 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
             name for name in folders if name not in whole and not name.startswith(".")
         )
         for name in sorted([*whole, *files]):
-            if not name.startswith(".") and not _is_companion(here, name):
+            if (name in own or not name.startswith(".")) and not _is_companion(here, name):
                 yield here / name
 
 
