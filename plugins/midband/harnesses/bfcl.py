@@ -76,7 +76,8 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
         if "id" not in row or not isinstance(row.get("valid"), bool):
             raise foreign(path, _WHAT, f"a row of {', '.join(row)[:80]}")
         found[str(row["id"])] = (row["valid"], _is_broken(row))
-    agent = options.agent or _model(path)
+    model, run_id = _place(path)
+    agent = options.agent or model
     if not agent:
         raise unnamed_agent(path, _WHAT)
     tasks = _tasks(path, match["category"], options, total=int(total))
@@ -97,7 +98,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             score=float(valid),
             errored=broken,
             part=match["category"],
-            run_id=agent,
+            run_id=run_id,
             harness="bfcl",
             metric=_VALID,
         )
@@ -109,12 +110,13 @@ def _is_broken(row: dict[str, object]) -> bool:
     return str(kind).endswith("inference_error")
 
 
-def _model(path: Path) -> str:
-    """Return the model whose folder a score file is in."""
+def _place(path: Path) -> tuple[str, str]:
+    """Return the model and the run of ``<run>/score/<model>/[group/]BFCL...``."""
     for folder in path.absolute().parents:
         if folder.name not in _GROUPS:
-            return "" if folder.name in ("score", "result") else folder.name
-    return ""
+            model = "" if folder.name in ("score", "result") else folder.name
+            return model, f"{folder.parent.parent.name}/{folder.parent.name}/{model}"
+    return "", ""
 
 
 def _tasks(path: Path, category: str, options: ReadOptions, *, total: int) -> list[str]:

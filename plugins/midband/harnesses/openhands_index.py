@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _WHAT = "instances of the OpenHands index"
 RESOLVED = Metric(name="resolved", declared="source")
 _HEAD = re.compile(rb'\{"[^"]+":\{"(cost|resolved)":[^,{}]+,"(cost|resolved)":')
+_FOLDER = "instance_results"
 SUBSET = "ids.txt"
 _TASKS = "midband names the instances"
 REFUSED = {"--select": _TASKS, "--n-limit": _TASKS, "--eval-limit": _TASKS}
@@ -75,7 +76,11 @@ def midband_register_importers() -> Iterable[Importer]:
 
 def sniff(path: Path) -> bool:
     """Whether a JSON file begins with an instance that has only a cost and an outcome."""
-    return path.suffix == ".json" and path.is_file() and _HEAD.match(head(path)) is not None
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    start = head(path)
+    empty = start == b"{}" and path.parent.name == _FOLDER
+    return empty or _HEAD.match(start) is not None
 
 
 def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
@@ -105,7 +110,8 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     listed = (
         list_of_objects(load_json(scores, "scores"), scores, "scores") if scores.is_file() else []
     )
-    stated = next((each for each in listed if each.get("benchmark") == path.stem), {})
+    # Of two entries of one benchmark the index takes the last.
+    stated = next((each for each in reversed(listed) if each.get("benchmark") == path.stem), {})
     results = {
         task: float(each["resolved"]) if isinstance(mapping(each).get("resolved"), bool) else None
         for task, each in instances.items()
@@ -138,7 +144,7 @@ def _entry(path: Path) -> Path:
     """Return the folder of the entry: that of the file, or ``<entry>/instance_results/``."""
     folder = path.absolute().parent
     beside = (folder / "metadata.json").is_file()
-    return folder if beside or folder.name != "instance_results" else folder.parent
+    return folder if beside or folder.name != _FOLDER else folder.parent
 
 
 def _about(path: Path, entry: Path, options: ReadOptions) -> Mapping[str, Any]:
@@ -166,7 +172,8 @@ def _scores(
     parts = mapping(stated.get("component_scores"))
     name = str(stated.get("metric") or "accuracy")
     combined = number(parts.get("combined_accuracy"))
-    if value is not None and combined is not None and name != "combined_accuracy":
+    in_part = name != "combined_accuracy" and ("solveable" in name or combined is not None)
+    if value is not None and in_part:
         text = "it is over a part of the instances"
         yield StatedAggregate(name=name, value=value / 100, not_checkable=text)
         name, value = "combined_accuracy", combined

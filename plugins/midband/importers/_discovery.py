@@ -23,6 +23,8 @@ _COMPANIONS = frozenset(
         "run_metadata.json",  # terminal-bench
         "preds.json",  # agents on SWE-bench
         *("all_preds.jsonl", "resolved_by_repo.json", "resolved_by_time.json"),  # its experiments
+        *("data_agentic.csv", "data_format_sensitivity.csv", "data_live.csv"),  # BFCL
+        *("data_multi_turn.csv", "data_non_live.csv", "data_overall.csv"),
         *("cost_report.jsonl", "output_errors.jsonl"),  # OpenHands benchmarks
     }
 )

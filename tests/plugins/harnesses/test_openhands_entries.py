@@ -72,6 +72,14 @@ def test_a_score_over_a_part_is_named_and_the_combined_one_checked(tmp_path: Pat
     assert "a part of the instances" in found.explained[0]
 
 
+def test_an_empty_file_has_no_results_and_the_last_score_of_two_counts(tmp_path: Path) -> None:
+    path = _entry(tmp_path / "M", 66.7)
+    scores = [{"benchmark": "gaia", "score": score} for score in (10.0, 66.7)]
+    write(tmp_path / "M" / "scores.json", scores)
+    assert read(path, NAME).unexplained == []
+    assert read(write(path, {}), NAME).records == []
+
+
 def test_instances_without_metadata_are_refused_by_name(tmp_path: Path) -> None:
     path = _entry(tmp_path / "M", 66.7)
     (tmp_path / "M" / "metadata.json").unlink()

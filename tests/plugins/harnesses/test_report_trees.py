@@ -54,14 +54,17 @@ def test_hidden_results_of_aider_are_met_in_a_folder(tmp_path: Path) -> None:
 def test_scores_of_bfcl_are_completed_by_the_results_beside(tmp_path: Path) -> None:
     name = "BFCL_v4_simple_python"
     ids = [{"id": f"simple_python_{number}"} for number in range(4)]
-    lines(tmp_path / "result" / "m" / f"{name}_result.json", *ids)
-    stated = {"accuracy": 0.75, "correct_count": 3, "total_count": 4}
-    failed = {"id": "simple_python_1", "valid": False}
-    lines(tmp_path / "score" / "m" / f"{name}_score.json", stated, failed)
+    for run, failures in (("first", [1]), ("second", [1, 2, 3])):
+        lines(tmp_path / run / "result" / "m" / f"{name}_result.json", *ids)
+        right = 4 - len(failures)
+        stated = {"accuracy": right / 4, "correct_count": right, "total_count": 4}
+        failed = [{"id": f"simple_python_{number}", "valid": False} for number in failures]
+        lines(tmp_path / run / "score" / "m" / f"{name}_score.json", stated, *failed)
+        write(tmp_path / run / "score" / "data_overall.csv", "Rank,Overall Acc\n1,75.00%\n")
     with History.in_memory() as history:
         report = import_paths(history, [tmp_path])
-        assert (report.refused, report.added) == ((), 4)
-        assert _means(history, "bfcl-v4") == {"m": 0.75}
+        assert (report.refused, report.added) == ((), 8)
+        assert _means(history, "bfcl-v4") == {"m": 0.5}
 
 
 def test_a_report_that_does_not_add_up_is_refused_unless_accepted(tmp_path: Path) -> None:
