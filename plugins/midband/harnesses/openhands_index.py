@@ -111,7 +111,8 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
         list_of_objects(load_json(scores, "scores"), scores, "scores") if scores.is_file() else []
     )
     # Of two entries of one benchmark the index takes the last.
-    stated = next((each for each in reversed(listed) if each.get("benchmark") == path.stem), {})
+    entries = {str(each.get("benchmark")): each for each in listed}
+    stated = entries.get(path.stem, {})
     results = {
         task: float(each["resolved"]) if isinstance(mapping(each).get("resolved"), bool) else None
         for task, each in instances.items()
