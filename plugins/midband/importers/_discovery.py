@@ -22,10 +22,15 @@ _COMPANIONS = frozenset(
         *("metadata.json", "scores.json"),  # OpenHands index
         "run_metadata.json",  # terminal-bench
         "preds.json",  # agents on SWE-bench
+        *("all_preds.jsonl", "resolved_by_repo.json", "resolved_by_time.json"),  # its experiments
+        *("data_agentic.csv", "data_format_sensitivity.csv", "data_live.csv"),  # BFCL
+        *("data_multi_turn.csv", "data_non_live.csv", "data_overall.csv"),
+        *("cost_report.jsonl", "output_errors.jsonl"),  # OpenHands benchmarks
     }
 )
 _COMPANION_ENDINGS = (
     ".traj.json",  # mini-swe-agent
+    ".response.json",  # sb-cli
     *("_RAW_SUBMISSIONS.jsonl", "_WALL_CLOCK_TIMES.jsonl"),  # HAL
 )
 _JOURNAL = "rounds.jsonl"  # of midband run
@@ -140,6 +145,8 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
     if not path.is_dir() or _is_whole(path, importers):
         yield path
         return
+    # Some formats have a hidden file, whose whole name is their ending.
+    own = {suffix for importer in importers for suffix in importer.suffixes}
     for folder, folders, files in os.walk(path):
         here = Path(folder)
         if _JOURNAL in files:
@@ -152,7 +159,7 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
             name for name in folders if name not in whole and not name.startswith(".")
         )
         for name in sorted([*whole, *files]):
-            if not name.startswith(".") and not _is_companion(here, name):
+            if (name in own or not name.startswith(".")) and not _is_companion(here, name):
                 yield here / name
 
 
@@ -167,6 +174,10 @@ def _is_companion(folder: Path, name: str) -> bool:
         return True
     if folder.name == "simulations":  # tau2-bench: of the result file above
         return (folder.parent / "results.json").is_file()
+    if name.startswith("BFCL_") and name.endswith("_result.json"):  # of the score file
+        return True
+    if name.startswith("output.") and name.endswith(".jsonl"):  # OpenHands: of the report beside
+        return (folder / "output.report.json").is_file()
     stem, dot, ending = name.rpartition(".")  # HAL: of the upload beside
     return ending == "json" and (folder / f"{stem}_UPLOAD{dot}{ending}").is_file()
 
