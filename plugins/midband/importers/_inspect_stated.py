@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from midband.inspect._scores import ScoreChoice
 
 _MEANS = ("accuracy", "mean")
+_SPREAD = "it is a spread and no mean"
 _SPREADS = ("stderr", "bootstrap_stderr", "std", "var", "ci", "ci_wilson")
 
 
@@ -33,6 +34,16 @@ def stated_by(
     scored : int
         Samples among them of which a score was read.
     """
+    found = list(_stated(header, choice, logged=logged, scored=scored))
+    checkable = any(not each.not_checkable for each in found)
+    for each in found:  # beside a mean that agrees, a spread tells nothing
+        if not (checkable and each.not_checkable == _SPREAD):
+            yield each
+
+
+def _stated(
+    header: "EvalLog", choice: "ScoreChoice", *, logged: int, scored: int
+) -> Iterator[StatedAggregate]:
     results = header.results
     if results is None:
         return
@@ -41,7 +52,7 @@ def stated_by(
     for score in mine:
         per_task = not _unreduced(header, score, mine)
         for name, metric in score.metrics.items():
-            if not math.isfinite(metric.value):
+            if not math.isfinite(metric.value) or name.partition("_")[0] == "midband":
                 continue
             reason = _obstacle(score, name, metric)
             if not reason and choice.key and score.name != choice.key:
@@ -87,7 +98,7 @@ def _obstacle(score: "EvalScore", name: str, metric: "EvalMetric") -> str:
     if score.reducer not in (None, "mean"):
         return f"the attempts at a sample are reduced by {score.reducer}, and all are read"
     if (metric.group or plain).rpartition("/")[2] in _SPREADS:
-        return "it is a spread and no mean"
+        return _SPREAD
     if plain not in _MEANS or getattr(metric, "group", None) not in (None, plain):
         return f"{name} is a metric of the task's own"
     if metric.params:

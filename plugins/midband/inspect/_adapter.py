@@ -1,16 +1,15 @@
 """Inspect AI as a harness: a run-config file, and the command that runs only its tasks."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import ReadOptions
 from midband._harness import Capabilities, Command, Probe, Round, subset_of
-from midband_history import InputError, UnreadableSourceError
+from midband_history import InputError
 
 if TYPE_CHECKING:
+    from midband._descriptors import ReadOptions
     from midband_history import Record
     from midband_sampler import Plan
 
@@ -40,32 +39,13 @@ class InspectHarness:
     def read_results(
         self, path: Path, *, benchmark: str | None = None, options: "ReadOptions | None" = None
     ) -> "Iterator[Record]":
-        """Yield the samples of a log, or of the logs in a directory.
-
-        Raises
-        ------
-        UnreadableSourceError
-            The path is absent or a foreign file; or logs of the directory are truncated, which is
-            said after the others have been read.
-        """
+        """Return the samples of a log, or of the logs in a directory."""
+        from midband.harnesses._adapting import read_below
         from midband.importers.inspect_logs import read, sniff
-        from midband_history import Record
 
-        options = replace(options or ReadOptions(), benchmark=benchmark)
-        inside = path.is_dir()
-        files = sorted(file for file in path.rglob("*") if sniff(file)) if inside else [path]
-        torn: list[str] = []
-        for file in files:
-            try:
-                yield from (
-                    each for each in read(file, options=options) if isinstance(each, Record)
-                )
-            except UnreadableSourceError as error:
-                if not inside:
-                    raise
-                torn.append(str(error))
-        if torn:
-            raise UnreadableSourceError("; ".join(torn))
+        return read_below(
+            path, sniff, read, benchmark=benchmark, what="Inspect logs", options=options
+        )
 
     def write_subset(
         self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None

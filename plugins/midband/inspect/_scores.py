@@ -188,14 +188,13 @@ def _default(
     """Return scorer, key and reason where nobody named a score."""
     if not names:
         return "", "", ""
-    scorer, key = getattr(headline, "scorer", None), getattr(headline, "score", None)
-    if scorer is None and key is not None:
+    declared, key = getattr(headline, "scorer", None), getattr(headline, "score", None)
+    if declared is None and key is not None:
         owners = [name for name in names if name == key or key in _keys(shapes, name)]
-        scorer = owners[0] if owners else None
-    if scorer not in names:
-        scorer, key = names[0], None
-    if key is not None and key in _keys(shapes, scorer):
-        return scorer, key, ""
+        declared = owners[0] if owners else None
+    scorer = str(declared) if declared in names else names[0]
+    if declared in names and key in _keys(shapes, scorer):
+        return scorer, str(key), ""
     return scorer, *_key(scorer, shapes.get(scorer, Shape()))
 
 
