@@ -1,15 +1,16 @@
 """Reading many files in worker processes, whatever becomes of a worker."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from midband_history import process_pool
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Result = TypeVar("Result")
 
@@ -59,16 +60,14 @@ def in_workers(
 def _pooled(
     job: Callable[[str], Result], paths: Sequence[Path], workers: int | None
 ) -> Iterator[tuple[Path, Result]]:
-    with _safe_path():  # its resource tracker starts now, a worker with each of the first jobs
-        # A fresh interpreter a worker: forking a process that holds a database open is unsafe.
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    with pool:
+    with process_pool(workers) as pool:
         remaining = iter(paths)
         waiting: list[tuple[Path, Future[Result]]] = []
         while True:
-            with _safe_path():
-                for path in islice(remaining, IN_FLIGHT - len(waiting)):
-                    waiting.append((path, pool.submit(job, str(path))))
+            waiting.extend(
+                (path, pool.submit(job, str(path)))
+                for path in islice(remaining, IN_FLIGHT - len(waiting))
+            )
             if not waiting:
                 return
             path, future = waiting.pop(0)
@@ -86,30 +85,3 @@ def _can_start() -> bool:
 
 def _nothing(_: str) -> int:
     return os.getpid()
-
-
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    """Keep the current directory off the path of the processes that start meanwhile.
-
-    A file there that is called like a module would be executed by every worker.
-    """
-    name = "PYTHONSAFEPATH"
-    before, path = os.environ.get(name), sys.path
-    os.environ[name] = "1"
-    sys.path = [each for each in path if each and not _is_here(each)]
-    try:
-        yield
-    finally:
-        sys.path = path
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _is_here(place: str) -> bool:
-    try:
-        return os.path.samefile(place, os.curdir)  # noqa: PTH121 - of a directory that may be gone
-    except OSError:
-        return False
