@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from midband.inspect._live import LiveRun, Result
 
 if TYPE_CHECKING:
+    from midband.inspect._metric import ScoreReader
     from midband_sampler import Plan, Session
 
 # What the header of a live run's log calls the order and the verdict, in its metadata.
@@ -23,7 +24,7 @@ class ChoosingRun(LiveRun):
     ----------
     plan : Plan
         One that chooses live.
-    eval_id, model, epochs, show
+    eval_id, model, epochs, reader, show
         As in `LiveRun`.
     available : collection of str
         Tasks that the dataset holds; one that is chosen and not there is no information.
@@ -45,13 +46,16 @@ class ChoosingRun(LiveRun):
         eval_id: str,
         model: str,
         epochs: int,
+        reader: "ScoreReader",
         show: Callable[[str, str], None],
         available: Collection[str],
         width: int,
         limit: int | None = None,
         earlier: Sequence[str] = (),
     ) -> None:
-        super().__init__(plan, eval_id=eval_id, model=model, epochs=epochs, show=show)
+        super().__init__(
+            plan, eval_id=eval_id, model=model, epochs=epochs, reader=reader, show=show
+        )
         self._available = available
         self._places = max(1, -(-width // epochs))
         planned = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))

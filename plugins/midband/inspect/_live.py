@@ -14,6 +14,7 @@ from midband.inspect._samples import task_id
 from midband.inspect._terminal import say_at_exit
 
 if TYPE_CHECKING:
+    from midband.inspect._metric import ScoreReader
     from midband_sampler import Decision, Plan, Session
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class LiveRun:
     epochs : int
         Attempts a task. Inspect runs all tasks of the first epoch before the second, so early
         stopping decides in the first; a run that is undecided after it runs to its end.
+    reader : ScoreReader
+        Reads the scores of samples as the plan counts them.
     show : callable
         Shows a caption and a value on Inspect's screen.
     """
@@ -73,12 +76,14 @@ class LiveRun:
         eval_id: str,
         model: str,
         epochs: int,
+        reader: "ScoreReader",
         show: Callable[[str, str], None],
     ) -> None:
         self.plan = plan
         self.eval_id = eval_id
         self.model = model
         self.epochs = epochs
+        self.reader = reader
         self.error = ""
         self.warnings: list[str] = []
         self._show = show

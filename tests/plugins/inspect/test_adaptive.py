@@ -11,9 +11,10 @@ from inspect_ai import eval_retry, eval_set
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, read_eval_log
 
+from midband._descriptors import ReadOptions
 from midband.importers.inspect_logs import read
 from midband.inspect import rank_logs
-from midband_history import MidbandError
+from midband_history import MidbandError, Record
 from midband_sampler import Never, Plan, RankSettled, Session
 
 TOY = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"
@@ -114,7 +115,8 @@ def test_ids_that_are_no_text(make: MakePlan, ids: str) -> None:
 
 
 def records(log: EvalLog) -> Any:
-    return read(path_of(log), benchmark=None, columns={})
+    items = read(path_of(log), options=ReadOptions())
+    return [item for item in items if isinstance(item, Record)]
 
 
 def test_epochs_average_within_a_task(make: MakePlan) -> None:
@@ -147,7 +149,7 @@ def test_two_models_at_once_are_judged_apart(make: MakePlan) -> None:
     assert together["toy/97"] < together["toy/8"]
 
 
-@pytest.mark.parametrize("odd", ["nan", "dict", "word"])
+@pytest.mark.parametrize("odd", ["nan", "list", "word"])
 def test_a_score_that_says_nothing_is_no_failure(make: MakePlan, odd: str) -> None:
     path = make(n=12)
     (log,) = run(path, args={"n": 12, "odd": odd})
