@@ -210,11 +210,15 @@ def _peak_mb() -> float:
 
 def measure(name: str, folder: Path) -> dict[str, float]:
     """Measure the files of a folder; in a process of its own for the peak of memory."""
+    from midband._descriptors import ReadOptions
     from midband._manager import get_plugin_manager
+    from midband.importers._reading import call_reader
     from midband.importers._sources import import_paths
-    from midband_history import History
+    from midband_history import History, Record
 
-    importer = get_plugin_manager().importers()[name.removesuffix("_runs")]
+    wanted = name.removesuffix("_runs").replace("_", "-")
+    importers = get_plugin_manager().importers().values()
+    importer = next(each for each in importers if each.name.replace("_", "-") == wanted)
     paths = [Path(line) for line in (folder / "list.txt").read_text().splitlines()]
     for path in paths:  # so that no measurement reads from the disk
         path.read_bytes()
@@ -227,7 +231,8 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     for path in paths:
         if not importer.sniff(path):
             raise SystemExit(f"{path}: expected a file of {name}, got one that is not recognised")
-        rows += sum(1 for _ in importer.read(path, benchmark=None, columns={}))
+        items = call_reader(importer.read, path, ReadOptions())
+        rows += sum(isinstance(each, Record) for each in items)
     read = time.process_time() - start
     reading = _peak_mb()
     start = time.process_time()

@@ -1,9 +1,11 @@
 """What was run, when, by whom, with what result and cost."""
 
+from midband_history._adding import Incoming
 from midband_history._connection import default_path
 from midband_history._errors import (
     InputError,
     MidbandError,
+    OutOfRangeError,
     StoreError,
     UnknownBenchmarkError,
     UnknownTaskError,
@@ -11,7 +13,9 @@ from midband_history._errors import (
 )
 from midband_history._matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
 from midband_history._metric import Metric
+from midband_history._opened import plain_benchmark
 from midband_history._parquet import list_benchmarks, read_matrix, read_table, table_format
+from midband_history._provenance import Origin, Removed, SourceFault
 from midband_history._records import OUTCOME_KINDS, OutcomeKind, Record
 from midband_history._stated import Note, Reconciliation, StatedAggregate
 from midband_history._store import History
@@ -19,10 +23,14 @@ from midband_history._summaries import (
     AddReport,
     AgentSummary,
     BenchmarkSummary,
+    Counts,
     LeftOut,
+    MetricSummary,
     PassRate,
+    VersionSummary,
 )
 from midband_history._tables import TABLE_COLUMNS, Table, TableFormat, read_header
+from midband_history._workers import process_pool
 
 __all__ = [
     "OUTCOME_KINDS",
@@ -30,25 +38,39 @@ __all__ = [
     "AddReport",
     "AgentSummary",
     "BenchmarkSummary",
+    "Counts",
     "DateArray",
     "FloatArray",
     "History",
+    "Incoming",
     "InputError",
     "IntArray",
     "LeftOut",
+    "Metric",
+    "MetricSummary",
     "MidbandError",
+    "Note",
+    "Origin",
+    "OutOfRangeError",
     "OutcomeKind",
     "OutcomeMatrix",
     "PassRate",
+    "Reconciliation",
     "Record",
+    "Removed",
+    "SourceFault",
+    "StatedAggregate",
     "StoreError",
     "Table",
     "TableFormat",
     "UnknownBenchmarkError",
     "UnknownTaskError",
     "UnreadableSourceError",
+    "VersionSummary",
     "default_path",
     "list_benchmarks",
+    "plain_benchmark",
+    "process_pool",
     "read_header",
     "read_matrix",
     "read_table",

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from midband_history._records import Record
+from midband_history._metric import Metric
+from midband_history._records import OUTCOME_KINDS, Record
 from midband_history._sql import statement
 
 if TYPE_CHECKING:
@@ -31,6 +33,19 @@ def read_records(
         Attempts sorted at once; a longer run is sorted on its own.
     """
     cursor = connection.cursor()
+    metrics = {
+        row[0]: Metric(
+            name=row[1],
+            key=row[2],
+            low=row[3],
+            high=row[4],
+            lower_is_better=row[5],
+            declared=row[6],
+        )
+        for row in cursor.execute(
+            "SELECT metric_id, name, key, low, high, lower_is_better, declared FROM metrics"
+        ).fetchall()
+    }
     try:
         for first, last in _batches(cursor, benchmark_id, batch):
             cursor.execute(
@@ -40,7 +55,7 @@ def read_records(
             names = [column[0] for column in cursor.description or ()]
             while rows := cursor.fetchmany(_CHUNK):
                 for row in rows:
-                    yield _record(dict(zip(names, row, strict=True)))
+                    yield _record(dict(zip(names, row, strict=True)), metrics)
     finally:
         cursor.close()
 
@@ -60,11 +75,15 @@ def _batches(
     return spans
 
 
-def _record(row: dict[str, Any]) -> Record:
-    started = row.pop("started")
+def _record(row: dict[str, Any], metrics: dict[int, Metric]) -> Record:
+    for name in ("started", "scored_at"):
+        row[name] = None if row[name] is None else row[name].replace(tzinfo=UTC)
     settings = row.pop("settings")
+    metric = metrics[row.pop("metric_id")]
+    if row["score"] is not None and not metric.known and not metric.holds(row["score"]):
+        metric = replace(metric, name="unnamed")  # its scale has yet to be stated
     return Record(
-        **row,
-        started=None if started is None else started.replace(tzinfo=UTC),
+        **{**row, "kind": OUTCOME_KINDS[row["kind"]]},
+        metric=metric,
         settings=json.loads(settings) if settings else {},
     )

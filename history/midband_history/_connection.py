@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,11 +11,18 @@ from typing import TYPE_CHECKING
 from midband_history._errors import StoreError
 from midband_history._sql import migrations, statement
 
+if os.name == "posix":
+    import fcntl
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 # DuckDB 2.0 would write files that 1.x cannot read; this keeps one file readable by all.
 STORAGE_VERSION = "v1.4.0"
+# DuckDB's own headers: a shorter file holds no row.
+_HEADER_BYTES = 3 * 4096
+_MAGIC = b"DUCK"
+_MAGIC_PLACE = 8
 
 
 def default_path() -> Path:
@@ -38,6 +46,11 @@ def connect(path: Path | None, *, read_only: bool) -> "DuckDBPyConnection":
     ------
     StoreError
         The file cannot be opened, is not a history, or is newer than this midband.
+
+    Warns
+    -----
+    UserWarning
+        A kill or a full disk had left the file without a row, and it was created anew.
     """
     import duckdb
 
@@ -49,16 +62,26 @@ def connect(path: Path | None, *, read_only: bool) -> "DuckDBPyConnection":
         if not read_only:
             settings["storage_compatibility_version"] = STORAGE_VERSION
         try:
-            connection = duckdb.connect(str(path), read_only=read_only, config=settings)
+            connection = duckdb.connect(str(path.absolute()), read_only=read_only, config=settings)
         except (duckdb.Error, OSError) as error:
             raise StoreError(_why_not_open(path, str(error), read_only)) from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
         _migrate(connection, path, read_only=read_only)
+    except _OldSchemaError:
+        connection.close()
+        if path is None or not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+            raise
+        connect(path, read_only=False).close()
+        return connect(path, read_only=True)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+class _OldSchemaError(StoreError):
+    """The file is of an older midband and is open for reading only."""
 
 
 @contextmanager
@@ -80,12 +103,21 @@ def transaction(connection: "DuckDBPyConnection") -> Iterator[None]:
 
 
 def _prepare(path: Path, *, read_only: bool) -> None:
+    if str(path).startswith(":memory:"):
+        msg = f"expected a history file, got {path}: name a file, a history in memory is not kept"
+        raise StoreError(msg)
     if path.is_dir():
         msg = f"expected a history file, got the directory {path}: name a file in it"
         raise StoreError(msg)
     if read_only:
         if not path.exists():
             msg = f"expected a history at {path}, found no file: import results first"
+            raise StoreError(msg)
+        if _holds_nothing(path):
+            msg = (
+                f"expected a history at {path}, found a file that a kill or a full disk left"
+                " without results: import results first"
+            )
             raise StoreError(msg)
         return
     try:
@@ -104,13 +136,66 @@ def _prepare(path: Path, *, read_only: bool) -> None:
         )
         raise StoreError(msg)
 
+    if path.exists() and _holds_nothing(path):
+        _remove(path)
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Whether a file is the beginning of a DuckDB database, too short to hold a row."""
+    try:
+        if not path.is_file() or path.stat().st_size >= _HEADER_BYTES:
+            return False
+        content = path.read_bytes()
+    except OSError:  # opening it says why
+        return False
+    magic = content[_MAGIC_PLACE : _MAGIC_PLACE + len(_MAGIC)]
+    return not content.strip(b"\0") or magic == _MAGIC
+
+
+def _remove(path: Path) -> None:
+    """Make room for a new history where a file holds none; its log is kept under another name."""
+    log = path.with_name(f"{path.name}.wal")
+    kept = path.with_name(f"{path.name}.broken.wal")
+    try:
+        with path.open("r+b") as file:
+            if os.name == "posix":  # elsewhere a file in use cannot be removed
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if log.exists():
+                log.replace(kept)
+        path.unlink()
+    except BlockingIOError as error:
+        raise StoreError(_in_use(path)) from error
+    except OSError as error:
+        msg = (
+            f"expected a history at {path}, found a file without results, and cannot remove it:"
+            f" {error.strerror}: remove it, or name a history elsewhere"
+        )
+        raise StoreError(msg) from error
+    also = f"; its log is kept as {kept}" if kept.exists() else ""
+    warnings.warn(
+        f"created the history {path} anew: a kill or a full disk had left it without results{also}",
+        stacklevel=5,
+    )
+
+
+def _in_use(path: Path) -> str:
+    return (
+        f"expected to open the history {path}, found it in use by another process that writes:"
+        " try again when that has finished"
+    )
+
 
 def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
-    if "lock" in reason.lower():
+    for name in (str(path.absolute()), str(path)):  # a name may hold any of the words below
+        reason = reason.replace(name, "it")
+    no_locks = ("No locks available", "not supported", "not implemented", "not permitted")
+    if "Could not set lock" in reason and any(words in reason for words in no_locks):
         return (
-            f"expected to open the history {path}, found it in use by another process that writes:"
-            " try again when that has finished"
+            f"expected to open the history {path}, got a file system without locks"
+            f" ({_first_line(reason)}): name a history on another disk"
         )
+    if "Could not set lock" in reason or "used by another process" in reason:
+        return _in_use(path)
     if "different configuration" in reason:
         wish = "to read" if read_only else "to write"
         return (
@@ -127,7 +212,10 @@ def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
             f"expected a midband history at {path}, got a file of another kind:"
             " name another with --history or MIDBAND_HISTORY"
         )
-    return f"expected to open the history {path}, got: {_first_line(reason)}"
+    return (
+        f"expected to open the history {path}, got: {_first_line(reason)}:"
+        " put that right, or name another with --history or MIDBAND_HISTORY"
+    )
 
 
 def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: bool) -> None:
@@ -159,7 +247,7 @@ def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: 
             f"expected a history of schema {newest} at {where}, got schema {current}:"
             " open it once for writing, for instance with `midband import`"
         )
-        raise StoreError(msg)
+        raise _OldSchemaError(msg)
     with transaction(connection):
         connection.execute(
             "CREATE TABLE IF NOT EXISTS midband_migrations"

@@ -37,6 +37,25 @@ class UnreadableSourceError(MidbandError, ValueError):
     """A result file is truncated, foreign or holds what cannot be read."""
 
 
+class OutOfRangeError(UnreadableSourceError):
+    """A score lies outside the scale of its metric.
+
+    Parameters
+    ----------
+    message : str
+    benchmarks : sequence of str
+        Those of the source.
+    low, high : float
+        The least and the greatest score of the source.
+    """
+
+    def __init__(self, message: str, *, benchmarks: Sequence[str], low: float, high: float) -> None:
+        super().__init__(message)
+        self.benchmarks = tuple(benchmarks)
+        self.low = low
+        self.high = high
+
+
 def nearest(wanted: str, names: Sequence[str]) -> str:
     """Return names for a message, up to eight: all of them, or those most like the wanted one."""
     if len(names) <= _SHOWN:

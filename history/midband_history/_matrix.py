@@ -1,12 +1,14 @@
 """The one thing that history hands on: agents x tasks, with what is needed to judge them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midband_history._errors import InputError
+from midband_history._metric import Metric
+from midband_history._records import UNKNOWN_METRIC
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -40,6 +42,14 @@ class OutcomeMatrix:
         Digest of each task's content; empty text where the source had none.
     attempt_scores : ndarray of float64, shape (n_agents, n_tasks, max_attempts)
         Each valid attempt's score in attempt order, NaN-padded on the right.
+    metric : Metric
+        What the scores are scores of; they have been brought from its scale to [0, 1].
+    version : str
+        The version of the benchmark; empty where its runs tell no versions apart.
+    without_score : ndarray of int64, shape (n_agents, n_tasks)
+        Attempts without a score; they are in no mean.
+    notes : tuple of str
+        What was left out of the matrix, and why.
     """
 
     benchmark: str
@@ -55,10 +65,16 @@ class OutcomeMatrix:
     run_cost_usd: FloatArray
     task_digests: tuple[str, ...]
     attempt_scores: FloatArray
+    metric: Metric = UNKNOWN_METRIC
+    version: str = ""
+    without_score: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.agents), len(self.tasks))
-        for name in ("scores", "attempts", "cost_usd", "duration_s"):
+        if not self.without_score.size:
+            object.__setattr__(self, "without_score", np.zeros(shape, dtype=np.int64))
+        for name in ("scores", "attempts", "cost_usd", "duration_s", "without_score"):
             if getattr(self, name).shape != shape:
                 msg = f"expected {name} of shape {shape}, got {getattr(self, name).shape}"
                 raise InputError(msg)
@@ -89,6 +105,7 @@ class OutcomeMatrix:
         duration_s: FloatArray | None = None,
         run_cost_usd: FloatArray | None = None,
         task_digests: Sequence[str] | None = None,
+        metric: Metric = UNKNOWN_METRIC,
     ) -> "OutcomeMatrix":
         """Build a matrix from mean scores alone; what is not given is unknown.
 
@@ -121,6 +138,7 @@ class OutcomeMatrix:
             run_cost_usd=np.full(n_agents, np.nan) if run_cost_usd is None else run_cost_usd,
             task_digests=tuple(task_digests or ("",) * n_tasks),
             attempt_scores=each,
+            metric=metric,
         )
 
     def select(
@@ -147,6 +165,10 @@ class OutcomeMatrix:
             run_cost_usd=self.run_cost_usd[rows],
             task_digests=tuple(self.task_digests[j] for j in columns),
             attempt_scores=self.attempt_scores[cells],
+            metric=self.metric,
+            version=self.version,
+            without_score=self.without_score[cells],
+            notes=self.notes,
         )
 
     def pass_rates(self) -> FloatArray:

@@ -6,7 +6,7 @@ from pathlib import Path
 from midband_history._connection import connect
 from midband_history._errors import InputError, UnknownBenchmarkError, nearest
 from midband_history._matrix import OutcomeMatrix
-from midband_history._records import Record
+from midband_history._records import OUTCOME_KINDS, Record
 from midband_history._store import History
 from midband_history._tables import Table, TableFormat, stage_table
 
@@ -55,13 +55,21 @@ def read_table(table: Table) -> Iterator[Record]:
     connection = connect(None, read_only=False)
     try:
         stage_table(connection, table, source_id=0)
-        rows = connection.execute("SELECT * EXCLUDE (source_id) FROM incoming ORDER BY rowid")
+        rows = connection.execute(
+            "SELECT * EXCLUDE (source_id, metric, part, version, whole, scored, said)"
+            " FROM incoming ORDER BY rowid"
+        )
         names = [str(column[0]) for column in rows.description or ()]
         while chunk := rows.fetchmany(10_000):
             for row in chunk:
                 values = dict(zip(names, row, strict=True))
                 settings = values.pop("settings")
-                yield Record(**values, settings={"settings": settings} if settings else {})
+                values["kind"] = OUTCOME_KINDS[values["kind"]]
+                yield Record(
+                    **values,
+                    metric=table.metric,
+                    settings={"settings": settings} if settings else {},
+                )
     finally:
         connection.close()
 

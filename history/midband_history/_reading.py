@@ -1,13 +1,19 @@
 """How attempts become the matrix: agents x tasks, each cell the mean of the valid attempts."""
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from midband_history._labels import read_labels
 from midband_history._matrix import FloatArray, IntArray, OutcomeMatrix
+from midband_history._metric import Metric
 from midband_history._sql import statement
+from midband_history._versions import Content, Version, choose_version
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -15,11 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentRow:
-    """One agent as the store knows it on one benchmark."""
+    """One agent as the store knows it on one benchmark: a row of the matrix.
 
-    agent_id: int
+    Parameters
+    ----------
+    agent_ids : tuple of int
+        In the store: several where an alias makes them one.
+    label : str
+        Unique within the benchmark.
+    former : tuple of str
+        What it was called before: its plain name, and its label in histories of midband 0.1.
+    """
+
+    agent_ids: tuple[int, ...]
     label: str
-    name: str
+    former: tuple[str, ...]
     model: str
     scaffold: str
     first: datetime | None
@@ -27,23 +43,54 @@ class AgentRow:
 
 
 def read_agents(
-    connection: "DuckDBPyConnection", benchmark_id: int, as_of: datetime | None
+    connection: "DuckDBPyConnection", benchmark: str, benchmark_id: int, as_of: datetime | None
 ) -> list[AgentRow]:
     """Return the agents that ran a benchmark by a date (UTC, naive), in order of their labels."""
-    rows = connection.execute(
+    labels = read_labels(connection, [benchmark])
+    groups: dict[str, list[tuple[Any, ...]]] = {}
+    for row in connection.execute(
         statement("agents"), {"benchmark_id": benchmark_id, "as_of": as_of}
-    ).fetchall()
+    ).fetchall():
+        groups.setdefault(labels[benchmark, row[0]], []).append(row)
     return [
         AgentRow(
-            agent_id=row[0],
-            label=row[1],
-            name=row[2],
-            model=row[3],
-            scaffold=row[4],
-            first=row[5],
-            run_cost_usd=row[6],
+            agent_ids=tuple(row[0] for row in rows),
+            label=label,
+            former=tuple(dict.fromkeys(name for row in rows for name in (row[1], row[2]))),
+            model=_only(row[3] for row in rows),
+            scaffold=_only(row[4] for row in rows),
+            first=min((row[5] for row in rows if row[5] is not None), default=None),
+            run_cost_usd=_mean([row[6] for row in rows]),
         )
-        for row in rows
+        for label, rows in sorted(groups.items())
+    ]
+
+
+def _only(values: Iterable[str]) -> str:
+    found = set(values)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def read_contents(
+    connection: "DuckDBPyConnection", benchmark_id: int, as_of: datetime | None
+) -> list[Content]:
+    """Return every content of every task of a benchmark, once for each version it was run under."""
+    bound = {"benchmark_id": benchmark_id, "as_of": as_of}
+    return [
+        Content(
+            task_id=row[0],
+            name=row[1],
+            digest=row[2],
+            version=row[3],
+            whole=bool(row[4]),
+            last=row[5],
+        )
+        for row in connection.execute(statement("tasks"), bound).fetchall()
     ]
 
 
@@ -54,35 +101,56 @@ def build_matrix(
     benchmark_id: int,
     agents: list[AgentRow],
     as_of: datetime | None,
+    metric_id: int,
+    unnamed_id: int | None,
+    metric: Metric,
+    version: str | None,
 ) -> OutcomeMatrix:
     """Read the attempts of these agents by a date into a matrix.
 
     Agents without a valid attempt are left out; a task that was only tried in vain stays, as NaN.
     Rows are in order of labels, columns in order of task ids, whatever the order of import.
     """
-    bound = {"benchmark_id": benchmark_id, "as_of": as_of}
-    found = connection.execute(
-        statement("attempts"), {**bound, "agent_ids": [agent.agent_id for agent in agents]}
-    ).fetchnumpy()
-    valid = np.asarray(found["valid"]) == 1
-    counted = set(np.unique(np.asarray(found["agent_id"])[valid]).tolist())
-    agents = [agent for agent in agents if agent.agent_id in counted]
-    tasks, digests, column_of = _task_columns(
-        connection.execute(statement("tasks"), bound).fetchall(),
-        set(np.unique(np.asarray(found["task_id"])).tolist()),
+    chosen = choose_version(
+        read_contents(connection, benchmark_id, as_of), version, benchmark=benchmark
     )
-    row_of = {agent.agent_id: row for row, agent in enumerate(agents)}
-    shape = (len(agents), len(tasks))
-    cells = (
-        _renumber(np.asarray(found["agent_id"])[valid], row_of) * len(tasks)
-        + _renumber(np.asarray(found["task_id"])[valid], column_of)
-    )  # fmt: skip
-    each = _attempt_scores(cells, np.asarray(found["score"])[valid], shape)
-    attempts = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64)
+    found = connection.execute(
+        statement("attempts"),
+        {
+            "benchmark_id": benchmark_id,
+            "as_of": as_of,
+            "metric_id": metric_id,
+            "unnamed_id": unnamed_id,
+            "version": chosen.label,
+            "agent_ids": [number for agent in agents for number in agent.agent_ids],
+        },
+    ).fetchnumpy()
+    task_ids = np.asarray(found["task_id"])
+    counted, notes = _of_version(chosen, task_ids, np.asarray(found["same_version"]) == 1)
+    valid = counted & (np.asarray(found["valid"]) == 1)
+    ran = set(np.unique(np.asarray(found["agent_id"])[valid]).tolist())
+    agents = [agent for agent in agents if ran.intersection(agent.agent_ids)]
+    used = sorted({chosen.column_of[task] for task in np.unique(task_ids[counted]).tolist()})
+    column = {place: new for new, place in enumerate(used)}
+    column_of = {task: column.get(place, 0) for task, place in chosen.column_of.items()}
+    row_of = {number: row for row, agent in enumerate(agents) for number in agent.agent_ids}
+    shape = (len(agents), len(used))
+
+    def cells_of(mask: NDArray[np.bool_]) -> IntArray:
+        rows = _renumber(np.asarray(found["agent_id"])[mask], row_of)
+        return rows * len(used) + _renumber(task_ids[mask], column_of)
+
+    cells = cells_of(valid)
+    scores = np.clip(metric.units(np.asarray(found["score"])[valid]), 0.0, 1.0)
+    each = _attempt_scores(cells, scores, shape)
+    size = shape[0] * shape[1]
+    attempts = np.bincount(cells, minlength=size).reshape(shape).astype(np.int64)
+    in_row = np.isin(np.asarray(found["agent_id"]), list(row_of))
+    missing = np.bincount(cells_of(counted & ~valid & in_row), minlength=size)
     return OutcomeMatrix(
         benchmark=benchmark,
         agents=tuple(agent.label for agent in agents),
-        tasks=tuple(tasks),
+        tasks=tuple(chosen.names[place] for place in used),
         scores=_mean_of_attempts(each, attempts),
         attempts=attempts,
         models=tuple(agent.model for agent in agents),
@@ -94,28 +162,32 @@ def build_matrix(
         cost_usd=_cell_means(cells, np.asarray(found["cost_usd"])[valid], shape),
         duration_s=_cell_means(cells, np.asarray(found["duration_s"])[valid], shape),
         run_cost_usd=np.array([agent.run_cost_usd for agent in agents], dtype=float),
-        task_digests=tuple(digests),
+        task_digests=tuple(chosen.digests[place] for place in used),
         attempt_scores=each,
+        metric=metric,
+        version=chosen.label,
+        without_score=missing.reshape(shape).astype(np.int64),
+        notes=notes,
     )
 
 
-def _task_columns(
-    rows: list[tuple[int, str, str]], used: set[int]
-) -> tuple[list[str], list[str], dict[int, int]]:
-    """Give every task name one column and its newest known digest."""
-    names: dict[str, int] = {}
-    digests: list[str] = []
-    column_of = {}
-    for task_id, name, digest in rows:
-        if task_id not in used:
-            continue
-        column = names.setdefault(name, len(names))
-        if column == len(digests):
-            digests.append(digest)
-        elif digest:
-            digests[column] = digest
-        column_of[task_id] = column
-    return list(names), digests, column_of
+def _of_version(
+    chosen: Version, task_ids: IntArray, same_version: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Tell which attempts are at tasks of the version, and what was left out."""
+    there = np.isin(task_ids, list(chosen.column_of))
+    unsure = np.isin(task_ids, list(chosen.by_label)) & ~same_version
+    notes = []
+    if gone := int(np.sum(~there)):
+        notes.append(
+            f"{gone:,} results at other contents of the tasks, or at other tasks, left out"
+        )
+    if unsure.any():
+        notes.append(
+            f"{int(unsure.sum()):,} results without a content digest left out, since several"
+            " contents of their tasks are known: import them with --benchmark-version LABEL"
+        )
+    return there & ~unsure, tuple(notes)
 
 
 def _renumber(ids: IntArray, place_of: dict[int, int]) -> IntArray:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midband_history._records import Record
+from midband_history._metric import Metric
+from midband_history._records import OUTCOME_KINDS, Record
 from midband_history._sql import statement
 
 if TYPE_CHECKING:
@@ -25,33 +26,56 @@ _TEXTS = (
     "run_id",
     "harness",
     "harness_version",
-    "kind",
     "task_digest",
     "source_key",
+    "part",
+    "benchmark_version",
 )
+_KINDS = {kind: number for number, kind in enumerate(OUTCOME_KINDS)}
 _NUMBERS = ("score", "cost_usd", "tokens", "duration_s", "run_cost_usd")
 _INSERT = (
-    "INSERT INTO incoming BY NAME SELECT * EXCLUDE (passed),"
-    " CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed"
+    "INSERT INTO incoming BY NAME SELECT * EXCLUDE (passed, benchmark_version),"
+    " benchmark_version AS version, CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed"
     " FROM (SELECT * REPLACE ("
     + ", ".join(f"CASE WHEN NOT isnan({name}) THEN {name} END AS {name}" for name in _NUMBERS)
     + ") FROM midband_chunk)"
 )
 
 
-def stage_records(connection: "DuckDBPyConnection", records: Iterable[tuple[int, Record]]) -> None:
+def stage_records(
+    connection: "DuckDBPyConnection",
+    records: Iterable[tuple[int, Record]],
+    metrics: dict[Metric, int],
+) -> None:
     """Fill the staging table ``incoming`` with records, each with the id of its source.
 
-    A bounded number of them is in memory at a time.
+    A bounded number of them is in memory at a time. Metrics that are met get a number in `metrics`.
     """
     connection.execute(statement("stage"))
     rest = iter(records)
     while chunk := list(islice(rest, _CHUNK)):
-        connection.register("midband_chunk", _columns(chunk))
+        connection.register("midband_chunk", _columns(chunk, metrics))
         try:
             connection.execute(_INSERT)
         finally:
             connection.unregister("midband_chunk")
+
+
+def stage_metrics(connection: "DuckDBPyConnection", metrics: Mapping[Metric, int]) -> None:
+    """Say in ``incoming_metrics`` what the numbers of the staged rows mean."""
+    for metric, number in metrics.items():
+        connection.execute(
+            "INSERT INTO incoming_metrics VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                number,
+                metric.name,
+                metric.key,
+                metric.low,
+                metric.high,
+                metric.lower_is_better,
+                metric.declared,
+            ],
+        )
 
 
 def as_utc(moment: datetime | None) -> datetime | None:
@@ -68,7 +92,9 @@ def settings_text(settings: Mapping[str, object]) -> str:
     return json.dumps(settings, sort_keys=True, default=str, ensure_ascii=False)
 
 
-def _columns(numbered: Sequence[tuple[int, Record]]) -> dict[str, np.ndarray]:
+def _columns(
+    numbered: Sequence[tuple[int, Record]], metrics: dict[Metric, int]
+) -> dict[str, np.ndarray]:
     chunk = [record for _, record in numbered]
     columns: dict[str, np.ndarray] = {
         "source_id": np.array([source_id for source_id, _ in numbered], dtype=np.int32)
@@ -80,10 +106,19 @@ def _columns(numbered: Sequence[tuple[int, Record]]) -> dict[str, np.ndarray]:
         values = [getattr(record, name) for record in chunk]
         columns[name] = np.array([np.nan if v is None else v for v in values], dtype=float)
     columns["settings"] = _texts([_clean(settings_text(record.settings)) for record in chunk])
-    columns["started"] = np.array(
-        [np.datetime64("NaT", "us") if r.started is None else as_utc(r.started) for r in chunk],
-        dtype="datetime64[us]",
+    for name, moments in (
+        ("started", [record.started for record in chunk]),
+        ("scored", [record.scored_at for record in chunk]),
+    ):
+        columns[name] = np.array(
+            [np.datetime64("NaT", "us") if each is None else as_utc(each) for each in moments],
+            dtype="datetime64[us]",
+        )
+    columns["kind"] = np.array([_KINDS[record.kind] for record in chunk], dtype=np.int8)
+    columns["metric"] = np.array(
+        [metrics.setdefault(record.metric, len(metrics)) for record in chunk], dtype=np.int32
     )
+    columns["whole"] = np.array([record.whole_benchmark for record in chunk], dtype=bool)
     columns["attempt"] = np.array([record.attempt for record in chunk], dtype=np.int32)
     columns["passed"] = np.array([_passed(record) for record in chunk], dtype=np.int8)
     return columns
@@ -102,6 +137,5 @@ def _clean(text: str) -> str:
 
 def _passed(record: Record) -> int:
     """Return 1, 0, or -1 for unknown."""
-    if record.passed is not None:
-        return int(record.passed)
-    return -1 if record.score is None else int(record.score >= 1)
+    passed = record.counts_as_passed
+    return -1 if passed is None else int(passed)

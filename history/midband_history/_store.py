@@ -4,29 +4,50 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from midband_history._adding import add_staged, number_sources
+from midband_history._adding import (
+    Incoming,
+    add_incoming,
+    add_staged,
+    next_source_ids,
+    note_range,
+    refusal,
+)
 from midband_history._attempts import read_records
-from midband_history._connection import connect, default_path, transaction
-from midband_history._errors import InputError, StoreError, UnknownBenchmarkError, nearest
+from midband_history._connection import transaction
+from midband_history._errors import (
+    InputError,
+    OutOfRangeError,
+    nearest,
+)
 from midband_history._matrix import FloatArray, OutcomeMatrix
-from midband_history._reading import AgentRow, build_matrix, read_agents
+from midband_history._metrics import choose_metric, read_metrics
+from midband_history._reading import (
+    AgentRow,
+    build_matrix,
+    read_agents,
+    read_contents,
+)
 from midband_history._records import Record
 from midband_history._sql import statement
-from midband_history._staging import as_utc, stage_records
-from midband_history._summaries import AddReport, AgentSummary, BenchmarkSummary, LeftOut, PassRate
+from midband_history._staging import as_utc
+from midband_history._summaries import (
+    AddReport,
+    AgentSummary,
+    BenchmarkSummary,
+    LeftOut,
+    MetricSummary,
+    PassRate,
+    VersionSummary,
+)
 from midband_history._tables import Table, stage_table
+from midband_history._upkeep import Upkeep
+from midband_history._versions import choose_version, labels_of
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
-
-class History:
+class History(Upkeep):
     """What was run, when, by whom, with what result and cost.
 
     Open one with `History.open`, or `History.in_memory` for one that is not kept. One process can
@@ -41,51 +62,6 @@ class History:
     ...     (report.added, history.pass_rates("toy")[0].pass_rate)
     (1, 1.0)
     """
-
-    def __init__(self, connection: "DuckDBPyConnection", path: Path | None) -> None:
-        self._open_connection: DuckDBPyConnection | None = connection
-        self.path = path
-
-    @classmethod
-    def open(cls, path: str | Path | None = None, *, read_only: bool = False) -> Self:
-        """Open the history file, and create it when it is opened for writing and missing.
-
-        Parameters
-        ----------
-        path : path, optional
-            By default MIDBAND_HISTORY, else a file in the user's data directory.
-        read_only : bool
-            Several processes can read one file at a time.
-
-        Raises
-        ------
-        StoreError
-            The file is in use, read-only, of another kind, or newer than this midband.
-        """
-        where = default_path() if path is None else Path(path).expanduser()
-        return cls(connect(where, read_only=read_only), where)
-
-    @classmethod
-    def in_memory(cls) -> Self:
-        """Open an empty history that is gone when it is closed."""
-        return cls(connect(None, read_only=False), None)
-
-    def close(self) -> None:
-        """Let go of the file; closing twice is harmless."""
-        if self._open_connection is not None:
-            self._open_connection.close()
-            self._open_connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def add(
         self, records: Iterable[Record], *, source: str = "", source_digest: str = ""
@@ -105,15 +81,16 @@ class History:
         source_digest : str
             Digest of the source's content; a source of known digest is not read again.
         """
-        return self.add_sources([(source, source_digest, records)])[0]
+        report = self.add_sources([Incoming(records=records, name=source, digest=source_digest)])[0]
+        if report.refused:
+            raise refusal(source, report.refused)
+        return report
 
-    def add_sources(self, sources: Sequence[tuple[str, str, Iterable[Record]]]) -> list[AddReport]:
+    def add_sources(self, sources: Sequence[Incoming]) -> list[AddReport]:
         """Add several small sources in one transaction, which is quicker than one by one.
 
-        Parameters
-        ----------
-        sources : sequence of (source, source_digest, records)
-            As in `add`.
+        A source that contradicts what the history holds is refused as a whole, and its report says
+        why; the others are added.
 
         Returns
         -------
@@ -124,47 +101,39 @@ class History:
             return []
         connection = self._connection
         with transaction(connection):
-            ids = number_sources(connection, [(name, digest) for name, digest, _ in sources])
-            stage_records(
-                connection,
-                (
-                    (source_id, record)
-                    for source_id, (_, _, records) in zip(ids, sources, strict=True)
-                    for record in records
-                ),
-            )
-            return add_staged(connection, ids)
+            return add_incoming(connection, sources)
 
-    def add_table(self, table: Table, *, source: str = "", source_digest: str = "") -> AddReport:
-        """Add a file of rows without a Python object a row; otherwise as `add`.
+    def add_table(self, table: Table, incoming: Incoming | None = None) -> AddReport:
+        """Add a file of rows without a Python object a row; otherwise as `add_sources`.
+
+        Parameters
+        ----------
+        table : Table
+        incoming : Incoming, optional
+            What is known of the source; its records are not used.
 
         Raises
         ------
         UnreadableSourceError
             The file is truncated, lacks a column, or holds a value that cannot be read.
+        OutOfRangeError
+            A score lies outside the scale. The history remembers it: where the scale was only
+            assumed, results by the same metric cannot be used until it is stated.
         """
         connection = self._connection
-        with transaction(connection):
-            ids = number_sources(connection, [(source or str(table.path), source_digest)])
-            notes = stage_table(connection, table, source_id=ids[0])
-            report = add_staged(connection, ids)[0]
+        source = incoming or Incoming(name=str(table.path))
+        try:
+            with transaction(connection):
+                ids = next_source_ids(connection, 1)
+                notes = stage_table(connection, table, source_id=ids[0])
+                report = add_staged(connection, ids, [source], {table.metric: 0})[0]
+        except OutOfRangeError as error:
+            if not table.metric.declared:
+                with transaction(connection):
+                    for benchmark in error.benchmarks:
+                        note_range(connection, benchmark, table.metric, error.low, error.high)
+            raise
         return replace(report, skipped=(*notes, *report.skipped))
-
-    def has_source(self, digest: str) -> bool:
-        """Whether a source of this digest has been added."""
-        found = self._connection.execute(
-            "SELECT 1 FROM sources WHERE digest = ? AND digest <> '' LIMIT 1", [digest]
-        )
-        return found.fetchone() is not None
-
-    def known_sources(self, digests: Iterable[str]) -> frozenset[str]:
-        """Return those digests under which a source has been added."""
-        found = self._connection.execute(
-            "SELECT DISTINCT digest FROM sources"
-            " WHERE digest <> '' AND digest IN (SELECT unnest(?::VARCHAR[]))",
-            [list(digests)],
-        )
-        return frozenset(row[0] for row in found.fetchall())
 
     def benchmarks(self) -> list[BenchmarkSummary]:
         """Summarise every benchmark, in order of name."""
@@ -178,26 +147,75 @@ class History:
                 first=_utc(row[4]),
                 last=_utc(row[5]),
                 cost_usd=row[6],
+                without_score=row[7],
+                metrics=tuple(each.metric.label for each in self.metrics(row[0])),
             )
             for row in rows
         ]
 
-    def agents(self, benchmark: str) -> list[AgentSummary]:
-        """Summarise every agent with a result on a benchmark, in order of label."""
-        matrix = self.outcomes(benchmark)
+    def metrics(self, benchmark: str) -> list[MetricSummary]:
+        """Summarise the metrics by which a benchmark has results, in order of name."""
+        found = read_metrics(self._connection, self._id(benchmark))
+        return [summary for _, attempts, summary in found if attempts]
+
+    def versions(self, benchmark: str) -> list[VersionSummary]:
+        """Summarise the versions of a benchmark, the newest first; at least one."""
+        benchmark_id = self._id(benchmark)
+        contents = read_contents(self._connection, benchmark_id, None)
+        counts = dict(
+            self._connection.execute(
+                "SELECT outcomes.task_id, list(DISTINCT outcomes.agent_id) FROM outcomes"
+                " JOIN tasks USING (task_id) WHERE benchmark_id = ? GROUP BY outcomes.task_id",
+                [benchmark_id],
+            ).fetchall()
+        )
+        found = []
+        labels: list[str | None] = [*labels_of(contents)]
+        for label in labels or [None]:
+            version = choose_version(contents, label, benchmark=benchmark)
+            starts = [
+                each.last
+                for each in contents
+                if each.last is not None and (label is None or each.version == label)
+            ]
+            found.append(
+                VersionSummary(
+                    label=version.label,
+                    tasks=len(version.names),
+                    agents=len({a for task in version.column_of for a in counts.get(task, ())}),
+                    last=_utc(max(starts, default=None)),
+                )
+            )
+        return found
+
+    def agents(
+        self, benchmark: str, *, metric: str | None = None, version: str | None = None
+    ) -> list[AgentSummary]:
+        """Summarise every agent with a result on a benchmark, in order of label.
+
+        Parameters as in `outcomes`. An agent without a single score is listed with a mean of NaN.
+        """
+        matrix = self.outcomes(benchmark, metric=metric, version=version)
         scores = matrix.full_scores()
         tasks = np.sum(matrix.attempts > 0, axis=1)
-        rows = {row.label: row for row in read_agents(self._connection, self._id(benchmark), None)}
+        place = {label: i for i, label in enumerate(matrix.agents)}
+        benchmark_id = self._id(benchmark)
+        missing = dict(
+            self._connection.execute(
+                statement("without_score"), {"benchmark_id": benchmark_id}
+            ).fetchall()
+        )
         return [
             AgentSummary(
-                name=label,
-                model=matrix.models[i],
-                scaffold=matrix.scaffolds[i],
-                first=_utc(rows[label].first),
-                tasks=int(tasks[i]),
-                mean=float(scores[i]),
+                name=row.label,
+                model=row.model,
+                scaffold=row.scaffold,
+                first=_utc(row.first),
+                tasks=int(tasks[place[row.label]]) if row.label in place else 0,
+                mean=float(scores[place[row.label]]) if row.label in place else float("nan"),
+                without_score=sum(missing.get(number, 0) for number in row.agent_ids),
             )
-            for i, label in enumerate(matrix.agents)
+            for row in read_agents(self._connection, benchmark, benchmark_id, None)
         ]
 
     def pass_rates(
@@ -206,13 +224,18 @@ class History:
         *,
         as_of: datetime | None = None,
         agents: Sequence[str] | None = None,
+        metric: str | None = None,
+        version: str | None = None,
     ) -> list[PassRate]:
         """Return how often each task is solved, in order of task id.
 
         A rate is the mean over agents of each agent's own mean, so an agent counts once however
         often it tried. Parameters as in `outcomes`.
         """
-        matrix = self.outcomes(benchmark, as_of=as_of, agents=agents)
+        matrix = self.outcomes(
+            benchmark, as_of=as_of, agents=agents, metric=metric, version=version
+        )
+        missing = matrix.without_score.sum(axis=0)
         rates = matrix.pass_rates()
         costs = _column_means(matrix.cost_usd)
         durations = _column_means(matrix.duration_s)
@@ -225,6 +248,7 @@ class History:
                 cost_usd=float(costs[j]),
                 duration_s=float(durations[j]),
                 task_digest=matrix.task_digests[j],
+                without_score=int(missing[j]),
             )
             for j, task in enumerate(matrix.tasks)
         ]
@@ -236,11 +260,14 @@ class History:
         as_of: datetime | None = None,
         agents: Sequence[str] | None = None,
         exclude_agents: Sequence[str] = (),
+        metric: str | None = None,
+        version: str | None = None,
     ) -> OutcomeMatrix:
         """Return the results on a benchmark as a matrix of agents x tasks.
 
         Only valid attempts have a score; an infrastructure error is missing, never a failure.
-        Agents without a valid attempt are left out.
+        Agents without a valid attempt are left out. Scores are brought from the metric's scale to
+        [0, 1], 1 = best.
 
         Parameters
         ----------
@@ -252,17 +279,26 @@ class History:
             Labels or globs of the agents to keep; each must match.
         exclude_agents : sequence of str
             Labels or globs of agents to leave out.
+        metric : str, optional
+            ``NAME`` or ``NAME.KEY``; needed where the benchmark has results by several metrics.
+        version : str, optional
+            The version of the benchmark, by its label; by default the newest.
 
         Raises
         ------
         UnknownBenchmarkError
             The history does not hold the benchmark.
         InputError
-            No agent matches, or nothing started by `as_of`.
+            No agent matches, nothing started by `as_of`, the metric or version is not held or must
+            be chosen, or values contradict the metric's assumed scale.
         """
         benchmark_id = self._id(benchmark)
+        benchmark = self.benchmark_name(benchmark)
         moment = as_utc(as_of)
-        rows = read_agents(self._connection, benchmark_id, moment)
+        metric_id, unnamed_id, chosen = choose_metric(
+            self._connection, benchmark, benchmark_id, metric
+        )
+        rows = read_agents(self._connection, benchmark, benchmark_id, moment)
         if not rows and as_of is not None:
             gone = self.left_out(benchmark, as_of=as_of)
             msg = (
@@ -276,6 +312,10 @@ class History:
             benchmark_id=benchmark_id,
             agents=_choose(rows, benchmark, agents, exclude_agents),
             as_of=moment,
+            metric_id=metric_id,
+            unnamed_id=unnamed_id,
+            metric=chosen,
+            version=version,
         )
 
     def records(self, benchmark: str | None = None) -> Iterator[Record]:
@@ -300,46 +340,15 @@ class History:
         ).fetchone()
         return LeftOut(*(row or (0, 0, 0)))
 
-    @property
-    def _connection(self) -> "DuckDBPyConnection":
-        if self._open_connection is None:
-            msg = "expected an open history, got a closed one: open it again"
-            raise StoreError(msg)
-        return self._open_connection
-
-    def _id(self, benchmark: str) -> int:
-        row = self._connection.execute(
-            "SELECT benchmark_id FROM benchmarks WHERE name = ?", [benchmark]
-        ).fetchone()
-        if row is not None:
-            return int(row[0])
-        names = [
-            name
-            for (name,) in self._connection.execute(
-                "SELECT name FROM benchmarks ORDER BY name"
-            ).fetchall()
-        ]
-        held = nearest(benchmark, names)
-        msg = f"expected a benchmark of the history, got {benchmark!r}: " + (
-            f"it holds {held}" if names else "it is empty, import results first"
-        )
-        raise UnknownBenchmarkError(msg)
-
 
 def _choose(
     rows: list[AgentRow], benchmark: str, keep: Sequence[str] | None, exclude: Sequence[str]
 ) -> list[AgentRow]:
-    for wanted in keep or ():
-        if not any(_matches(row, wanted) for row in rows):
-            known = ", ".join(row.label for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
-            msg = f"expected agents of {benchmark} such as {known}, got {wanted!r}: none matches"
-            raise InputError(msg)
-    chosen = [
-        row
-        for row in rows
-        if (keep is None or any(_matches(row, wanted) for wanted in keep))
-        and not any(_matches(row, unwanted) for unwanted in exclude)
-    ]
+    kept = (
+        None if keep is None else {label for one in keep for label in _find(rows, benchmark, one)}
+    )
+    gone = {label for one in exclude for label in _find(rows, benchmark, one, needed=False)}
+    chosen = [row for row in rows if (kept is None or row.label in kept) and row.label not in gone]
     if not chosen:
         msg = (
             f"expected to keep agents of {benchmark}, got none of {len(rows)}:"
@@ -349,9 +358,24 @@ def _choose(
     return chosen
 
 
-def _matches(row: AgentRow, pattern: str) -> bool:
-    """Whether a label, or a glob over it, means this agent; a plain label means itself alone."""
-    return row.label == pattern or fnmatchcase(row.label, pattern)
+def _find(rows: list[AgentRow], benchmark: str, pattern: str, *, needed: bool = True) -> list[str]:
+    """Return the labels that a label, a glob, or an unambiguous former name means."""
+    exact = [row.label for row in rows if row.label == pattern]
+    found = exact or [row.label for row in rows if fnmatchcase(row.label, pattern)]
+    if found:
+        return found
+    former = [row.label for row in rows if pattern in row.former]
+    if len(former) > 1:
+        msg = (
+            f"expected one agent of {benchmark}, got {pattern!r}, which was a name of"
+            f" {', '.join(former)}: choose one of these"
+        )
+        raise InputError(msg)
+    if not former and needed:
+        known = nearest(pattern, [row.label for row in rows])
+        msg = f"expected agents of {benchmark} such as {known}, got {pattern!r}: none matches"
+        raise InputError(msg)
+    return former
 
 
 def _column_means(values: FloatArray) -> FloatArray:

@@ -1,7 +1,38 @@
 """The named records with which the history answers questions about itself."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
+
+from midband_history._metric import Metric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What the attempts of one agent on one benchmark in one source are.
+
+    Parameters
+    ----------
+    benchmark, agent : str
+    metric : str
+        ``NAME`` or ``NAME.KEY`` of the metric that was read; empty where it is unknown.
+    valid, passed : int
+        Attempts with a score, and those of them that count as a success.
+    errors, unscored : int
+        Attempts without a score: after an error, or for another reason.
+    out_of_range : int
+        Attempts among the valid whose score lies outside the assumed scale 0 to 1. The metric
+        cannot be used until its scale is stated.
+    """
+
+    benchmark: str
+    agent: str
+    metric: str
+    valid: int
+    passed: int
+    errors: int
+    unscored: int
+    out_of_range: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +47,67 @@ class AddReport:
         Attempts that the history held already.
     skipped : tuple of str
         What was left out or kept outside every rate, and why: one sentence each.
+    replaced : int
+        Attempts that an earlier reading of the same source had added and that were read anew.
+    counts : tuple of Counts
+        What the attempts of the source are, new or not.
+    refused : str
+        Why nothing of the source was added; empty if it was.
     """
 
     added: int
     duplicates: int
     skipped: tuple[str, ...] = ()
+    replaced: int = 0
+    counts: tuple[Counts, ...] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSummary:
+    """What the history holds of one metric of a benchmark.
+
+    Parameters
+    ----------
+    metric : Metric
+    agents, attempts : int
+        Agents with a score by it, and their scores.
+    seen_low, seen_high : float
+        The least and the greatest value seen; NaN before the first.
+    """
+
+    metric: Metric
+    agents: int
+    attempts: int
+    seen_low: float
+    seen_high: float
+
+    @property
+    def settled(self) -> bool:
+        """Whether every value seen lies on the metric's scale."""
+        values = (self.seen_low, self.seen_high)
+        return all(math.isnan(value) or self.metric.holds(value) for value in values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionSummary:
+    """One version of a benchmark: a set of tasks, each with its content.
+
+    Parameters
+    ----------
+    label : str
+        As sources call it; empty where none does.
+    tasks : int
+    agents : int
+        Agents with a result on at least one of these tasks.
+    last : datetime or None
+        Start of the latest run that says it ran this version, UTC.
+    """
+
+    label: str
+    tasks: int
+    agents: int
+    last: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +120,10 @@ class BenchmarkSummary:
         Start of the earliest and the latest run, UTC; None where no run has a date.
     cost_usd : float
         Sum of the known costs; NaN where none is known.
+    without_score : int
+        Attempts without a score: infrastructure errors, cancelled and unscored ones.
+    metrics : tuple of str
+        ``NAME`` or ``NAME.KEY`` of every metric; empty text for an unknown one.
     """
 
     name: str
@@ -42,6 +133,8 @@ class BenchmarkSummary:
     first: datetime | None
     last: datetime | None
     cost_usd: float
+    without_score: int = 0
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +146,9 @@ class AgentSummary:
     tasks : int
         Tasks with at least one valid attempt.
     mean : float
-        Mean over those tasks of the mean score; NaN if there are none.
+        Mean over those tasks of the mean score, in [0, 1]; NaN if there are none.
+    without_score : int
+        Attempts without a score: infrastructure errors, cancelled and unscored ones.
     """
 
     name: str
@@ -62,6 +157,7 @@ class AgentSummary:
     first: datetime | None
     tasks: int
     mean: float
+    without_score: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +176,8 @@ class PassRate:
         Mean of one attempt, over agents; NaN where unknown.
     task_digest : str
         Digest of the task's content; empty where unknown.
+    without_score : int
+        Attempts of all agents without a score.
     """
 
     task_id: str
@@ -89,6 +187,7 @@ class PassRate:
     cost_usd: float
     duration_s: float
     task_digest: str
+    without_score: int = 0
 
 
 @dataclass(frozen=True, slots=True)

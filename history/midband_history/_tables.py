@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from midband_history._errors import InputError, UnreadableSourceError
-from midband_history._records import OUTCOME_KINDS
+from midband_history._errors import InputError, OutOfRangeError, UnreadableSourceError
+from midband_history._metric import Metric
+from midband_history._records import OUTCOME_KINDS, UNKNOWN_METRIC
 from midband_history._sql import statement
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Table:
         The file's own column names to those of `TABLE_COLUMNS`, where they differ.
     only : str, optional
         Keep only the rows of this benchmark.
+    metric : Metric
+        What the scores are scores of, and their scale.
     """
 
     path: Path
@@ -77,6 +80,7 @@ class Table:
     benchmark: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     only: str | None = None
+    metric: Metric = UNKNOWN_METRIC
 
     def __post_init__(self) -> None:
         for theirs, ours in self.columns.items():
@@ -113,8 +117,10 @@ def stage_table(
         raise UnreadableSourceError(msg) from error
     _check(connection, table)
     connection.execute(statement("stage"))
-    connection.execute(statement("stage_raw"), {"source_id": source_id})
-    row = connection.execute("SELECT count(*) FROM incoming WHERE kind = 'missing'").fetchone()
+    connection.execute(
+        statement("stage_raw"), {"source_id": source_id, "kinds": list(OUTCOME_KINDS)}
+    )
+    row = connection.execute("SELECT count(*) FROM incoming WHERE kind = 4").fetchone()
     connection.execute("DROP TABLE raw")
     if row and row[0]:
         return (f"{row[0]} rows have no score: kept as missing, outside every rate",)
@@ -224,10 +230,24 @@ def _select(table: Table, relation: str, theirs: Mapping[str, str]) -> str:
 
 def _check(connection: "DuckDBPyConnection", table: Table) -> None:
     """Refuse the file at its first value that cannot be read, rather than guess."""
-    row = connection.execute(statement("check_raw"), {"kinds": list(OUTCOME_KINDS)}).fetchone()
+    row = connection.execute(
+        statement("check_raw"),
+        {"kinds": list(OUTCOME_KINDS), "low": table.metric.low, "high": table.metric.high},
+    ).fetchone()
     if row is None:
         return
     place, column, value, expected = row
+    if column == "range":
+        low, high, benchmarks = connection.execute(
+            "SELECT min(score), max(score), list(DISTINCT benchmark) FROM raw"
+            " WHERE score IS NOT NULL AND NOT isnan(score)"
+        ).fetchall()[0]
+        msg = (
+            f"{table.path}: expected {expected} in row {place}, got score={value!r}, and values"
+            f" from {low:g} to {high:g} in all: state the scale with --scale LOW HIGH,"
+            " or correct it"
+        )
+        raise OutOfRangeError(msg, benchmarks=benchmarks, low=low, high=high)
     msg = f"{table.path}: expected {expected} in row {place}, got {column}={value!r}: correct it"
     raise UnreadableSourceError(msg)
 

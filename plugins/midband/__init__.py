@@ -1,5 +1,8 @@
 """The public face of midband: its names load on first use, from a fixed table."""
 
+import midband._front  # noqa: F401 - first: it decides where the imports below are looked for
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -28,11 +31,13 @@ if TYPE_CHECKING:
     from midband_sampler import (
         Band,
         Decision,
+        MaxErrors,
         Plan,
         PlanError,
         RankSettled,
         Session,
         make_plan,
+        parse_max_errors,
         parse_stop,
         rank_sets,
     )
@@ -47,6 +52,7 @@ __all__ = [
     "Importer",
     "InProcessHarness",
     "InputError",
+    "MaxErrors",
     "MidbandError",
     "NamedFactory",
     "OutcomeMatrix",
@@ -64,11 +70,12 @@ __all__ = [
     "get_plugin_manager",
     "hookimpl",
     "make_plan",
+    "parse_max_errors",
     "parse_stop",
     "rank_sets",
     "subset_of",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Band": "midband_sampler",
@@ -80,6 +87,7 @@ _HOMES = {
     "Importer": "midband._descriptors",
     "InProcessHarness": "midband._harness",
     "InputError": "midband_history",
+    "MaxErrors": "midband_sampler",
     "MidbandError": "midband_history",
     "NamedFactory": "midband._descriptors",
     "OutcomeMatrix": "midband_history",
@@ -97,6 +105,7 @@ _HOMES = {
     "get_plugin_manager": "midband._manager",
     "hookimpl": "midband.hookspecs",
     "make_plan": "midband_sampler",
+    "parse_max_errors": "midband_sampler",
     "parse_stop": "midband_sampler",
     "rank_sets": "midband_sampler",
     "subset_of": "midband._harness",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from midband_history import InputError
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from midband_history import Note, Record, StatedAggregate, Table, UnreadableSourceError
 
     ReadItem = Record | Note | StatedAggregate
+    ReadMany = Callable[..., Iterator[tuple[Path, Sequence[ReadItem] | UnreadableSourceError]]]
 
 ErrorPolicy = Literal["source", "missing", "failed"]
 
@@ -74,44 +75,6 @@ class ReadOptions:
             raise InputError(msg)
 
 
-class ReadSource(Protocol):
-    """Reads one result file or directory into records.
-
-    It is called with those of `benchmark`, `columns` and `options` that its signature names.
-    """
-
-    def __call__(self, path: Path, *, options: ReadOptions) -> "Iterable[ReadItem]":
-        """Yield the records of `path`, with notes and stated aggregates among them.
-
-        Parameters
-        ----------
-        path : Path
-        options : ReadOptions
-            What the person says about the source.
-
-        Raises
-        ------
-        UnreadableSourceError
-            The source is truncated, foreign, or holds what cannot be read.
-        """
-
-
-class ReadManySources(Protocol):
-    """Reads many result files of one format quicker than one by one, with bounded memory."""
-
-    def __call__(
-        self, paths: Sequence[Path], *, options: ReadOptions, workers: int | None = None
-    ) -> "Iterator[tuple[Path, list[ReadItem] | UnreadableSourceError]]":
-        """Yield every path in order, with its records or the reason why it cannot be read."""
-
-
-class OpenTable(Protocol):
-    """Describes a file of rows, so that it goes into the history without an object a row."""
-
-    def __call__(self, path: Path, *, options: ReadOptions) -> "Table":
-        """Return the description; parameters as in `ReadSource`."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Importer:
     """Reads the result files of one format.
@@ -123,18 +86,25 @@ class Importer:
     sniff : callable
         Whether a path looks like this format; cheap, never raises, directories allowed.
     read : callable
-        See `ReadSource`.
+        ``read(path, *, options)`` yields the records of a file or directory, with notes and stated
+        aggregates among them, and raises `UnreadableSourceError` where it cannot. It is called
+        with those of `options`, `benchmark` and `columns` that its signature names.
     suffixes : tuple of str
         File endings searched for within a directory, with the dot.
     summary : str
         One line for ``midband plugins``.
     read_many : callable, optional
-        See `ReadManySources`.
+        ``read_many(paths, *, options)`` reads many files quicker than one by one, with bounded
+        memory: it yields every path in order, with what `read` would yield or the
+        `UnreadableSourceError`.
     table : callable, optional
-        See `OpenTable`.
+        ``table(path, *, options)`` describes a file of rows as a `Table`, so that it goes into the
+        history without an object a row.
     version : int
         Raised whenever the importer reads the same file differently: sources that an older
         version has read are then read anew when they are imported again.
+    former_names : tuple of str
+        What it was called when it added sources to older histories.
     """
 
     name: str
@@ -142,9 +112,10 @@ class Importer:
     read: Callable[..., "Iterable[ReadItem]"]
     suffixes: tuple[str, ...] = ()
     summary: str = ""
-    read_many: ReadManySources | None = None
-    table: OpenTable | None = None
+    read_many: "ReadMany | None" = None
+    table: "Callable[..., Table] | None" = None
     version: int = 1
+    former_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
 """The verdict on finished runs: recorded results told to the session that a live run drives."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from midband_history import InputError
+from midband_history import InputError, Metric
 from midband_sampler import DigestMismatchError, Session
 
 if TYPE_CHECKING:
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
     from midband_history import Record
     from midband_sampler import Decision, Plan
+
+
+_Attempt = tuple[str, str, str, int]  # agent, run id, task id, number
+
+UNIT_METRIC = Metric(name="score in [0, 1]", declared="source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +69,8 @@ def rank_records(
     """Rank every agent in the records by the plan, in the order of first appearance.
 
     By a plan that chooses live, a run is judged in the order that it chose where this is known,
-    and else in the plan's fixed order.
+    and else in the plan's fixed order. An attempt that ended without a result and was made good
+    later, under one run id and attempt number, counts as the later one.
 
     Parameters
     ----------
@@ -81,7 +87,7 @@ def rank_records(
     Raises
     ------
     InputError
-        The results are of another benchmark than the plan.
+        The results are of another benchmark or by another metric than the plan.
     DigestMismatchError
         A task's content has changed since the plan was made.
     """
@@ -91,6 +97,8 @@ def rank_records(
     seen: set[str] = set()
     begun: set[tuple[str, str]] = set()
     planned = set(plan.tasks)
+    usable: set[_Attempt] = set()
+    in_vain: dict[_Attempt, Record] = {}
     for record in records:
         if record.benchmark != plan.benchmark:
             msg = (
@@ -102,6 +110,7 @@ def rank_records(
         if record.source_key and record.source_key in seen:
             continue
         seen.add(record.source_key)
+        record = replace(record, score=score_by(plan, record), metric=UNIT_METRIC)
         _check_digest(plan, record, allow_changed=allow_changed)
         order = (orders or {}).get(record.run_id)
         if record.agent not in sessions:
@@ -116,19 +125,32 @@ def rank_records(
                 session.tell(task, outcome="missing", usd=0.0, seconds=0.0)
         if record.task_id in planned:
             told[record.agent].add(record.task_id)
-            session.tell(
-                record.task_id,
-                score=record.score,
-                outcome=record.kind,
-                usd=record.cost_usd,
-                seconds=record.duration_s,
-            )
+            key = (record.agent, record.run_id, record.task_id, record.attempt)
+            if record.kind == "valid" and record.score is not None:
+                usable.add(key)
+            elif record.run_id:
+                in_vain.setdefault(key, record)
+                continue
+            _tell(session, record)
         else:
             ignored[record.agent] = ignored.get(record.agent, 0) + 1
+    for key, record in in_vain.items():
+        if key not in usable:
+            _tell(sessions[record.agent], record)
     return [
         _verdict(agent, session, told[agent], ignored.get(agent, 0))
         for agent, session in sessions.items()
     ]
+
+
+def _tell(session: Session, record: "Record") -> None:
+    session.tell(
+        record.task_id,
+        score=record.score,
+        outcome=record.kind,
+        usd=record.cost_usd,
+        seconds=record.duration_s,
+    )
 
 
 def _verdict(agent: str, session: Session, told: set[str], ignored: int) -> Verdict:
@@ -205,7 +227,7 @@ def rank_everyone(
             _check_digest(plan, record, allow_changed=allow_changed)
             cells = told.setdefault(record.agent, [[] for _ in column])
             cells[column[record.task_id]].append(
-                float("nan") if record.score is None else record.score
+                float("nan") if (score := score_by(plan, record)) is None else score
             )
     whole = {
         agent: np.array([_mean_known(cell) for cell in cells])
@@ -224,6 +246,70 @@ def rank_everyone(
         for row in order
     ]
     return sets, tuple(agent for agent in told if agent not in whole)
+
+
+def score_by(plan: "Plan", record: "Record") -> float | None:
+    """Return the score of a record in [0, 1], by the plan's metric; None where there is none.
+
+    Raises
+    ------
+    InputError
+        The record's score is by another metric than those of the plan, or off its scale.
+    """
+    if record.score is None:
+        return None
+    check_metric(plan, record.metric)
+    metric = record.metric
+    if plan.metric is not None and not metric.declared:
+        metric = plan.metric
+    return metric.unit(record.score)
+
+
+def is_old(plan: "Plan") -> bool:
+    """Whether midband 0.1 made the plan, which did not ask for a metric: such runs go on."""
+    return plan.versions.get("midband", "").startswith("0.1.")
+
+
+def check_metric(plan: "Plan", metric: "Metric") -> None:
+    """Refuse results by another metric than the plan's.
+
+    A plan of an unknown metric, and results of one, match only each other: that both are the same
+    has to be said once, with ``--metric``.
+
+    Raises
+    ------
+    InputError
+        The metrics differ in name, scale or direction, or only one of them is known.
+    """
+    wanted = plan.metric
+    if wanted is None:
+        if metric.known and not is_old(plan):
+            msg = (
+                f"expected results by the metric of the plan, which its history does not name, got"
+                f" {metric.label}: make the plan with --metric {metric.label} if it is the same"
+            )
+            raise InputError(msg)
+        return
+    if not metric.known:
+        msg = (
+            f"expected results by {wanted.label}, the metric of the plan, got results whose metric"
+            f" is unknown: say that it is the same with --metric {wanted.label}"
+        )
+        raise InputError(msg)
+    if not wanted.same_as(metric) and wanted.label != metric.label:
+        msg = (
+            f"expected results by {wanted.label}, the metric of the plan, got {metric.label}:"
+            f" choose it with --metric {wanted.label}, or make a plan for {metric.label}"
+        )
+        raise InputError(msg)
+    ours = (wanted.low, wanted.high, wanted.lower_is_better)
+    theirs = (metric.low, metric.high, metric.lower_is_better)
+    if metric.declared and ours != theirs:
+        msg = (
+            f"expected {wanted.label} on the plan's scale {wanted.scale_text()}, got"
+            f" {metric.scale_text()}: state it with --scale LOW HIGH, or make the plan anew"
+        )
+        raise InputError(msg)
 
 
 def _mean_known(values: list[float]) -> float:

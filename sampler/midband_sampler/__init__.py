@@ -17,6 +17,7 @@ from midband_sampler.estimators import (
     randomised_full_score,
 )
 from midband_sampler.kernel import ALL_RUN, Kernel, Recorded, Step, replay, replay_order
+from midband_sampler.max_errors import MaxErrors, parse_max_errors
 from midband_sampler.model.attempts import AttemptPosterior, Attempts
 from midband_sampler.model.fitted import PredictionModel
 from midband_sampler.model.posterior import FullScorePosterior, rank_bounds
@@ -92,6 +93,7 @@ __all__ = [
     "FullScorePosterior",
     "Futility",
     "Kernel",
+    "MaxErrors",
     "Never",
     "PairedEProcess",
     "Plan",
@@ -129,6 +131,7 @@ __all__ = [
     "in_band",
     "make_plan",
     "paired_difference",
+    "parse_max_errors",
     "parse_stop",
     "predicted_full_score",
     "present_name",

@@ -3,8 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from textwrap import wrap
 
+from midband_sampler.max_errors import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
+
+WIDTH = 100
+GOING_ON = "going on"
+_LEAST_WIDTH = 20
+_HOW_MANY_CLAIMS = 5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -16,12 +23,17 @@ class Decision:
     stop : bool
     reason : str
         ``"going on"``, ``"all planned tasks run"``, or what the stopping rule says: ``"rank
-        settled"``, ``"better than agent-x"``, ``"budget spent"`` and the like.
+        settled"``, ``"better than agent-x"``, ``"budget spent"`` and the like; ``"too many errors:
+        ..."`` where attempts without a usable result ended the run.
     claims : tuple of Claim
         What the rule claims at its stop, each with its confidence; empty while going on, and
         where the run ended without the rule's being content.
-    rank, low, high : int
-        Rank among the candidate and the reference agents, 1 = best: 1 + number strictly better.
+    rank : int or None
+        Among the candidate and the reference agents, 1 = best: 1 + number strictly better. None
+        while too little is known to estimate a score.
+    low, high : int
+        Bounds of the rank. With missing results the outer ones of three readings: without them,
+        all of them told as 0, all of them told as 1.
     target : str
         What the rank is a rank on: ``"full benchmark"`` or ``"planned tasks"``. A rank
         inside the band is not a rank on the benchmark.
@@ -36,9 +48,11 @@ class Decision:
     score : float
         Mean score on the completed tasks; NaN before the first. Not a benchmark score
         unless `target` is the full benchmark.
+    target_score, target_score_low, target_score_high : float
+        Estimated mean score on `target`, with the bounds that the rank interval follows from; NaN
+        while too little is known.
     full_score, full_score_low, full_score_high : float
-        Estimated mean score on all tasks of the benchmark, with the bounds that the rank
-        interval follows from; NaN where `target` is not the full benchmark.
+        The same where `target` is the full benchmark, else NaN.
     randomised_score, randomised_error : float
         Estimate of the mean score on all tasks from the choices left to chance alone, with its
         standard error: it needs no model. NaN without such choices.
@@ -47,6 +61,9 @@ class Decision:
         asks for several.
     tasks_without_result : int
         Completed without information (infrastructure errors and the like).
+    results, errors, unscored : int
+        Attempts at the completed tasks that have a usable result; that ended in an error of the
+        infrastructure or the grader, or were cancelled; that ended without a score.
     n_reference : int
     tie_group : tuple of str
         Reference agents whose score lies within the bounds of the candidate's: they cannot be told
@@ -61,16 +78,16 @@ class Decision:
         For the reference agents nearest in score, and for those that were asked for: the chance
         that the candidate is above, by the bootstrap or the prediction. An estimate, not a claim.
     warnings : tuple of str
-        The plan's, what a budget had to guess, and the drift alarm: results that are improbable
-        for an agent like those of the history, over all looks (false for 5 % of such agents at
-        most, as far as the history can tell; see `docs/guarantees.md`).
+        The plan's, what a budget had to guess, that results are missing, and the drift alarm:
+        results that are improbable for an agent like those of the history, over all looks (false
+        for 5 % of such agents at most, as far as the history can tell; see `docs/guarantees.md`).
     plan_digest : str
     """
 
     stop: bool
     reason: str
     claims: tuple[Claim, ...]
-    rank: int
+    rank: int | None
     low: int
     high: int
     target: str
@@ -78,6 +95,9 @@ class Decision:
     guarantee: str
     naive_confidence: float
     score: float
+    target_score: float
+    target_score_low: float
+    target_score_high: float
     full_score: float
     full_score_low: float
     full_score_high: float
@@ -87,6 +107,9 @@ class Decision:
     tasks_planned: int
     tasks_total: int
     tasks_without_result: int
+    results: int
+    errors: int
+    unscored: int
     n_reference: int
     tie_group: tuple[str, ...]
     spent_usd: float
@@ -115,10 +138,127 @@ class Decision:
         """Hash of the plan and the verdict."""
         return hash((self.plan_digest, self.reason, self.tasks_run, self.rank, self.low, self.high))
 
+    @property
+    def too_many_errors(self) -> bool:
+        """Whether attempts without a usable result ended the run."""
+        return self.reason.startswith(TOO_MANY_ERRORS)
+
+    @property
+    def short(self) -> str:
+        """A counter of about 20 characters; see `short_verdict`."""
+        return short_verdict(self)
+
+    def lines(
+        self,
+        *,
+        prefix: str = "",
+        ended: bool = False,
+        resume: str = "",
+        width: int = WIDTH,
+    ) -> tuple[str, ...]:
+        """Return the verdict in words, a line each; see `verdict_lines`."""
+        return verdict_lines(self, prefix=prefix, ended=ended, resume=resume, width=width)
+
     def __str__(self) -> str:
-        """One line for people."""
-        return (
-            f"rank {self.rank} of {self.n_reference + 1} ({self.low} to {self.high} at"
-            f" {self.confidence * 100:.0f} % on the {self.target}),"
-            f" {self.tasks_run} of {self.tasks_total} tasks: {self.reason}"
+        """Return the verdict in words, with every warning."""
+        return "\n".join(self.lines())
+
+
+def verdict_lines(
+    decision: Decision,
+    *,
+    prefix: str = "",
+    ended: bool = False,
+    resume: str = "",
+    width: int = WIDTH,
+) -> tuple[str, ...]:
+    """Render a decision as lines for people.
+
+    The first lines say what is known and what it rests on, each warning begins a line of its own.
+    Lines break at words; only a single word that is longer than `width`, such as a path, exceeds
+    it.
+
+    Parameters
+    ----------
+    decision : Decision
+    prefix : str
+        What the first line begins with, for instance whom the verdict is about.
+    ended : bool
+        Whether the run is over: one without a verdict then says so, and does not "go on".
+    resume : str
+        How to go on with a run that ended without a verdict, for instance a command.
+    width : int
+        Most columns of a line.
+    """
+    paragraphs = [
+        f"{prefix}{_rank(decision)}, {_score(decision)}, {_progress(decision, ended=ended)}",
+        _basis(decision),
+    ]
+    if ended and resume and decision.reason == GOING_ON:
+        paragraphs.append(f"to go on: {resume}")
+    paragraphs += [f"warning: {each}" for each in decision.warnings]
+    lines: list[str] = []
+    for text in paragraphs:
+        lines += wrap(
+            " ".join(text.split()),
+            max(width, _LEAST_WIDTH),
+            initial_indent="  " if lines else "",
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
         )
+    return tuple(lines)
+
+
+def short_verdict(decision: Decision) -> str:
+    """Return a counter of about 20 characters: ``#7 (5-9) 56/200``.
+
+    The place with its bounds, then the tasks judged of those planned; ``!`` stands for a warning.
+    """
+    place = "?" if decision.rank is None else str(decision.rank)
+    mark = "!" if decision.warnings else ""
+    bounds = f"({decision.low}-{decision.high})"
+    return f"#{place} {bounds} {decision.tasks_run}/{decision.tasks_planned}{mark}"
+
+
+def _rank(decision: Decision) -> str:
+    of = decision.n_reference + 1
+    where = f"at {decision.confidence * 100:.3g} % on the {decision.target}"
+    if decision.rank is None:
+        why = "no usable result" if not decision.results else "too few results"
+        return f"rank unknown of {of} ({decision.low} to {decision.high} {where}): {why}"
+    return f"rank {decision.rank} of {of} ({decision.low} to {decision.high} {where})"
+
+
+def _score(decision: Decision) -> str:
+    whole = decision.target == "full benchmark"
+    what = "estimated full score" if whole else f"estimated score on the {decision.target}"
+    if math.isnan(decision.target_score):
+        return f"{what} unknown"
+    low, high = 100 * decision.target_score_low, 100 * decision.target_score_high
+    return f"{what} {100 * decision.target_score:.1f} % ({low:.1f} to {high:.1f} %)"
+
+
+def _progress(decision: Decision, *, ended: bool) -> str:
+    reason = decision.reason
+    if reason == GOING_ON and ended:
+        reason = "ended before the stopping rule was met"
+    text = f"{decision.tasks_run} of {decision.tasks_total} tasks: {reason}"
+    claims = [each.text for each in decision.claims if each.text != reason]
+    more = len(claims) - _HOW_MANY_CLAIMS
+    if claims:
+        text += f" ({'; '.join(claims[:_HOW_MANY_CLAIMS])}{f'; {more} more' if more > 0 else ''})"
+    return text
+
+
+def _basis(decision: Decision) -> str:
+    parts = [f"{decision.results} result{'' if decision.results == 1 else 's'}"]
+    parts.append(f"{decision.errors} error{'' if decision.errors == 1 else 's'}")
+    if decision.unscored:
+        parts.append(f"{decision.unscored} unscored")
+    text = f"{', '.join(parts)}; {decision.tasks_planned} planned"
+    if not math.isnan(decision.spent_usd):
+        text += f"; ${decision.spent_usd:,.2f} spent"
+    if not math.isnan(decision.cost_saved_usd):
+        text += f"; ${decision.cost_saved_usd:,.2f} expected for the tasks that were not run"
+    return text

@@ -8,6 +8,9 @@ A run is a sequence of steps, one a completed task:
     bound    and say where the candidate's rank and score on the target can be
     rule     a stopping `Rule` sees a `Snapshot` of all that, and may end the run
 
+Results that are missing are read three ways, each with bounds of its own: left out, told as 0 and
+told as 1. What the rule sees are the outer bounds, and what it claims has to hold in each reading.
+
 A live session is one candidate at one width of interval: `Session` chooses when a harness asks, and
 steps through the completed prefix of what was started. A calibration replays many candidates at
 many widths at once. A study replays one candidate; where the order is fixed and the bounds can take
@@ -16,7 +19,7 @@ it, every step of the run is an entry of one array, and the kernel is stepped on
 Least numbers of results, limits and stops are enforced here and nowhere else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,7 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray
-from midband_sampler.bounds.base import Bounds, Interval, whole
+from midband_sampler.bounds.base import (
+    Bounds,
+    Diagnostics,
+    Interval,
+    least_sure,
+    outer_interval,
+    whole,
+)
+from midband_sampler.bounds.e_process import weakest
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.snapshot import Snapshot
@@ -91,6 +102,9 @@ class Kernel:
     available : ndarray of int64 or None
         Results that there are of each candidate at all, shape (candidates, 1): its run ends when it
         has no more. None where that is not known.
+    again : callable or None
+        Begins the bounds anew, to read missing results as 0 and as 1. None where a missing result
+        says that the task was never run: it is then only left out.
     """
 
     def __init__(
@@ -101,9 +115,13 @@ class Kernel:
         agents: tuple[str, ...],
         limit: int,
         available: IntArray | None = None,
+        again: Callable[[], Bounds] | None = None,
     ) -> None:
         self.rule = rule
         self.bounds = bounds
+        self.readings: tuple[Bounds, ...] = (bounds,)
+        self._again = again
+        self._taken: list[tuple[IntArray, tuple[FloatArray, ...]]] = []
         self.agents = agents
         self.limit = limit
         self.run = 0
@@ -117,7 +135,13 @@ class Kernel:
         return self._ended is not None and bool(self._ended.all())
 
     def step(
-        self, tasks: IntArray, scores: FloatArray, *, usd: FloatArray, seconds: FloatArray
+        self,
+        tasks: IntArray,
+        scores: FloatArray,
+        *,
+        usd: FloatArray,
+        seconds: FloatArray,
+        missing_as: tuple[FloatArray, FloatArray] | None = None,
     ) -> Step:
         """Take in a result of each candidate, bound, and ask the rule.
 
@@ -130,8 +154,10 @@ class Kernel:
             In [0, 1]; NaN is no result.
         usd, seconds : ndarray of float64
             Spent so far; NaN where not known.
+        missing_as : tuple of two ndarray of float64, or None
+            The scores with missing results told as 0, and told as 1. None where none is missing.
         """
-        self.bounds.observe(tasks, scores)
+        self._observe(tasks, scores, missing_as or (scores, scores), new=missing_as is not None)
         at_once = np.ndim(self.bounds.tasks) == 1
         run = np.arange(1, len(scores) + 1) if at_once else whole(self.run + 1)
         self.run += len(scores) if at_once else 1
@@ -142,8 +168,7 @@ class Kernel:
         if not at_once and self.run < self.limit and np.max(self.bounds.tasks) < few:
             nothing = np.zeros(np.shape(self.bounds.tasks), dtype=bool)
             return Step(run=run, interval=None, settled=nothing, ends=nothing, snapshot=None)
-        interval = self.bounds.interval()
-        snapshot = self._snapshot(interval, run, usd, seconds)
+        interval, snapshot = self._look(run, usd, seconds)
         settled = self.rule.stops(snapshot)
         ends = settled | last
         if at_once:
@@ -153,10 +178,68 @@ class Kernel:
         self._ended = ends if self._ended is None else self._ended | ends
         return Step(run=run, interval=interval, settled=settled, ends=ends, snapshot=snapshot)
 
+    def _observe(
+        self,
+        tasks: IntArray,
+        scores: FloatArray,
+        extremes: tuple[FloatArray, FloatArray],
+        *,
+        new: bool,
+    ) -> None:
+        """Take results into each reading; the extreme ones begin with the first missing result."""
+        if self._again is not None:
+            if new and len(self.readings) == 1:
+                self.readings = (self.bounds, self._again(), self._again())
+                for earlier, each in self._taken:
+                    for reading, score in zip(self.readings[1:], each, strict=True):
+                        reading.observe(earlier, score)
+                self._taken.clear()
+            elif len(self.readings) == 1:
+                self._taken.append((tasks, extremes))
+        for reading, score in zip(self.readings, (scores, *extremes), strict=False):
+            reading.observe(tasks, score)
+
+    def interval(self) -> Interval:
+        """Bound rank and score by the results so far, whatever the missing ones would have been."""
+        return outer_interval([each.interval() for each in self.readings])
+
+    def diagnose(self) -> Diagnostics:
+        """Return the uncorrected view, of the reading that is least sure of each comparison."""
+        return least_sure([each.diagnose() for each in self.readings])
+
+    def _look(
+        self, run: IntArray, usd: FloatArray, seconds: FloatArray
+    ) -> tuple[Interval, Snapshot]:
+        """Return the outer interval, and what the rule sees."""
+        intervals = [each.interval() for each in self.readings]
+        seen = [
+            self._snapshot(bounds, interval, run, usd, seconds)
+            for bounds, interval in zip(self.readings, intervals, strict=True)
+        ]
+        if len(seen) == 1:
+            return intervals[0], seen[0]
+        outer, ahead = outer_interval(intervals), [each.least_half_width for each in seen]
+        reaches = [each for each in ahead if each is not None]
+        snapshot = replace(
+            seen[0],
+            rank_low=outer.low,
+            rank_high=outer.high,
+            score_low=outer.score_low,
+            score_high=outer.score_high,
+            evidence=weakest([each.evidence for each in seen]),
+            least_half_width=partial(_widest, reaches) if reaches else None,
+            readings=tuple(seen),
+        )
+        return outer, snapshot
+
     def _snapshot(
-        self, interval: Interval, run: IntArray, usd: FloatArray, seconds: FloatArray
+        self,
+        bounds: Bounds,
+        interval: Interval,
+        run: IntArray,
+        usd: FloatArray,
+        seconds: FloatArray,
     ) -> Snapshot:
-        bounds = self.bounds
         return Snapshot(
             rank_low=interval.low,
             rank_high=interval.high,
@@ -172,6 +255,11 @@ class Kernel:
             evidence=bounds.evidence,
             least_half_width=partial(bounds.least_half_width, run) if self._looks_ahead else None,
         )
+
+
+def _widest(reaches: Sequence[Callable[[IntArray], FloatArray]], left: IntArray) -> FloatArray:
+    """Return the least half width in the reading where it stays widest."""
+    return np.asarray(np.max([reach(left) for reach in reaches], axis=0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

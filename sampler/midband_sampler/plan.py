@@ -1,6 +1,5 @@
 """The plan: everything a run needs to choose and to stop, frozen and self-contained."""
 
-import base64
 import hashlib
 import json
 import zlib
@@ -13,13 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from midband_history import FloatArray, InputError
+from midband_history import FloatArray, InputError, Metric
 from midband_sampler.band import Band
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
 from midband_sampler.model.attempts import Attempts
 from midband_sampler.model.fitted import PredictionModel
-from midband_sampler.stopping.base import Rule
+from midband_sampler.plan_values import (
+    MOST_BYTES,
+    array,
+    flag,
+    mapping,
+    number,
+    pack,
+    parse,
+    text,
+    texts,
+    whole,
+)
+from midband_sampler.stopping.base import Rule, check_confidence
 from midband_sampler.stopping.parse import Build, stop_from_dict
 from midband_sampler.strategies.base import Strategy
 from midband_sampler.strategies.exploration import Exploration
@@ -27,6 +38,15 @@ from midband_sampler.strategies.find import present_name, strategies
 from midband_sampler.strategies.policy import Policy
 
 FORMAT = 2
+_SHOWN = 300
+_NAMES = frozenset(
+    {
+        "midband_plan", "benchmark", "strategy", "stop", "band", "seed", "as_of", "warnings",
+        "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
+        "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
+        "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "digest",
+    }
+)  # fmt: skip
 AddedRules = Callable[[], Mapping[str, Build]]
 AddedStrategies = Callable[[str], "Strategy | None"]
 ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
@@ -83,6 +103,10 @@ class Plan:
         What a reader must know before trusting a result.
     versions : mapping of str to str
         Version of midband and of each plugin that took part.
+    metric : Metric or None
+        What the reference scores are scores of; None in plans of midband 0.1, which did not say.
+    version : str
+        The version of the benchmark; empty where its results tell no versions apart.
     added_strategy : Strategy or None
         What `strategy` names where it is not one of midband's own.
     """
@@ -111,6 +135,8 @@ class Plan:
     as_of: str = ""
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    metric: Metric | None = None
+    version: str = ""
     added_strategy: Strategy | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -131,6 +157,9 @@ class Plan:
                 f"expected the guard tasks {self.always} first, got"
                 f" {self.tasks[: len(self.always)]}: make the plan anew"
             )
+            raise InputError(msg)
+        if self.calibration is not None and self.model is None:
+            msg = "expected a model in a calibrated plan, got none: make the plan anew"
             raise InputError(msg)
         if not self.tasks:
             msg = "expected at least one task in the plan, got none: make the plan anew"
@@ -260,11 +289,19 @@ class Plan:
     ) -> "Plan":
         """Read a plan that `write` wrote; `rules` and `strategies` as in `from_json`."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            with Path(path).open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+            found = content.decode()
+        except (OSError, ValueError) as error:
             msg = f"expected a plan written by `midband plan`, cannot read {path}: {error}"
             raise PlanError(msg) from error
-        return cls.from_json(text, name=str(path), rules=rules, strategies=strategies)
+        if len(content) > MOST_BYTES:
+            msg = (
+                f"expected a plan of at most {MOST_BYTES >> 20} MB, got a larger file in {path}:"
+                " name the plan, or make it anew"
+            )
+            raise PlanError(msg)
+        return cls.from_json(found, name=str(path), rules=rules, strategies=strategies)
 
     @classmethod
     def from_json(
@@ -290,30 +327,43 @@ class Plan:
             Returns a strategy besides midband's own by its name; None where there is none.
         """
         try:
-            data = json.loads(text)
-            if not isinstance(data, dict):
-                msg = f"a {type(data).__name__}"
-                raise TypeError(msg)
-            if data["midband_plan"] > FORMAT:
-                found = data["midband_plan"]
+            data = parse(text)
+            found = whole(data, "midband_plan", low=1)
+            if found > FORMAT:
                 msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
                 raise PlanError(msg)
             plan = cls(**plan_fields(data, rules, strategies))
-            digest = data.pop("digest")
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
-            if isinstance(error, PlanError):
-                raise
+            if plan.chooses_live:
+                plan.policy()  # refused here and not in the run
+            digest = data["digest"]
+            # Not a field: a plan derived from this one by `replace` has a text of its own.
+            written = {each: value for each, value in data.items() if each != "digest"}
+            plan.__dict__["_written"] = json.dumps(written, ensure_ascii=False, indent=1)
+            found_digest = plan.digest
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            MemoryError,
+            zlib.error,
+        ) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
+            line = " ".join(what.split())
+            if isinstance(error, PlanError) and what == line and len(line) <= _SHOWN:
+                raise
+            what = line[:_SHOWN] or type(error).__name__
             msg = (
                 f"expected a plan written by `midband plan`, got something else in {name}"
                 f" ({what}): name the plan, or make it anew"
             )
             raise PlanError(msg) from error
-        # Not a field: a plan derived from this one by `replace` has a text of its own.
-        plan.__dict__["_written"] = json.dumps(data, ensure_ascii=False, indent=1)
-        if plan.digest != digest:
+        if found_digest != digest:
             msg = (
-                f"expected plan {digest}, got {plan.digest} in {name}: it was changed by hand;"
+                f"expected plan {str(digest)[:16]!r}, got {found_digest} in {name}: it was changed"
+                " by hand;"
                 " make it anew"
             )
             raise PlanError(msg)
@@ -344,21 +394,25 @@ def plain_values(plan: Plan) -> dict[str, object]:
         "all_tasks": list(plan.all_tasks),
         "task_digests": [plan.task_digests.get(task, "") for task in plan.all_tasks],
         "reference_agents": list(plan.reference_agents),
-        "reference_scores": _pack(plan.reference_scores),
-        "expected_cost_usd": _pack(plan.expected_cost_usd),
+        "reference_scores": pack(plan.reference_scores),
+        "expected_cost_usd": pack(plan.expected_cost_usd),
         "max_tasks": plan.max_tasks,
         "notes": list(plan.notes),
         "calibration": None if plan.calibration is None else plan.calibration.to_dict(),
         "model": None
         if plan.model is None
         else {
-            "tasks": _pack(plan.model.tasks),
+            "tasks": pack(plan.model.tasks),
             "prior_centre": plan.model.prior_centre,
             "binary": plan.model.binary,
-            "reference_full_scores": _pack(plan.model.reference_full_scores),
+            "reference_full_scores": pack(plan.model.reference_full_scores),
         },
     }
     # Left out where unset, so that plans from before these options keep their digests.
+    if plan.metric is not None:
+        content["metric"] = asdict(plan.metric)
+    if plan.version:
+        content["version"] = plan.version
     if plan.fallback is not None:
         content["fallback"] = plan.fallback.to_dict()
     if plan.always:
@@ -369,7 +423,7 @@ def plain_values(plan: Plan) -> dict[str, object]:
         content["attempts"] = asdict(plan.attempts)
     if plan.task_costs is not None:
         content["cost_unit"] = plan.cost_unit
-        content["task_costs"] = _pack(plan.task_costs)
+        content["task_costs"] = pack(plan.task_costs)
     return content
 
 
@@ -381,56 +435,100 @@ def plan_fields(
     Raises
     ------
     ValueError, KeyError, TypeError, AttributeError, zlib.error
-        The values are another's.
+        The values are another's, or such as no plan can have.
     """
-    all_tasks = tuple(data["all_tasks"])
-    strategy = present_name(data["strategy"])
+    if strange := sorted(set(data) - _NAMES):
+        msg = f"unknown field {strange[0][:60]!r}"
+        raise ValueError(msg)
+    all_tasks = texts(data, "all_tasks", distinct=True)
+    agents = texts(data, "reference_agents", distinct=True)
+    digests = texts(data, "task_digests")
+    n_tasks, n_agents = len(all_tasks), len(agents)
+    strategy = present_name(text(data, "strategy"))
     own = strategy in strategies()
-    agents = tuple(data["reference_agents"])
     return {
-        "benchmark": data["benchmark"],
-        "tasks": tuple(data["tasks"]),
+        "benchmark": text(data, "benchmark"),
+        "tasks": texts(data, "tasks"),
         "all_tasks": all_tasks,
-        "task_digests": MappingProxyType(dict(zip(all_tasks, data["task_digests"], strict=True))),
+        "task_digests": MappingProxyType(dict(zip(all_tasks, digests, strict=True))),
         "reference_agents": agents,
-        "reference_scores": _unpack(data["reference_scores"], len(agents), len(all_tasks)),
-        "expected_cost_usd": _unpack(data["expected_cost_usd"], len(all_tasks)),
+        "reference_scores": array(
+            data, "reference_scores", n_agents, n_tasks, low=0.0, high=1.0, unknown=True
+        ),
+        "expected_cost_usd": array(data, "expected_cost_usd", n_tasks, unknown=True),
         "strategy": strategy,
         "added_strategy": None if own or added is None else added(strategy),
-        "stop": stop_from_dict(data["stop"], rules),
+        "stop": stop_from_dict(mapping(data, "stop"), rules),
         "model": None
         if data["model"] is None
-        else PredictionModel(
-            tasks=_unpack(data["model"]["tasks"], len(all_tasks), 5),
-            prior_centre=data["model"]["prior_centre"],
-            binary=data["model"]["binary"],
-            reference_full_scores=_unpack(data["model"]["reference_full_scores"], len(agents)),
-        ),
-        "calibration": None if data["calibration"] is None else Calibration(**data["calibration"]),
-        "fallback": Calibration(**data["fallback"]) if "fallback" in data else None,
-        "max_tasks": data["max_tasks"],
-        "notes": tuple(data["notes"]),
-        "band": None if data["band"] is None else Band(*data["band"]),
-        "always": tuple(data.get("always", ())),
-        "explore": data.get("explore", 0.0),
-        "attempts": Attempts(**data["attempts"]) if "attempts" in data else None,
-        "cost_unit": data.get("cost_unit", "usd"),
-        "task_costs": _unpack(data["task_costs"], len(all_tasks)) if "task_costs" in data else None,
-        "seed": data["seed"],
-        "as_of": data["as_of"],
-        "warnings": tuple(data["warnings"]),
-        "versions": MappingProxyType(data["versions"]),
+        else _model(mapping(data, "model"), n_agents, n_tasks),
+        "calibration": None
+        if data["calibration"] is None
+        else _calibration(mapping(data, "calibration")),
+        "fallback": _calibration(mapping(data, "fallback")) if "fallback" in data else None,
+        "max_tasks": None if data["max_tasks"] is None else whole(data, "max_tasks", low=1),
+        "notes": texts(data, "notes"),
+        "band": None if data["band"] is None else _band(data["band"]),
+        "always": texts(data, "always") if "always" in data else (),
+        "explore": number(data, "explore", low=0.0, high=1.0) if "explore" in data else 0.0,
+        "attempts": _attempts(mapping(data, "attempts")) if "attempts" in data else None,
+        "cost_unit": text(data, "cost_unit") if "cost_unit" in data else "usd",
+        "task_costs": array(data, "task_costs", n_tasks, low=1e-300)
+        if "task_costs" in data
+        else None,
+        "metric": _metric(mapping(data, "metric")) if "metric" in data else None,
+        "version": text(data, "version") if "version" in data else "",
+        "seed": whole(data, "seed"),
+        "as_of": text(data, "as_of"),
+        "warnings": texts(data, "warnings"),
+        "versions": MappingProxyType(mapping(data, "versions", of_texts=True)),
     }
 
 
-def _pack(values: FloatArray) -> str:
-    """Little-endian float64, zlib, base64."""
-    return base64.b64encode(zlib.compress(values.astype("<f8").tobytes(), 6)).decode("ascii")
+def _metric(data: Mapping[str, Any]) -> Metric:
+    for name in ("name", "key", "declared"):
+        text(data, name)
+    for name in ("low", "high"):
+        number(data, name)
+    flag(data, "lower_is_better")
+    return Metric(**data)
 
 
-def _unpack(text: str, *shape: int) -> FloatArray:
-    raw = zlib.decompress(base64.b64decode(text))
-    return np.frombuffer(raw, dtype="<f8").reshape(shape).astype(np.float64)
+def _model(data: Mapping[str, Any], n_agents: int, n_tasks: int) -> PredictionModel:
+    return PredictionModel(
+        tasks=array(data, "tasks", n_tasks, 5, low=-1e6, high=1e6),
+        prior_centre=number(data, "prior_centre", low=-1e6, high=1e6),
+        binary=flag(data, "binary"),
+        reference_full_scores=array(data, "reference_full_scores", n_agents, low=0.0, high=1.0),
+    )
+
+
+def _calibration(data: Mapping[str, Any]) -> Calibration:
+    number(data, "multiplier", low=0.0)
+    number(data, "confidence", low=0.0, high=1.0)
+    whole(data, "replays")
+    whole(data, "covered")
+    number(data, "fraction_run", low=0.0)
+    text(data, "held_out")
+    if "surprise" in data:
+        number(data, "surprise", low=0.0)
+    made = Calibration(**data)
+    check_confidence(made.confidence)
+    return made
+
+
+def _band(limits: object) -> Band:
+    if not isinstance(limits, list) or len(limits) != 2:
+        msg = f"band: expected two numbers, got {str(limits)[:60]!r}"
+        raise ValueError(msg)
+    named = dict(zip(("low", "high"), limits, strict=True))
+    return Band(number(named, "low"), number(named, "high"))
+
+
+def _attempts(data: Mapping[str, Any]) -> Attempts:
+    whole(data, "most", low=1)
+    number(data, "correlation", low=0.0, high=1.0)
+    return Attempts(**data)
 
 
 def check_named(names: Iterable[str], agents: Sequence[str]) -> None:

@@ -124,7 +124,7 @@ class _Planner:
         self.history = history
         self.settings = settings
         self.versions = versions
-        self.notes: list[str] = []
+        self.notes: list[str] = [*history.notes, *_coverage_notes(history)]
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
@@ -224,6 +224,8 @@ class _Planner:
             as_of=settings.as_of,
             warnings=tuple(self.warnings),
             versions=MappingProxyType(self.versions),
+            metric=history.metric if history.metric.known else None,
+            version=history.version,
         )
 
     def _is_predictive(self, chosen: Strategy | None) -> bool:
@@ -511,6 +513,18 @@ class _Calibrating:
                     spent=replays.spent[:, place],
                 )
         return None
+
+
+def _coverage_notes(history: OutcomeMatrix) -> list[str]:
+    """Say how many of the tasks the agents ran, where some did not run all."""
+    shares = np.mean(history.attempts > 0, axis=1)
+    part = shares < 1.0
+    if not part.any():
+        return []
+    return [
+        f"{int(np.sum(~part))} of {len(history.agents)} agents ran all {len(history.tasks)} tasks,"
+        f" the others {shares[part].min():.0%} to {shares[part].max():.0%} of them"
+    ]
 
 
 def _gains(trial: _Trial, over: _Trial) -> bool:

@@ -3,11 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
-from midband_sampler.bounds.base import Interval, real, whole
+from midband_sampler.bounds.base import Interval, real, unknown, whole
 from midband_sampler.bounds.best_case import BestCaseWidth
 from midband_sampler.bounds.posterior import PosteriorRankBounds
 from midband_sampler.bounds.sequential import SequentialRankBounds
@@ -16,6 +17,7 @@ from midband_sampler.decision import Decision
 from midband_sampler.drift import DriftAlarm
 from midband_sampler.estimators import Estimate, randomised_full_score
 from midband_sampler.kernel import ALL_RUN, Kernel
+from midband_sampler.max_errors import MaxErrors, missing_warnings, none_usable
 from midband_sampler.plan import Plan, check_named
 from midband_sampler.stopping.base import Claim
 from midband_sampler.strategies.base import Choice
@@ -33,6 +35,11 @@ class Session:
     alone would bias the verdict. A session is rebuilt by telling it the results again, in any
     order. Once it has decided to stop, the decision stands.
 
+    An attempt without a usable result is not free: its task leaves the estimate, but the bounds
+    are the outer ones of three readings, without these attempts, with all of them told as 0 and
+    with all of them told as 1, and a rule is met only if it is met in each. The choice of the next
+    task does not depend on this.
+
     Parameters
     ----------
     plan : Plan
@@ -42,6 +49,12 @@ class Session:
         Reference agents whose comparison the decision always shows.
     live : bool
         False where the harness takes the tasks in the plan's order: `Plan.fixed`.
+    max_errors : MaxErrors, optional
+        Ends the session, without a claim, once more attempts than this have no usable result. By
+        default it ends when none of the first ten has one.
+    never_run : bool
+        True where a missing result says that a recorded agent never ran the task, as in a replay of
+        a history: it then leaves the benchmark, widens nothing, and ends nothing.
     """
 
     def __init__(
@@ -51,6 +64,8 @@ class Session:
         resamples: int = 2000,
         versus: Sequence[str] = (),
         live: bool = True,
+        max_errors: MaxErrors | None = None,
+        never_run: bool = False,
     ) -> None:
         if resamples < 200:
             msg = f"expected resamples >= 200, got {resamples}: fewer cannot carry a 95 % bound"
@@ -67,7 +82,10 @@ class Session:
         self._place = {task: place for place, task in enumerate(plan.tasks)}
         self._columns = columns_of(plan)
         self._column: list[int] = self._columns.tolist()
-        self._scores: dict[str, list[float]] = {}
+        self._max_errors = max_errors
+        self._never_run = never_run
+        self._scores: dict[str, list[float]] = {}  # of each attempt; NaN without a usable result
+        self._kinds: dict[str, list[str]] = {}
         self._costs: dict[str, list[Cost]] = {}
         self._started: dict[str, Choice | None] = {}  # None where nobody asked for the task
         self._in_order: list[str] = []  # a task again for each further attempt
@@ -83,11 +101,13 @@ class Session:
         self._reset()
 
     def _reset(self) -> None:
-        self._kernel = start_kernel(self.plan, resamples=self._resamples)
+        self._kernel = start_kernel(self.plan, resamples=self._resamples, never_run=self._never_run)
         self._posterior = self._kernel.bounds.posterior
         self._spending = Spending()
         self._drift = self._watch()
         self._judged: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._judged_attempts = 0
         self._choices: list[tuple[int, float, FloatArray | None]] = []
         self._used: list[float] = []
         self._valid: list[float] = []
@@ -192,13 +212,10 @@ class Session:
             self._unasked.append(task)
         self._untold[self._column[self._place[task]]] = False
         self._costs.setdefault(task, []).append(cost)
-        attempts = self._scores.setdefault(task, [])
-        if self._most:
-            attempts.append(value)
-            return
-        if not math.isnan(value):
-            attempts.append(value)
-        if task in self._judged and self._stopped is None:
+        self._scores.setdefault(task, []).append(value)
+        usable = outcome if outcome != "valid" or not math.isnan(value) else "missing"
+        self._kinds.setdefault(task, []).append(usable)
+        if not self._most and task in self._judged and self._stopped is None:
             self._reset()
 
     def _expect_attempt(self, task: str) -> None:
@@ -223,14 +240,18 @@ class Session:
         kernel, rule = self._kernel, self.plan.stop
         for task in self._prefix():
             place = self._place[task]
-            score = self._take(task)
+            score, missing_as = self._take(task)
             step = kernel.step(
                 whole(place if self._posterior is None else self._column[place]),
                 real(score),
                 usd=real(self._spending.usd),
                 seconds=real(self._spending.seconds),
+                missing_as=missing_as,
             )
             self._judged[task] += 1
+            if reason := self._too_many_errors():
+                self._stopped = self._decide(reason, stop=True)
+                return
             if not step.ends:
                 continue
             if step.settled and step.snapshot is not None:
@@ -240,17 +261,41 @@ class Session:
                 self._stopped = self._decide(ALL_RUN, stop=True)
             return
 
-    def _take(self, task: str) -> float:
-        """Take in the next result at a task, and return the score it counts with."""
+    def _too_many_errors(self) -> str:
+        """Why so many attempts without a usable result end the session; empty where not."""
+        if self._never_run:
+            return ""
+        limit = none_usable if self._max_errors is None else self._max_errors.reason
+        return limit(results=self._outcomes["valid"], judged=self._judged_attempts)
+
+    def _take(self, task: str) -> tuple[float, tuple[FloatArray, FloatArray] | None]:
+        """Take in the next result at a task.
+
+        Returns
+        -------
+        score : float
+            What the result counts with; NaN where it is missing.
+        missing_as : tuple of two ndarray of float64, or None
+            The same with missing results told as 0 and as 1; None where none is missing.
+        """
         place = self._place[task]
         column = self._column[place]
-        scores, costs = self._scores[task], self._costs[task]
+        scores, costs, kinds = self._scores[task], self._costs[task], self._kinds[task]
         if self._most:
-            attempt = self._judged[task]
-            scores, costs = scores[attempt : attempt + 1], costs[attempt : attempt + 1]
+            attempt = slice(self._judged[task], self._judged[task] + 1)
+            scores, costs, kinds = scores[attempt], costs[attempt], kinds[attempt]
             self._unstarted[0, column] = True
-        score = math.fsum(sorted(scores)) / len(scores) if scores else math.nan
         self._note_choice(task)
+        self._judged_attempts += len(kinds)
+        for kind in kinds:
+            self._outcomes[kind] += 1
+        score, missing_as = _mean(scores), None
+        if any(map(math.isnan, scores)):
+            told = (
+                [value if math.isnan(each) else each for each in scores] for value in (0.0, 1.0)
+            )
+            failed, passed = (real(_mean(each)) for each in told)
+            missing_as = (failed, passed)
         self._used.append(score)
         if not math.isnan(score):
             self._valid.append(score)
@@ -260,7 +305,7 @@ class Session:
                 self._drift.add(column, score)
         elif task not in self.plan.always:
             self._drift.add(0, score)
-        return score
+        return score, missing_as
 
     def _watch(self) -> DriftAlarm:
         """Watch for an agent of another kind."""
@@ -325,17 +370,19 @@ class Session:
 
     def _decide(self, reason: str, *, stop: bool, claims: tuple[Claim, ...] = ()) -> Decision:
         plan = self.plan
-        interval = self._kernel.bounds.interval()
-        diagnosed = self._kernel.bounds.diagnose()
+        interval, diagnosed = self._kernel.interval(), self._kernel.diagnose()
+        if not self._valid:
+            interval, diagnosed = unknown(len(plan.reference_agents))
         calibration = plan.calibration
         target = plan.target
-        whole = target == "full benchmark"
+        on_all = target == "full benchmark"
+        results, without = self._outcomes["valid"], self._outcomes["missing"]
         chance = self._randomised() if plan.explore else None
         return Decision(
             stop=stop,
             reason=reason,
             claims=claims,
-            rank=int(interval.rank),
+            rank=None if math.isnan(interval.score) else int(interval.rank),
             low=int(interval.low),
             high=int(interval.high),
             target=target,
@@ -343,15 +390,21 @@ class Session:
             guarantee=plan.guarantee,
             naive_confidence=diagnosed.naive,
             score=self._mean_score(),
-            full_score=float(interval.score) if whole else math.nan,
-            full_score_low=float(interval.score_low) if whole else math.nan,
-            full_score_high=float(interval.score_high) if whole else math.nan,
+            target_score=float(interval.score),
+            target_score_low=float(interval.score_low),
+            target_score_high=float(interval.score_high),
+            full_score=float(interval.score) if on_all else math.nan,
+            full_score_low=float(interval.score_low) if on_all else math.nan,
+            full_score_high=float(interval.score_high) if on_all else math.nan,
             randomised_score=math.nan if chance is None else chance.value,
             randomised_error=math.nan if chance is None else chance.standard_error,
             tasks_run=self._kernel.run,
             tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
             tasks_without_result=len(self._used) - len(self._valid),
+            results=results,
+            errors=self._judged_attempts - results - without,
+            unscored=without,
             n_reference=len(plan.reference_agents),
             tie_group=self._tie_group(interval),
             spent_usd=self._spending.usd,
@@ -362,6 +415,7 @@ class Session:
                 *plan.warnings,
                 *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
                 *self._drift.warnings(final=stop),
+                *missing_warnings(results=results, judged=self._judged_attempts),
             ),
             plan_digest=self._digest,
         )
@@ -421,7 +475,11 @@ def columns_of(plan: Plan) -> IntArray:
 
 
 def start_kernel(
-    plan: Plan, *, resamples: int = 2000, bounds: SequentialRankBounds | None = None
+    plan: Plan,
+    *,
+    resamples: int = 2000,
+    never_run: bool = False,
+    bounds: SequentialRankBounds | None = None,
 ) -> Kernel:
     """Begin a run of a plan: one candidate, of whom nothing is known yet.
 
@@ -433,20 +491,31 @@ def start_kernel(
     plan : Plan
     resamples : int
         Bootstrap resamples of the diagnostics.
+    never_run : bool
+        Whether a missing result says that the task was never run, as in a replay of a history.
     bounds : SequentialRankBounds, optional
         Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
     """
     columns = columns_of(plan)
     planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
-    limit = min(planned, plan.max_tasks or planned)
-    if bounds is not None:
-        begun = bounds.restarted()
-        return Kernel(plan.stop, begun, agents=plan.reference_agents, limit=limit)
-    made: PosteriorRankBounds | SequentialRankBounds
+    again = partial(_bounds, plan, columns, resamples)
+    return Kernel(
+        plan.stop,
+        again() if bounds is None else bounds.restarted(),
+        agents=plan.reference_agents,
+        limit=min(planned, plan.max_tasks or planned),
+        again=None if never_run else again,
+    )
+
+
+def _bounds(
+    plan: Plan, columns: IntArray, resamples: int
+) -> PosteriorRankBounds | SequentialRankBounds:
+    """Begin the bounds that a plan promises."""
     if plan.model is not None and plan.calibration is not None:
         posterior = plan.model.predict(attempts=plan.attempts)
         order = None if plan.chooses_live else columns
-        made = PosteriorRankBounds(
+        return PosteriorRankBounds(
             posterior,
             plan.model.reference_full_scores,
             multipliers=np.array([plan.calibration.multiplier]),
@@ -454,15 +523,19 @@ def start_kernel(
             nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
             best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
         )
-    else:
-        # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
-        rivals = plan.stop.named_agents if plan.fair_bets else ()
-        made = SequentialRankBounds(
-            plan.reference_scores[:, columns],
-            confidence=plan.stop.confidence,
-            guards=len(plan.always),
-            rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
-            resamples=resamples,
-            seed=plan.seed,
-        )
-    return Kernel(plan.stop, made, agents=plan.reference_agents, limit=limit)
+    # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
+    rivals = plan.stop.named_agents if plan.fair_bets else ()
+    return SequentialRankBounds(
+        plan.reference_scores[:, columns],
+        confidence=plan.stop.confidence,
+        guards=len(plan.always),
+        rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
+        resamples=resamples,
+        seed=plan.seed,
+    )
+
+
+def _mean(scores: Sequence[float]) -> float:
+    """Mean of the known scores, whatever their order; NaN if none is known."""
+    known = sorted(score for score in scores if not math.isnan(score))
+    return math.fsum(known) / len(known) if known else math.nan

@@ -1,6 +1,7 @@
 """Cells: the replays of one benchmark, protocol and policy, summed up in measures."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ def summarise(
     split: str,
     splits: Sequence[Split],
     policy: Policy,
+    nominal: float,
     rows: Sequence[Row],
     seed: int,
     draws: int = 100,
@@ -41,7 +43,8 @@ def summarise(
     """Sum up the replays of one cell; every number's definition is in docs/studies.md.
 
     Candidates weigh alike, whatever the number of seeds: a measure of single replays is
-    averaged over all of them, a measure of a ranking over the rankings of each seed.
+    averaged over all of them, a measure of a ranking over the rankings of each seed. `nominal` is
+    the confidence that the policy's rule states.
     """
     played = [row for row in rows if not row.get("refused")]
     refused = [str(row["refused"]) for row in rows if row.get("refused")]
@@ -51,6 +54,7 @@ def summarise(
         "protocol": protocol,
         "split": split,
         "strategy": policy.strategy,
+        "strategy_ran": _ran(played) or None,
         "stop": policy.stop,
         "budget": policy.budget or None,
         "n_reference": _mean(played, "n_reference"),
@@ -101,7 +105,7 @@ def summarise(
         "coverage_low": interval.low,
         "coverage_high": interval.high,
         "coverage_planned": mean_known(planned),
-        "nominal": _nominal(policy.stop),
+        "nominal": nominal,
         "width": mean_known(
             (_values(played, "high") - _values(played, "low"))
             / (_values(played, "n_reference") + 1)
@@ -207,9 +211,10 @@ def _pairs(rows: Sequence[Row]) -> tuple[FloatArray, FloatArray]:
     return right, pairs
 
 
-def _nominal(stop: str) -> float:
-    parts = stop.split(":")
-    return float(parts[1]) if parts[0] == "rank" and len(parts) > 1 else 0.95
+def _ran(rows: Sequence[Row]) -> str:
+    """Strategies of the plans that were replayed, the most frequent first; ties by name."""
+    names = Counter(str(row["strategy_ran"]) for row in rows if row.get("strategy_ran"))
+    return ", ".join(sorted(names, key=lambda name: (-names[name], name)))
 
 
 def _values(rows: Sequence[Row], name: str) -> FloatArray:

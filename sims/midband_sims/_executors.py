@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import multiprocessing
 import os
 import re
 import socket
@@ -17,7 +16,7 @@ from concurrent.futures import (
 )
 from typing import Any, Protocol, TypeVar
 
-from midband_history import InputError, MidbandError
+from midband_history import InputError, MidbandError, process_pool
 
 CONNECT_SECONDS = 5.0
 WINDOW_PER_WORKER = 4
@@ -58,9 +57,7 @@ class LocalProcesses:
         if self._workers == 1:
             return None
         with _single_threaded():
-            pool = ProcessPoolExecutor(
-                self._workers, mp_context=multiprocessing.get_context("spawn")
-            )
+            pool = process_pool(self._workers)
             # Processes start on the first submit: have them all start under these settings.
             for future in [pool.submit(os.getpid) for _ in range(self._workers)]:
                 future.result()

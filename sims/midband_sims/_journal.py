@@ -1,13 +1,48 @@
 """The journal: finished units on disk, so that a killed study goes on where it was."""
 
+import errno
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from midband_history import StoreError
+from midband_history import InputError, StoreError
+
+if os.name == "posix":
+    import fcntl
+else:
+    import msvcrt
+
+LOCK = ".lock"
+
+
+class _Lock:
+    """Keeps a directory for one process; the system lets go of it however that process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(self._file, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # A file system without locks must not keep anybody from a study.
+            if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                return
+            os.close(self._file)
+            msg = (
+                f"expected {directory} for this study alone, another midband study is at work in"
+                " it: wait for its end, or use another directory"
+            )
+            raise InputError(msg) from error
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        os.close(self._file)
 
 
 class Journal:
@@ -19,6 +54,14 @@ class Journal:
     Parameters
     ----------
     path : Path
+        In the directory of one study.
+
+    Raises
+    ------
+    InputError
+        Another process has a study in the directory.
+    StoreError
+        It cannot be written, or holds something else.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,8 +69,13 @@ class Journal:
         self.results: dict[str, dict[str, object]] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._recover()
-            self._file: TextIO = path.open("a", encoding="utf-8")
+            self._lock = _Lock(path.parent)
+            try:
+                self._recover()
+                self._file: TextIO = path.open("a", encoding="utf-8")
+            except BaseException:
+                self._lock.close()
+                raise
         except StoreError:
             raise
         except OSError as error:
@@ -42,8 +90,8 @@ class Journal:
         for number, line in enumerate(data[:end].splitlines(), 1):
             try:
                 entry = json.loads(line)
-                self.results[entry["unit"]] = entry["result"]
-            except (ValueError, KeyError, TypeError):
+                self.results[str(entry["unit"])] = dict(entry["result"])
+            except (ValueError, KeyError, TypeError, RecursionError):
                 msg = (
                     f"expected a finished unit on line {number} of {self._path}, got something"
                     " else: it is not a midband study, or was edited; choose another directory"
@@ -62,8 +110,9 @@ class Journal:
         self.results[key] = plain
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and let another process have the directory."""
         self._file.close()
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """The verdict: which shipped policy to use on a benchmark, by replay on its own history."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,8 @@ class Recommendation:
     reduce : bool
         False: do not reduce this benchmark.
     strategy, stop : str
-        The policy; empty where nothing should be reduced.
+        The policy; empty where nothing should be reduced. The strategy is the one that ran in the
+        replays, where the one that was asked for fell back to it in all of them.
     text : str
         The verdict in sentences, with what it rests on.
     reasons : tuple of str
@@ -100,7 +102,8 @@ def recommend(
         for place, strategy in enumerate(STRATEGIES):
             worst, faults = _judge([c for c in result.cells if c["strategy"] == strategy])
             if faults:
-                reasons.append(f"{strategy}: {'; '.join(faults)}")
+                name, how = _ran(strategy, result.cells)
+                reasons.append(f"{name}{how}: {'; '.join(faults)}")
             else:
                 fit.append((worst["fraction_run"], place, worst))
     if not fit:
@@ -116,12 +119,16 @@ def recommend(
             cells=result.cells,
         )
     share, place, worst = min(fit, key=lambda each: each[:2])
-    strategy = STRATEGIES[place]
+    strategy, how = _ran(STRATEGIES[place], result.cells)
     saved = worst["cost_saved_usd"]
-    money = "" if math.isnan(saved) else f", about ${saved:,.2f} an agent"
+    money = (
+        "; what that saves in money is unknown, since the history has no costs"
+        if math.isnan(saved)
+        else f" and saves about ${saved:,.2f} an agent"
+    )
     text = (
-        f"Use strategy {strategy} with stop {STOP} on {matrix.benchmark}: it runs"
-        f" {share:.0%} of the tasks{money} saved. Risk: the interval at the stop missed the"
+        f"Use strategy {strategy}{how} with stop {STOP} on {matrix.benchmark}: it runs"
+        f" {share:.0%} of the tasks{money}. Risk: the interval at the stop missed the"
         f" full-run rank in {1 - worst['coverage']:.0%} of the replays (up to"
         f" {1 - worst['coverage_low']:.0%} at 95 % confidence), and"
         f" {1 - worst['pairwise_accuracy']:.0%} of the known agents were put on the wrong side."
@@ -136,6 +143,17 @@ def recommend(
         reasons=tuple(reasons),
         cells=result.cells,
     )
+
+
+def _ran(strategy: str, cells: Sequence[Mapping[str, object]]) -> tuple[str, str]:
+    """Return the strategy to name, and in brackets how it differs from the one asked for."""
+    texts = [str(c["strategy_ran"] or "") for c in cells if c["strategy"] == strategy]
+    ran = [name for name in dict.fromkeys(", ".join(texts).split(", ")) if name]
+    if not ran or ran == [strategy]:
+        return strategy, ""
+    if len(ran) == 1:
+        return ran[0], f" (to which {strategy} fell back in every replay)"
+    return strategy, f" (which ran as {' or '.join(ran)} in the replays)"
 
 
 def _judge(cells: list[dict[str, object]]) -> tuple[dict[str, float], list[str]]:

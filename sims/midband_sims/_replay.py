@@ -258,7 +258,7 @@ def _step_through(
     bounds: SequentialRankBounds | None,
 ) -> Ending:
     """Step the kernel itself, with one task in flight."""
-    kernel = start_kernel(plan, bounds=bounds)
+    kernel = start_kernel(plan, never_run=True, bounds=bounds)
     usd, expected = candidate.cost_usd, plan.expected_cost_usd
     recorded = Recorded(
         scores=candidate.scores[None],
@@ -318,7 +318,7 @@ def _drive(
     looks: Sequence[int],
 ) -> Ending:
     """Drive a real session as an event simulation."""
-    session = Session(plan, resamples=resamples)
+    session = Session(plan, resamples=resamples, never_run=True)
     column = {task: place for place, task in enumerate(plan.all_tasks)}
     running: list[tuple[float, int, str]] = []
     started: list[int] = []
@@ -355,7 +355,7 @@ def _drive(
         started=np.array(started, dtype=np.int64),
         reason=decision.reason,
         conclusive=bool(decision.claims),
-        rank=decision.rank,
+        rank=1 if decision.rank is None else decision.rank,
         low=decision.low,
         high=decision.high,
         full_score=(decision.full_score, decision.full_score_low, decision.full_score_high),

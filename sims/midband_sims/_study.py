@@ -294,6 +294,11 @@ class Study:
             ``cells.json``. A study that was killed goes on from the journal when run again.
         progress : callable, optional
             Called with units done and units in all.
+
+        Raises
+        ------
+        InputError
+            Another study is at work in the directory.
         """
         begun = time.perf_counter()
         units = {unit.key: unit for cell in self._cells for unit in cell.units}
@@ -312,12 +317,12 @@ class Study:
                     journal.add(missing[position], result)
                 if progress:
                     progress(count, len(units))
+            cells, replays = self._collect(results)
+            if output is not None:
+                write_results(output, cells=cells, replays=replays)
         finally:
             if journal is not None:
                 journal.close()
-        cells, replays = self._collect(results)
-        if output is not None:
-            write_results(output, cells=cells, replays=replays)
         return StudyResult(
             cells=tuple(cells),
             replays=tuple(replays),
@@ -345,6 +350,7 @@ class Study:
                     split=cell.label,
                     splits=cell.splits,
                     policy=cell.policy,
+                    nominal=self.names.stop(cell.policy.stop).confidence,
                     rows=rows,
                     seed=self.settings.seed,
                     draws=self.settings.draws,

@@ -141,7 +141,8 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 reference_truth=full,
                 track=setting.track and unit.seed_index == 0,
             )
-            rows.append({**head, **asdict(done), "warnings": list(plan.warnings)})
+            ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
+            rows.append({**head, **asdict(done), **ran})
     return {"rows": rows, "seconds": time.perf_counter() - started}
 
 

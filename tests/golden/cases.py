@@ -202,6 +202,7 @@ def _studies() -> Iterator[tuple[str, Any]]:
         for cell in result.cells:
             key = " ".join(str(cell[part]) for part in ("strategy", "stop", "budget"))
             plain = {k: _known(v) for k, v in cell.items() if k != "seconds"}
+            plain["strategy_ran"] = NEW_NAMES.get(str(cell["strategy_ran"]), cell["strategy_ran"])
             yield f"study {name} {key}", plain
 
 

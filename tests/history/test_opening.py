@@ -121,6 +121,67 @@ def test_a_history_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
         other.communicate("\n")
 
 
+@pytest.mark.parametrize("size", [0, 100, 4096, 8192])
+@pytest.mark.parametrize("zeros", [True, False])
+def test_what_a_kill_left_empty_is_created_anew(tmp_path: Path, size: int, zeros: bool) -> None:
+    path = tmp_path / "h.duckdb"
+    with History.open(path) as history:
+        history.add([RECORD])
+    path.write_bytes(b"\0" * size if zeros else path.read_bytes()[:size])
+    with pytest.raises(StoreError, match="import results first") as caught:
+        History.open(path, read_only=True)
+    _one_line(caught)
+    with pytest.warns(UserWarning, match="created the history .* anew") as noted:
+        history = History.open(path)
+    assert str(path) in str(noted[0].message)
+    with history:
+        history.add([RECORD])
+    with History.open(path, read_only=True) as history:
+        assert history.outcomes("toy").agents == ("a",)
+
+
+def test_the_log_of_an_empty_history_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "h.duckdb"
+    path.touch()
+    (tmp_path / "h.duckdb.wal").write_bytes(b"what was not yet written")
+    with pytest.warns(UserWarning, match="kept as"):
+        History.open(path).close()
+    assert (tmp_path / "h.duckdb.broken.wal").read_bytes() == b"what was not yet written"
+
+
+def test_a_short_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("short")
+    with pytest.raises(StoreError) as caught:
+        History.open(path)
+    _one_line(caught)
+    assert path.read_text() == "short"
+
+
+@pytest.mark.parametrize("name", ["locked-block", "lock", "used by another process"])
+def test_an_error_is_not_taken_for_another_process_by_the_files_name(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name / "h.duckdb"
+    History.open(path).close()
+    path.write_bytes(path.read_bytes()[:12_288] + b"x")
+    with pytest.raises(StoreError) as caught:
+        History.open(path)
+    assert "in use" not in _one_line(caught)
+
+
+@pytest.mark.parametrize("name", [":memory:", ":memory:mine"])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_history_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, read_only: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="not kept") as caught:
+        History.open(name, read_only=read_only)
+    _one_line(caught)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_reading_while_writing_in_one_process_is_refused_clearly(tmp_path: Path) -> None:
     path = tmp_path / "h.duckdb"
     with History.open(path), pytest.raises(StoreError) as caught:

@@ -111,4 +111,6 @@ def test_only_failed_attempts_make_an_empty_matrix() -> None:
         matrix = history.outcomes("toy")
         assert (matrix.agents, matrix.tasks) == ((), ("1",))
         assert np.isnan(history.pass_rates("toy")[0].pass_rate)
-        assert history.agents("toy") == []
+        (agent,) = history.agents("toy")
+        assert (agent.name, agent.tasks, agent.without_score) == ("a", 0, 1)
+        assert np.isnan(agent.mean)

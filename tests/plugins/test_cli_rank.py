@@ -172,3 +172,26 @@ def test_a_live_plan_ranks_without_inspect(
     code, _, error = call("rank", plan, log)
     assert code == 1
     one_line(error, "log.eval", "pip install")
+
+
+def test_an_error_that_was_made_good_counts_as_the_later_attempt(
+    store: Path, tmp_path: Path, call: Call
+) -> None:
+    plan = planned(store, tmp_path, call, "none:0.9")
+    logs = results(tmp_path / "new.jsonl")
+    rows = [
+        json.loads(line) | {"run_id": "r1", "attempt": 0} for line in logs.read_text().splitlines()
+    ]
+    failed = [{**rows[0], "score": None, "kind": "infra_error", "source_key": "first-try"}]
+
+    def verdict(*found: dict[str, object]) -> dict[str, object]:
+        logs.write_text("".join(json.dumps(row) + "\n" for row in found))
+        code, out, error = call("rank", plan, logs, "--json")
+        assert code == 0, error
+        (said,) = json.loads(out)
+        return dict(said)
+
+    plain = verdict(*rows)
+    assert verdict(*failed, *rows) == verdict(*rows, *failed) == plain
+    lost = verdict(*failed, *rows[1:])
+    assert (lost["errors"], plain["errors"]) == (1, 0)

@@ -17,14 +17,19 @@ from hypothesis import strategies as st
 from tests.environments import ROOT, make_environment, newest_python, run
 from tests.plugins.conftest import Call, OneLine
 
+from midband._descriptors import ReadOptions
+from midband.harnesses.every_eval_ever import read
 from midband.harnesses.every_eval_ever_export import Export, Publisher, export
 from midband.importers._sources import import_paths
 from midband_history import (
     OUTCOME_KINDS,
     History,
     InputError,
+    Metric,
     OutcomeMatrix,
+    Reconciliation,
     Record,
+    StatedAggregate,
     UnreadableSourceError,
 )
 
@@ -113,6 +118,77 @@ def test_what_is_exported_comes_back_as_it_was(batches: list[list[Record]]) -> N
         assert again.added == 0
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        Metric(name="judge", low=1, high=10, declared="source"),
+        Metric(name="wer", key="test", lower_is_better=True),
+        Metric(name="rubric", low=-1, high=3, declared="user"),
+        Metric(),
+    ],
+)
+def test_the_metric_its_values_and_what_is_of_a_version_come_back(
+    tmp_path: Path, metric: Metric
+) -> None:
+    values = [float(metric.low), (metric.low + metric.high) / 2, float(metric.high), None]
+    records = [
+        Record(
+            benchmark="inspect_evals/b",
+            task_id=f"t{place}",
+            agent="a",
+            score=value,
+            kind="missing" if value is None else "valid",
+            passed=None if value is None else place == 0,
+            metric=metric,
+            part="domain",
+            benchmark_version="2.1",
+            whole_benchmark=True,
+            scored_at=CREATED,
+        )
+        for place, value in enumerate(values)
+    ]
+    (done,) = export(records, tmp_path, created=CREATED, publisher=Publisher())
+    assert done.aggregate is not None
+    aggregate, samples = _read(done.aggregate)
+    (result,) = aggregate["evaluation_results"]
+    config = result["metric_config"]
+    assert [row["evaluation"]["score"] for row in samples] == values[:3]
+    assert (config["min_score"], config["max_score"]) == (metric.low, metric.high)
+    assert config["lower_is_better"] == metric.lower_is_better
+    assert result["score_details"]["score"] == pytest.approx(values[1])
+    (path,) = tmp_path.rglob("*_samples.jsonl")
+    items = list(read(path, options=ReadOptions()))
+    back = [each for each in items if isinstance(each, Record)]
+    assert sorted(map(_text, back)) == sorted(map(_text, records))
+    check = Reconciliation()
+    for record in back:
+        check.see(record)
+    stated = [each for each in items if isinstance(each, StatedAggregate)]
+    assert (len(stated), check.judge(stated)) == (1, ([], []))
+
+
+def test_no_bounds_are_stated_that_the_values_contradict(tmp_path: Path) -> None:
+    metric = Metric(name="points")
+    records = [
+        Record(benchmark="b", task_id=f"t{value}", agent="a", score=value, metric=metric)
+        for value in (0.0, 42.0)
+    ]
+    (done,) = export(records, tmp_path, created=CREATED, publisher=Publisher())
+    aggregate, _ = _read(done.aggregate)
+    (result,) = aggregate["evaluation_results"]
+    assert not {"min_score", "max_score", "score_type"} & set(result["metric_config"])
+    assert result["score_details"]["score"] == 21.0
+
+
+def test_two_metrics_of_a_run_are_two_pairs_of_files(tmp_path: Path) -> None:
+    records = [
+        Record(benchmark="b", task_id="t", agent="a", score=0.5, metric=Metric(name=name))
+        for name in ("acc", "f1")
+    ]
+    written = list(export(records, tmp_path, created=CREATED, publisher=Publisher()))
+    assert len({each.aggregate for each in written}) == 2
+
+
 @pytest.fixture
 def history() -> Iterator[History]:
     with History.in_memory() as made:
@@ -177,6 +253,26 @@ def test_a_later_export_replaces_the_files(history: History, tmp_path: Path) -> 
     assert len(before) == 4
     assert _write(history, tmp_path) == first
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_credentials_are_not_shared(tmp_path: Path) -> None:
+    settings = {
+        "api_key": "QX1",
+        "model_args": {"token": "QX2", "max_tokens": 512, "url": "https://me:QX3@host/v1"},
+        "arguments": ["--api-key", "QX4", "--agent-kwarg", "password=QX5", "-m", "sk-QX6"],
+        "temperature": 0.25,
+    }
+    record = Record(
+        benchmark="b", task_id="t", agent="a [api_key=QX7]", scaffold="s --token=QX8",
+        score=1.0, settings=settings,
+    )  # fmt: skip
+    list(export([record], tmp_path, created=CREATED, publisher=Publisher()))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    text = " ".join(f"{path} {path.read_text()}" for path in files)
+    assert len(files) == 2
+    assert "QX" not in text
+    assert "512" in text
+    assert "0.25" in text
 
 
 def test_a_run_without_a_score_is_left_out(tmp_path: Path) -> None:
@@ -321,9 +417,14 @@ def test_the_formats_own_validator_finds_nothing(
             for name in ("a/b:c", "..", "CON", "é" * 150)
         ]
     )
+    history.add(
+        Record(benchmark="m", task_id=str(value), agent="a", score=value, metric=metric)
+        for metric in (Metric(name="j", low=1, high=10, declared="source"),)
+        for value in (1.0, 5.5, 10.0)
+    )
     _write(history, tmp_path, developers={"*": "us"})
     reports = _validate(validator, tmp_path)
-    assert len(reports) == 12
+    assert len(reports) == 14
     assert [each for each in reports if each["errors"]] == []
     plain = [each for each in reports if each["file"].startswith("data/toy/")]
     assert [each for each in plain if each["warnings"]] == []

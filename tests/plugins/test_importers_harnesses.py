@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from midband._descriptors import ReadOptions
 from midband._manager import get_plugin_manager
+from midband.importers._reading import read_source
 from midband.importers._sources import ImportReport, import_paths
 from midband_history import History, Record, UnreadableSourceError
 
@@ -18,13 +20,15 @@ SUBMISSION = "20240825_SWE-agent_gpt-4o-2024-05-13"
 LM_TIME = "2026-01-21T03-44-18.458309"
 # One real file of each format.
 REAL = {
-    "eval_arena": "swebench/eval-arena_swebench-verified.head.jsonl",
-    "every_eval_ever": "every_eval_ever/f3a1c0de-4b2e-4c1a-9f6d-1b7e5a2c8d40_samples.jsonl",
+    "eval-arena": "swebench/eval-arena_swebench-verified.head.jsonl",
+    "every-eval-ever": "every_eval_ever/f3a1c0de-4b2e-4c1a-9f6d-1b7e5a2c8d40_samples.jsonl",
     "harbor": "harbor/round-000/alpha__DJxshJW/result.json",
     "helm": "helm/narrative_qa-model=openai_gpt2/per_instance_stats.json",
-    "lm_eval_harness": f"lm_eval_harness/samples_math_perturbed_full_{LM_TIME}.jsonl",
-    "openhands_index": "openhands_index/results__DeepSeek-V4-Pro/gaia.json",
+    "lm-eval-harness": f"lm_eval_harness/samples_math_perturbed_full_{LM_TIME}.jsonl",
+    "metr": "metr/all_runs.sample.jsonl",
+    "openhands-index": "openhands_index/results__DeepSeek-V4-Pro/gaia.json",
     "swebench": f"swebench/experiments_repo_layout/{SUBMISSION}/results.json",
+    "swebench-pro": "swebench_pro/eval_results_claude45.json",
     "tau2_bench": "tau2_bench/ironshell_ironforge_v3_deepseek.json",
     "tau_bench": "tau_bench/gpt-4o-airline.first16.json",
     "terminal_bench": "terminal_bench/chaterm__2025-09-10__19-49-26__results.json",
@@ -52,7 +56,8 @@ def _read(
 ) -> list[Record]:
     importer = get_plugin_manager().importers()[name]
     assert importer.sniff(path)
-    return list(importer.read(path, benchmark=benchmark, columns=columns or {}))
+    options = ReadOptions(benchmark=benchmark, columns=columns or {})
+    return [each for each in read_source(importer, path, options) if isinstance(each, Record)]
 
 
 def _write(path: Path, content: Any) -> Path:
@@ -77,9 +82,12 @@ def test_each_real_file_goes_to_its_own_reader(real: Path, whole_tree: ImportRep
     formats = {source.format for source in whole_tree.sources if source.added}
     assert formats == set(folders)
     for source in whole_tree.sources:
-        if source.format and source.format != "tabular":
+        if source.format not in ("", "tabular", "mle-bench"):
             assert source.path.relative_to(real).parts[0] in folders[source.format], source.path
         assert "what looks like" not in source.error
+    graded = [source for source in whole_tree.sources if source.format == "mle-bench"]
+    assert len(graded) == 3
+    assert all("--agent NAME" in source.error for source in graded)
     of_path = {source.path: source for source in whole_tree.sources}
     for name, path in REAL.items():
         assert of_path[real / path].format == name
@@ -90,8 +98,7 @@ def test_what_is_not_recognised_is_listed(real: Path, whole_tree: ImportReport) 
     unknown = {
         str(source.path.relative_to(real)) for source in whole_tree.refused if not source.format
     }
-    assert "swebench_pro/eval_results_claude45.json" in unknown
-    assert "mle_bench/grading_report_fmagent_group_1.json" in unknown
+    assert "every_eval_ever/eval.schema.json" in unknown
     assert not any(path.startswith(("harbor/", "helm/", "openhands_index/")) for path in unknown)
 
 
@@ -188,37 +195,6 @@ def test_harbor_trial_without_a_reward_is_missing(tmp_path: Path) -> None:
     assert (record.kind, record.score) == ("missing", None)
 
 
-def test_swebench_errors_are_unknown_and_empty_patches_failures(tmp_path: Path) -> None:
-    report = {
-        "total_instances": 500,
-        "resolved_instances": 1,
-        "submitted_instances": 6,
-        "completed_ids": ["a", "b"],
-        "incomplete_ids": ["f"],
-        "resolved_ids": ["a"],
-        "unresolved_ids": ["b", "e"],
-        "empty_patch_ids": ["c"],
-        "error_ids": ["d"],
-        "infra_failure_ids": ["e"],
-    }
-    path = _write(tmp_path / "org__m-1.5.r0.json", report)
-    records = _read("swebench", path, "verified")
-    assert _kinds(records) == {
-        "a": ("valid", 1.0),
-        "b": ("valid", 0.0),
-        "c": ("valid", 0.0),
-        "d": ("infra_error", None),
-        "e": ("infra_error", None),
-        "f": ("missing", None),
-    }
-    assert {(each.agent, each.run_id, each.benchmark) for each in records} == {
-        ("org/m-1.5", "r0", "verified")
-    }
-    report["unresolved_ids"] = ["a"]
-    with pytest.raises(UnreadableSourceError, match="both resolved and unresolved"):
-        _read("swebench", _write(path, report))
-
-
 def test_swebench_instance_reports_are_the_attempts_of_the_run_report(tmp_path: Path) -> None:
     run = {"total_instances": 2, "resolved_instances": 1, "resolved_ids": ["a"]}
     _write(tmp_path / "org__m.r0.json", run | {"unresolved_ids": ["b"]})
@@ -229,31 +205,6 @@ def test_swebench_instance_reports_are_the_attempts_of_the_run_report(tmp_path: 
         report = import_paths(history, [tmp_path])
         assert (report.refused, report.added, report.duplicates) == ((), 2, 2)
         assert history.outcomes("swe-bench").scores.tolist() == [[1.0, 0.0]]
-
-
-def test_swebench_instance_with_an_infrastructure_failure_is_unknown(tmp_path: Path) -> None:
-    content = {"a": {"patch_is_None": False, "resolved": False, "infra_failure": True}}
-    records = _read("swebench", _write(tmp_path / "r" / "m" / "a" / "report.json", content))
-    assert _kinds(records) == {"a": ("infra_error", None)}
-
-
-def test_swebench_report_of_resolved_ones_only_is_refused(tmp_path: Path) -> None:
-    path = _write(tmp_path / "results.json", {"no_generation": [], "no_logs": [], "resolved": []})
-    with pytest.raises(UnreadableSourceError, match="resolved instances only"):
-        _read("swebench", path)
-
-
-def test_swebench_real_submission_agrees_with_its_counts(real: Path) -> None:
-    path = real / REAL["swebench"]
-    stated = json.loads(path.read_text())
-    records = _read("swebench", path)
-    kinds = Counter(each.kind for each in records)
-    assert sum(each.score == 1 for each in records) == stated["resolved_instances"]
-    assert kinds["valid"] == stated["submitted_instances"]
-    assert kinds["missing"] == stated["total_instances"] - stated["submitted_instances"]
-    assert records[0].agent == "SWE-agent + gpt-4o-2024-05-13"
-    assert records[0].started is not None
-    assert records[0].started.date().isoformat() == "2024-08-25"
 
 
 def test_tau_bench_exception_recorded_as_reward_zero_is_an_infrastructure_error(
@@ -302,153 +253,6 @@ def test_tau2_bench_infrastructure_errors_are_unknown(real: Path, tmp_path: Path
     ]
 
 
-def _row(document: int, name: str, value: Any, digest: str = "h") -> dict[str, Any]:
-    metrics = {"metrics": ["perplexity", "exact_match"], "perplexity": 1.0}
-    return {"doc_id": document, "filter": name, "doc_hash": digest, "exact_match": value} | metrics
-
-
-def _samples(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    results = {
-        "results": {"t": {"exact_match,strict": 0.9}},
-        "configs": {"t": {"filter_list": [{"name": "strict"}, {"name": "flexible"}]}},
-        "higher_is_better": {"t": {"perplexity": False, "exact_match": True}},
-        "model_name": "org/m",
-        "date": 1768964383.85,
-    }
-    _write(folder / f"results_{LM_TIME}.json", results)
-    return _lines(folder / f"samples_t_{LM_TIME}.jsonl", rows)
-
-
-def test_lm_eval_takes_the_primary_filter_and_a_metric_to_maximise(tmp_path: Path) -> None:
-    rows = [
-        _row(3, "flexible", 1.0),
-        _row(3, "strict", 0.0),
-        _row(4, "strict", 1.0, "i"),
-        _row(5, "strict", float("nan")),
-    ]
-    path = _samples(tmp_path, rows)
-    records = _read("lm_eval_harness", path)
-    assert _kinds(records) == {"3": ("valid", 0), "4": ("valid", 1), "5": ("missing", None)}
-    assert [each.task_digest for each in records] == ["h", "i", "h"]
-    assert (records[0].agent, records[0].attempt) == ("org/m", 0)
-    chosen = _read("lm_eval_harness", path, columns={"perplexity": "score"})
-    assert [each.score for each in chosen] == [1, 1, 1]
-
-
-def test_lm_eval_aggregate_is_never_used(tmp_path: Path) -> None:
-    path = _samples(tmp_path, [_row(0, "strict", 0.0)])
-    aggregate = tmp_path / f"results_{LM_TIME}.json"
-    assert _read("lm_eval_harness", aggregate) == []
-    path.unlink()
-    with pytest.raises(UnreadableSourceError, match="--log_samples"):
-        _read("lm_eval_harness", aggregate)
-
-
-def test_lm_eval_two_documents_under_one_number_are_refused(tmp_path: Path) -> None:
-    path = _samples(tmp_path, [_row(0, "strict", 0.0), _row(0, "strict", 1.0, "other")])
-    with pytest.raises(UnreadableSourceError, match="sorted --samples"):
-        _read("lm_eval_harness", path)
-
-
-def test_lm_eval_real_samples_carry_the_document_hash(real: Path) -> None:
-    records = _read("lm_eval_harness", real / REAL["lm_eval_harness"])
-    assert len(records) == 10
-    assert records[0].task_digest.startswith("7193b975")
-    assert records[0].benchmark == "math_perturbed_full"
-    assert records[0].harness_version == "0.4.9.2"
-
-
-def test_helm_reads_instances_by_the_chosen_metric_and_not_the_aggregate(real: Path) -> None:
-    path = real / REAL["helm"]
-    rows = json.loads(path.read_text())
-    stated = {stat["name"]["name"]: stat["mean"] for stat in rows[0]["stats"] if stat.get("count")}
-    records = _read("helm", path)
-    assert (len(records), records[0].task_id) == (5, "id1413")
-    assert (records[0].agent, records[0].benchmark) == ("openai/gpt2", "narrative_qa")
-    assert records[0].score == stated["exact_match"]
-    chosen = _read("helm", path, columns={"f1_score": "score"})
-    assert chosen[0].score == stated["f1_score"]
-
-
-def test_helm_numbers_trials_leaves_out_perturbed_and_unmeasured(tmp_path: Path) -> None:
-    spec = {"name": "mmlu:subject=x,model=o_m", "adapter_spec": {"model": "o/m"}}
-    _write(tmp_path / "run_spec.json", spec)
-    one = {"name": {"name": "exact_match", "split": "test"}, "count": 1, "mean": 1.0}
-    none = {"name": {"name": "exact_match", "split": "test"}, "count": 0}
-    rows = [
-        {"instance_id": "i", "train_trial_index": 0, "stats": [one]},
-        {"instance_id": "i", "train_trial_index": 1, "stats": [none]},
-        {"instance_id": "i", "train_trial_index": 0, "perturbation": {"name": "p"}, "stats": [one]},
-    ]
-    path = _write(tmp_path / "per_instance_stats.json", rows)
-    records = _read("helm", path)
-    assert [(each.attempt, each.kind, each.score) for each in records] == [
-        (0, "valid", 1.0),
-        (1, "missing", None),
-    ]
-    assert records[0].benchmark == "mmlu:subject=x"
-    (tmp_path / "run_spec.json").unlink()
-    with pytest.raises(UnreadableSourceError, match=r"run_spec\.json"):
-        _read("helm", path)
-
-
-def _sample(sample: str, result: str, score: float, **more: Any) -> dict[str, Any]:
-    return {
-        "schema_version": "0.3.0",
-        "evaluation_id": "e",
-        "model_id": "org/m",
-        "evaluation_name": "bench",
-        "evaluation_result_id": result,
-        "sample_id": sample,
-        "evaluation": {"score": score, "is_correct": score == 1},
-    } | more
-
-
-def _aggregate(rows: int) -> dict[str, Any]:
-    return {
-        "schema_version": "0.3.0",
-        "evaluation_id": "e",
-        "source_metadata": {},
-        "evaluation_timestamp": "1750000000",
-        "evaluation_results": [
-            {"evaluation_name": "bench", "evaluation_result_id": "main"},
-            {"evaluation_name": "bench", "evaluation_result_id": "other"},
-        ],
-        "detailed_evaluation_results": {"total_rows": rows},
-    }
-
-
-def test_every_eval_ever_reads_the_first_result_errors_and_attempts(tmp_path: Path) -> None:
-    rows = [
-        _sample("s", "other", 1.0),
-        _sample("s", "main", 0.0),
-        _sample("s", "main", 1.0),
-        _sample("u", "main", 0.0, error="no network"),
-        _sample("v", "main", 1.0, metadata={"attempt": "2", "scaffold": "S", "cost_usd": "0.5"}),
-    ]
-    aggregate = _write(tmp_path / "u.json", _aggregate(5))
-    path = _lines(tmp_path / "u_samples.jsonl", rows)
-    records = _read("every_eval_ever", path)
-    assert [(each.task_id, each.attempt, each.kind, each.score) for each in records] == [
-        ("s", 0, "valid", 0.0),
-        ("s", 1, "valid", 1.0),
-        ("u", 0, "infra_error", None),
-        ("v", 2, "valid", 1.0),
-    ]
-    assert (records[3].agent, records[3].cost_usd) == ("S (org/m)", 0.5)
-    assert _read("every_eval_ever", aggregate) == []
-
-
-def test_every_eval_ever_refuses_lost_rows_and_aggregates_alone(tmp_path: Path) -> None:
-    aggregate = _write(tmp_path / "u.json", _aggregate(2))
-    path = _lines(tmp_path / "u_samples.jsonl", [_sample("s", "main", 0.0)])
-    with pytest.raises(UnreadableSourceError, match="in 2 rows, got 1"):
-        _read("every_eval_ever", path)
-    path.unlink()
-    with pytest.raises(UnreadableSourceError, match="aggregate without"):
-        _read("every_eval_ever", aggregate)
-
-
 def test_terminal_bench_unresolved_is_a_failure_and_unparsed_is_unknown(real: Path) -> None:
     records = _read("terminal_bench", real / REAL["terminal_bench"])
     assert Counter((each.kind, each.score) for each in records) == {
@@ -489,21 +293,3 @@ def test_terminal_bench_trial_of_an_unnamed_agent_is_refused(real: Path) -> None
     path = real / "terminal_bench" / "trial__blind-maze-explorer-5x5.1-of-5__results.json"
     with pytest.raises(UnreadableSourceError, match=r"run_metadata\.json"):
         _read("terminal_bench", path)
-
-
-def test_openhands_index_dates_by_submission_and_keeps_costs(real: Path, tmp_path: Path) -> None:
-    path = real / REAL["openhands_index"]
-    stated = json.loads(path.read_text())
-    records = _read("openhands_index", path)
-    assert len(records) == len(stated)
-    assert sum(each.score or 0 for each in records) == sum(
-        each["resolved"] for each in stated.values()
-    )
-    assert records[0].cost_usd == stated[records[0].task_id]["cost"]
-    assert records[0].started is not None
-    assert records[0].started.year == 2026
-    shutil.copy(path.with_name("metadata.json"), tmp_path)
-    content = {"a": {"cost": 1.0, "resolved": None}, "b": {"cost": None, "resolved": False}}
-    unknown = _read("openhands_index", _write(tmp_path / "gaia.json", content))
-    assert _kinds(unknown) == {"a": ("missing", None), "b": ("valid", 0.0)}
-    assert (unknown[1].cost_usd, unknown[1].started) == (None, None)

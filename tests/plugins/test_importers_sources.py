@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from midband._descriptors import Importer
+from midband._descriptors import Importer, ReadOptions
 from midband.cli._root import run
 from midband.importers._sources import find_sources, import_paths
 from midband_history import History, InputError, Record, UnreadableSourceError
@@ -75,7 +75,7 @@ def test_another_benchmark_name_is_another_import(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text(_row(2))
     with History.in_memory() as history:
         import_paths(history, [tmp_path])
-        assert import_paths(history, [tmp_path], benchmark="c").added == 2
+        assert import_paths(history, [tmp_path], options=ReadOptions(benchmark="c")).added == 2
 
 
 def test_a_broken_importer_or_source_does_not_stop_the_rest(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from midband._descriptors import ReadOptions
 from midband.importers._sources import ImportReport, import_paths, read_records
 from midband_history import History, InputError, OutcomeMatrix
 
@@ -14,7 +15,7 @@ HEADER = "benchmark,task_id,agent,score\n"
 
 def _import(path: Path, **options: object) -> tuple[ImportReport, OutcomeMatrix | None]:
     with History.in_memory() as history:
-        report = import_paths(history, [path], **options)  # type: ignore[arg-type]
+        report = import_paths(history, [path], options=ReadOptions(**options))  # type: ignore[arg-type]
         held = history.benchmarks()
         return report, history.outcomes(held[0].name) if held else None
 

@@ -12,7 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from midband import Decision, Harness, OutcomeMatrix, Plan, PluginManager, hookspecs, make_plan
+from midband._descriptors import ReadOptions
+from midband.importers._reading import read_source
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
+from midband_history import Record
 from midband_sampler import Session, StoppingRule, Strategy, parse_stop
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -45,7 +48,9 @@ def test_its_format_is_read(manager: PluginManager, tmp_path: Path) -> None:
     path.write_text("t1 a 1\nt2 a 0.5\n")
     importer = manager.importers()["mine"]
     assert importer.sniff(path)
-    records = list(importer.read(path, benchmark=None, columns={}))
+    records = [
+        each for each in read_source(importer, path, ReadOptions()) if isinstance(each, Record)
+    ]
     assert [(each.task_id, each.score) for each in records] == [("t1", 1.0), ("t2", 0.5)]
 
 

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import (
     CHOOSERS,
-    FullScorePrediction,
+    FullScorePosterior,
     Plan,
     PredictionModel,
     RandomStrategy,
@@ -75,14 +75,14 @@ def test_the_predicted_variance_reduction_is_the_exact_expectation() -> None:
     rng = np.random.default_rng(4)
     profiles = rng.uniform(0.05, 0.95, (6, 9))
     prior = np.log(np.full(9, 1 / 9))
-    base = FullScorePrediction(profiles, prior, binary=True)
+    base = FullScorePosterior(profiles, prior, binary=True)
     gains = base.variance_reduction()[0]
     before = float(base.moments()[1][0] * 6) ** 2
     for task in range(6):
         expected = 0.0
         rate = float(base.predicted()[0, task])
         for score, chance in ((1.0, rate), (0.0, 1 - rate)):
-            after = FullScorePrediction(profiles, prior, binary=True)
+            after = FullScorePosterior(profiles, prior, binary=True)
             after.observe(np.array([0]), np.array([task]), np.array([score]))
             expected += chance * float(after.moments()[1][0] * 6) ** 2
         assert gains[task] == pytest.approx(before - expected, rel=1e-6)

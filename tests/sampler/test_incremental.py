@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import OutcomeMatrix
-from midband_sampler import Never, PairedRanks, RankInterval, Session, make_plan
+from midband_sampler import Never, SequentialRankBounds, RankInterval, Session, make_plan
 
 
 def history(seed: int, n_agents: int = 20, n_tasks: int = 50, *, holes: float = 0.0) -> np.ndarray:
@@ -20,7 +20,7 @@ def history(seed: int, n_agents: int = 20, n_tasks: int = 50, *, holes: float = 
 def from_definition(
     reference: np.ndarray, told: dict[int, float], certain: set[int], confidence: float
 ) -> tuple[int, int, int]:
-    """Rank and bounds by the formulas of `PairedRanks`, everything at once."""
+    """Rank and bounds by the formulas of `SequentialRankBounds`, everything at once."""
     expected = np.nanmean(reference, axis=0)
     target = np.array([not np.isnan(told.get(j, 0.0)) for j in range(reference.shape[1])])
     means = np.nanmean(np.where(target, reference - expected, np.nan), axis=1)
@@ -50,7 +50,7 @@ def test_told_one_by_one_is_told_at_once(
     reference, rng = history(seed, holes=0.1), np.random.default_rng(seed)
     results = {task: float(rng.choice([0.0, 0.5, 1.0, np.nan])) for task in order[:told]}
     certain = set(order[:guards])
-    one, other = (PairedRanks(reference, resamples=400, seed=3) for _ in range(2))
+    one, other = (SequentialRankBounds(reference, resamples=400, seed=3) for _ in range(2))
     for ranks, tasks in ((one, order[:told]), (other, sorted(order[:told]))):
         for task in tasks:
             (ranks.add_certain if task in certain else ranks.add)(task, results[task])
@@ -82,7 +82,7 @@ def plain_diagnostics(
 def test_the_diagnostics_are_those_of_the_plain_bootstrap_as_things_were(rate: float) -> None:
     reference = history(1, n_agents=40, n_tasks=400)
     results = (np.random.default_rng(2).random(400) < rate).astype(float)
-    ranks = PairedRanks(reference, resamples=4000, seed=0)
+    ranks = SequentialRankBounds(reference, resamples=4000, seed=0)
     kept: dict[int, RankInterval] = {}
     for task, score in enumerate(results):
         ranks.add(task, score)

@@ -16,7 +16,7 @@ from midband_sampler import (
     PlanError,
     RankSettled,
     Session,
-    Steering,
+    Exploration,
     make_plan,
     predicted_full_score,
 )
@@ -191,7 +191,7 @@ def test_the_randomised_score_is_right_where_the_model_is_wrong(strategy: str) -
     scores = dict(zip(matrix.tasks, odd.tolist(), strict=True))
     values, errors, predicted = [], [], []
     for seed in range(150):
-        steering = Steering(explore=0.4, seed=seed)
+        steering = Exploration(explore=0.4, seed=seed)
         tasks = tuple(matrix.tasks[j] for j in steering.arrange(order, 60))
         plan = replace(plain, tasks=tasks, explore=0.4, seed=seed, max_tasks=20)
         session = drive(plan, scores)
@@ -248,7 +248,7 @@ def test_a_rebuilt_live_session_needs_the_order_of_its_choices() -> None:
 
 
 def test_draws_are_uniform() -> None:
-    firsts = [Steering(explore=0.99, seed=seed).arrange(np.arange(8), 8)[0] for seed in range(3000)]
+    firsts = [Exploration(explore=0.99, seed=seed).arrange(np.arange(8), 8)[0] for seed in range(3000)]
     counts = np.bincount(firsts, minlength=8)
     expected = np.full(8, 3000 * 0.99 / 8)
     expected[0] += 30

@@ -101,8 +101,13 @@ def test_tasks_without_a_result_leave_every_agent_s_score(strategy: str) -> None
     scores = matrix.scores[:, rest].mean(axis=1)
     true_rank = 1 + int(np.sum(scores > scores[9] + 1e-9))
     decision = session.decision()
-    assert decision.low == decision.rank == decision.high == true_rank
+    assert decision.rank == true_rank
     assert true_rank != 1 + int(np.sum(known.full_scores() > scores[9] + 1e-9))
+    assert (decision.results, decision.errors, decision.unscored) == (40, 20, 0)
+    passed = matrix.scores[9, rest].sum()
+    full = known.full_scores()
+    for extreme, bound in ((0, decision.high), (20, decision.low)):
+        assert bound == 1 + int(np.sum(full > (passed + extreme) / 60 + 1e-9))
 
 
 @pytest.mark.parametrize("strategy", ["random", "design"])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,25 @@ def test_a_killed_study_goes_on_where_it_was(matrix: OutcomeMatrix, tmp_path: Pa
     cells = json.loads((output / "cells.json").read_text())
     assert len(cells) == len(resumed.cells)
     assert (output / "replays.parquet").stat().st_size > 0
+
+
+def test_a_second_study_in_one_directory_is_refused(matrix: OutcomeMatrix, tmp_path: Path) -> None:
+    refusals = []
+
+    def begin_another(done: int, total: int) -> None:
+        if done == 2:
+            with pytest.raises(InputError) as caught:
+                Study([matrix], SETTINGS).run(output=tmp_path)
+            refusals.append(str(caught.value))
+
+    first = Study([matrix], SETTINGS).run(output=tmp_path, progress=begin_another)
+    (refusal,) = refusals
+    assert "another midband study" in refusal
+    assert "\n" not in refusal
+    assert str(tmp_path) in refusal
+    lines = (tmp_path / "units.jsonl").read_text().splitlines()
+    assert len(lines) == first.units_run
+    assert Study([matrix], SETTINGS).run(output=tmp_path).units_run == 0
 
 
 def test_a_foreign_journal_is_not_overwritten(matrix: OutcomeMatrix, tmp_path: Path) -> None:
@@ -246,3 +266,41 @@ def test_auto_is_chosen_and_calibrated_within_each_split() -> None:
         decision = session.decision()
         assert (row["low"], row["high"]) == (decision.low, decision.high)
         assert row["full_score"] == decision.full_score
+
+
+@pytest.mark.parametrize(
+    ("stop", "nominal"),
+    [
+        ("top:3:0.9", 0.9),
+        ("rank:0.9 or hopeless", 0.9),
+        ("beats:'agent-1':0.8 or score:5:0.85", 0.85),
+        ("none:0.7", 0.7),
+        ("rank", 0.95),
+        ("tasks:20", 0.95),
+    ],
+)
+def test_a_study_reports_the_confidence_that_the_rule_states(stop: str, nominal: float) -> None:
+    shape = SyntheticSettings(agents=6, tasks=24, scaffolds=2)
+    matrix = synthetic_history(shape, np.random.default_rng(5)).matrix
+    rival = matrix.agents[0]
+    settings = StudySettings(
+        strategies=("random",), stops=(stop.replace("agent-1", rival),), draws=2
+    )
+    (cell,) = Study([matrix], settings).run().cells
+    assert cell["nominal"] == nominal
+    assert cell["n_replays"] or cell["refused_because"]
+
+
+def test_a_recommendation_without_costs_claims_no_saving_and_names_what_ran() -> None:
+    # Of fewer than nineteen agents none can calibrate 95 %, so that design runs as random.
+    shape = SyntheticSettings(agents=14, tasks=400, scaffolds=1, ability_sd=2.5)
+    made = synthetic_history(shape, np.random.default_rng(2)).matrix
+    unknown = np.full(made.scores.shape, np.nan)
+    matrix = replace(made, cost_usd=unknown, run_cost_usd=np.full(len(made.agents), np.nan))
+    verdict = recommend(matrix, seeds=1)
+    assert "tasks saved" not in verdict.text
+    assert {c["strategy_ran"] for c in verdict.cells if c["strategy"] == "design"} == {"random"}
+    assert verdict.reduce
+    assert "money is unknown" in verdict.text
+    assert verdict.strategy != "design"
+    assert not any(reason.startswith("design:") for reason in verdict.reasons)

@@ -1,8 +1,8 @@
 INSERT INTO outcomes
 SELECT
     agent_id, task_id, run_id, attempt, kind, score, passed, cost_usd, tokens, duration_s,
-    source_id, key
+    source_id, key, metric_id, scored
 FROM resolved
-ANTI JOIN outcomes USING (key)
+ANTI JOIN outcomes USING (key, metric_id)
 WHERE nth = 1
 ORDER BY agent_id, task_id, place;

@@ -2,12 +2,12 @@ INSERT INTO runs
 SELECT
     (SELECT coalesce(max(run_id), 0) FROM runs)
         + row_number() OVER (ORDER BY benchmark_id, agent_id, started, name),
-    benchmark_id, agent_id, name, harness, harness_version, started, cost_usd
+    benchmark_id, agent_id, name, harness, harness_version, started, cost_usd, version, whole
 FROM (
     SELECT
         benchmark_id, agent_id, incoming.run_id AS name, started,
         max(harness) AS harness, max(harness_version) AS harness_version,
-        max(run_cost_usd) AS cost_usd
+        max(run_cost_usd) AS cost_usd, max(incoming.version) AS version, bool_or(whole) AS whole
     FROM incoming
     JOIN benchmarks ON benchmarks.name = incoming.benchmark
     JOIN agents ON

@@ -6,4 +6,4 @@ FROM runs JOIN agents USING (agent_id)
 WHERE runs.benchmark_id = $benchmark_id
     AND (CAST($as_of AS TIMESTAMP) IS NULL OR started <= CAST($as_of AS TIMESTAMP))
 GROUP BY ALL
-ORDER BY agents.label;
+ORDER BY agents.agent_id;

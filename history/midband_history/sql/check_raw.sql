@@ -8,9 +8,10 @@ WITH judged AS (
         WHEN benchmark = '' THEN ['benchmark', '', 'the name of a benchmark']
         WHEN kind <> '' AND NOT list_contains($kinds, kind)
             THEN ['kind', kind, 'one of ' || array_to_string($kinds, ', ')]
-        WHEN score_text IS NOT NULL
-            AND (score IS NULL OR (NOT isnan(score) AND NOT score BETWEEN 0 AND 1))
-            THEN ['score', score_text, 'a score in [0, 1]']
+        WHEN score_text IS NOT NULL AND (score IS NULL OR isinf(score))
+            THEN ['score', score_text, 'a score in [' || $low || ', ' || $high || ']']
+        WHEN score_text IS NOT NULL AND NOT isnan(score) AND NOT score BETWEEN $low AND $high
+            THEN ['range', score_text, 'a score in [' || $low || ', ' || $high || ']']
         WHEN passed_text IS NOT NULL AND passed IS NULL
             THEN ['passed', passed_text, 'true or false']
         WHEN kind = 'valid' AND (score IS NULL OR isnan(score)) AND passed IS NULL

@@ -1,20 +1,25 @@
--- The incoming rows with their integer keys; `nth` counts the rows with one key.
+-- The incoming rows with their integer keys; `nth` counts the rows of one attempt, newest scoring
+-- first. The key is of the names as the source says them, so an alias made later changes no key.
 CREATE OR REPLACE TEMP TABLE resolved AS
 SELECT
     keyed.*,
-    row_number() OVER (PARTITION BY key ORDER BY place) AS nth
+    row_number() OVER (
+        PARTITION BY key, metric_id ORDER BY scored DESC NULLS LAST, place
+    ) AS nth
 FROM (
     SELECT
         incoming.source_id, agents.agent_id, tasks.task_id, runs.run_id, incoming.attempt,
-        CAST(incoming.kind AS outcome_kind) AS kind, incoming.score, incoming.passed,
-        incoming.cost_usd, incoming.tokens, incoming.duration_s,
-        benchmarks.name AS benchmark_name, tasks.name AS task_name, agents.label,
-        incoming.rowid AS place,
+        incoming.kind, incoming.score, incoming.passed,
+        incoming.cost_usd, incoming.tokens, incoming.duration_s, numbered.metric_id,
+        incoming.scored, incoming.rowid AS place,
         md5_number_lower(
             CASE WHEN incoming.source_key <> ''
-            THEN concat_ws(chr(31), 'source', incoming.benchmark, incoming.source_key)
+            THEN concat_ws(
+                chr(31), 'source', coalesce(incoming.said, incoming.benchmark),
+                incoming.source_key)
             ELSE concat_ws(
-                chr(31), 'place', incoming.benchmark, incoming.task_id, incoming.agent,
+                chr(31), 'place', coalesce(incoming.said, incoming.benchmark), incoming.task_id,
+                incoming.agent,
                 incoming.model, incoming.scaffold, incoming.agent_version, incoming.settings,
                 incoming.run_id, coalesce(CAST(epoch_us(incoming.started) AS VARCHAR), '-'),
                 CAST(incoming.attempt AS VARCHAR))
@@ -22,6 +27,8 @@ FROM (
         ) AS key
     FROM incoming
     JOIN benchmarks ON benchmarks.name = incoming.benchmark
+    JOIN numbered ON
+        numbered.benchmark_id = benchmarks.benchmark_id AND numbered.metric = incoming.metric
     JOIN tasks ON
         tasks.benchmark_id = benchmarks.benchmark_id AND tasks.name = incoming.task_id
         AND tasks.digest = incoming.task_digest

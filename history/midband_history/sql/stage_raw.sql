@@ -4,9 +4,9 @@ SELECT
     CAST($source_id AS INTEGER) AS source_id, benchmark, task_id, agent, model, scaffold, agent_version, settings, run_id, harness,
     harness_version, started, task_digest, source_key,
     CASE
-    WHEN kind <> '' THEN kind
-    WHEN known IS NULL THEN 'missing'
-    ELSE 'valid'
+    WHEN kind <> '' THEN list_position($kinds, kind) - 1
+    WHEN known IS NULL THEN 4
+    ELSE 0
     END AS kind,
     CASE WHEN kind IN ('', 'valid') THEN known END AS score,
     CASE WHEN kind IN ('', 'valid') THEN coalesce(passed, known >= 1) END AS passed,

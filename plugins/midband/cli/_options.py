@@ -84,3 +84,17 @@ def as_of_option(command: Command) -> Command:
         metavar="DATE",
         help="See only what had been run by then; a date means the end of that day, UTC.",
     )(command)
+
+
+def metric_options(command: Command) -> Command:
+    """Add ``--metric NAME[.KEY]`` and ``--version LABEL``: what is read of the history."""
+    command = click.option(
+        "--version",
+        metavar="LABEL",
+        help="The version of the benchmark, as its sources call it; by default the newest.",
+    )(command)
+    return click.option(
+        "--metric",
+        metavar="NAME[.KEY]",
+        help="The metric, where the benchmark has results by several, or by one without a name.",
+    )(command)

@@ -6,11 +6,46 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
 
+from midband._text import one_line
+
 _LEAST_WIDTH = 10
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@")
+
+
+def survive_encoding() -> None:
+    """Have standard output and error write what their encoding lacks as an escape, not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def echo(line: str = "", *, err: bool = False) -> None:
+    """Print one line; what could steer the terminal or begin another line is shown as an escape."""
+    click.echo(one_line(line), err=err)
+
+
+def echo_lines(text: str, *, err: bool = False) -> None:
+    """Print a text of several lines of ours, each as `echo` does."""
+    for line in text.split("\n"):
+        echo(line, err=err)
+
+
+def echo_document(text: str) -> None:
+    """Print a document for a program, such as a file that goes to standard output: as it is.
+
+    On a terminal its lines are shown as `echo` does. In a pipe it is UTF-8, whatever the encoding
+    of the terminal: a name that was changed would be another name.
+    """
+    if on_terminal():
+        echo_lines(text.removesuffix("\n"))
+    else:
+        click.echo(text.encode("utf-8", "surrogateescape"), nl=not text.endswith("\n"))
 
 
 def on_terminal() -> bool:
@@ -42,15 +77,31 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(plain(value), indent=2, allow_nan=False))
 
 
+def csv_cell(value: object) -> object:
+    """Return a value for a CSV file: a text that is no number never begins a formula."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = one_line(value)
+    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def cell(value: object) -> str:
-    """Return the text of one value; empty where it is unknown."""
+    """Return the text of one value, as `echo` shows it; empty where it is unknown."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, datetime):
         return value.date().isoformat()
-    return str(value)
+    return one_line(str(value))
 
 
 def print_table(
@@ -62,7 +113,7 @@ def print_table(
     the others do not fit beside each other, every row is a list of its own.
     """
     if not on_terminal():
-        click.echo("\t".join(columns))
+        click.echo("\t".join(map(one_line, columns)))
         for row in rows:
             click.echo("\t".join(cell(value) for value in row))
         return
@@ -81,11 +132,11 @@ def print_table(
                 click.echo()
             print_facts({columns[i]: row[i] for i in shown}, title=title)
         return
-    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
+    table = Table(title=escape(one_line(title)) or None, title_justify="left", header_style="bold")
     for index in shown:
         numeric = index in numbers
         table.add_column(
-            escape(columns[index]),
+            escape(one_line(columns[index])),
             justify="right" if numeric else "left",
             no_wrap=numeric,
             overflow="fold",  # a name that is cut short cannot be copied
@@ -97,7 +148,7 @@ def print_table(
 
 def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
     """Print named values, one a line; those that are unknown are left out."""
-    known = {name: cell(value) for name, value in facts.items() if cell(value)}
+    known = {one_line(name): cell(value) for name, value in facts.items() if cell(value)}
     if not on_terminal():
         for name, text in known.items():
             click.echo(f"{name}: {text}")
@@ -111,10 +162,10 @@ def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
         table.add_row(f"[bold]{escape(name)}[/bold]", escape(text))
     console = Console()
     if title:
-        console.print(f"[bold]{escape(title)}[/bold]")
+        console.print(f"[bold]{escape(one_line(title))}[/bold]")
     console.print(table)
 
 
 def warn(message: str) -> None:
     """Print one warning line on standard error."""
-    click.echo(f"midband: warning: {message}", err=True)
+    echo(f"midband: warning: {message}", err=True)

@@ -102,6 +102,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     int
         0, 1 (the run failed or found nothing) or 2 (bad usage).
     """
+    from midband.cli._output import survive_encoding
+
+    survive_encoding()
     try:
         code = cli.main(
             args=None if arguments is None else list(arguments),
@@ -154,6 +157,7 @@ def _reason(problem: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    click.echo(f"midband: {line}", err=True)
+    from midband.cli._output import echo
+
+    echo(f"midband: {' '.join(message.split())}", err=True)
     return code

@@ -1,5 +1,6 @@
 """How commands open the history."""
 
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +17,19 @@ def open_history(path: Path | None, *, read_only: bool = True) -> "History":
     from midband_history import History
 
     where = default_path() if path is None else path
-    if read_only and not where.exists():
+    in_memory = str(where).startswith(":memory:")  # refused when it is opened
+    if read_only and not where.exists() and not in_memory:
         msg = (
             f"expected a history at {where}, found no file:"
             " import results first with `midband import PATH`, or name another with --history"
         )
         raise StoreError(msg)
-    return History.open(where, read_only=read_only)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        store = History.open(where, read_only=read_only)
+    for note in notes:
+        warn(str(note.message))
+    return store
 
 
 def say_undated(store: "History", benchmark: str, as_of: datetime | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from midband.cli._options import FILE, history_option, json_option
-from midband.cli._output import print_json, warn
+from midband.cli._output import echo, echo_document, print_json, warn
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ def export(
         print_json(written)
         return 0
     if written.text:
-        click.echo(written.text, nl=not written.text.endswith("\n"))
+        echo_document(written.text)
     for file in written.files:
-        click.echo(f"wrote {file}; run it with:", err=True)
+        echo(f"wrote {file}; run it with:", err=True)
     for line in written.commands:
-        click.echo(line, err=bool(written.text))
+        echo(line, err=bool(written.text))
     return 0
 
 

@@ -2,16 +2,22 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from midband.cli._options import history_option, json_option
-from midband.cli._output import print_facts, print_json, print_table, warn
+from midband.cli._output import echo, print_facts, print_json, print_table, warn
 from midband.cli._store import open_history
 
-_BENCHMARK = ["name", "tasks", "agents", "attempts", "first", "last", "cost_usd"]
-_AGENT = ["name", "model", "scaffold", "first", "tasks", "mean"]
+if TYPE_CHECKING:
+    from midband_history import History
+
+_BENCHMARK = [
+    *("name", "tasks", "agents", "attempts", "without_score", "metrics", "first", "last"),
+    "cost_usd",
+]
+_AGENT = ["name", "model", "scaffold", "first", "tasks", "mean", "without_score"]
 _EXPORT_ONLY = {
     "output": "--output",
     "organization": "--organization",
@@ -20,11 +26,51 @@ _EXPORT_ONLY = {
 }
 
 
-@click.command(
+class HistoryGroup(click.Group):
+    """``midband history [BENCHMARK]`` beside its subcommands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take a first word that is no subcommand for the name of a benchmark."""
+        if args and args[0] in self.commands:
+            return super().resolve_command(ctx, args)
+        return "show", self.commands["show"], args
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options of showing beside the subcommands."""
+        shown = [found for p in self.commands["show"].params if (found := p.get_help_record(ctx))]
+        with formatter.section("Options of `midband history [BENCHMARK]`"):
+            formatter.write_dl(shown)
+        super().format_options(ctx, formatter)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Show the benchmarks where nothing else is asked for."""
+        if args[:1] not in (["--help"], ["-h"]) and (not args or args[0] not in self.commands):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=HistoryGroup,
+    context_settings={"ignore_unknown_options": True},
+    epilog="Example: midband history gaia; midband history why gaia task-7",
+)
+def history() -> None:
+    """Show what the history holds: its benchmarks, or the agents of one.
+
+    The subcommands say where a number comes from, state what a metric is, give a name to what has
+    several, check what is held, and remove results.
+    """
+
+
+@history.command(
     epilog="Example: midband history gaia --export every-eval-ever --output results/"
     " --organization 'My Lab' --relationship first_party --developer 'gpt-*=openai'"
 )
 @click.argument("benchmark", required=False)
+@click.option("--metric", metavar="NAME[.KEY]", help="By which metric, where there are several.")
+@click.option("--version", metavar="LABEL", help="Of which version; by default the newest.")
 @click.option(
     "--export",
     "export_format",
@@ -53,8 +99,10 @@ _EXPORT_ONLY = {
 )
 @history_option
 @json_option
-def history(
+def show(
     benchmark: str | None,
+    metric: str | None,
+    version: str | None,
     export_format: str | None,
     history_path: Path | None,
     as_json: bool,
@@ -68,15 +116,203 @@ def history(
             msg = f"expected {option} only with --export, got it alone"
             raise click.UsageError(msg)
     with open_history(history_path) as store:
-        rows: list[object] = list(
-            store.benchmarks() if benchmark is None else store.agents(benchmark)
-        )
+        rows: list[object]
+        if benchmark is None:
+            rows = list(store.benchmarks())
+        else:
+            rows = list(store.agents(benchmark, metric=metric, version=version))
+            if not as_json:
+                _say_what(store, benchmark)
     if as_json:
         print_json(rows)
     else:
         columns = _BENCHMARK if benchmark is None else _AGENT
-        print_table(columns, [[getattr(row, name) for name in columns] for row in rows])
+        print_table(columns, [[_shown(getattr(row, name)) for name in columns] for row in rows])
     return 0 if rows else 1
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, tuple):
+        return ", ".join(str(each) or "unknown" for each in value)
+    return value
+
+
+def _say_what(store: "History", benchmark: str) -> None:
+    """Name the metrics and the versions where a reader must know them."""
+    for each in store.metrics(benchmark):
+        name = each.metric.label or "unknown"
+        echo(f"metric {name}: {each.metric.scale_text()}, {each.agents} agents", err=True)
+    versions = store.versions(benchmark)
+    if len(versions) > 1:
+        for one in versions:
+            echo(f"version {one.label}: {one.tasks} tasks, {one.agents} agents", err=True)
+
+
+@history.command(epilog="Example: midband history why gaia task-7 'gpt-5*'")
+@click.argument("benchmark")
+@click.argument("task")
+@click.argument("agent", required=False)
+@history_option
+@json_option
+def why(
+    benchmark: str, task: str, agent: str | None, history_path: Path | None, as_json: bool
+) -> int:
+    """Show every attempt of AGENT (or of all) at TASK, and the source that each comes from."""
+    with open_history(history_path) as store:
+        found = store.why(benchmark, task, agent)
+    if as_json:
+        print_json(found)
+        return 0
+    columns = (
+        *("agent", "attempt", "kind", "score", "metric", "run_id", "source", "reader"),
+        *("task_digest", "imported_at"),
+    )
+    print_table(columns, [[getattr(each, name) for name in columns] for each in found])
+    notes = dict.fromkeys((each.source, note.text) for each in found for note in each.notes)
+    for source, text in notes:
+        echo(f"note: {source}: {text}")
+    return 0
+
+
+@history.command(epilog="Example: midband history check")
+@history_option
+@json_option
+def check(history_path: Path | None, as_json: bool) -> int:
+    """Name the sources that should be imported again, and what contradicts itself.
+
+    The exit code is 1 if something is named.
+    """
+    from midband._manager import get_plugin_manager
+
+    readers = {name: each.version for name, each in get_plugin_manager().importers().items()}
+    with open_history(history_path) as store:
+        stale, broken = store.check(readers)
+        unsettled = [
+            f"{summary.name}: values of {each.metric.label or 'its unnamed metric'} from"
+            f" {each.seen_low:g} to {each.seen_high:g} on a scale {each.metric.scale_text()}"
+            for summary in store.benchmarks()
+            for each in store.metrics(summary.name)
+            if not each.settled
+        ]
+    if as_json:
+        print_json({"sources": stale, "faults": broken, "scales": unsettled})
+    else:
+        print_table(
+            ("source", "attempts", "fault"), [(x.source, x.attempts, x.fault) for x in stale]
+        ) if stale else None
+        for line in (*broken, *unsettled):
+            echo(line)
+        if not (stale or broken or unsettled):
+            echo("nothing is wrong")
+    return 1 if stale or broken or unsettled else 0
+
+
+@history.command(
+    epilog="Example: midband history metric judge --scale 1 10; midband history metric mine"
+    " --name exact_match"
+)
+@click.argument("benchmark")
+@click.argument("metric", required=False, default="")
+@click.option("--name", metavar="NAME", help="The name of a metric that no source has named.")
+@click.option(
+    "--scale",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="The least and the greatest value that it can give.",
+)
+@click.option("--lower-is-better/--higher-is-better", default=None, help="Which way is better.")
+@history_option
+@json_option
+def metric(
+    benchmark: str,
+    metric: str,
+    name: str | None,
+    scale: tuple[float, float] | None,
+    lower_is_better: bool | None,
+    history_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Show the metrics of BENCHMARK, or state what one is.
+
+    No result is changed: scores are kept as their sources give them.
+    """
+    stated = name is not None or scale is not None or lower_is_better is not None
+    with open_history(history_path, read_only=not stated) as store:
+        if stated:
+            store.declare_metric(
+                benchmark, metric, name=name, scale=scale, lower_is_better=lower_is_better
+            )
+        found = store.metrics(benchmark)
+    if as_json:
+        print_json(found)
+    else:
+        rows = [
+            (x.metric.label or "unknown", x.metric.scale_text(), x.agents, x.attempts, x.seen_low,
+             x.seen_high)
+            for x in found
+        ]  # fmt: skip
+        print_table(("metric", "scale", "agents", "scores", "seen_low", "seen_high"), rows)
+    return 0
+
+
+@history.command(epilog="Example: midband history alias agent 'my-agent (gpt-5)' my-agent")
+@click.argument("what", type=click.Choice(["agent", "benchmark"]))
+@click.argument("alias", required=False)
+@click.argument("name", required=False)
+@history_option
+@json_option
+def alias(
+    what: Any, alias: str | None, name: str | None, history_path: Path | None, as_json: bool
+) -> int:
+    """Let ALIAS stand for NAME, or list the aliases of agents or benchmarks.
+
+    Two agents of which one is an alias of the other are one agent. The results of a benchmark that
+    becomes an alias move to the other.
+    """
+    if (alias is None) != (name is None):
+        msg = f"expected ALIAS and NAME, got {alias!r} alone"
+        raise click.UsageError(msg)
+    with open_history(history_path, read_only=alias is None) as store:
+        moved = 0 if alias is None or name is None else store.alias(what, alias, name)
+        held = store.aliases(what)
+    if as_json:
+        print_json({"aliases": held, "moved": moved})
+    elif alias is None:
+        print_table(("alias", "name"), sorted(held.items()))
+    else:
+        echo(f"{alias} is {held[alias]} now" + (f", {moved:,} attempts moved" if moved else ""))
+    return 0
+
+
+@history.command(epilog="Example: midband history forget --source 'logs/broken*' --benchmark gaia")
+@click.option("--source", metavar="PATH", help="The file or directory they came from; globs work.")
+@click.option("--run", "run_id", metavar="ID", help="The id of the run.")
+@click.option("--agent", metavar="NAME", help="The agent's label; globs work.")
+@click.option("--benchmark", metavar="NAME", help="The benchmark.")
+@history_option
+@json_option
+def forget(
+    source: str | None,
+    run_id: str | None,
+    agent: str | None,
+    benchmark: str | None,
+    history_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Remove the results that fit all that is named, and print what was removed.
+
+    Their files stay where they are and can be imported again. The exit code is 1 if nothing fits.
+    """
+    with open_history(history_path, read_only=False) as store:
+        removed = store.forget(source=source, run=run_id, agent=agent, benchmark=benchmark)
+    total = sum(each.attempts for each in removed)
+    if as_json:
+        print_json({"removed": removed, "attempts": total})
+    else:
+        columns = ("benchmark", "agent", "source", "attempts")
+        print_table(columns, [[getattr(each, name) for name in columns] for each in removed])
+        echo(f"removed {total:,} attempts")
+    return 0 if total else 1
 
 
 def _export(

@@ -3,35 +3,30 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import EXISTING, history_option, json_option, map_option, pairs
-from midband.cli._output import on_terminal, print_json
+from midband.cli._options import EXISTING, history_option, json_option
+from midband.cli._output import echo, on_terminal, print_json, print_table, warn
+from midband.cli._source_options import read_options, source_options
 from midband.cli._store import open_history
 
 if TYPE_CHECKING:
-    from midband.importers._sources import ImportReport, SourceReport
+    from midband.importers._sources import ImportReport
 
 Progress = Callable[[int, int, Path], None]
 _SHOWN_NOTES = 20
+_SHOWN_COUNTS = 40
 
 
 @click.command("import", epilog="Example: midband import logs/ results.csv --map question=task_id")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=EXISTING)
-@click.option("--format", "format_name", metavar="NAME", help="The format; sniffed if left out.")
-@click.option("--benchmark", metavar="NAME", help="The benchmark, whatever the sources call it.")
-@map_option
+@source_options()
 @history_option
 @json_option
 def import_(
-    paths: tuple[Path, ...],
-    format_name: str | None,
-    benchmark: str | None,
-    mappings: tuple[str, ...],
-    history_path: Path | None,
-    as_json: bool,
+    paths: tuple[Path, ...], history_path: Path | None, as_json: bool, **reading: Any
 ) -> int:
     """Read result files, or all result files in directories, into the history.
 
@@ -40,15 +35,10 @@ def import_(
     """
     from midband.importers._sources import import_paths
 
-    columns = pairs(mappings)
+    options = read_options(**reading)
     with open_history(history_path, read_only=False) as store, _progress() as progress:
         report = import_paths(
-            store,
-            paths,
-            format=format_name,
-            benchmark=benchmark,
-            columns=columns,
-            progress=progress,
+            store, paths, format=reading["format_name"], options=options, progress=progress
         )
         where = store.path
     if as_json:
@@ -85,40 +75,106 @@ def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
         "refused": len(report.refused),
         "added": report.added,
         "duplicates": report.duplicates,
-        "sources": report.sources,
+        "replaced": report.replaced,
+        "counts": report.counts,
+        "notes": [
+            {"code": note.code, "source": source.path, "text": note.text}
+            for source in report.sources
+            for note in source.notes
+        ],
+        "sources": [
+            {
+                "path": source.path,
+                "format": source.format,
+                "added": source.added,
+                "duplicates": source.duplicates,
+                "replaced": source.replaced,
+                "skipped": source.skipped,
+                "known": source.known,
+                "error": source.error,
+            }
+            for source in report.sources
+        ],
     }
 
 
 def _show(report: "ImportReport", where: Path | None) -> None:
-    from midband.importers._sources import EMPTY
+    from midband.importers._sources import NO_RESULTS
 
     for source in report.refused:
-        click.echo(f"midband: refused {source.error}", err=True)
-    notes = [line for source in report.sources for line in _notes(source)]
+        echo(f"midband: refused {source.error}", err=True)
+    notes = [
+        f"{source.path}: {note.text}"
+        for source in report.sources
+        for note in source.notes
+        if note.code != NO_RESULTS
+    ]
     for line in notes[:_SHOWN_NOTES]:
-        click.echo(f"midband: note: {line}", err=True)
+        echo(f"midband: note: {line}", err=True)
     if len(notes) > _SHOWN_NOTES:
-        click.echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
-    if empty := [source for source in report.sources if EMPTY in source.skipped]:
+        echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
+    if empty := [
+        source for source in report.sources if any(n.code == NO_RESULTS for n in source.notes)
+    ]:
         more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
-        click.echo(f"midband: note: {empty[0].path}{more}: {EMPTY}, as in a run's totals", err=True)
+        echo(
+            f"midband: note: {empty[0].path}{more}: no results of its own, as in a run's totals",
+            err=True,
+        )
     if not report.sources:
-        click.echo("midband: found no results in these paths", err=True)
+        echo("midband: found no results in these paths", err=True)
+    _show_counts(report)
     parts = [f"imported {_count(report.imported, 'source')}"]
     if report.unchanged:
         parts.append(f"{report.unchanged} of them had nothing new")
     if report.refused:
         parts.append(f"refused {len(report.refused)}")
     parts.append(f"added {_count(report.added, 'attempt')} to {where}")
+    if report.replaced:
+        parts.append(f"read {_count(report.replaced, 'attempt')} anew")
     if report.duplicates:
         parts.append(f"{_count(report.duplicates, 'attempt')} known already")
-    click.echo(", ".join(parts))
+    echo(", ".join(parts))
 
 
-def _notes(source: "SourceReport") -> list[str]:
-    from midband.importers._sources import EMPTY
-
-    return [f"{source.path}: {note}" for note in source.skipped if note != EMPTY]
+def _show_counts(report: "ImportReport") -> None:
+    """Show what the attempts are; of very many agents only the sums for each benchmark."""
+    counts = report.counts
+    if not counts:
+        return
+    columns = ("benchmark", "agent", "metric", "valid", "passed", "errors", "unscored", "off_scale")
+    rows = [
+        (
+            one.benchmark,
+            one.agent,
+            one.metric or "unknown",
+            one.valid,
+            one.passed,
+            one.errors,
+            one.unscored,
+            one.out_of_range,
+        )
+        for one in counts
+    ]
+    if len(rows) > _SHOWN_COUNTS:
+        sums: dict[tuple[str, str], list[int]] = {}
+        agents: dict[tuple[str, str], int] = {}
+        for benchmark, _, metric, *numbers in rows:
+            key = (benchmark, metric)
+            sums[key] = [a + b for a, b in zip(sums.get(key, [0] * 5), numbers, strict=True)]
+            agents[key] = agents.get(key, 0) + 1
+        rows = [
+            (benchmark, f"{agents[benchmark, metric]:,} agents", metric, *numbers)  # type: ignore[misc]
+            for (benchmark, metric), numbers in sorted(sums.items())
+        ]
+    print_table(columns, rows)
+    if any(one.out_of_range for one in counts):
+        names = sorted({one.benchmark for one in counts if one.out_of_range})
+        warn(
+            f"values outside 0 to 1 were seen, so nothing of {', '.join(names)} can be used until"
+            " the scale is stated: import again with --scale LOW HIGH, and --lower-is-better if it"
+            " is"
+        )
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 import click
 
 from midband import __version__
-from midband.cli._options import FILE, TARGET, as_of_option, history_option, json_option
-from midband.cli._output import print_facts, print_json, warn
+from midband.cli._options import (
+    FILE,
+    TARGET,
+    as_of_option,
+    history_option,
+    json_option,
+    metric_options,
+)
+from midband.cli._output import echo, echo_document, print_facts, print_json, warn
+from midband.cli._source_options import read_ids
 from midband.cli._store import open_history, say_undated
 
 if TYPE_CHECKING:
+    from midband_history import History
     from midband_sampler import Plan
 
 
@@ -68,6 +77,7 @@ Examples:
     help="rank:CONFIDENCE:WIDTH (width as a share of the reference agents), beats:AGENT, top:K,"
     " score:POINTS, tasks:N, usd:X, seconds:X, hopeless, joined by and/or; or none.",
 )
+@metric_options
 @as_of_option
 @click.option(
     "--exclude-agent",
@@ -118,6 +128,8 @@ def plan(
     guarantee: str,
     band_limits: tuple[float, float],
     stop_text: str,
+    metric: str | None,
+    version: str | None,
     as_of: datetime | None,
     exclude_agents: tuple[str, ...],
     always_path: Path | None,
@@ -143,11 +155,16 @@ def plan(
         stop = stopping_rule(stop_text)
     except ValueError as problem:
         raise InputError(str(problem)) from problem
-    always = () if always_path is None else _read_ids(always_path)
+    always = () if always_path is None else read_ids(always_path, "--always")
     with open_history(history_path) as store:
         if exclude_agents:
-            _say_unmatched(exclude_agents, store.outcomes(benchmark).agents, benchmark)
-        matrix = store.outcomes(benchmark, as_of=as_of, exclude_agents=exclude_agents)
+            everyone = store.outcomes(benchmark, metric=metric, version=version).agents
+            _say_unmatched(exclude_agents, everyone, benchmark)
+        matrix = store.outcomes(
+            benchmark, as_of=as_of, exclude_agents=exclude_agents, metric=metric, version=version
+        )
+        if not matrix.agents:
+            _say_nothing_scored(store, benchmark)
         say_undated(store, benchmark, as_of)
     made = make_plan(
         matrix,
@@ -169,7 +186,7 @@ def plan(
     for warning in made.warnings:
         warn(warning)
     if str(output) == "-":
-        click.echo(made.to_json())
+        echo_document(made.to_json())
         return 0
     facts = _facts(made, output, stop_text)
     if as_json:
@@ -177,8 +194,20 @@ def plan(
     else:
         print_facts(facts)
         for note in made.notes:
-            click.echo(note)
+            echo(note)
     return 0
+
+
+def _say_nothing_scored(store: "History", benchmark: str) -> None:
+    """Refuse a benchmark of which no attempt has a score, with what is held instead."""
+    from midband_history import InputError
+
+    missing = sum(each.without_score for each in store.agents(benchmark))
+    msg = (
+        f"expected results of {benchmark} with a score, got {missing} attempts without one: see"
+        f" `midband history {benchmark}`, and import them with --metric or --errors"
+    )
+    raise InputError(msg)
 
 
 def _say_unmatched(patterns: Sequence[str], agents: Sequence[str], benchmark: str) -> None:
@@ -190,26 +219,12 @@ def _say_unmatched(patterns: Sequence[str], agents: Sequence[str], benchmark: st
             )
 
 
-def _read_ids(path: Path) -> tuple[str, ...]:
-    """Read one task id a line; blank lines are nothing."""
-    from midband_history import InputError
-
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        msg = f"expected a text file of task ids, one a line, cannot read {path}: {problem}"
-        raise InputError(msg) from problem
-    ids = tuple(line.strip() for line in lines if line.strip())
-    if not ids:
-        msg = f"expected task ids in {path}, one a line, got none: leave --always out"
-        raise InputError(msg)
-    return ids
-
-
 def _facts(made: "Plan", output: Path, stop_text: str) -> dict[str, object]:
     return {
         "plan": str(output),
         "benchmark": made.benchmark,
+        "metric": "unknown" if made.metric is None else made.metric.label,
+        "version": made.version or None,
         "strategy": made.strategy,
         "stop": stop_text,
         "target": made.target,

@@ -1,18 +1,22 @@
 """``midband rank``: the verdict of a plan on finished runs."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import EXISTING, FILE, history_option, json_option, map_option, pairs
-from midband.cli._output import print_facts, print_json, print_table, warn
+from midband._descriptors import ReadOptions
+from midband.cli._options import EXISTING, FILE, history_option, json_option
+from midband.cli._output import echo, print_facts, print_json, print_table, warn
+from midband.cli._source_options import read_options, source_options
+from midband_history import InputError, Metric, UnreadableSourceError, plain_benchmark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from midband._ranking import LiveOrder, Verdict
-    from midband_history import Record
+    from midband_history import Note, Record
     from midband_sampler import Plan
 
 _SHOWN = 8
@@ -21,10 +25,14 @@ _SHOWN = 8
 @click.command(epilog="Example: midband rank plan.json logs/")
 @click.argument("plan_path", metavar="PLAN", type=FILE)
 @click.argument("paths", metavar="[LOGS...]", nargs=-1, type=EXISTING)
-@click.option("--format", "format_name", metavar="NAME", help="Their format; sniffed if left out.")
-@click.option("--benchmark", metavar="NAME", help="The benchmark, where logs name it otherwise.")
-@map_option
-@click.option("--agent", "agents", multiple=True, help="Rank only this agent; may be repeated.")
+@source_options(leave_out=("--agent",))
+@click.option(
+    "--agent",
+    "agents",
+    multiple=True,
+    metavar="NAME",
+    help="Rank only this agent, and name it so where the logs name nobody; may be repeated.",
+)
 @click.option(
     "--versus",
     multiple=True,
@@ -44,30 +52,33 @@ _SHOWN = 8
 def rank(
     plan_path: Path,
     paths: tuple[Path, ...],
-    format_name: str | None,
-    benchmark: str | None,
-    mappings: tuple[str, ...],
     agents: tuple[str, ...],
     versus: tuple[str, ...],
     everyone: bool,
     allow_changed: bool,
     history_path: Path | None,
     as_json: bool,
+    **reading: Any,
 ) -> int:
     """Rank the agents of LOGS by PLAN: the verdict that an adaptive run of them gives.
 
     The results are judged in the order of the plan, so a full run and a run that was stopped
     get the same verdict. A run that chose its tasks live is judged in the order that it chose.
+    Results of other benchmarks than the plan's are passed over with a note.
     """
     from midband._plans import read_plan
-    from midband._ranking import rank_records
-    from midband.importers._sources import check_columns, find_sources, read_records
+    from midband._ranking import is_old, rank_records
+    from midband.importers._sources import check_columns, find_sources
 
-    columns = check_columns(pairs(mappings))
+    options = read_options(**reading)
+    check_columns(options.columns)
+    format_name = reading["format_name"]
     plan = read_plan(plan_path)
     if not paths and not everyone:
         msg = "expected LOGS to rank, got none: name them, or pass --all for the plan's own agents"
         raise click.UsageError(msg)
+    if options.metric and plan.metric is None:
+        plan = replace(plan, metric=Metric(name=options.metric))
     orders: dict[str, LiveOrder] = {}
     if plan.chooses_live:
         from midband.inspect._rank import live_orders
@@ -76,16 +87,11 @@ def rank(
         orders = live_orders(
             plan, [each.path for each in sources if each.importer.name == "inspect"]
         )
-    records = (
-        record
-        for record in read_records(
-            paths, format_name=format_name, benchmark=benchmark, columns=columns
-        )
-        if not agents or record.agent in agents
-    )
+    records = _records(plan, paths, format_name, options, agents) if paths else []
     if everyone:
-        named = records if paths else ()
-        return _show_everyone(plan, named, allow_changed=allow_changed, as_json=as_json)
+        return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)
+    if plan.metric is None and is_old(plan) and any(record.metric.known for record in records):
+        warn("the plan was made by midband 0.1 and does not say which metric it is about")
     verdicts = rank_records(
         plan, records, allow_changed=allow_changed, versus=versus, orders=orders
     )
@@ -99,6 +105,58 @@ def rank(
         warn("found no results in these logs")
         return 1
     return 0
+
+
+def _records(
+    plan: "Plan",
+    paths: "Sequence[Path]",
+    format_name: str | None,
+    options: ReadOptions,
+    agents: "Sequence[str]",
+) -> "list[Record]":
+    """Read the results of the plan's benchmark by the agents that are asked for.
+
+    A name that no source knows names the agent of results that name nobody else.
+    """
+    from midband.importers._sources import read_records
+
+    def read(options: ReadOptions) -> "list[Record]":
+        found = read_records(paths, format_name=format_name, options=options, note=_say_note)
+        return _of_benchmark(plan, list(found), options)
+
+    alone = agents[0] if len(agents) == 1 else ""
+    try:
+        records = read(options)
+    except UnreadableSourceError:
+        if not alone:
+            raise
+        return read(replace(options, agent=alone))
+    names = sorted({record.agent for record in records})
+    kept = [record for record in records if not agents or record.agent in agents]
+    if kept or not records or not alone:
+        return kept
+    if len(names) > 1:
+        msg = f"expected an agent of these logs, got {alone!r}: they hold {', '.join(names)}"
+        raise InputError(msg)
+    warn(f"the logs call the agent {names[0]}; it is ranked as {alone}")
+    return [replace(record, agent=alone) for record in records]
+
+
+def _of_benchmark(plan: "Plan", records: "list[Record]", options: ReadOptions) -> "list[Record]":
+    """Keep the results of the plan's benchmark where there are some, and name the others."""
+    mine = [record for record in records if plain_benchmark(record.benchmark) == plan.benchmark]
+    others = sorted({record.benchmark for record in records} - {plan.benchmark})
+    others = [name for name in others if plain_benchmark(name) != plan.benchmark]
+    if not mine or options.benchmark:
+        return records
+    if others:
+        warn(f"results of other benchmarks are passed over: {_names(others)}")
+    return [replace(record, benchmark=plan.benchmark) for record in mine]
+
+
+def _say_note(path: Path, note: "Note") -> None:
+    if note.code != "not-checkable":
+        echo(f"midband: note: {path}: {note.text}", err=True)
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:
@@ -136,24 +194,32 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     if len(verdicts) == 1:
         row = _row(verdicts[0])
         better = row.pop("better_than")
-        warnings = row.pop("warnings")
+        del row["warnings"]  # the verdict says them
         row["claims"] = "; ".join(
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
         row["tie_group"] = _names(verdicts[0].decision.tie_group)
-        click.echo(f"{verdicts[0].agent}: {verdicts[0].decision}")
+        for line in verdicts[0].decision.lines(
+            prefix=f"{verdicts[0].agent}: ",
+            ended=True,
+            resume="run the tasks that are left, and rank all results together",
+        ):
+            echo(line)
         print_facts(row)
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))
-        for warning in warnings if isinstance(warnings, list) else []:
-            warn(str(warning))
         return
     columns = ("agent", "rank", "low", "high", "score", "tasks_run", "reason")
     print_table(
         columns,
         [[_row(verdict)[name] for name in columns] for verdict in verdicts],
-        title=f"{plan.benchmark} on the planned tasks" if verdicts else "",
+        title=f"{plan.benchmark} on the {plan.target}" if verdicts else "",
     )
+    for warning in plan.warnings if verdicts else ():
+        warn(warning)
+    for verdict in verdicts:
+        for warning in verdict.decision.warnings[len(plan.warnings) :]:
+            warn(f"{verdict.agent}: {warning}")
 
 
 def _names(agents: "Sequence[str]") -> str:

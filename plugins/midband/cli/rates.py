@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from midband.cli._options import as_of_option, history_option, json_option
-from midband.cli._output import plain, print_json, print_table
+from midband.cli._options import as_of_option, history_option, json_option, metric_options
+from midband.cli._output import csv_cell, plain, print_json, print_table
 from midband.cli._store import open_history, say_undated
 
 
@@ -24,10 +24,13 @@ from midband.cli._store import open_history, say_undated
     show_default=True,
     help="How to print the rates.",
 )
+@metric_options
 @history_option
 @json_option
 def rates(
     benchmark: str,
+    metric: str | None,
+    version: str | None,
     as_of: datetime | None,
     layout: str,
     history_path: Path | None,
@@ -39,7 +42,7 @@ def rates(
     it tried.
     """
     with open_history(history_path) as store:
-        found = store.pass_rates(benchmark, as_of=as_of)
+        found = store.pass_rates(benchmark, as_of=as_of, metric=metric, version=version)
         say_undated(store, benchmark, as_of)
     columns = [field.name for field in fields(found[0])] if found else ["task_id", "pass_rate"]
     rows = [[getattr(rate, name) for name in columns] for rate in found]
@@ -48,7 +51,7 @@ def rates(
     elif layout == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([["" if v is None else v for v in map(plain, row)] for row in rows])
+        writer.writerows([[csv_cell(value) for value in map(plain, row)] for row in rows])
     else:
         print_table(columns, rows, title=benchmark)
     return 0 if found else 1

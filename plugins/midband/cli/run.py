@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from midband._text import one_line
 from midband.cli._options import FILE, history_option, json_option
-from midband.cli._output import print_facts, print_json, warn
+from midband.cli._output import echo, print_facts, print_json
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class _Screen:
         if self._bar is None or self._running is None:
             self.note(line)
         else:
-            self._bar.reset(self._running, description=line)
+            self._bar.reset(self._running, description=one_line(line))
 
     def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
         """Say what it brought, what is odd about it, and where the run stands."""
@@ -152,7 +153,7 @@ class _Screen:
         decision = standing.decision
         line = (
             f"{end.name}: {len(end.scored)} of {_count(len(end.tasks), 'task')} scored;"
-            f" rank {decision.rank} of {decision.n_reference + 1}"
+            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
             f" ({decision.low} to {decision.high}),"
             f" {decision.tasks_run} of {decision.tasks_planned} tasks"
         )
@@ -161,9 +162,9 @@ class _Screen:
     def note(self, line: str) -> None:
         """Print a line."""
         if self._bar is None:
-            click.echo(line, err=True)
+            echo(line, err=True)
         else:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
     def interrupted(self, count: int) -> None:
         """Say what a Ctrl-C does."""
@@ -191,6 +192,7 @@ def _oddities(end: "RoundEnd") -> "Iterator[str]":
         codes = f", exit {' and '.join(map(str, end.codes))}" if any(end.codes) else ""
         yield f"{end.status}{codes}; its output is in {end.name}/output.log"
     yield from (f"unreadable: {line}" for line in end.unreadable)
+    yield from end.notes
     if end.dropped:
         yield f"no result for {_list(end.dropped)}"
     for kind in sorted({result.kind for result in end.results} - {"valid"}):
@@ -234,7 +236,9 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
     standing = report.standing
-    click.echo(str(standing.decision))
+    resume = f"repeat the command, it goes on in {directory}"
+    for line in standing.decision.lines(ended=True, resume=resume):
+        echo(line)
     facts = {
         "ended": report.reason,
         "rounds": standing.rounds,
@@ -245,15 +249,13 @@ def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
         "guarantee": standing.decision.guarantee,
     }
     print_facts(facts)
-    for warning in standing.decision.warnings:
-        warn(warning)
     for line in report.last_lines:
-        click.echo(f"  {line}", err=True)
+        echo(f"  {line}", err=True)
     if report.failed:
-        click.echo(f"midband: {report.reason}", err=True)
+        echo(f"midband: {report.reason}", err=True)
     if standing.rounds:
         words = ["midband", "import", str(directory), "--benchmark", plan.benchmark]
-        click.echo(f"keep the results: {shlex.join(words)}")
+        echo(f"keep the results: {shlex.join(words)}")
 
 
 def _list(tasks: "tuple[str, ...] | list[str]") -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband.cli._options import FILE, history_option, json_option
-from midband.cli._output import on_terminal, print_json, print_table, warn
+from midband.cli._output import echo, echo_lines, on_terminal, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
@@ -156,10 +156,10 @@ def _recommend(
     if as_json:
         print_json(verdict)
         return
-    click.echo(verdict.text)
+    echo_lines(verdict.text)
     if verdict.reduce:
         for reason in verdict.reasons:
-            click.echo(f"not {reason}")
+            echo(f"not {reason}")
 
 
 def _report(result: "StudyResult", matrices: "list[OutcomeMatrix]", output: Path | None) -> None:
@@ -172,7 +172,7 @@ def _report(result: "StudyResult", matrices: "list[OutcomeMatrix]", output: Path
     except ChartError as error:
         warn(str(error))
         return
-    click.echo(f"midband: wrote {paths[0]}", err=True)
+    echo(f"midband: wrote {paths[0]}", err=True)
 
 
 def _sections(result: "StudyResult") -> dict[str, str]:

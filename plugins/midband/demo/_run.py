@@ -120,7 +120,7 @@ def _make_history_logs(log_dir: Path) -> None:
 
 
 def _make_logs(log_dir: Path, agents: Sequence[str]) -> None:
-    command = [sys.executable, "-m", "midband.demo._make_logs", str(log_dir), *agents]
+    command = [sys.executable, "-P", "-m", "midband.demo._make_logs", str(log_dir), *agents]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DemoError(_why("the simulated runs", done.stdout + done.stderr))
@@ -154,7 +154,7 @@ def _ask(arguments: Sequence[str | Path]) -> str:
 
 
 def _command(arguments: Sequence[str | Path]) -> list[str]:
-    return [sys.executable, "-m", "midband", *(str(argument) for argument in arguments)]
+    return [sys.executable, "-P", "-m", "midband", *(str(argument) for argument in arguments)]
 
 
 def _why(step: str, text: str) -> str:

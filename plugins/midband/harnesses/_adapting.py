@@ -1,20 +1,21 @@
 """What adapters share: what may not be given, and reading the files of a directory."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING
 
+from midband._descriptors import ReadOptions
 from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband.harnesses._files import foreign
-from midband_history import InputError, UnreadableSourceError
+from midband.importers._reading import apply_options, call_reader
+from midband_history import InputError, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadSource
-    from midband_history import Record
+    from midband._descriptors import ReadItem
     from midband_sampler import Plan
 
 
@@ -99,12 +100,15 @@ def look_for(program: str, *, package: str, hint: str) -> Probe:
 def read_below(
     path: Path,
     sniff: Callable[[Path], bool],
-    read: "ReadSource",
+    read: "Callable[..., Iterable[ReadItem]]",
     *,
     benchmark: str | None,
     what: str,
+    options: ReadOptions | None = None,
 ) -> "Iterator[Record]":
     """Yield the records of a file, or of those in a directory that are the harness's own.
+
+    Numbers that the files state of themselves are not compared: a round may still be under way.
 
     Raises
     ------
@@ -112,21 +116,30 @@ def read_below(
         The path is absent or a foreign file; or files of the directory are truncated, which is
         said after the others have been read.
     """
+    chosen = replace(options or ReadOptions(), benchmark=benchmark)
     if not path.is_dir():
         if not sniff(path):
             raise foreign(path, what, "none" if not path.exists() else "another kind of file")
-        yield from read(path, benchmark=benchmark, columns={})
+        yield from _records(path, read, chosen)
         return
     torn: list[str] = []
     for file in sorted(path.rglob("*")):
         if not sniff(file):
             continue
         try:
-            yield from read(file, benchmark=benchmark, columns={})
+            yield from _records(file, read, chosen)
         except UnreadableSourceError as error:
             torn.append(str(error))
     if torn:
         raise UnreadableSourceError("; ".join(torn))
+
+
+def _records(
+    path: Path, read: "Callable[..., Iterable[ReadItem]]", options: ReadOptions
+) -> "Iterator[Record]":
+    for item in call_reader(read, path, options):
+        if isinstance(item, Record):
+            yield apply_options(item, options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +158,7 @@ class ImportOnly:
     name: str
     summary: str
     sniff: Callable[[Path], bool]
-    read: "ReadSource"
+    read: "Callable[..., Iterable[ReadItem]]"
     why: str
     tested_versions: tuple[str, ...] = ()
     capabilities: Capabilities = Capabilities()  # noqa: RUF009 - frozen
@@ -154,9 +167,13 @@ class ImportOnly:
         """Say that there is nothing to run."""
         return Probe(problem=f"expected a harness that midband can run, got {self.why}")
 
-    def read_results(self, path: Path, *, benchmark: str | None = None) -> "Iterator[Record]":
+    def read_results(
+        self, path: Path, *, benchmark: str | None = None, options: ReadOptions | None = None
+    ) -> "Iterator[Record]":
         """Yield the attempts below `path`."""
-        return read_below(path, self.sniff, self.read, benchmark=benchmark, what=self.summary)
+        return read_below(
+            path, self.sniff, self.read, benchmark=benchmark, what=self.summary, options=options
+        )
 
     def write_subset(
         self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None

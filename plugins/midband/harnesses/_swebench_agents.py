@@ -3,10 +3,11 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midband._descriptors import ReadOptions
 from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband.harnesses._adapting import (
     look_for,
@@ -18,10 +19,10 @@ from midband.harnesses._adapting import (
 )
 from midband.harnesses._files import foreign
 from midband.harnesses.swebench import read, sniff
-from midband_history import InputError, UnreadableSourceError
+from midband.importers._reading import apply_options
+from midband_history import InputError, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
-    from midband_history import Record
     from midband_sampler import Plan
 
 _WHAT = "a report of SWE-bench"
@@ -55,21 +56,28 @@ class _SweBenchAgent(ABC):
 
     capabilities: Capabilities = Capabilities(subset=True, rounds=True, costs=True)  # noqa: RUF009 - frozen
 
-    def read_results(self, path: Path, *, benchmark: str | None = None) -> "Iterator[Record]":
+    def read_results(
+        self, path: Path, *, benchmark: str | None = None, options: ReadOptions | None = None
+    ) -> Iterator[Record]:
         """Yield the instances that were evaluated below `path`, each of a run once."""
         if not path.is_dir() and not sniff(path):
             raise foreign(path, _WHAT, "none" if not path.exists() else "another kind of file")
+        options = options or ReadOptions()
+        # A run is not to end because of a count in one of its files.
+        options = replace(options, benchmark=benchmark or options.benchmark, accept_difference=True)
         seen: set[str] = set()
         torn: list[str] = []
         # A run's report stands higher than those of its instances, and knows whose the errors were.
         files = sorted(path.rglob("*.json"), key=lambda file: (len(file.parts), file))
         for file in filter(sniff, files if path.is_dir() else [path]):
             try:
-                for record in read(file, benchmark=benchmark, columns={}):
+                for item in read(file, options=options):
+                    if not isinstance(item, Record):
+                        continue
                     # A report names those too that were not to be run.
-                    if record.kind != "missing" and record.source_key not in seen:
-                        seen.add(record.source_key)
-                        yield record
+                    if item.kind != "missing" and item.source_key not in seen:
+                        seen.add(item.source_key)
+                        yield apply_options(item, options)
             except UnreadableSourceError as error:
                 torn.append(str(error))
         if torn:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from os.path import isfile
 from pathlib import Path
 from typing import Any
 
-from midband.harnesses._files import load_object, mapping, number, total
+from midband.harnesses._files import load_object, mapping, total
+from midband.harnesses._stating import Amounts
 from midband_history import Record, UnreadableSourceError
 
 # Ends of SWE-agent that say nothing about the agent; mini-swe-agent notes a traceback instead.
@@ -44,9 +45,20 @@ class Ends:
             return cls()
         return cls({key: value for key, value in folders.items() if key not in twice})
 
-    def complete(self, record: Record) -> Record:
-        """Add cost and tokens; a patch that is empty for want of a run is no failure."""
-        found = self.folders.get((_plain(record.agent), record.task_id))
+    @cached_property
+    def agents(self) -> frozenset[str]:
+        """The agents whose predictions were found, as the evaluation writes their names."""
+        return frozenset(agent for agent, _ in self.folders)
+
+    def complete(self, record: Record, amounts: Amounts, *, renamed: bool = False) -> Record:
+        """Add cost and tokens; a patch that is empty for want of a run is no failure.
+
+        An agent that a person has `renamed` is the only one that was found.
+        """
+        agent = _plain(record.agent)
+        if renamed and len(self.agents) == 1:
+            (agent,) = self.agents
+        found = self.folders.get((agent, record.task_id))
         if found is None:
             return record
         folder, patched = found
@@ -54,11 +66,11 @@ class Ends:
         stats = mapping(None if info is None else info.get("model_stats"))
         record = replace(
             record,
-            cost_usd=number(stats.get("instance_cost")),
-            tokens=total(stats.get("tokens_sent"), stats.get("tokens_received")),
+            cost_usd=amounts.cost(stats.get("instance_cost")),
+            tokens=amounts.tokens(total(stats.get("tokens_sent"), stats.get("tokens_received"))),
         )
         if not patched and record.kind == "valid" and (info is None or _is_broken(info)):
-            return replace(record, score=None, kind="infra_error")
+            return replace(record, score=None, kind="infra_error", errored=True)
         return record
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 from itertools import chain, groupby
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
+from midband._credentials import settings_without_credentials, without_credentials
+from midband.harnesses._eee_results import OWN_METRIC
 from midband.harnesses.every_eval_ever import NOT_SCORED, SOURCE_NAME
-from midband_history import InputError, Record
+from midband_history import InputError, Metric, Record
 
 SCHEMA_VERSION = "0.3.0"
 SAMPLES = "_samples.jsonl"
@@ -114,6 +116,8 @@ def _identity(record: Record) -> tuple[object, ...]:
     return (
         record.benchmark, record.agent, record.model, record.scaffold, record.agent_version,
         record.settings, record.run_id, record.started,
+        *((record.metric,) if record.metric.known else ()),
+        *((record.benchmark_version,) if record.benchmark_version else ()),
     )  # fmt: skip
 
 
@@ -129,11 +133,12 @@ class _Run:
         self.cost: float | None = 0.0
         self.not_scored: list[dict[str, object]] = []
         self.rows = 0
+        self.on_scale = True
 
     def write(self, attempts: Iterator[Record], directory: Path) -> Export:
         """Write the samples, then the aggregate that states their number and checksum."""
         self.first = first = next(attempts)
-        self.model = first.model or first.agent
+        self.model = without_credentials(first.model or first.agent)
         self.evaluation = f"{first.benchmark}/{self.model}/{self.name}"
         self.folder = Path("data", *_folders(first.benchmark, self.model, self.publisher))
         folder = directory / self.folder
@@ -171,16 +176,18 @@ class _Run:
         self.cost = (self.cost or 0.0) + (record.cost_usd or 0.0) if known else None
         if record.score is None:
             named = {name: getattr(record, name) for name in NOT_SCORED}
+            named |= {"scored_at": _moment(record.scored_at)}
             self.not_scored.append({k: v for k, v in named.items() if v not in (None, "")})
             return False
         sums = self.scores[record.task_id]
         sums[0] += record.score
         sums[1] += 1
         self.rows += 1
+        self.on_scale = self.on_scale and record.metric.holds(record.score)
         return True
 
     def _sample(self, record: Record) -> dict[str, object]:
-        passed = record.score == 1.0 if record.passed is None else record.passed
+        passed = record.counts_as_passed
         # No text of input, output or messages is kept in the history.
         if record.scaffold:
             interaction: dict[str, object] = {"interaction_type": "agentic", "messages": []}
@@ -199,12 +206,14 @@ class _Run:
             "evaluation": {"score": record.score, "is_correct": passed},
             "metadata": _texts(
                 attempt=record.attempt,
-                scaffold=record.scaffold,
+                scaffold=without_credentials(record.scaffold),
                 cost_usd=record.cost_usd,
                 tokens=record.tokens,
                 duration_s=record.duration_s,
                 # Their sample_hash is a digest of input and reference by a recipe of their own.
                 task_digest=record.task_digest,
+                part=record.part,
+                scored_at=_moment(record.scored_at),
             ),
         }
         if record.duration_s is not None and record.duration_s >= 0:
@@ -242,11 +251,11 @@ class _Run:
                     "deployment_type": UNKNOWN,
                     "model_availability": UNKNOWN,
                     **_texts(
-                        agent=first.agent,
-                        model=first.model or UNKNOWN,
-                        scaffold=first.scaffold,
-                        agent_version=first.agent_version,
-                        settings=_json(first.settings),
+                        agent=without_credentials(first.agent),
+                        model=self.model if first.model else UNKNOWN,
+                        scaffold=without_credentials(first.scaffold),
+                        agent_version=without_credentials(first.agent_version),
+                        settings=_json(settings_without_credentials(first.settings)),
                     ),
                 },
             },
@@ -255,23 +264,16 @@ class _Run:
                     "evaluation_result_id": "score",
                     "evaluation_name": first.benchmark,
                     "source_data": {"dataset_name": first.benchmark, "source_type": "other"},
-                    "metric_config": {
-                        "evaluation_description": "Mean over tasks of each task's mean score.",
-                        "metric_id": "score",
-                        "metric_name": "score",
-                        "metric_unit": "proportion",
-                        "lower_is_better": False,
-                        "score_type": "continuous",
-                        "min_score": 0.0,
-                        "max_score": 1.0,
-                    },
+                    "metric_config": _metric_config(first.metric, bounded=self.on_scale),
                     "score_details": {
-                        "score": min(sum(means) / len(means), 1.0),
+                        "score": _mean(first.metric, means),
                         "details": _texts(
                             tasks=len(means),
                             attempts=self.rows,
                             cost_usd=self.cost,
                             run_cost_usd=first.run_cost_usd,
+                            benchmark_version=first.benchmark_version,
+                            whole_benchmark=first.whole_benchmark or "",
                             midband_not_scored=_json(self.not_scored),
                         ),
                     },
@@ -285,6 +287,31 @@ class _Run:
                 "total_rows": self.rows,
             },
         }
+
+
+def _metric_config(metric: Metric, *, bounded: bool) -> dict[str, object]:
+    """Return the metric on its own scale; without bounds where its values contradict them."""
+    unit = (metric.low, metric.high) == (0.0, 1.0)
+    scale = {"score_type": "continuous", "min_score": metric.low, "max_score": metric.high}
+    return {
+        "evaluation_description": "Mean over tasks of each task's mean score.",
+        "metric_id": metric.label or "score",
+        "metric_name": metric.label or "score",
+        "metric_unit": "proportion" if unit and bounded else "points",
+        "lower_is_better": metric.lower_is_better,
+        **(scale if bounded else {}),
+        "additional_details": {OWN_METRIC: json.dumps(asdict(metric), sort_keys=True)},
+    }
+
+
+def _mean(metric: Metric, means: list[float]) -> float:
+    """Return the mean over tasks, which rounding may not lead beyond the scale."""
+    mean = sum(means) / len(means)
+    return min(max(mean, metric.low), metric.high) if metric.holds(mean) else mean
+
+
+def _moment(value: datetime | None) -> str:
+    return "" if value is None else value.isoformat()
 
 
 def _texts(**values: object) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """SWE-bench: run reports, reports of single instances, and tables of other sites."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer
+from midband._descriptors import Importer, ReadOptions
 from midband.harnesses._files import (
     foreign,
     head,
@@ -15,35 +16,27 @@ from midband.harnesses._files import (
     mapping,
     moment,
     number,
-    unit_score,
 )
+from midband.harnesses._stating import Amounts, choose_metric, rounding
 from midband.harnesses._swebench_ends import Ends
+from midband.harnesses._swebench_names import BENCHMARK, of_instance, of_run
+from midband.harnesses._swebench_reports import instances, listed, totals
 from midband.hookspecs import hookimpl
-from midband_history import OutcomeKind, Record
+from midband_history import Metric, Note, Record, StatedAggregate
 
 if TYPE_CHECKING:
+    from midband._descriptors import ReadItem
     from midband._harness import Harness
 
-BENCHMARK = "swe-bench"
 _WHAT = "a SWE-bench report"
-_NAME = re.compile(r"^\s*name:\s*(?P<name>\S.*?)\s*$", re.MULTILINE)
-_DATED = re.compile(r"(?P<date>\d{8})_(?P<name>.+)")
-# What each list of a run report says of its instances; the first that names one counts.
-_LISTS: tuple[tuple[str, float | None, OutcomeKind], ...] = (
-    ("error_ids", None, "infra_error"),
-    ("infra_failure_ids", None, "infra_error"),
-    ("ambiguous_failure_ids", None, "grader_error"),
-    ("no_logs", None, "infra_error"),
-    ("incomplete_ids", None, "missing"),
-    ("resolved_ids", 1.0, "valid"),
-    ("resolved", 1.0, "valid"),
-    ("empty_patch_ids", 0.0, "valid"),
-    ("no_generation", 0.0, "valid"),
-    ("unresolved_ids", 0.0, "valid"),
-    ("completed_ids", 0.0, "valid"),
-    ("with_logs", 0.0, "valid"),
+RESOLVED = Metric(name="resolved", declared="source")
+_ARENA = "rows of benchmark_id, model, example_id, pass1"
+_OF_IDS = re.compile(
+    rb'"(resolved|unresolved|completed|submitted|incomplete|empty_patch|error|pending)_ids":\['
 )
-_FAILED = ("unresolved_ids", "completed_ids", "with_logs")
+_OLD = re.compile(rb'\{"(no_generation|no_logs|generated|resolved)":\[')
+# The data of a board, where it is called otherwise.
+_BOARDS = {"bash-only": "verified", "test": ""}
 
 
 @hookimpl
@@ -64,13 +57,16 @@ def midband_register_importers() -> Iterable[Importer]:
             read=read,
             suffixes=(".json",),
             summary="SWE-bench run reports, report.json files, experiments, leaderboard details.",
+            version=2,
         ),
         Importer(
-            name="eval_arena",
+            name="eval-arena",
             sniff=sniff_arena,
             read=read_arena,
             suffixes=(".jsonl",),
             summary="eval-arena JSONL: benchmark_id, model, example_id, pass1.",
+            version=2,
+            former_names=("eval_arena",),
         ),
     ]
 
@@ -86,153 +82,130 @@ def _layout(path: Path) -> str:
         return "instance"
     if b'"total_instances":' in start and b'"resolved_instances":' in start:
         return "run"
-    if start.startswith((b'{"no_generation":[', b'{"generated":[')):
+    if start.startswith(b"{") and _OF_IDS.search(start):
+        return "run"
+    if _OLD.match(start):
         return "run"
     if start.startswith(b'{"leaderboards":['):
         return "leaderboards"
     return ""
 
 
-def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
-    """Yield a record for every instance that a report names.
+def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
+    """Yield a record for every instance that a report names, and what the report counts.
 
-    Instances under ``error_ids`` and the like are unknown, not failed; an empty patch is a failure,
-    unless the agent's own files beside the report say that it never ran. They tell costs too.
+    Instances under ``error_ids`` and the like are unknown, not failed, unless the report states a
+    rate that counts them; an empty patch is a failure, unless the agent's own files beside the
+    report say that it never ran. They tell costs too.
 
     Parameters
     ----------
     path : Path
-    benchmark : str or None
-        The files name none: ``swe-bench`` by default.
-    columns : mapping
-        Unused: the format has fixed names.
+    options : ReadOptions
+        `tasks` completes reports that list solved instances only.
 
     Raises
     ------
     UnreadableSourceError
-        The file is truncated or foreign, or names resolved instances only.
+        The file is truncated or foreign, contradicts itself, or does not say who ran.
     """
-    del columns
     report, layout = load_object(path, _WHAT), _layout(path)
-    name = benchmark or BENCHMARK
-    if layout == "leaderboards":
-        yield from _leaderboards(report, path, name)
-        return
+    choose_metric(options, [RESOLVED.name], path)
     place = path.absolute()
+    if layout == "leaderboards":
+        yield from _leaderboards(report, path, options)
+        return
     if layout == "instance":
-        agent, run_id, found = *_of_instance(place), _instances(report, path)
+        origin, found = of_instance(place, options), instances(report, path)
         # <root>/logs/run_evaluation/<run>/<model>/<id>/report.json
         inside = place.parts[-6:-4] == ("logs", "run_evaluation")
         ends = Ends.below(place.parents[5]) if inside else Ends()
     elif layout == "run":
-        agent, run_id, found = *_of_run(place), _listed(report, path)
         ends = Ends.below(place.parent)
+        origin = of_run(place, report, options, ends.agents)
+        found = listed(report, path, options)
+        yield from totals(report, found)
     else:
         raise foreign(path, _WHAT, "a file of another kind")
-    dated = _DATED.match(run_id)
-    started = moment(_iso(dated["date"])) if dated else None
-    for task, (score, kind) in found.items():
+    amounts = Amounts()
+    if origin.note is not None:
+        yield origin.note
+    for task, each in found.items():
         record = Record(
-            benchmark=name,
+            benchmark=origin.benchmark,
+            task_id=task,
+            agent=origin.agent,
+            score=each.score,
+            kind=each.kind,
+            errored=each.errored,
+            run_id=origin.run_id,
+            model=origin.model,
+            harness="swebench",
+            started=origin.started,
+            metric=RESOLVED,
+            source_key=f"swebench/{origin.benchmark}/{origin.run_id}/{origin.agent}/{task}",
+        )
+        yield ends.complete(record, amounts, renamed=bool(options.agent))
+    yield from amounts.notes()
+
+
+def _leaderboards(data: dict[str, Any], path: Path, options: ReadOptions) -> "Iterator[ReadItem]":
+    """Yield the instances of those entries that give them; of the others there is only a rate."""
+    bare, amounts = 0, Amounts()
+    for board in list_of_objects(data.get("leaderboards"), path, _WHAT):
+        title = str(board.get("name") or "").lower()
+        part = _BOARDS.get(title, title.replace(" ", "-"))
+        benchmark = options.benchmark or "-".join(filter(None, (BENCHMARK, part)))
+        entries = list_of_objects(board.get("results") or [], path, _WHAT)
+        names = Counter(_name(entry) for entry in entries if entry.get("per_instance_details"))
+        for entry in entries:
+            if not entry.get("per_instance_details"):
+                bare += 1
+                continue
+            agent = options.agent or _name(entry)
+            rate = number(entry.get("resolved"))
+            if rate is not None:
+                alone = names[_name(entry)] == 1 and not options.agent
+                yield StatedAggregate(
+                    name="resolved",
+                    value=rate / 100,
+                    tolerance=rounding(rate) / 100,
+                    missing="failed",
+                    agent=agent,
+                    benchmark=benchmark,
+                    not_checkable="" if alone else "several entries have one name",
+                )
+            yield from _details(entry, agent, benchmark, f"{board.get('name')}", amounts)
+    yield from amounts.notes()
+    if bare:
+        text = f"{bare} entries give a rate and no instances; they were not read"
+        yield Note(code="aggregates-only", text=text)
+
+
+def _details(
+    entry: dict[str, Any], agent: str, benchmark: str, board: str, amounts: Amounts
+) -> Iterator[Record]:
+    run_id = str(entry.get("folder") or entry.get("name") or "")
+    for task, each in mapping(entry.get("per_instance_details")).items():
+        resolved = mapping(each).get("resolved")
+        score = float(resolved) if isinstance(resolved, bool) else None
+        yield Record(
+            benchmark=benchmark,
             task_id=task,
             agent=agent,
             score=score,
-            kind=kind,
+            kind="missing" if score is None else "valid",
             run_id=run_id,
             harness="swebench",
-            started=started,
-            source_key=f"swebench/{name}/{run_id}/{agent}/{task}",
+            started=moment(entry.get("date")),
+            cost_usd=amounts.cost(mapping(each).get("cost")),
+            metric=RESOLVED,
+            source_key=f"swebench/{benchmark}/{board}/{run_id}/{task}",
         )
-        yield ends.complete(record)
 
 
-def _listed(report: dict[str, Any], path: Path) -> dict[str, tuple[float | None, OutcomeKind]]:
-    lists = {}
-    for key, _, _ in _LISTS:
-        ids = report.get(key) or []
-        if key in report and isinstance(ids, list):
-            lists[key] = [str(each) for each in ids]
-    if not any(key in lists for key in _FAILED):
-        raise foreign(
-            path, _WHAT, "one that lists resolved instances only: import its report.json files"
-        )
-    solved = {*lists.get("resolved_ids", ()), *lists.get("resolved", ())}
-    both = solved & set(lists.get("unresolved_ids", ()))
-    if both:
-        raise foreign(path, _WHAT, f"{min(both)!r} both resolved and unresolved")
-    found: dict[str, tuple[float | None, OutcomeKind]] = {}
-    for key, score, kind in _LISTS:
-        for task in lists.get(key, ()):
-            found.setdefault(task, (score, kind))
-    return found
-
-
-def _instances(report: dict[str, Any], path: Path) -> dict[str, tuple[float | None, OutcomeKind]]:
-    found: dict[str, tuple[float | None, OutcomeKind]] = {}
-    for task, each in report.items():
-        if not isinstance(each, dict):
-            raise foreign(path, _WHAT, f"no object for {task!r}")
-        resolved = each.get("resolved")
-        if each.get("infra_failure"):
-            found[task] = (None, "infra_error")
-        elif isinstance(resolved, bool):
-            found[task] = (float(resolved), "valid")
-        else:
-            found[task] = (None, "missing")
-    return found
-
-
-def _of_instance(path: Path) -> tuple[str, str]:
-    """Return agent and run of ``<run>/<model>/<id>/report.json``, or ``<run>/logs/<id>/...``."""
-    above = path.parent.parent
-    if above.name == "logs":
-        return _submission(above.parent)
-    return above.name.replace("__", "/"), above.parent.name
-
-
-def _of_run(path: Path) -> tuple[str, str]:
-    """Return agent and run of ``<model>.<run>.json``, or of a submission's ``results.json``."""
-    if path.name == "results.json":
-        folder = path.parent
-        return _submission(folder.parent if folder.name == "results" else folder)
-    model, _, run_id = path.stem.rpartition(".")
-    return (model or path.stem).replace("__", "/"), run_id
-
-
-def _submission(folder: Path) -> tuple[str, str]:
-    about = folder / "metadata.yaml"
-    try:
-        named = _NAME.search(about.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        named = None
-    dated = _DATED.match(folder.name)
-    stated = named["name"].strip("'\"") if named else ""
-    return stated or (dated["name"] if dated else folder.name), folder.name
-
-
-def _iso(digits: str) -> str:
-    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"
-
-
-def _leaderboards(data: dict[str, Any], path: Path, benchmark: str) -> Iterator[Record]:
-    """Yield the instances of those entries that give them; percentages are not used."""
-    for board in list_of_objects(data.get("leaderboards"), path, _WHAT):
-        for entry in list_of_objects(board.get("results") or [], path, _WHAT):
-            run_id = str(entry.get("folder") or entry.get("name") or "")
-            for task, each in mapping(entry.get("per_instance_details")).items():
-                score = unit_score(mapping(each).get("resolved"))
-                yield Record(
-                    benchmark=benchmark,
-                    task_id=task,
-                    agent=str(entry.get("name") or run_id),
-                    score=score,
-                    kind="missing" if score is None else "valid",
-                    run_id=run_id,
-                    harness="swebench",
-                    started=moment(entry.get("date")),
-                    cost_usd=number(mapping(each).get("cost")),
-                    source_key=f"swebench/{benchmark}/{board.get('name')}/{run_id}/{task}",
-                )
+def _name(entry: dict[str, Any]) -> str:
+    return str(entry.get("name") or entry.get("folder") or "")
 
 
 def sniff_arena(path: Path) -> bool:
@@ -243,22 +216,21 @@ def sniff_arena(path: Path) -> bool:
     return start.startswith(b"{") and b'"example_id":' in start and b'"pass1":' in start
 
 
-def read_arena(
-    path: Path, *, benchmark: str | None, columns: Mapping[str, str]
-) -> Iterator[Record]:
+def read_arena(path: Path, *, options: ReadOptions) -> Iterator[Record]:
     """Yield a record a row; parameters and errors as in `read`."""
-    del columns
-    what = "rows of benchmark_id, model, example_id, pass1"
-    for row in load_lines(path, what):
+    metric = Metric(name=choose_metric(options, ["pass1"], path))
+    for row in load_lines(path, _ARENA):
         if not row.get("model") or not row.get("example_id"):
-            raise foreign(path, what, f"a row of {', '.join(row)}")
-        score = unit_score(row.get("pass1"))
+            raise foreign(path, _ARENA, f"a row of {', '.join(row)}")
+        value = row.get("pass1")
+        score = float(value) if isinstance(value, bool) else number(value)
         yield Record(
-            benchmark=benchmark or str(row.get("benchmark_id") or BENCHMARK),
+            benchmark=options.benchmark or str(row.get("benchmark_id") or BENCHMARK),
             task_id=str(row["example_id"]),
-            agent=str(row["model"]),
+            agent=options.agent or str(row["model"]),
             score=score,
             kind="missing" if score is None else "valid",
             run_id=str(row["model"]),
-            harness="eval_arena",
+            harness="eval-arena",
+            metric=metric,
         )

@@ -22,10 +22,15 @@ _COMPANIONS = frozenset(
         *("metadata.json", "scores.json"),  # OpenHands index
         "run_metadata.json",  # terminal-bench
         "preds.json",  # agents on SWE-bench
+        *("all_preds.jsonl", "resolved_by_repo.json", "resolved_by_time.json"),  # its experiments
+        *("data_agentic.csv", "data_format_sensitivity.csv", "data_live.csv"),  # BFCL
+        *("data_multi_turn.csv", "data_non_live.csv", "data_overall.csv"),
+        *("cost_report.jsonl", "output_errors.jsonl"),  # OpenHands benchmarks
     }
 )
 _COMPANION_ENDINGS = (
     ".traj.json",  # mini-swe-agent
+    ".response.json",  # sb-cli
     *("_RAW_SUBMISSIONS.jsonl", "_WALL_CLOCK_TIMES.jsonl"),  # HAL
 )
 _JOURNAL = "rounds.jsonl"  # of midband run
@@ -67,6 +72,8 @@ def survey(
     InputError
         `format_name` names no importer.
     """
+    if format_name is not None:
+        format_name = _spelling(format_name, importers)
     if format_name is not None and format_name not in importers:
         msg = (
             f"expected a format such as {', '.join(sorted(importers))}, got {format_name!r}:"
@@ -95,20 +102,42 @@ def survey(
     return sources, unrecognised
 
 
-def content_digest(path: Path, *salt: str) -> str:
+def _spelling(name: str, importers: "Mapping[str, Importer]") -> str:
+    """Return the name of the importer that is meant: hyphens and underscores are one."""
+    return next(
+        (known for known in importers if known.replace("_", "-") == name.replace("_", "-")), name
+    )
+
+
+def content_digests(path: Path, salts: Sequence[Sequence[str]]) -> tuple[str, list[str]]:
     """Return the SHA-256 of a file's content, or of all files of a directory and their names.
 
-    `salt` is what else decides how the content is read.
+    Parameters
+    ----------
+    path : Path
+    salts : sequence of sequence of str
+        Whatever else decides how the content is read.
+
+    Returns
+    -------
+    content : str
+        The digest without any salt.
+    salted : list of str
+        One digest a salt.
     """
-    digest = hashlib.sha256("\x1f".join(salt).encode())
+    digests = [hashlib.sha256()] + [hashlib.sha256("\x1f".join(each).encode()) for each in salts]
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     for file in files:
         if file != path:
-            digest.update(f"\x1e{file.relative_to(path).as_posix()}\x1f".encode())
+            name = f"\x1e{file.relative_to(path).as_posix()}\x1f".encode()
+            for digest in digests:
+                digest.update(name)
         with file.open("rb") as content:
             while block := content.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+                for digest in digests:
+                    digest.update(block)
+    found = [digest.hexdigest() for digest in digests]
+    return found[0], found[1:]
 
 
 def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
@@ -116,6 +145,8 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
     if not path.is_dir() or _is_whole(path, importers):
         yield path
         return
+    # Some formats have a hidden file, whose whole name is their ending.
+    own = {suffix for importer in importers for suffix in importer.suffixes}
     for folder, folders, files in os.walk(path):
         here = Path(folder)
         if _JOURNAL in files:
@@ -128,7 +159,7 @@ def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
             name for name in folders if name not in whole and not name.startswith(".")
         )
         for name in sorted([*whole, *files]):
-            if not name.startswith(".") and not _is_companion(here, name):
+            if (name in own or not name.startswith(".")) and not _is_companion(here, name):
                 yield here / name
 
 
@@ -143,6 +174,10 @@ def _is_companion(folder: Path, name: str) -> bool:
         return True
     if folder.name == "simulations":  # tau2-bench: of the result file above
         return (folder.parent / "results.json").is_file()
+    if name.startswith("BFCL_") and name.endswith("_result.json"):  # of the score file
+        return True
+    if name.startswith("output.") and name.endswith(".jsonl"):  # OpenHands: of the report beside
+        return (folder / "output.report.json").is_file()
     stem, dot, ending = name.rpartition(".")  # HAL: of the upload beside
     return ending == "json" and (folder / f"{stem}_UPLOAD{dot}{ending}").is_file()
 

@@ -2,30 +2,44 @@
 
 import hashlib
 import json
+import math
+import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import islice
-from multiprocessing import get_context
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer
+from midband._descriptors import Importer, ReadOptions
 from midband.hookspecs import hookimpl
-from midband.inspect._samples import (
-    attempt_cost,
-    benchmark_name,
-    primary_score,
-    task_digest,
-    task_id,
+from midband.importers._inspect_header import (
+    Scoring,
+    covers_benchmark,
+    moment,
+    numbered_after_shuffle,
+    scoring_in,
+    scoring_of,
 )
-from midband_history import Record, UnreadableSourceError
+from midband.importers._inspect_stated import metric_names, stated_by
+from midband.importers._workers import in_workers
+from midband.inspect._samples import amount, attempt_cost, benchmark_name, task_digest, task_id
+from midband.inspect._scores import (
+    ScoreChoice,
+    choose_score,
+    is_verdict,
+    score_value,
+    shapes_of,
+)
+from midband_history import InputError, Metric, Note, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from inspect_ai.log import EvalLog, EvalSampleSummary
 
+    from midband._descriptors import ReadItem
     from midband_history import OutcomeKind
 
 HEAD_BYTES = 4096
@@ -42,6 +56,8 @@ _OPERATIONAL = frozenset(
         "timeout",
     }
 )
+# Names of metrics of which less is better; whether that holds for the values is not said.
+_REVERSE = re.compile(r"(error|failure|fail|refusal|hallucination)_?rate|perplexity|loss\b")
 _LIMITS = ("message_limit", "token_limit", "turn_limit", "time_limit", "working_limit")
 
 
@@ -56,6 +72,7 @@ def midband_register_importers() -> "Iterable[Importer]":
             suffixes=(".eval", ".json"),
             summary="Inspect AI logs, .eval and .json.",
             read_many=read_many,
+            version=2,
         )
     ]
 
@@ -75,76 +92,99 @@ def sniff(path: Path) -> bool:
     return b'"eval":{' in squeezed and b'"status":"' in squeezed[: squeezed.find(b'"eval":{')]
 
 
-def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> list[Record]:
+def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     """Read one log.
 
     Parameters
     ----------
     path : Path
-    benchmark : str or None
-        Overrides the name of the log's task.
-    columns : mapping
-        Unused: the format has fixed names.
+    options : ReadOptions
+        `benchmark` overrides the name of the log's task, which then is the tasks' part. `metric`
+        names the scorer, and its key where it gives a mapping: ``SCORER`` or ``SCORER.KEY``.
 
     Raises
     ------
     UnreadableSourceError
-        The log is truncated or foreign, or inspect-ai is not installed.
+        The log is truncated or foreign, it does not have the metric, or inspect-ai is not
+        installed.
     """
-    del columns
-    header, summaries = _load(path)
-    run = _Run(header, benchmark=benchmark)
-    invalid = _invalidated(path) if getattr(header, "invalidated", False) else frozenset()
-    return [run.record(summary, invalid=summary.uuid in invalid) for summary in summaries]
+    log = _load(path)
+    spec = log.header.eval
+    try:
+        choice = choose_score(
+            shapes_of(summary.scores for summary in log.summaries),
+            scorers=[scorer.name for scorer in spec.scorers or ()],
+            headline=_declared_headline(log.header),
+            wanted=options.metric,
+        )
+    except InputError as error:
+        msg = f"{path}: {error}"
+        raise UnreadableSourceError(msg) from error
+    run = _Run(log, choice, benchmark=options.benchmark)
+    records = [run.record(summary) for summary in log.summaries]
+    yield from records
+    yield from run.notes()
+    scored = sum(record.kind == "valid" for record in records)
+    yield from stated_by(log.header, choice, logged=len(records), scored=scored)
 
 
 def read_many(
-    paths: Sequence[Path], *, benchmark: str | None = None, workers: int | None = None
-) -> Iterator[tuple[Path, list[Record] | UnreadableSourceError]]:
+    paths: Sequence[Path], *, options: ReadOptions | None = None, workers: int | None = None
+) -> "Iterator[tuple[Path, list[ReadItem] | UnreadableSourceError]]":
     """Read many logs in worker processes, in order, with a bounded number in memory.
 
     Parameters
     ----------
     paths : sequence of Path
-    benchmark : str, optional
-        Overrides the name of the logs' task.
+    options : ReadOptions, optional
+        As in `read`.
     workers : int, optional
         Processes; the number of cores by default. Few logs are read in this process.
 
     Yields
     ------
-    (path, records or the reason why the log cannot be read)
+    (path, what was read or the reason why the log cannot be read)
     """
+    job = partial(_attempt, options=options or ReadOptions())
     if workers == 1 or len(paths) < WORTH_WORKERS:
         for path in paths:
-            yield path, _attempt(str(path), benchmark)
+            yield path, job(str(path))
         return
-    # A fresh interpreter a worker: forking a process that holds a database open is unsafe.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        remaining = iter(paths)
-        waiting: list[tuple[Path, Future[list[Record] | UnreadableSourceError]]] = []
-        while True:
-            room = 64 - len(waiting)
-            waiting.extend(
-                (path, pool.submit(_attempt, str(path), benchmark))
-                for path in islice(remaining, room)
-            )
-            if not waiting:
-                return
-            path, future = waiting.pop(0)
-            yield path, future.result()
+    yield from in_workers(job, paths, workers=workers, died=_died)
 
 
-def _attempt(path: str, benchmark: str | None) -> list[Record] | UnreadableSourceError:
+def _attempt(path: str, *, options: ReadOptions) -> "list[ReadItem] | UnreadableSourceError":
     try:
-        return read(Path(path), benchmark=benchmark, columns={})
+        return list(read(Path(path), options=options))
     except UnreadableSourceError as error:
         return error
+    except Exception as error:  # one odd log must not end the import
+        reason = " ".join(str(error).split())
+        msg = f"{path}: expected an Inspect log, got {type(error).__name__}: {reason}"
+        return UnreadableSourceError(msg)
 
 
-def _load(path: Path) -> "tuple[EvalLog, list[EvalSampleSummary]]":
+def _died(path: Path, reason: str) -> UnreadableSourceError:
+    msg = (
+        f"{path}: expected an Inspect log, got one at which the process that read it died twice"
+        f" ({' '.join(reason.split())}): look at its size, or leave it out"
+    )
+    return UnreadableSourceError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Log:
+    """A log as it is read: its header, its samples in short, and what these do not say."""
+
+    header: "EvalLog"
+    summaries: "list[EvalSampleSummary]"
+    invalid: frozenset[str | None]
+    scoring: Scoring
+
+
+def _load(path: Path) -> _Log:
     try:
-        from inspect_ai.log import read_eval_log_sample_summaries
+        import inspect_ai.log  # noqa: F401 - only whether it is there
     except ImportError as error:
         msg = f"{path}: expected inspect-ai, got {error}: pip install 'midband[inspect]'"
         raise UnreadableSourceError(msg) from error
@@ -152,29 +192,52 @@ def _load(path: Path) -> "tuple[EvalLog, list[EvalSampleSummary]]":
         msg = f"{path}: expected an Inspect log, got no file of that name: check the path"
         raise UnreadableSourceError(msg)
     try:
-        header = _header(str(path))
-        summaries = read_eval_log_sample_summaries(str(path))
+        return _whole(path) if path.suffix == ".json" else _in_short(path)
     except Exception as error:  # a foreign file can make Inspect fail in any way
         found = _reason(path, error)
         msg = f"{path}: expected an Inspect log, got {found}: import it again when whole"
         raise UnreadableSourceError(msg) from error
-    return header, summaries
 
 
-def _header(path: str) -> "EvalLog":
-    """Read a log's header.
+def _in_short(path: Path) -> _Log:
+    """Read header and summaries of an ``.eval`` log, and one sample for when it was scored."""
+    from inspect_ai.log import read_eval_log, read_eval_log_sample_summaries
 
-    Older versions of Inspect write fractions into a JSON log's early stopping that they cannot read
-    when asked for the header alone.
-    """
+    header = read_eval_log(str(path), header_only=True)
+    summaries = read_eval_log_sample_summaries(str(path))
+    invalid = _invalidated(path) if getattr(header, "invalidated", False) else frozenset()
+    return _Log(
+        header=header,
+        summaries=summaries,
+        invalid=invalid,
+        scoring=scoring_in(path, summaries),
+    )
+
+
+def _whole(path: Path) -> _Log:
+    """Read a ``.json`` log, of which Inspect can read no part without the rest."""
     from inspect_ai.log import read_eval_log
 
-    try:
-        return read_eval_log(path, header_only=True)
-    except ValueError as error:
-        if not (path.endswith(".json") and "early_stopping" in str(error.__cause__)):
-            raise
-        return read_eval_log(path)
+    log = read_eval_log(str(path))
+    samples = log.samples or []
+    invalid = (each.uuid for each in samples if getattr(each, "invalidation", None) is not None)
+    return _Log(
+        header=log,
+        summaries=[sample.summary() for sample in samples],
+        invalid=frozenset(invalid),
+        scoring=scoring_of(samples),
+    )
+
+
+def _declared_headline(header: "EvalLog") -> object:
+    """Return the main metric that the task declares; Inspect fills the results' one in by itself.
+
+    The results have it with the scorer that carries it.
+    """
+    declared = getattr(header.eval, "headline_metric", None)
+    if declared is None:
+        return None
+    return getattr(header.results, "headline", None) or declared
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -184,17 +247,20 @@ def _reason(path: Path, error: Exception) -> str:
     if path.suffix == ".json":
         try:
             json.loads(path.read_bytes())
-        except ValueError as problem:
-            return f"a truncated or foreign file ({problem})"
+        except (ValueError, RecursionError) as problem:
+            return f"a truncated or foreign file ({' '.join(str(problem).split())})"
     cause = error.__cause__ or error
     first = (str(cause).splitlines() or [""])[0]
     return f"one that Inspect cannot read ({type(cause).__name__}: {first})"
 
 
 class _Run:
-    """What all records of one log share."""
+    """What all records of one log share, and what is to be said of it."""
 
-    def __init__(self, header: "EvalLog", *, benchmark: str | None) -> None:
+    def __init__(self, log: _Log, choice: ScoreChoice, *, benchmark: str | None) -> None:
+        self._log = log
+        self._choice = choice
+        header = log.header
         spec = header.eval
         self._spec = spec
         scaffold = spec.solver or ""
@@ -213,9 +279,22 @@ class _Run:
             "task_args": _task_args(spec),
             **{name: getattr(spec.config, name, None) for name in _LIMITS},
         }
+        task = benchmark_name(spec.task)
+        version = spec.task_version
+        self._ended = moment(header.stats.completed_at) or _started(header)
+        self._shuffled = numbered_after_shuffle(spec)
+        self._names: dict[object, str] = {}
+        self._alike: Counter[str] = Counter()
+        self._counts_errors = _counts_errors(log, choice)
+        self._unclear: list[object] = []
+        self._odd_costs = 0
         # With a solver of the user's own the agent is model and solver; else the task's default.
         self._shared: dict[str, Any] = {
-            "benchmark": benchmark or benchmark_name(spec.task),
+            "benchmark": benchmark or task,
+            "part": task if benchmark not in (None, "", task) else "",
+            "benchmark_version": str(version) if version not in (0, "0", "", None) else "",
+            "whole_benchmark": covers_benchmark(header, log.summaries),
+            "metric": self._metric(),
             "agent": f"{spec.model} ({scaffold})" if scaffold else spec.model,
             "model": spec.model,
             "scaffold": scaffold or "+".join(name for name, _ in steps),
@@ -226,35 +305,128 @@ class _Run:
             "started": _started(header),
         }
 
-    def record(self, summary: "EvalSampleSummary", *, invalid: bool) -> Record:
+    def _metric(self) -> Metric:
+        """Return the metric, with its scale where the values are words or truth values."""
+        raw = [self._choice.raw(summary.scores) for summary in self._log.summaries]
+        numbers = [value for value in raw if score_value(value) is not None]
+        by_nature = bool(numbers) and all(is_verdict(value) for value in numbers)
+        return Metric(
+            name=self._choice.scorer,
+            key=self._choice.key,
+            declared="source" if by_nature and self._choice.scorer else "",
+        )
+
+    def record(self, summary: "EvalSampleSummary") -> Record:
         """Return the record of one sample."""
         spec = self._spec
-        score = primary_score(summary.scores, spec=spec)
-        kind = _kind(summary, score, invalid=invalid)
+        raw = self._choice.raw(summary.scores)
+        score = score_value(raw)
+        if score is None and raw is not None and not (isinstance(raw, float) and math.isnan(raw)):
+            self._unclear.append(raw)
+        kind = self._kind(summary, score)
         usage = list(summary.model_usage.values())
         usd, seconds = attempt_cost(summary)
+        tokens = amount(float(sum(one.total_tokens for one in usage))) if usage else None
+        stated = (summary.total_time, *(getattr(one, "total_cost", None) for one in usage))
+        self._odd_costs += any(each is not None and amount(each) is None for each in stated)
         own = summary.uuid or f"{spec.run_id}:{spec.task_id}:{summary.id}:{summary.epoch}"
+        digest = task_digest(summary.input, summary.target)
         return Record(
             **self._shared,
-            task_id=task_id(summary.id),
+            task_id=self._task_id(summary, digest),
             score=score if kind == "valid" else None,
             kind=kind,
             attempt=max(summary.epoch - 1, 0),
             cost_usd=usd,
-            tokens=float(sum(one.total_tokens for one in usage)) if usage else None,
+            tokens=tokens,
             duration_s=seconds,
-            task_digest=task_digest(summary.input, summary.target),
+            task_digest=digest,
             source_key=own,
+            scored_at=self._scored_at(summary),
+            errored=summary.error is not None and not _cancelled(summary.error),
         )
 
+    def notes(self) -> Iterator[Note]:
+        """Yield what a reader must know, once all records have been made."""
+        choice, log = self._choice, self._log
+        if choice.why:
+            text = f"{choice.label} was read: {choice.why}; --metric names another"
+            yield Note(code="metric-chosen", text=text)
+        if choice.others:
+            text = f"{choice.label} was read, not {', '.join(choice.others)}"
+            yield Note(code="other-metrics", text=f"{text}: --metric names another")
+        if log.scoring.again:
+            text = f"the log was scored again on {log.scoring.last:%Y-%m-%d %H:%M} UTC"
+            yield Note(code="scored-again", text=f"{text}, {choice.label} was read")
+        if self._unclear:
+            example = " ".join(repr(self._unclear[0]).split())[:60]
+            text = f"{len(self._unclear)} samples have a score that is no number, as {example}"
+            yield Note(code="not-a-number", text=f"{text}: they are unscored")
+        completed = log.header.results.completed_samples if log.header.results else 0
+        if completed > len(log.summaries):
+            text = f"the log holds {len(log.summaries)} of the {completed} samples that it counts"
+            yield Note(code="samples-absent", text=text)
+        if self._shuffled:
+            text = "the samples were numbered after a shuffle: tasks are named by their content"
+            yield Note(code="shuffled-ids", text=text)
+        if self._odd_costs:
+            text = f"{self._odd_costs} samples have a negative or infinite cost or time: unknown"
+            yield Note(code="odd-costs", text=text)
+        reverse = [name for name in metric_names(log.header, choice) if _REVERSE.search(name)]
+        if reverse:
+            text = (
+                f"the log reports {reverse[0]} of {choice.label}; greater values of {choice.label}"
+                " are taken to be better: --lower-is-better says otherwise"
+            )
+            yield Note(code="direction-unclear", text=text)
 
-def _kind(summary: "EvalSampleSummary", score: float | None, *, invalid: bool) -> "OutcomeKind":
-    if summary.error is not None:
-        cancelled = summary.error.startswith(("CancelledError(", "Cancelled("))
-        return "cancelled" if cancelled else "infra_error"
-    if invalid:
-        return "grader_error"
-    return "missing" if score is None else "valid"
+    def _kind(self, summary: "EvalSampleSummary", score: float | None) -> "OutcomeKind":
+        if summary.uuid in self._log.invalid:
+            return "grader_error"
+        if summary.error is not None and not (score is not None and self._counts_errors):
+            return "cancelled" if _cancelled(summary.error) else "infra_error"
+        return "missing" if score is None else "valid"
+
+    def _task_id(self, summary: "EvalSampleSummary", digest: str) -> str:
+        """Return the sample's id; of a number that a shuffle gave, the content instead."""
+        if not self._shuffled:
+            return task_id(summary.id)
+        if summary.id not in self._names:
+            alike = self._alike[digest]
+            self._alike[digest] += 1
+            self._names[summary.id] = f"{digest}-{alike + 1}" if alike else digest
+        return self._names[summary.id]
+
+    def _scored_at(self, summary: "EvalSampleSummary") -> "datetime | None":
+        """Return when the score was given: at the sample's end, by a later scoring or an edit."""
+        scoring = self._log.scoring
+        ended = moment(getattr(summary, "completed_at", None))
+        times = [ended or self._ended]
+        if scoring.again or ended is None:
+            times.append(scoring.last)
+        score = (summary.scores or {}).get(self._choice.scorer)
+        for edit in getattr(score, "history", None) or ():
+            stamp = getattr(getattr(edit, "provenance", None), "timestamp", None)
+            times.append(moment(stamp))
+        return max((each for each in times if each is not None), default=None)
+
+
+def _cancelled(error: str) -> bool:
+    return error.startswith(("CancelledError(", "Cancelled("))
+
+
+def _counts_errors(log: _Log, choice: ScoreChoice) -> bool:
+    """Whether Inspect's own metrics count samples that ended in an error and have a score."""
+    if getattr(log.header.eval.config, "score_on_error", None):
+        return True
+    results = log.header.results
+    stated = [score for score in results.scores if score.scorer == choice.scorer] if results else []
+    if not stated or stated[0].scored_samples is None:
+        return False
+    scored = [each for each in log.summaries if choice.value(each.scores) is not None]
+    every = {each.id for each in scored}
+    whole = {each.id for each in scored if each.error is None}
+    return stated[0].scored_samples == len(every) != len(whole)
 
 
 def _invalidated(path: Path) -> frozenset[str | None]:
@@ -269,15 +441,7 @@ def _invalidated(path: Path) -> frozenset[str | None]:
 
 
 def _started(header: "EvalLog") -> "datetime | None":
-    from datetime import UTC, datetime
-
-    for text in (header.stats.started_at, header.eval.created):
-        try:
-            moment = datetime.fromisoformat(text)
-        except (TypeError, ValueError):
-            continue
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None
+    return moment(header.stats.started_at) or moment(header.eval.created)
 
 
 def _task_args(spec: Any) -> dict[str, object]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from midband.inspect._export import export_run_config, run_config_text
     from midband.inspect._manager import AdaptiveStopping
     from midband.inspect._rank import rank_logs
-    from midband.inspect._samples import benchmark_name, score_value, task_digest
+    from midband.inspect._samples import benchmark_name, task_digest
+    from midband.inspect._scores import score_value
     from midband.inspect._task import adaptive, prepare_task
 
 __all__ = [
@@ -41,7 +42,7 @@ _HOMES = {
     "prepare_task": "midband.inspect._task",
     "rank_logs": "midband.inspect._rank",
     "run_config_text": "midband.inspect._export",
-    "score_value": "midband.inspect._samples",
+    "score_value": "midband.inspect._scores",
     "task_digest": "midband.inspect._samples",
 }
 

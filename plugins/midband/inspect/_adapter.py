@@ -1,6 +1,6 @@
 """Inspect AI as a harness: a run-config file, and the command that runs only its tasks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband_history import InputError
 
 if TYPE_CHECKING:
+    from midband._descriptors import ReadOptions
     from midband_history import Record
     from midband_sampler import Plan
 
@@ -35,12 +36,16 @@ class InspectHarness:
         except PackageNotFoundError:
             return Probe(problem="expected Inspect AI, found none: pip install 'midband[inspect]'")
 
-    def read_results(self, path: Path, *, benchmark: str | None = None) -> "Iterable[Record]":
+    def read_results(
+        self, path: Path, *, benchmark: str | None = None, options: "ReadOptions | None" = None
+    ) -> "Iterator[Record]":
         """Return the samples of a log, or of the logs in a directory."""
         from midband.harnesses._adapting import read_below
         from midband.importers.inspect_logs import read, sniff
 
-        return read_below(path, sniff, read, benchmark=benchmark, what="Inspect logs")
+        return read_below(
+            path, sniff, read, benchmark=benchmark, what="Inspect logs", options=options
+        )
 
     def write_subset(
         self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None

@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from midband._text import one_line
 from midband_history import InputError, MidbandError
 
 COMMANDS = ("eval", "eval-set")
@@ -47,16 +49,26 @@ def main(argv: Sequence[str]) -> int:
     try:
         arguments = inspect_argv(argv)
         for warning in warnings_for(argv):
-            print(f"midband: {warning}", file=sys.stderr)
+            print(f"midband: {one_line(warning)}", file=sys.stderr)
     except MidbandError as error:
-        print(f"midband: {error}", file=sys.stderr)
+        print(f"midband: {one_line(str(error))}", file=sys.stderr)
         return 2
-    command = [sys.executable, "-m", "inspect_ai", *arguments]
+    command = [sys.executable, *_inspect(), *arguments]
     if os.name == "posix":
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(sys.executable, command)
     return subprocess.call(command)
+
+
+def _inspect() -> list[str]:
+    """Return how Python runs Inspect, with the import path of its own ``inspect`` command.
+
+    ``-m`` would put the current directory first on it, and midband itself may have been started
+    with a path that is not the user's.
+    """
+    script = Path(sysconfig.get_path("scripts"), "inspect")
+    return [str(script)] if script.is_file() else ["-P", "-m", "inspect_ai"]
 
 
 def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> list[str]:

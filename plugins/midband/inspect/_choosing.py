@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from midband.inspect._live import LiveRun, Result
 
 if TYPE_CHECKING:
+    from midband.inspect._metric import ScoreReader
     from midband_sampler import Plan, Session
 
 # What the header of a live run's log calls the order and the verdict, in its metadata.
@@ -23,7 +24,7 @@ class ChoosingRun(LiveRun):
     ----------
     plan : Plan
         One that chooses live.
-    eval_id, model, epochs, show
+    eval_id, model, epochs, reader, show
         As in `LiveRun`.
     available : collection of str
         Tasks that the dataset holds; one that is chosen and not there is no information.
@@ -45,13 +46,16 @@ class ChoosingRun(LiveRun):
         eval_id: str,
         model: str,
         epochs: int,
+        reader: "ScoreReader",
         show: Callable[[str, str], None],
         available: Collection[str],
         width: int,
         limit: int | None = None,
         earlier: Sequence[str] = (),
     ) -> None:
-        super().__init__(plan, eval_id=eval_id, model=model, epochs=epochs, show=show)
+        super().__init__(
+            plan, eval_id=eval_id, model=model, epochs=epochs, reader=reader, show=show
+        )
         self._available = available
         self._places = max(1, -(-width // epochs))
         planned = min(len(plan.tasks), plan.max_tasks or len(plan.tasks))
@@ -59,7 +63,7 @@ class ChoosingRun(LiveRun):
         self._earlier = list(reversed(earlier))
         self._order: dict[str, int] = {}
         self._waiting: dict[str, None] = {}
-        self._untold: dict[str, set[int]] = {}
+        self._told: set[str] = set()
         self._lost: set[tuple[str, int]] = set()
         self._closed_with = -1
 
@@ -161,16 +165,33 @@ class ChoosingRun(LiveRun):
         if self._session is None or again:
             return
         self._results[key] = result
-        self._untold.setdefault(task, set()).add(epoch)
+        if known is not None:
+            self._lost.discard(key)
         if all((task, each) in self._results for each in range(1, self.epochs + 1)):
-            for each in sorted(self._untold.pop(task)):
-                self._results[task, each].tell(self._session, task)
+            if task in self._told:  # what was told cannot be taken back
+                self._session = self._new_session()
+                self._tell(self._session, self._told)
+            else:
+                self._told.add(task)
+                self._tell(self._session, [task])
             self._waiting.pop(task, None)
             self._decision = self._session.decision()
             self._display()
         self._tell_plugins("midband_result_recorded", task_id=task, score=result.score)
 
     def _replay(self, session: "Session") -> None:
+        self._tell(session, {task for task, _ in self._results})
+
+    def _tell(self, session: "Session", tasks: Collection[str]) -> None:
+        """Tell the attempts that ran; of a task that never ran one, without a result.
+
+        The log holds no attempt that never ran, and `midband rank` judges by the log.
+        """
         for task in self._order:
             session.start(task)
-        super()._replay(session)
+        for task in sorted(tasks):
+            keys = [(task, epoch) for epoch in range(1, self.epochs + 1)]
+            known = [key for key in keys if key in self._results]
+            ran = [key for key in known if key not in self._lost]
+            for key in ran or known[:1]:
+                self._results[key].tell(session, task)

@@ -9,13 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
+from midband._text import one_line
 from midband.inspect._samples import task_id
 from midband.inspect._terminal import say_at_exit
 
 if TYPE_CHECKING:
+    from midband.inspect._metric import ScoreReader
     from midband_sampler import Decision, Plan, Session
 
 logger = logging.getLogger(__name__)
+
+_SAID_WIDTH = 100 - len("midband: ")
+_REST = "run the tasks that are left, without --limit and --sample-id, and rank all logs together"
 
 # By Inspect's eval id. One process may run several evals at once, and one that dies never says so:
 # its run is forgotten with the context that held it.
@@ -56,6 +61,8 @@ class LiveRun:
     epochs : int
         Attempts a task. Inspect runs all tasks of the first epoch before the second, so early
         stopping decides in the first; a run that is undecided after it runs to its end.
+    reader : ScoreReader
+        Reads the scores of samples as the plan counts them.
     show : callable
         Shows a caption and a value on Inspect's screen.
     """
@@ -69,12 +76,14 @@ class LiveRun:
         eval_id: str,
         model: str,
         epochs: int,
+        reader: "ScoreReader",
         show: Callable[[str, str], None],
     ) -> None:
         self.plan = plan
         self.eval_id = eval_id
         self.model = model
         self.epochs = epochs
+        self.reader = reader
         self.error = ""
         self.warnings: list[str] = []
         self._show = show
@@ -94,8 +103,8 @@ class LiveRun:
         """Return what the log keeps at the end, after a last look at all results."""
         _LIVE.pop(self.eval_id, None)
         self._guard(self._settle)
-        self._say()
-        return self.report()
+        self._say(resume=_REST)
+        return {"verdict": self._verdict(resume=_REST), **self.report()}
 
     def report(self) -> dict[str, object]:
         """Return the verdict so far, what it rests on, and what went wrong."""
@@ -150,13 +159,15 @@ class LiveRun:
     def note(self, warning: str) -> None:
         """Keep a warning for the log, and say it now."""
         self.warnings.append(warning)
-        logger.warning("midband: %s", warning)
+        logger.warning("midband: %s", one_line(warning))
 
     def fail(self, error: BaseException) -> None:
         """Keep an error; from now on every sample runs."""
         if not self.error:
             self.error = f"{type(error).__name__}: {error}"
-            logger.warning("midband cannot judge this run, every sample runs: %s", self.error)
+            logger.warning(
+                "midband cannot judge this run, every sample runs: %s", one_line(self.error)
+            )
 
     def _open(self) -> None:
         self._digest = self.plan.digest
@@ -203,25 +214,29 @@ class LiveRun:
         for task, epoch in sorted(self._results):
             self._results[task, epoch].tell(session, task)
 
-    def _say(self) -> None:
+    def _verdict(self, *, resume: str = "", width: int = 100) -> str:
+        """Return what is said of the run once it is over."""
+        if self.error or self._decision is None:
+            return f"{self.model}: no verdict, {self.error}"
+        lines = self._decision.lines(
+            prefix=f"{self.model}: ", ended=True, resume=resume, width=width
+        )
+        return "\n".join(lines)
+
+    def _say(self, resume: str = "inspect eval-retry LOG") -> None:
         how = "chosen live" if self.live else "in a fixed order"
-        said = f"no verdict, {self.error}" if self.error else f"{self._decision}"
+        said = self._verdict(resume=resume, width=_SAID_WIDTH)
         # One plan runs once with a model: what a later attempt says stands.
-        say_at_exit(f"{self._digest} {self.model}", f"{self.model}: {said} (tasks {how})")
+        say_at_exit(f"{self._digest} {self.model}", f"{said}\n  (tasks {how})")
 
     def _display(self) -> None:
         decision = self._decision
         if decision is None:
             return
         self._say()
-        caption = f"midband {self.model.rpartition('/')[2]}"
+        caption = f"midband {one_line(self.model.rpartition('/')[2])}"
         try:
-            self._show(
-                caption,
-                f"rank {decision.rank} ({decision.low} to {decision.high}) of"
-                f" {decision.n_reference + 1}, {decision.tasks_run}/{decision.tasks_planned} tasks"
-                + (f", {decision.reason}" if decision.stop else ""),
-            )
+            self._show(caption, decision.short)
         except Exception as error:  # a screen that cannot show a counter is no reason to stop
             logger.debug("cannot show the counter: %s", error)
 

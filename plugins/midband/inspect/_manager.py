@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from inspect_ai.util import EarlyStop, display_counter
 
 from midband.inspect._live import LiveRun
-from midband.inspect._samples import primary_score
+from midband.inspect._metric import ScoreReader, metric_of
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # One task instance may serve several models at once and Inspect's callbacks do not say which eval
 # they belong to: each eval runs in a context of its own.
-_current: ContextVar[tuple[LiveRun, object] | None] = ContextVar("midband_run", default=None)
+_current: ContextVar[LiveRun | None] = ContextVar("midband_run", default=None)
 
 
 class AdaptiveStopping:
@@ -49,9 +49,10 @@ class AdaptiveStopping:
             eval_id=task.eval_id or task.run_id,
             model=task.model,
             epochs=epochs,
+            reader=ScoreReader(metric_of(self.plan), spec=task),
             show=display_counter,
         )
-        _current.set((run, task))
+        _current.set(run)
         run.open()
         if self._note:
             run.note(self._note)
@@ -74,7 +75,7 @@ class AdaptiveStopping:
     ) -> EarlyStop | None:
         """Say whether a sample that is about to start can be skipped."""
         current = _current.get()
-        reason = None if current is None else current[0].reason_to_skip()
+        reason = None if current is None else current.reason_to_skip()
         return None if reason is None else EarlyStop(id=id, epoch=epoch, reason=reason)
 
     async def complete_sample(
@@ -84,13 +85,11 @@ class AdaptiveStopping:
         scores: "dict[str, SampleScore]",
     ) -> None:
         """Take in a sample's scores, of a sample that ran or of one reused by a retry."""
-        current = _current.get()
-        if current is None:
+        run = _current.get()
+        if run is None:
             return
-        run, spec = current
         try:
-            values = {name: score.score for name, score in scores.items()}
-            score = primary_score(values, spec=spec)
+            score = run.reader.read({name: each.score for name, each in scores.items()})
         except Exception as error:  # a score of an unknown shape must not end the eval
             run.fail(error)
             return
@@ -101,4 +100,4 @@ class AdaptiveStopping:
         current = _current.get()
         if current is None:
             return {"error": "midband was not told of the task's start", "failed_open": True}
-        return cast("dict[str, Any]", current[0].close())
+        return cast("dict[str, Any]", current.close())

@@ -38,14 +38,18 @@ def rank_logs(
     DigestMismatchError
         A task's content has changed since the plan was made.
     """
+    from midband._descriptors import ReadOptions
     from midband._ranking import rank_records
     from midband.importers.inspect_logs import read
+    from midband.inspect._metric import metric_of
+    from midband_history import Record
 
+    options = ReadOptions(metric=metric_of(plan).label)
     files = [Path(path) for path in paths]
     orders = live_orders(plan, files)
     verdicts: list[tuple[str, Path, Decision]] = []
     for path in files:
-        records = read(path, benchmark=None, columns={})
+        records = [each for each in read(path, options=options) if isinstance(each, Record)]
         verdicts.extend(
             (verdict.agent, path, verdict.decision)
             for verdict in rank_records(plan, records, allow_changed=allow_changed, orders=orders)

@@ -1,34 +1,15 @@
-"""What an Inspect sample says to midband: its benchmark, id, content digest and score."""
+"""What an Inspect sample says to midband: its benchmark, id, content digest and cost."""
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 # Inspect's summaries cut every text after so many characters and mark the cut; a digest that both
 # a dataset and a summary must give can look no further.
 TEXT_LIMIT = 5120
 _CUT_MARK = "...\n(content truncated)"
-
-_WORDS = {
-    "c": 1.0,
-    "i": 0.0,
-    "p": 0.5,
-    "n": 0.0,
-    "yes": 1.0,
-    "true": 1.0,
-    "no": 0.0,
-    "false": 0.0,
-}
-
-
-class HasValue(Protocol):
-    """A score of Inspect's: all that is read of it is its value."""
-
-    @property
-    def value(self) -> object:
-        """Number, text, truth value, list or mapping."""
 
 
 def benchmark_name(task_name: str) -> str:
@@ -89,66 +70,24 @@ def _plain_part(part: object) -> object:
     return [getattr(part, "role", ""), _plain(content)]
 
 
-def score_value(value: object) -> float | None:
-    """Return a score in [0, 1], or None where the value says nothing.
-
-    Inspect itself counts a mapping, a list and an unknown word as 0; here these, NaN, and numbers
-    outside [0, 1], are no information.
-
-    >>> [score_value(value) for value in ("C", "I", "P", True, 0.25, "0.5")]
-    [1.0, 0.0, 0.5, 1.0, 0.25, 0.5]
-    >>> [score_value(value) for value in (float("nan"), {"a": 1}, [1], "maybe", 7, None)]
-    [None, None, None, None, None, None]
-    """
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if word in _WORDS:
-            return _WORDS[word]
-        try:
-            number = float(word)
-        except ValueError:
-            return None
-    elif isinstance(value, bool | int | float):
-        number = float(value)
-    else:
-        return None
-    return number if not math.isnan(number) and 0.0 <= number <= 1.0 else None
-
-
-def primary_score(scores: Mapping[str, HasValue] | None, *, spec: object = None) -> float | None:
-    """Return the score that counts: the headline's, else the first scorer's.
-
-    Parameters
-    ----------
-    scores : mapping of scorer name to score, or None
-    spec : EvalSpec, optional
-        What a log's header and a running eval both hold, of any version of Inspect. It names the
-        scorers in order and, where the task declares one, the headline metric: its scorer, and
-        its key where that scorer gives a mapping.
-    """
-    if not scores:
-        return None
-    headline = getattr(spec, "headline_metric", None)
-    scorers = getattr(spec, "scorers", None) or ()
-    wanted = [getattr(headline, "scorer", None), *(scorer.name for scorer in scorers)]
-    name = next((name for name in wanted if name in scores), next(iter(scores)))
-    value = scores[name].value
-    key = getattr(headline, "score", None)
-    if key is not None and isinstance(value, Mapping):
-        value = value.get(key)
-    return score_value(value)
-
-
 def attempt_cost(sample: Any) -> tuple[float | None, float | None]:
     """Return what an attempt cost, in dollars and in seconds; None where not known.
 
     Parameters
     ----------
     sample : EvalSample or EvalSampleSummary
-        Its dollars are known where Inspect could price every model that was called.
+        Its dollars are known where Inspect could price every model that was called. A negative or
+        an infinite number is not known.
     """
     usage = list(sample.model_usage.values())
     costs = [getattr(each, "total_cost", None) for each in usage]
     known = [cost for cost in costs if cost is not None]
     usd = sum(known) if known and len(known) == len(costs) else None
-    return usd, sample.total_time
+    return amount(usd), amount(sample.total_time)
+
+
+def amount(value: float | None) -> float | None:
+    """Return a cost, a count or a duration; None where it is negative or not finite."""
+    if value is None or not math.isfinite(value) or value < 0:
+        return None
+    return float(value)

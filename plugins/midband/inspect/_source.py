@@ -9,8 +9,9 @@ from inspect_ai.util import display_counter
 
 from midband.inspect._bridge import MAX_SAMPLES
 from midband.inspect._choosing import RECORD, ChoosingRun
+from midband.inspect._metric import ScoreReader, metric_of
 from midband.inspect._observer import RunningEval, running_eval
-from midband.inspect._samples import attempt_cost, primary_score, task_id
+from midband.inspect._samples import attempt_cost, task_id
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
@@ -62,8 +63,7 @@ class AdaptiveSource(SampleSource):
             if sample.error is not None:
                 run.errored(sample.id, sample.epoch, str(sample.error.message))
             else:
-                score = primary_score(sample.scores, spec=current.spec)
-                run.scored(sample.id, sample.epoch, score)
+                run.scored(sample.id, sample.epoch, run.reader.read(sample.scores))
         except Exception as error:  # a score of an unknown shape must not end the eval
             run.fail(error)
         return self._go_on(current)
@@ -100,6 +100,7 @@ class AdaptiveSource(SampleSource):
             eval_id="" if spec is None else spec.eval_id,
             model="" if spec is None else spec.model,
             epochs=(config.epochs if config is not None else None) or 1,
+            reader=ScoreReader(metric_of(self.plan), spec=spec),
             show=display_counter,
             available=self._samples.keys(),
             width=_width(current),

@@ -3,6 +3,8 @@
 import atexit
 import sys
 
+from midband._text import one_line
+
 _LINES: dict[str, str] = {}
 
 
@@ -20,4 +22,4 @@ def say_at_exit(key: str, line: str) -> None:
 
 def _print() -> None:
     for line in _LINES.values():
-        print(f"midband: {line}", file=sys.stderr)
+        print(f"midband: {one_line(line)}", file=sys.stderr)

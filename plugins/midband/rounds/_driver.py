@@ -2,18 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midband._credentials import arguments_without_credentials
 from midband._harness import Round
 from midband._plans import read_plan
 from midband.rounds._budget import Budget
 from midband.rounds._execution import Execution
 from midband.rounds._interrupt import Interrupt
 from midband.rounds._journal import Journal
-from midband.rounds._process import is_at_work, last_lines, wait_for_earlier
+from midband.rounds._process import last_lines, wait_for_earlier
 from midband.rounds._report import Listener, RunReport, Standing
 from midband.rounds._results import INTERRUPTED, RoundEnd, collect
 from midband.rounds._settings import RunSettings
@@ -62,7 +63,7 @@ class RoundDriver:
             raise InputError(msg)
         self.directory = self.directory.absolute()
         self._budget = Budget(self.plan, self.settings)
-        self._execution = Execution(self.harness, self.settings, self.interrupt)
+        self._execution = Execution(self.harness, self.settings, self.interrupt, self.listener.note)
         self._failures: set[str] = set()
 
     def run(self) -> RunReport:
@@ -131,20 +132,12 @@ class RoundDriver:
         """Take in the rounds of the journal; one that did not end is read, and ended."""
         unfinished: dict[str, Any] | None = None
         steps = 0
-        for event in self._journal.events:
-            if event["event"] == "round":
-                unfinished, steps = event, 0
-                self._state.replay(tuple(event["tasks"]))
-            elif event["event"] == "step":
-                steps = event["step"] + 1
-            elif event["event"] == "ended":
-                self._state.take(RoundEnd.from_dict(event["round"]), attempts=event["attempts"])
-                unfinished = None
-            elif event["event"] == "withdrawn" and unfinished is not None:
-                self._state.waiting.extend(unfinished["tasks"])
-                unfinished = None
-            elif event["event"] == "stopped":
-                self._state.forgive()
+        for number, event in enumerate(self._journal.events, start=1):
+            try:
+                unfinished, steps = self._take(event, unfinished, steps)
+            except (MidbandError, ValueError) as error:
+                found = f"what does not fit ({' '.join(str(error).split())})"
+                raise self._journal.damaged(number, found) from error
         if self._state.has_scores or unfinished is not None:
             self._check_same()
         if self._state.rounds:
@@ -152,10 +145,45 @@ class RoundDriver:
         if unfinished is not None:
             self._finish_earlier(unfinished, steps)
 
+    def _take(
+        self, event: dict[str, Any], unfinished: dict[str, Any] | None, steps: int
+    ) -> tuple[dict[str, Any] | None, int]:
+        """Take in an event; return the round that is open after it, and its next step."""
+        kind = event["event"]
+        if kind == "round":
+            strange = sorted(set(event["tasks"]) - set(self.plan.all_tasks))
+            if strange:
+                msg = f"a round with {strange[0]!r:.40}, which is no task of the plan"
+                raise InputError(msg)
+            self._state.replay(tuple(event["tasks"]))
+            return event, 0
+        if kind == "stopped":
+            self._state.forgive()
+        if kind not in ("step", "ended", "withdrawn"):
+            return unfinished, steps
+        if unfinished is None:
+            msg = f"the event {kind!r} without a round that is open"
+            raise InputError(msg)
+        if kind == "step":
+            return unfinished, event["step"] + 1
+        if kind == "withdrawn":
+            self._state.waiting.extend(unfinished["tasks"])
+            return None, steps
+        end = RoundEnd.from_dict(event["round"])
+        if (end.name, list(end.tasks)) != (unfinished["name"], unfinished["tasks"]):
+            msg = f"the end of another round than {unfinished['name']}"
+            raise InputError(msg)
+        for note in end.notes:
+            self.listener.note(f"{end.name}: {note}")
+        self._state.take(end, attempts=event["attempts"])
+        return None, steps
+
     def _check_same(self) -> None:
-        begun = [event for event in self._journal.events if event["event"] == "run"]
+        begun = [event for event in self._journal.events if event["event"] == "run"][-1]
         for name, value in self._header().items():
-            if begun[-1][name] != value:
+            # midband 0.1 kept the digest of all arguments, credentials among them.
+            old = _digest(self.settings.arguments) if name == "arguments" else value
+            if begun[name] not in (value, old):
                 msg = (
                     f"expected the same {name} with which {self.directory} was begun, got"
                     f" {'others' if name == 'arguments' else repr(value)}: repeat the same command,"
@@ -164,12 +192,15 @@ class RoundDriver:
                 raise InputError(msg)
 
     def _header(self) -> dict[str, object]:
-        """Return what must not change during a run; arguments may hold keys, so only a digest."""
-        words = json.dumps(self.settings.arguments)
+        """Return what must not change during a run.
+
+        Of the arguments only a digest is kept. Credentials are not part of it: a key may be
+        replaced while a run goes on.
+        """
         return {
             "harness": self.harness.name,
             "plan": self.plan.digest,
-            "arguments": hashlib.sha256(words.encode()).hexdigest()[:16],
+            "arguments": _digest(arguments_without_credentials(self.settings.arguments)),
             "attempts": self.settings.attempts,
             "benchmark": self.settings.benchmark or self.plan.benchmark,
         }
@@ -178,7 +209,7 @@ class RoundDriver:
         while True:
             decision = self._state.session.decision()
             if decision.stop:
-                return self._report(decision.reason)
+                return self._report(decision.reason, failed=decision.too_many_errors)
             if self.interrupt.count:
                 return self._report("interrupted", interrupted=True)
             if self._state.barren >= MAX_BARREN:
@@ -295,11 +326,13 @@ class RoundDriver:
     def _finish_earlier(self, start: Mapping[str, Any], steps: int) -> None:
         """End a round that was left open: wait for its processes, run its later steps, read it."""
         batch = self._batch(tuple(start["tasks"]), start["name"])
-        if is_at_work(batch.directory):
-            self.listener.note(f"{batch.name} is still at work: waiting for its end")
-            timeout = self.settings.timeout
-            if not wait_for_earlier(batch.directory, timeout=timeout, interrupt=self.interrupt):
-                return
+        if not wait_for_earlier(
+            batch.directory,
+            timeout=self.settings.timeout,
+            interrupt=self.interrupt,
+            note=lambda line: self.listener.note(f"{batch.name} {line}"),
+        ):
+            return
         codes = self._execution.run_rest(batch, first=steps, starts=self._step_starts)
         end = RoundEnd(name=batch.name, tasks=batch.tasks, status=INTERRUPTED, codes=codes)
         self.listener.note(f"{batch.name} was left open: reading what it brought")
@@ -352,3 +385,7 @@ class RoundDriver:
             if line not in self._failures:
                 self._failures.add(line)
                 self.listener.note(line)
+
+
+def _digest(arguments: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(list(arguments)).encode()).hexdigest()[:16]

@@ -35,9 +35,18 @@ class Execution:
     harness : Harness
     settings : RunSettings
     interrupt : Interrupt
+    note : callable
+        Told what the user should know.
     """
 
-    def __init__(self, harness: "Harness", settings: RunSettings, interrupt: Interrupt) -> None:
+    def __init__(
+        self,
+        harness: "Harness",
+        settings: RunSettings,
+        interrupt: Interrupt,
+        note: Callable[[str], None],
+    ) -> None:
+        self._note = note
         self._harness = harness
         self._settings = settings
         self._interrupt = interrupt
@@ -117,6 +126,7 @@ class Execution:
                     environment=command.environment,
                     timeout=self._settings.timeout,
                     interrupt=self._interrupt,
+                    note=lambda line: self._note(f"{directory.name} {line}"),
                 )
                 codes.append(end.code)
                 if end.status == INTERRUPTED:

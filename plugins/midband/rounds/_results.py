@@ -1,13 +1,18 @@
 """What a round brought: its new results, and whether they are those that were asked for."""
 
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband_history import InputError, MidbandError, OutcomeKind, UnreadableSourceError
+from midband_history import (
+    OUTCOME_KINDS,
+    InputError,
+    MidbandError,
+    OutcomeKind,
+    UnreadableSourceError,
+)
 from midband_sampler import DigestMismatchError
 
 if TYPE_CHECKING:
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
 
 FINISHED, FAILED, TIMED_OUT, INTERRUPTED = "finished", "failed", "timed out", "interrupted"
 _NOT_RUN = ("cancelled", "missing")
+# What no attempt costs or lasts: a value above is a mistake of the harness, and so unknown.
+_MOST_USD = 1e6
+_MOST_SECONDS = 1e8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,8 @@ class RoundEnd:
         Results that an earlier round holds, or that stand twice in this one.
     agent : str
         Who ran; empty without results.
+    notes : tuple of str
+        What the results state and cannot be, and was taken as unknown.
     """
 
     name: str
@@ -69,6 +79,7 @@ class RoundEnd:
     unreadable: tuple[str, ...] = ()
     duplicates: int = 0
     agent: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def scores(self) -> int:
@@ -105,15 +116,103 @@ class RoundEnd:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "RoundEnd":
-        """Rebuild what `to_dict` returned."""
-        several = ("tasks", "codes", "extra", "unreadable")
-        return cls(
-            **{
-                **data,
-                **{name: tuple(data[name]) for name in several},
-                "results": tuple(Result(**result) for result in data["results"]),
-            }
+        """Rebuild what `to_dict` returned.
+
+        Costs and durations that cannot be are unknown, with a note.
+
+        Raises
+        ------
+        ValueError
+            It is something else.
+        """
+        odd: Counter[str] = Counter()
+        tasks = _texts(data, "tasks")
+        end = cls(
+            name=_text(data, "name"),
+            tasks=tasks,
+            status=_text(data, "status"),
+            codes=tuple(_number(code, "an exit code") for code in _list(data, "codes")),
+            results=tuple(_result(each, tasks, odd) for each in _list(data, "results")),
+            extra=_texts(data, "extra"),
+            extra_usd=_amount(data.get("extra_usd"), _MOST_USD, odd, "cost") or 0.0,
+            unreadable=_texts(data, "unreadable"),
+            duplicates=_number(data.get("duplicates"), "a number of duplicates"),
+            agent=_text(data, "agent"),
+            notes=_texts(data, "notes") if "notes" in data else (),
         )
+        return replace(end, notes=(*end.notes, *_odd_notes(odd)))
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str):
+        msg = f"expected a text as {name}, got {value!r:.40}"
+        raise ValueError(msg)
+    return value
+
+
+def _list(data: Mapping[str, Any], name: str) -> list[Any]:
+    value = data.get(name)
+    if not isinstance(value, (list, tuple)):
+        msg = f"expected a list as {name}, got {value!r:.40}"
+        raise ValueError(msg)
+    return list(value)
+
+
+def _texts(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(_text({name: item}, name) for item in _list(data, name))
+
+
+def _number(value: object, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        msg = f"expected {what}, got {value!r:.40}"
+        raise ValueError(msg)
+    return value
+
+
+def _result(data: object, tasks: Collection[str], odd: "Counter[str]") -> Result:
+    if not isinstance(data, Mapping):
+        msg = f"expected a result, got {data!r:.40}"
+        raise ValueError(msg)
+    task, kind, score = _text(data, "task"), _text(data, "kind"), data.get("score")
+    attempt = _number(data.get("attempt"), "the number of an attempt")
+    if isinstance(score, int) and not isinstance(score, bool):
+        score = float(score) if 0 <= score <= 1 else -1.0
+    scored = isinstance(score, float) and 0 <= score <= 1
+    if task not in tasks or kind not in OUTCOME_KINDS or attempt < 0:
+        msg = f"expected a result of a task of the round, got {task!r:.40}, {kind!r:.20}"
+        raise ValueError(msg)
+    if scored != (kind == "valid") or not (scored or score is None):
+        msg = f"expected a score in [0, 1] for a valid result alone, got {score!r:.40}, {kind}"
+        raise ValueError(msg)
+    return Result(
+        task=task,
+        attempt=attempt,
+        score=score,
+        kind=kind,
+        cost_usd=_amount(data.get("cost_usd"), _MOST_USD, odd, "cost"),
+        seconds=_amount(data.get("seconds"), _MOST_SECONDS, odd, "duration"),
+        key=_text(data, "key"),
+    )
+
+
+def _amount(value: object, most: float, odd: "Counter[str]", what: str) -> float | None:
+    """Return a cost or duration; None, and counted as odd, where it cannot be one."""
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most:
+        return float(value)
+    odd[what] += 1
+    return None
+
+
+def _odd_notes(odd: "Counter[str]") -> tuple[str, ...]:
+    """Return a line for each kind of amount that was taken as unknown."""
+    return tuple(
+        f"took {count} {what}{'' if count == 1 else 's'} as unknown:"
+        " negative, not a finite number, or too large"
+        for what, count in sorted(odd.items())
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +296,8 @@ def _sorted_out(
     asked = set(end.tasks)
     keys, attempts = set(known.keys), set(known.attempts)
     agents = dict.fromkeys(filter(None, (known.agent,)))
-    costs = _costs(records)
+    odd: Counter[str] = Counter()
+    costs = _costs(records, odd)
     results: list[Result] = []
     extra: dict[str, None] = {}
     extra_usd, duplicates = 0.0, 0
@@ -221,7 +321,7 @@ def _sorted_out(
                 score=record.score,
                 kind=record.kind,
                 cost_usd=cost,
-                seconds=_known(record.duration_s),
+                seconds=_amount(record.duration_s, _MOST_SECONDS, odd, "duration"),
                 key=record.source_key,
             )
         )
@@ -238,23 +338,22 @@ def _sorted_out(
         extra_usd=extra_usd,
         duplicates=duplicates,
         agent=next(iter(agents), ""),
+        notes=(*end.notes, *_odd_notes(odd)),
     )
 
 
-def _costs(records: "Sequence[Record]") -> list[float | None]:
+def _costs(records: "Sequence[Record]", odd: "Counter[str]") -> list[float | None]:
     """Return the cost of every attempt; where only that of its run is known, an equal share."""
     size = Counter(record.run_id for record in records)
-    return [
-        _known(record.run_cost_usd, size[record.run_id])
-        if record.cost_usd is None
-        else _known(record.cost_usd)
-        for record in records
-    ]
-
-
-def _known(value: float | None, share: int = 1) -> float | None:
-    """Return a share of a finite number, None of anything else."""
-    return value / share if value is not None and math.isfinite(value) else None
+    costs: list[float | None] = []
+    for record in records:
+        if record.cost_usd is not None:
+            costs.append(_amount(record.cost_usd, _MOST_USD, odd, "cost"))
+            continue
+        number = size[record.run_id]
+        whole = _amount(record.run_cost_usd, _MOST_USD * number, odd, "cost")
+        costs.append(None if whole is None else whole / number)
+    return costs
 
 
 def _check_content(plan: "Plan", record: "Record", *, allow_changed: bool) -> None:

@@ -1,7 +1,7 @@
 """Bounds on rank and score: what every kind of them answers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -94,6 +94,38 @@ class Bounds(Protocol):
 
     def diagnose(self) -> Diagnostics:
         """Return the uncorrected view, of one candidate."""
+
+
+def unknown(n_reference: int) -> tuple[Interval, Diagnostics]:
+    """Return what is known of an agent without a single result: every rank is possible."""
+    one, nothing = whole(1), real(np.nan)
+    interval = Interval(one, one, whole(n_reference + 1), nothing, nothing, nothing)
+    return interval, Diagnostics(naive=1.0, better=np.full(n_reference, np.nan))
+
+
+def outer_interval(intervals: Sequence[Interval]) -> Interval:
+    """Return the outer bounds of several readings of one candidate, about the first estimate."""
+    first = intervals[0]
+    if len(intervals) == 1 or np.isnan(first.score):
+        return first
+    return replace(
+        first,
+        low=min(each.low for each in intervals),
+        high=max(each.high for each in intervals),
+        score_low=min(each.score_low for each in intervals),
+        score_high=max(each.score_high for each in intervals),
+    )
+
+
+def least_sure(readings: Sequence[Diagnostics]) -> Diagnostics:
+    """Of each chance the one nearest to a half, or a half where the readings disagree."""
+    if len(readings) == 1:
+        return readings[0]
+    better = np.stack([each.better for each in readings])
+    return Diagnostics(
+        naive=min(each.naive for each in readings),
+        better=np.clip(0.5, better.min(axis=0), better.max(axis=0)),
+    )
 
 
 def whole(value: int) -> IntArray:

@@ -1,5 +1,6 @@
 """The paired e-process: which of two agents is better, valid after every result at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,17 @@ class PairedEProcess:
     def log_worse(self) -> FloatArray:
         """Natural logarithm of the e-value against "not worse", one a pair."""
         return _log_mean(self.worse)
+
+
+def weakest(readings: Sequence[Mapping[str, PairedEProcess]]) -> Mapping[str, PairedEProcess]:
+    """Evidence for either side as it is in the reading that has least of it."""
+    return {
+        agent: PairedEProcess(
+            min((each[agent] for each in readings), key=lambda one: float(one.log_better)).better,
+            min((each[agent] for each in readings), key=lambda one: float(one.log_worse)).worse,
+        )
+        for agent in readings[0]
+    }
 
 
 def _log_mean(logarithms: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from midband_history import FloatArray, IntArray
-from midband_sampler.bounds.base import TIE, Diagnostics, Interval, real, whole
+from midband_sampler.bounds.base import TIE, Diagnostics, Interval, real, unknown, whole
 from midband_sampler.bounds.best_case import BestCaseWidth
 from midband_sampler.bounds.e_process import PairedEProcess
 from midband_sampler.model.posterior import FullScorePosterior, rank_bounds
@@ -110,9 +110,7 @@ class PosteriorRankBounds:
             rank, _ = rank_bounds(mean, mean, self._references)
             return Interval(rank, best, worst, mean, low, high)
         if not self.posterior.total(0):
-            one, nothing = whole(1), real(np.nan)
-            widest = whole(len(self._ordered) + 1)
-            return Interval(one, one, widest, nothing, nothing, nothing)
+            return unknown(len(self._ordered))[0]
         value = float(self.posterior.moments()[0][0])
         lowest, highest = self.posterior.bounds_one(0, float(self._multipliers[0]))
         top, bottom = self._rank(highest), self._rank(lowest)
@@ -139,7 +137,7 @@ class PosteriorRankBounds:
     def diagnose(self) -> Diagnostics:
         """Return the chances of the posterior, as much wider as the bounds had to be made."""
         if not self.posterior.total(0):
-            return Diagnostics(naive=1.0, better=np.full(len(self._ordered), np.nan))
+            return unknown(len(self._ordered))[1]
         mean, deviation = (float(part[0]) for part in self.posterior.moments())
         low, high = self.posterior.bounds_one(0, float(self._multipliers[0]))
         better = ndtr((mean - self._references) / max(deviation * self._stretch, TIE))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray
-from midband_sampler.bounds.base import TIE, Diagnostics, Interval, real, whole
+from midband_sampler.bounds.base import TIE, Diagnostics, Interval, real, unknown, whole
 from midband_sampler.bounds.bootstrap import SIGN_BLOCK, resampling_signs
 from midband_sampler.bounds.e_process import PairedEProcess
 
@@ -252,9 +252,7 @@ class SequentialRankBounds:
         """Bound the rank over all looks; the widest bounds before the second result."""
         sums, n = self._sums, self._sums.tasks
         if not np.ndim(n) and n < 2:
-            one, nothing = whole(1), real(np.nan)
-            widest = whole(len(self._ordered) + 1)
-            return Interval(one, one, widest, nothing, nothing, nothing)
+            return unknown(len(self._ordered))[0]
         estimate, half, all_run = self._estimate()
         rank = 1 + self._above(estimate + TIE)
         low = 1 + self._above(estimate + half)
@@ -307,7 +305,7 @@ class SequentialRankBounds:
         """Resample the results so far, of one candidate."""
         n, n_reference = int(self._sums.tasks), len(self._ordered)
         if n < 2:
-            return Diagnostics(naive=1.0, better=np.full(n_reference, np.nan))
+            return unknown(n_reference)[1]
         self._resample()
         planned = int(self._sums.planned)
         sampled = planned - int(self._sums.certain)

@@ -127,8 +127,15 @@ class Rule(ABC):
         yield from ()
 
     def stops(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Whether the run may stop: `met`, with at least `min_tasks` results."""
-        return np.asarray(self.met(snapshot) & (snapshot.tasks >= self.min_tasks))
+        """Whether the run may stop: `met`, with at least `min_tasks` results.
+
+        What the rule claims must hold in each reading of the missing results as well.
+        """
+        stops = np.asarray(self.met(snapshot) & (snapshot.tasks >= self.min_tasks))
+        if snapshot.readings and stops.any() and self.claims(snapshot):
+            for reading in snapshot.readings:
+                stops = np.asarray(stops & self.met(reading))
+        return stops
 
     def claims(self, snapshot: Snapshot) -> tuple[Claim, ...]:
         """Return all that is claimed at a stop, of a snapshot of shape ()."""

@@ -3,6 +3,7 @@
 Every rule in a file of this folder is found by itself; nothing here names one.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -135,6 +136,19 @@ def _unknown(text: str) -> InputError:
     )
 
 
+_WHOLE = ("k", "min_tasks", "tasks")
+
+
+def _check_numbers(name: str, values: Mapping[str, Any]) -> None:
+    """Raise unless counts are integers and no number is infinite."""
+    for setting, value in values.items():
+        whole = value is None or (isinstance(value, int) and not isinstance(value, bool))
+        infinite = isinstance(value, float) and not math.isfinite(value)
+        if infinite or (setting in _WHOLE and not whole):
+            msg = f"expected a number as {setting} of the rule {name}, got {str(value)[:60]!r}"
+            raise InputError(msg)
+
+
 def stop_from_dict(
     settings: Mapping[str, object], added: Callable[[], Mapping[str, Build]] | None = None
 ) -> Rule:
@@ -165,6 +179,8 @@ def stop_from_dict(
             " plugin that has it"
         )
         raise InputError(msg)
+    if name in known:
+        _check_numbers(name, values)
     try:
         if "rules" in values:
             values["rules"] = tuple(stop_from_dict(each, added) for each in values["rules"])

@@ -48,6 +48,9 @@ class Snapshot:
     least_half_width : callable or None
         The least half width of the score bounds that so many more tasks can lead to. None where
         that is not known.
+    readings : tuple of Snapshot
+        The same with missing results left out, taken for 0 and taken for 1; the bounds of this
+        snapshot are then the outer ones. Empty where no result is missing.
     """
 
     rank_low: IntArray
@@ -63,6 +66,7 @@ class Snapshot:
     reference_agents: tuple[str, ...]
     evidence: Mapping[str, PairedEProcess] = field(default_factory=lambda: _NOTHING)
     least_half_width: Callable[[IntArray], FloatArray] | None = None
+    readings: "tuple[Snapshot, ...]" = ()
 
     def at(self, place: int) -> "Snapshot":
         """Return one entry of the first axis, of shape ()."""

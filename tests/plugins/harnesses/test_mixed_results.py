@@ -65,7 +65,7 @@ def test_each_result_goes_to_its_own_reader_and_the_rest_is_listed(mixed: Path) 
     assert Counter(source.format for source in report.sources if source.added) == {
         "hal": 1,
         "harbor": 1,
-        "lm_eval_harness": 1,
+        "lm-eval-harness": 1,
         "swebench": 1,
         "tabular": 1,
         "tau2_bench": 1,

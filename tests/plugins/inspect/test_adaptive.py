@@ -11,9 +11,10 @@ from inspect_ai import eval_retry, eval_set
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, read_eval_log
 
+from midband._descriptors import ReadOptions
 from midband.importers.inspect_logs import read
 from midband.inspect import rank_logs
-from midband_history import MidbandError
+from midband_history import MidbandError, Record
 from midband_sampler import Never, Plan, RankSettled, Session
 
 TOY = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"
@@ -114,7 +115,8 @@ def test_ids_that_are_no_text(make: MakePlan, ids: str) -> None:
 
 
 def records(log: EvalLog) -> Any:
-    return read(path_of(log), benchmark=None, columns={})
+    items = read(path_of(log), options=ReadOptions())
+    return [item for item in items if isinstance(item, Record)]
 
 
 def test_epochs_average_within_a_task(make: MakePlan) -> None:
@@ -147,15 +149,16 @@ def test_two_models_at_once_are_judged_apart(make: MakePlan) -> None:
     assert together["toy/97"] < together["toy/8"]
 
 
-@pytest.mark.parametrize("odd", ["nan", "dict", "word"])
+@pytest.mark.parametrize("odd", ["nan", "list", "word"])
 def test_a_score_that_says_nothing_is_no_failure(make: MakePlan, odd: str) -> None:
     path = make(n=12)
     (log,) = run(path, args={"n": 12, "odd": odd})
     verdict = early(log).metadata
     assert verdict["samples_scored"] == 0
-    assert verdict["samples_without_score"] == verdict["tasks_without_result"] == 12
-    assert verdict["score"] is None
-    assert verdict["samples_skipped"] == 0
+    assert verdict["tasks_without_result"] == verdict["unscored"] == 10
+    assert verdict["samples_without_score"] + verdict["samples_skipped"] == 12
+    assert verdict["reason"].startswith("too many errors")
+    assert (verdict["score"], verdict["rank"], verdict["claims"]) == (None, None, [])
     assert {record.kind for record in records(log)} == {"missing"}
     assert {record.score for record in records(log)} == {None}
 
@@ -409,6 +412,6 @@ def test_the_counter_shows_rank_and_interval(
     verdict = early(log).metadata
     assert verdict["error"] is None
     assert {caption for caption, _ in shown} == {"midband 97"}
-    last = f"rank {verdict['rank']} ({verdict['low']} to {verdict['high']}) of 20"
-    assert shown[-1][1].startswith(last)
+    last = f"#{verdict['rank']} ({verdict['low']}-{verdict['high']}) {verdict['tasks_run']}/40"
+    assert shown[-1][1].rstrip("!") == last
     assert len(shown) > verdict["tasks_run"]

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband.inspect._choosing import ChoosingRun
-from midband_history import OutcomeMatrix
+from midband.inspect._metric import ScoreReader
+from midband_history import Metric, OutcomeMatrix
 from midband_sampler import Plan, RankSettled, Session, make_plan
 
 N_TASKS = 15
@@ -38,6 +39,7 @@ def begin(
         eval_id="e",
         model="toy/1",
         epochs=epochs,
+        reader=ScoreReader(Metric()),
         show=lambda *_: None,
         available=set(plan.tasks[gone:]),
         width=width,

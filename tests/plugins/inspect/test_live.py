@@ -122,7 +122,9 @@ def test_a_live_run_and_a_replay_of_its_outcomes_choose_the_same(
     assert log.samples is not None
     notes = {str(sample.id): sample.metadata["midband"] for sample in log.samples}
     assert sorted(notes, key=lambda task: notes[task]["chosen"]) == found["order"]
-    assert all(note["low"] <= note["rank"] <= note["high"] for note in notes.values())
+    known = [note for note in notes.values() if note["rank"] is not None]
+    assert all(note["low"] <= note["rank"] <= note["high"] for note in known)
+    assert sum(note["tasks_judged"] > 0 for note in notes.values()) == len(known) > 0
     assert_same(again(path, log), found)
     assert [decision.rank for decision in recorder.finished] == [found["rank"]]
 
@@ -176,25 +178,26 @@ def test_samples_that_error_are_no_information(make: MakePlan) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", ["nan", pytest.param("dict", marks=SLOW), pytest.param("word", marks=SLOW)]
+    "odd", ["nan", pytest.param("list", marks=SLOW), pytest.param("word", marks=SLOW)]
 )
 def test_a_run_without_any_score_ends(make: MakePlan, odd: str) -> None:
     path = make(strategy="information", n=12)
     (log,) = run(path, args={"n": 12, "odd": odd})
     found = record(log)
     assert found["samples_scored"] == 0
-    assert found["tasks_without_result"] == len(found["order"]) == 12
-    assert found["reason"] == "all planned tasks run"
-    assert found["score"] is None
+    assert found["tasks_without_result"] == found["unscored"] == 10 <= len(found["order"])
+    assert found["reason"].startswith("too many errors")
+    assert (found["score"], found["rank"], found["claims"]) == (None, None, [])
 
 
 def test_a_run_in_which_all_samples_error_ends(make: MakePlan) -> None:
     path = make(strategy="information", n=12)
     everything = " ".join(map(str, range(1, 13)))
     (log,) = run(path, args={"n": 12, "errors": everything}, fail_on_error=False)
-    assert record(log)["tasks_without_result"] == 12
+    found = record(log)
+    assert found["tasks_without_result"] == found["errors"] == 10
     assert log.samples is not None
-    assert len(log.samples) == 12
+    assert 10 <= len(log.samples) == len(found["order"])
 
 
 def test_an_error_of_the_agent_ends_the_run_and_a_retry_goes_on(make: MakePlan) -> None:
@@ -302,7 +305,7 @@ def test_after_an_error_the_rest_of_the_plan_runs(
                 ("midband_sampler.Session", "__init__"),
                 ("midband.inspect._choosing.ChoosingRun", "about"),
                 ("midband.inspect._choosing.ChoosingRun", "report"),
-                ("midband.inspect._source", "primary_score"),
+                ("midband.inspect._metric.ScoreReader", "read"),
             ]
         ),
     ],

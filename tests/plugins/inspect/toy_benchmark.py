@@ -106,7 +106,7 @@ def uneven(seconds: float) -> Any:
 
 @scorer(metrics=[accuracy()])
 def odd_scorer(kind: str) -> Any:
-    values: dict[str, Any] = {"nan": float("nan"), "dict": {"a": 1.0}, "word": "perhaps"}
+    values: dict[str, Any] = {"nan": float("nan"), "list": [1.0], "word": "perhaps"}
 
     async def score(state: TaskState, target: Target) -> Score:
         return Score(value=values[kind])

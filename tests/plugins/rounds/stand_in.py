@@ -26,10 +26,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--agent", default="new")
     parser.add_argument("--cost", type=float)
+    parser.add_argument("--api-key")
+    parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--exit", type=int, default=0)
     for name in ("hang", "half", "drop", "extra", "error", "changed", "once", "abort", "hang-once"):
         parser.add_argument(f"--{name}", action="append", default=[])
+    parser.add_argument("--gate", type=Path, help="wait once until somebody writes to this pipe")
+    parser.add_argument("--worker", action="store_true", help="leave the work to another process")
     parser.add_argument("--child", action="store_true", help="let a child process hold on")
     return parser.parse_args(arguments)
 
@@ -67,9 +71,16 @@ def result(task: str, attempt: int, options: argparse.Namespace) -> str:
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
+    if options.worker:
+        rest = [word for word in arguments if word != "--worker"]
+        subprocess.Popen([sys.executable, "-IS", __file__, *rest])
+        return int(options.exit)
     tasks = json.loads(options.ids.read_text())
     note(options.ledger, f"round {' '.join(tasks)}")
     print(f"stand-in: {len(tasks)} tasks", flush=True)
+    if options.gate and not seen(options.ledger, "gate"):
+        note(options.ledger, "gate")
+        options.gate.read_bytes()
     if options.child:
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     for task in [*tasks, *options.extra]:

@@ -39,7 +39,7 @@ def group_is_gone(group: int) -> bool:
 
 
 def group_of(bench: "Bench", name: str) -> int:
-    return int((bench.directory / name / ".running").read_text())
+    return int(json.loads((bench.directory / name / ".running").read_text())["number"])
 
 
 @pytest.mark.slow
@@ -127,7 +127,8 @@ def test_one_ctrl_c_lets_the_round_finish(bench: "Bench") -> None:
     assert running.returncode == 130, error
     assert sorted(bench.ledger.results) == sorted(bench.plan.tasks[:4])
     assert "the round will be finished" in error
-    assert "4 of 40 tasks: going on" in out
+    assert "4 of 40 tasks: ended before the stopping rule was met" in " ".join(out.split())
+    assert "to go on: repeat the command" in out
     assert "ended: interrupted" in out
     assert bench.run("--round-size", 4, arguments=SLOW)[0] == 0
     assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
@@ -308,3 +309,124 @@ def test_progress_goes_to_standard_error_and_json_alone_to_standard_output(
     assert running.returncode == 0
     assert json.loads(out)["tasks_run"] == 12
     assert error.startswith("r000: running 2 tasks")
+
+
+@pytest.mark.parametrize("cost", ["-0.5", "nan", "inf", "-inf", "1e300"])
+def test_a_cost_that_cannot_be_is_unknown_and_locks_nothing(bench: "Bench", cost: str) -> None:
+    limits = ("--round-size", 4, "--max-usd", 100, "--json")
+    # One word: argparse takes -0.5 and -inf for options.
+    code, out, error = bench.run(*limits, "--max-tasks", 8, arguments=(f"--cost={cost}",))
+    assert code == 0, error
+    if cost in ("-0.5", "1e300"):  # the stand-in's reader knows the others as unknown itself
+        assert "r000: took 4 costs as unknown" in error
+    assert json.loads(out)["recorded_usd"] == 0.0
+    assert json.loads(out)["spent_usd"] == pytest.approx(4.0)  # the plan expects $0.50 each
+    code, out, error = bench.run(*limits, arguments=(f"--cost={cost}",))
+    assert code == 0, error
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+    assert json.loads(out)["spent_usd"] == pytest.approx(6.0)
+
+
+def test_a_journal_with_a_cost_that_cannot_be_goes_on(bench: "Bench") -> None:
+    arguments = ("--cost", 0.5)
+    bench.run("--round-size", 4, "--max-tasks", 4, arguments=arguments)
+    journal = bench.directory / "rounds.jsonl"
+    journal.write_text(journal.read_text().replace('"cost_usd": 0.5', '"cost_usd": -3.0', 1))
+    code, out, error = bench.run("--round-size", 4, "--json", arguments=arguments)
+    assert code == 0, error
+    assert "r000: took 1 cost as unknown" in error
+    assert json.loads(out)["recorded_usd"] == pytest.approx(5.5)
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+
+
+def damages(lines: list[str]) -> dict[str, list[str]]:
+    """Return journals that midband would not have written, by what was done to them."""
+    ended = next(number for number, line in enumerate(lines) if '"event": "ended"' in line)
+
+    def put(number: int, old: str, new: str) -> list[str]:
+        assert old in lines[number]
+        return [*lines[:number], lines[number].replace(old, new), *lines[number + 1 :]]
+
+    return {
+        "no JSON": [lines[0], "{", *lines[1:]],
+        "a number": [lines[0], "3", *lines[1:]],
+        "no event": [lines[0], "{}", *lines[1:]],
+        "deep": [lines[0], "[" * 99_999, *lines[1:]],
+        "an empty line": [lines[0], "", *lines[1:]],
+        "no beginning": lines[1:],
+        "no round": [*lines[:1], *lines[2:]],
+        "half": [*lines[:ended], lines[ended][:40], *lines[ended + 1 :]],
+        "no tasks": put(1, '"tasks"', '"task"'),
+        "strange tasks": put(1, '["t', '["u'),
+        "tasks as a text": put(1, '"tasks": [', '"tasks": "t01", "old": ['),
+        "a name with a path": put(1, '"name": "r000"', '"name": "../r000"'),
+        "a score above 1": put(ended, '"score": ', '"score": 7'),
+        "a score as a text": put(ended, '"score": ', '"score": "x", "was": '),
+        "another kind": put(ended, '"kind": "valid"', '"kind": "odd"'),
+        "a result of another task": put(ended, '"task": "t', '"task": "u'),
+        "no results": put(ended, '"results": [', '"results": null, "was": ['),
+        "results of nothing": put(ended, '"results": [', '"results": [1, '),
+        "attempts as a text": put(ended, '"attempts": 1', '"attempts": "1"'),
+        "no live": put(0, '"live": ', '"dead": '),
+        "an end twice": [*lines[: ended + 1], *lines[ended:]],
+    }
+
+
+def test_a_damaged_journal_is_one_line_and_nothing_is_run(
+    bench: "Bench", one_line: "OneLine"
+) -> None:
+    bench.run("--round-size", 4, "--max-tasks", 4)
+    journal = bench.directory / "rounds.jsonl"
+    whole = journal.read_text()
+    started = len(bench.ledger.started)
+    for what, lines in damages(whole.splitlines()).items():
+        journal.write_text("".join(f"{line}\n" for line in lines))
+        code, _, error = bench.run("--round-size", 4)
+        assert code == 1, (what, error)
+        one_line(error.splitlines()[-1], str(journal), "line", "another directory")
+        assert len(error) < 2_000, what
+        assert len(bench.ledger.started) == started, what
+    journal.write_bytes(whole.encode() + b"\0" * 300)  # as after a power failure
+    assert bench.run("--round-size", 4)[0] == 0
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("--api-key", "QX1old"), ("--api-key", "QX22")),
+        (("--api-key=QX1old",), ("--api-key=QX4",)),
+        (("--set", "model=m,api_key=QX1old"), ("--set", "model=m,api_key=QX3")),
+        (("--set", "token=QX1old"), ("--set", "token=QX3")),
+        (("--set", "sk-QX1old-1"), ("--set", "sk-QX3-22")),
+        (("--set", "MY_API_KEY=QX1old"), ("--set", "MY_API_KEY=QX3")),
+    ],
+)
+def test_another_key_is_the_same_run_and_is_not_kept(
+    bench: "Bench", one_line: "OneLine", first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
+    assert bench.run("--max-tasks", 3, arguments=first)[0] == 0
+    code, _, error = bench.run("--max-tasks", 4, arguments=second)
+    assert code == 0, error
+    kept = [file.read_text() for file in bench.directory.iterdir() if file.is_file()]
+    assert not any("QX" in text for text in kept)
+    code, _, error = bench.run(arguments=(*second, "--set", "max_tokens=5"))
+    assert code == 2
+    one_line(error, "same arguments")
+
+
+def test_a_run_directory_of_0_1_goes_on(bench: "Bench") -> None:
+    """Its digest is that of all arguments, a key among them."""
+    import hashlib
+
+    arguments = ("--api-key", "old")
+    words = json.dumps(["--ledger", str(bench.ledger.path), *arguments])
+    bench.run("--max-tasks", 3, arguments=arguments)
+    journal = bench.directory / "rounds.jsonl"
+    (run,) = bench.events("run")
+    digest = hashlib.sha256(words.encode()).hexdigest()[:16]
+    assert run["arguments"] != digest
+    journal.write_text(journal.read_text().replace(str(run["arguments"]), digest))
+    code, _, error = bench.run(arguments=arguments)
+    assert code == 0, error
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)

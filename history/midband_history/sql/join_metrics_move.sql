@@ -1,0 +1,1 @@
+UPDATE outcomes SET metric_id = $new WHERE metric_id = $old;

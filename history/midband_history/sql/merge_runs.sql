@@ -1,0 +1,1 @@
+UPDATE runs SET benchmark_id = $new WHERE benchmark_id = $old;

@@ -1,0 +1,175 @@
+"""What a SWE-bench report says of each instance, and which totals it states of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midband.harnesses._files import foreign, number
+from midband.harnesses._stating import rounding
+from midband_history import OutcomeKind, StatedAggregate, UnreadableSourceError
+
+if TYPE_CHECKING:
+    from midband._descriptors import ReadOptions
+
+_WHAT = "a SWE-bench report"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a report says of one instance."""
+
+    score: float | None
+    kind: OutcomeKind
+    errored: bool = False
+
+
+_RESOLVED = Found(1.0, "valid")
+_FAILED = Found(0.0, "valid")
+_BROKEN = Found(None, "infra_error", errored=True)
+# What each list of a run report says of its instances; the first that names one counts.
+_LISTS: tuple[tuple[str, Found], ...] = (
+    ("error_ids", _BROKEN),
+    ("infra_failure_ids", _BROKEN),
+    ("ambiguous_failure_ids", Found(None, "grader_error", errored=True)),
+    ("no_logs", _BROKEN),
+    ("pending_ids", Found(None, "missing")),
+    ("incomplete_ids", Found(None, "missing")),
+    ("resolved_ids", _RESOLVED),
+    ("resolved", _RESOLVED),
+    ("empty_patch_ids", _FAILED),
+    ("no_generation", _FAILED),
+    ("unresolved_ids", _FAILED),
+    ("completed_ids", _FAILED),
+    ("with_logs", _FAILED),
+    ("failed_ids", _BROKEN),
+    ("submitted_ids", Found(None, "missing")),
+)
+_OF_FAILURES = ("unresolved_ids", "completed_ids", "with_logs")
+# Some tools add the rate that they report.
+_RATES = ("resolution_rate", "resolved_rate", "resolve_rate", "accuracy")
+
+
+def listed(report: Mapping[str, Any], path: Path, options: "ReadOptions") -> dict[str, Found]:
+    """Return what the lists of a run report say of each instance.
+
+    Errors are unknown outcomes, unless the report states a rate that counts them as failures.
+
+    Raises
+    ------
+    UnreadableSourceError
+        The lists contradict each other or their counts; or they name resolved instances only and
+        the other tasks are not known.
+    """
+    lists = {key: report[key] for key, _ in _LISTS if isinstance(report.get(key), list)}
+    for key, ids in lists.items():
+        if not all(isinstance(each, str) and each for each in ids):
+            raise foreign(path, _WHAT, f"what is no instance id under {key}")
+    _check_counts(report, lists, path, options)
+    solved = {*lists.get("resolved_ids", ()), *lists.get("resolved", ())}
+    both = solved & set(lists.get("unresolved_ids", ()))
+    if both:
+        raise foreign(path, _WHAT, f"{min(both)!r} both resolved and unresolved")
+    found: dict[str, Found] = {}
+    for key, says in _LISTS:
+        for task in lists.get(key, ()):
+            found.setdefault(task, says)
+    if not any(key in lists for key in _OF_FAILURES):
+        found |= _all_others(found, path, options.tasks)
+    if _counts_errors(report, found):
+        failed = Found(0.0, "valid", errored=True)
+        found = {task: failed if each.errored else each for task, each in found.items()}
+    return found
+
+
+def totals(report: Mapping[str, Any], found: Mapping[str, Found]) -> Iterator[StatedAggregate]:
+    """Yield what a run report states about its own instances."""
+    resolved = number(report.get("resolved_instances"))
+    if resolved is not None:
+        yield StatedAggregate(name="resolved_instances", value=resolved, statistic="passed")
+    everything = number(report.get("total_instances"))
+    if everything is not None:
+        unnamed = everything - len(found)
+        yield StatedAggregate(
+            name="total_instances",
+            value=everything,
+            statistic="attempts",
+            not_checkable=f"the report does not name {unnamed:g} of them" if unnamed > 0 else "",
+        )
+    for name in _RATES:
+        rate = number(report.get(name))
+        if rate is not None:
+            scale = 100.0 if rate > 1 else 1.0
+            total = int(everything) if everything is not None else None
+            yield StatedAggregate(
+                name=name, value=rate / scale, total=total, tolerance=rounding(rate) / scale
+            )
+
+
+def instances(report: Mapping[str, Any], path: Path) -> dict[str, Found]:
+    """Return what a report of single instances says of each; raises as `listed`."""
+    found: dict[str, Found] = {}
+    for task, each in report.items():
+        if not isinstance(each, dict):
+            raise foreign(path, _WHAT, f"no object for {task!r}")
+        resolved = each.get("resolved")
+        if each.get("infra_failure"):
+            found[task] = _BROKEN
+        elif isinstance(resolved, bool):
+            found[task] = _RESOLVED if resolved else _FAILED
+        else:
+            found[task] = Found(None, "missing")
+    return found
+
+
+def _check_counts(
+    report: Mapping[str, Any],
+    lists: Mapping[str, Sequence[str]],
+    path: Path,
+    options: "ReadOptions",
+) -> None:
+    for key, ids in lists.items():
+        count = number(report.get(f"{key.removesuffix('_ids')}_instances"))
+        if count is not None and count != len(ids) and not options.accept_difference:
+            msg = (
+                f"{path}: expected {count:g} ids under {key}, as the report itself counts, got"
+                f" {len(ids)}: import the whole report, or accept it with --accept-difference"
+            )
+            raise UnreadableSourceError(msg)
+
+
+def _all_others(found: Mapping[str, Found], path: Path, tasks: Sequence[str]) -> dict[str, Found]:
+    """Return a failure for every task that a report of solved ones does not name."""
+    if not tasks:
+        msg = (
+            f"{path}: expected {_WHAT} that lists its failures, got one that lists resolved"
+            " instances only: give the ids of all tasks with --tasks FILE"
+        )
+        raise UnreadableSourceError(msg)
+    strangers = sorted(found.keys() - set(tasks))
+    if strangers:
+        msg = (
+            f"{path}: expected instances among the {len(tasks)} tasks that were given, got"
+            f" {strangers[0]!r}: give the tasks of this benchmark with --tasks FILE"
+        )
+        raise UnreadableSourceError(msg)
+    return {task: _FAILED for task in tasks if task not in found}
+
+
+def _counts_errors(report: Mapping[str, Any], found: Mapping[str, Found]) -> bool:
+    """Whether a rate that the report states takes errors for failures."""
+    solved = sum(each.score == 1.0 for each in found.values())
+    errors = sum(each.errored for each in found.values())
+    valid = sum(each.kind == "valid" for each in found.values())
+    for name in _RATES:
+        rate = number(report.get(name))
+        if rate is None or not errors or not solved:
+            continue
+        scale = 100.0 if rate > 1 else 1.0
+        slack = rounding(rate) / scale
+        over = (valid + errors, number(report.get("total_instances")) or 0)
+        without = abs(solved / valid - rate / scale) <= slack
+        return not without and any(
+            count and abs(solved / count - rate / scale) <= slack for count in over
+        )
+    return False

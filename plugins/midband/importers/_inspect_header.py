@@ -1,0 +1,127 @@
+"""What an Inspect log says of itself beyond its scores: its extent, its ids, when it was scored."""
+
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from inspect_ai.log import EvalLog, EvalSample, EvalSampleSummary, EvalSpec
+
+# A sample ends a moment after its scores are given; a later scoring takes a command.
+_A_MOMENT = timedelta(seconds=2)
+_HEAVY = {"messages", "store", "attachments", "output"}
+
+
+def moment(value: object) -> datetime | None:
+    """Read one of Inspect's dates; None where there is none."""
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def covers_benchmark(header: "EvalLog", summaries: "Sequence[EvalSampleSummary]") -> bool:
+    """Whether a log says that every sample of the dataset ran, in every epoch."""
+    spec, results = header.eval, header.results
+    size = spec.dataset.samples
+    limit = spec.config.limit
+    stopping = getattr(results, "early_stopping", None)
+    planned = getattr(results, "total_samples", 0)
+    return (
+        header.status == "success"
+        and bool(size)
+        and getattr(spec.config, "sample_id", None) is None
+        and (limit is None or (isinstance(limit, int) and limit >= (size or 0)))
+        and not getattr(stopping, "early_stops", None)
+        and len(summaries) == (size or 0) * (spec.config.epochs or 1)
+        and planned <= len(summaries)
+    )
+
+
+def numbered_after_shuffle(spec: "EvalSpec") -> bool:
+    """Whether sample ids are places in a shuffled dataset: they then say nothing of the sample.
+
+    Inspect numbers samples without ids from 1 on, after a shuffle. Ids that the dataset gives are
+    shuffled with it. A run of midband's keeps the ids that samples had before its own ordering.
+    """
+    ids = spec.dataset.sample_ids
+    if not spec.dataset.shuffled or not ids or "midband" in (spec.metadata or {}):
+        return False
+    return len(ids) > 1 and list(ids) == list(range(1, len(ids) + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """When the samples of a log were last scored.
+
+    Parameters
+    ----------
+    last : datetime or None
+        The latest time that is known.
+    again : bool
+        Whether that was after the end of a sample: by ``inspect score``.
+    """
+
+    last: datetime | None = None
+    again: bool = False
+
+
+def scoring_of(samples: "Iterable[EvalSample]") -> Scoring:
+    """Return when samples were last scored, by their events."""
+    found = Scoring()
+    for sample in samples:
+        times = [when for each in sample.events if (when := _score_time(each)) is not None]
+        if not times:
+            continue
+        ended = moment(getattr(sample, "completed_at", None))
+        again = ended is not None and max(times) > ended + _A_MOMENT
+        latest = max(times) if found.last is None else max(found.last, *times)
+        found = Scoring(last=latest, again=found.again or again)
+    return found
+
+
+def scoring_in(path: Path, summaries: "Sequence[EvalSampleSummary]") -> Scoring:
+    """Return when an ``.eval`` log was last scored.
+
+    Only the events of samples say so. ``inspect score`` scores every sample, so the smallest one
+    that has a score is read. Without such events the archive's own dates, in local time, stand for
+    them.
+    """
+    from inspect_ai.log import read_eval_log_sample
+
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+    scored = [each for each in summaries if each.scores]
+    if not scored:
+        return Scoring()
+
+    def size(each: "EvalSampleSummary") -> int:
+        member = members.get(f"samples/{each.id}_epoch_{each.epoch}.json")
+        return 1 << 62 if member is None else member.file_size
+
+    smallest = min(scored, key=size)
+    try:
+        sample = read_eval_log_sample(
+            str(path), id=smallest.id, epoch=smallest.epoch, exclude_fields=_HEAVY
+        )
+        found = scoring_of([sample])
+    except Exception:  # the summaries hold the score of a sample that is torn
+        found = Scoring()
+    header = members.get("header.json")
+    if found.last is not None or header is None:
+        return found
+    try:
+        return Scoring(last=datetime(*header.date_time, tzinfo=UTC))
+    except ValueError:
+        return found
+
+
+def _score_time(event: Any) -> datetime | None:
+    if event.event != "score" or getattr(event, "intermediate", False):
+        return None
+    return moment(event.timestamp)

@@ -1,0 +1,125 @@
+"""What is done to everything that an importer reads: the person's options, and the check."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midband._descriptors import ReadOptions
+from midband_history import (
+    Metric,
+    Note,
+    Reconciliation,
+    Record,
+    StatedAggregate,
+    UnreadableSourceError,
+)
+
+if TYPE_CHECKING:
+    from midband._descriptors import Importer
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """What was read of one source beside its records.
+
+    Parameters
+    ----------
+    notes : list of Note
+        Grows while the records are read.
+    """
+
+    notes: list[Note] = field(default_factory=list)
+
+
+def call_reader(reader: Callable[..., Any], what: object, options: ReadOptions) -> Any:
+    """Call an importer's function with those of the options that its signature names."""
+    offered: dict[str, object] = {
+        "options": options,
+        "benchmark": options.benchmark,
+        "columns": options.columns,
+    }
+    names = inspect.signature(reader).parameters
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in names.values())
+    return reader(
+        what, **{name: value for name, value in offered.items() if open_ended or name in names}
+    )
+
+
+def read_source(importer: "Importer", path: Path, options: ReadOptions) -> Iterable[object]:
+    """Read one source with an importer, which may yield records, notes and stated aggregates."""
+    found: Iterable[object] = call_reader(importer.read, path, options)
+    return found
+
+
+def checked(
+    path: Path, items: Iterable[object], options: ReadOptions, reading: Reading
+) -> Iterator[Record]:
+    """Yield the records among the items with the person's options applied, and check them.
+
+    Notes go into `reading`. After the last record, every number that the source states is compared
+    with what was read.
+
+    Raises
+    ------
+    UnreadableSourceError
+        A stated number differs for an unknown reason, and the options do not accept that.
+    """
+    check = Reconciliation()
+    stated: list[StatedAggregate] = []
+    for item in items:
+        if isinstance(item, Record):
+            check.see(item)
+            yield apply_options(item, options)
+        elif isinstance(item, Note):
+            reading.notes.append(item)
+        elif isinstance(item, StatedAggregate):
+            stated.append(item)
+        else:
+            msg = f"{path}: expected records from the importer, got a {type(item).__name__}"
+            raise UnreadableSourceError(msg)
+    explained, unexplained = check.judge(stated)
+    reading.notes.extend(explained)
+    if unexplained and not options.accept_difference:
+        msg = (
+            f"{path}: {unexplained[0].text}: look into the file, or import it with"
+            " --accept-difference"
+        )
+        raise UnreadableSourceError(msg)
+    reading.notes.extend(unexplained)
+
+
+def apply_options(record: Record, options: ReadOptions) -> Record:
+    """Return the record as the person wants it read."""
+    changes: dict[str, object] = {
+        name: getattr(options, name)
+        for name in ("agent", "model", "scaffold", "benchmark_version")
+        if getattr(options, name)
+    }
+    metric = with_scale(record.metric, options)
+    if metric is not record.metric:
+        changes["metric"] = metric
+    if options.parts and record.part:
+        changes["task_id"] = f"{record.part}/{record.task_id}"
+        changes["part"] = ""
+    failed = record.errored or record.kind in ("infra_error", "grader_error")
+    if options.errors == "missing" and failed and record.kind == "valid":
+        changes.update(kind="infra_error", score=None, passed=None)
+    elif options.errors == "failed" and failed:
+        worst = metric.high if metric.lower_is_better else metric.low
+        changes.update(kind="valid", score=worst, passed=False)
+    return replace(record, **changes) if changes else record  # type: ignore[arg-type]
+
+
+def with_scale(metric: Metric, options: ReadOptions) -> Metric:
+    """Return the metric with the scale, direction and name that the person states."""
+    changes: dict[str, object] = {}
+    if options.scale is not None:
+        low, high = options.scale
+        changes.update(low=float(low), high=float(high), declared="user")
+    if options.lower_is_better is not None:
+        changes["lower_is_better"] = options.lower_is_better
+    if options.metric and not metric.known:
+        changes["name"] = options.metric
+    return replace(metric, **changes) if changes else metric  # type: ignore[arg-type]
