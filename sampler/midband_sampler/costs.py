@@ -96,12 +96,17 @@ class Cost:
     @classmethod
     def told(cls, usd: float | None, seconds: float | None) -> "Cost":
         """Check what a caller told; None is not known."""
+        if usd is None and seconds is None:
+            return _UNKNOWN
         values = [math.nan if each is None else float(each) for each in (usd, seconds)]
         for name, value in zip(("usd", "seconds"), values, strict=True):
             if value < 0.0 or math.isinf(value):
                 msg = f"expected {name} >= 0, or None where it is not known, got {value:g}"
                 raise InputError(msg)
         return cls(*values)
+
+
+_UNKNOWN = Cost(math.nan, math.nan)
 
 
 class Spending:

@@ -128,6 +128,7 @@ class Kernel:
         self._available = available
         self._ended: NDArray[np.bool_] | None = None
         self._looks_ahead = rule.looks_ahead
+        self._least = rule.min_tasks
 
     @property
     def all_ended(self) -> bool:
@@ -164,13 +165,15 @@ class Kernel:
         last = run >= self.limit
         if self._available is not None:
             last = last | (self.bounds.tasks >= self._available)
-        few = self.rule.min_tasks
-        if not at_once and self.run < self.limit and np.max(self.bounds.tasks) < few:
+        enough = self.bounds.tasks >= self._least
+        if not at_once and self.run < self.limit and not enough.any():
             nothing = np.zeros(np.shape(self.bounds.tasks), dtype=bool)
             return Step(run=run, interval=None, settled=nothing, ends=nothing, snapshot=None)
         interval, snapshot = self._look(run, usd, seconds)
         settled = self.rule.stops(snapshot)
         ends = settled | last
+        if np.ndim(interval.low) and not at_once:
+            ends = np.broadcast_to(ends, interval.low.shape)
         if at_once:
             ends = ends & (np.cumsum(ends) == 1)
         elif self._ended is not None:
@@ -211,13 +214,14 @@ class Kernel:
         self, run: IntArray, usd: FloatArray, seconds: FloatArray
     ) -> tuple[Interval, Snapshot]:
         """Return the outer interval, and what the rule sees."""
+        if len(self.readings) == 1:
+            interval = self.bounds.interval()
+            return interval, self._snapshot(self.bounds, interval, run, usd, seconds)
         intervals = [each.interval() for each in self.readings]
         seen = [
             self._snapshot(bounds, interval, run, usd, seconds)
             for bounds, interval in zip(self.readings, intervals, strict=True)
         ]
-        if len(seen) == 1:
-            return intervals[0], seen[0]
         outer, ahead = outer_interval(intervals), [each.least_half_width for each in seen]
         reaches = [each for each in ahead if each is not None]
         snapshot = replace(

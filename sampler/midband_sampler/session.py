@@ -82,6 +82,7 @@ class Session:
         self._place = {task: place for place, task in enumerate(plan.tasks)}
         self._columns = columns_of(plan)
         self._column: list[int] = self._columns.tolist()
+        self._expected_usd: list[float] = plan.expected_cost_usd.tolist()
         self._max_errors = max_errors
         self._never_run = never_run
         self._scores: dict[str, list[float]] = {}  # of each attempt; NaN without a usable result
@@ -204,7 +205,7 @@ class Session:
             msg = f"expected a score in [0, 1] for {task!r}, got {score!r}: rescale it"
             raise InputError(msg)
         cost = Cost.told(usd, seconds)
-        if not self.plan.chooses_live:
+        if self._policy is None:
             self._begin(task)
         elif self._most:
             self._expect_attempt(task)
@@ -299,7 +300,7 @@ class Session:
         self._used.append(score)
         if not math.isnan(score):
             self._valid.append(score)
-        self._spending.add(costs, expected_usd=float(self.plan.expected_cost_usd[column]))
+        self._spending.add(costs, expected_usd=self._expected_usd[column])
         if self._posterior is not None:
             if not self._judged[task]:  # further attempts at a task are like its first
                 self._drift.add(column, score)
@@ -320,7 +321,7 @@ class Session:
         """Keep the chance of a choice and, if it was drawn, what was predicted before it."""
         column = self._column[self._place[task]]
         choice = self._started.get(task)
-        if self._policy is None:
+        if self._policy is None and self.plan.explore:
             choice = self._exploration.planned(self._place[task], len(self.plan.all_tasks))
         if choice is not None and choice.drawn and self._posterior is not None:
             expected = self._posterior.predicted()[0]
@@ -354,7 +355,7 @@ class Session:
         In planned order; where tasks are chosen live, in the order of their start. Results told
         without having been asked for (a rebuilt session) come first, in planned order.
         """
-        if not self.plan.chooses_live:
+        if self._policy is None:
             order: Sequence[str] = self.plan.tasks
         else:
             for task in sorted(self._unasked, key=self._place.__getitem__):
@@ -537,5 +538,7 @@ def _bounds(
 
 def _mean(scores: Sequence[float]) -> float:
     """Mean of the known scores, whatever their order; NaN if none is known."""
+    if len(scores) == 1:
+        return scores[0]
     known = sorted(score for score in scores if not math.isnan(score))
     return math.fsum(known) / len(known) if known else math.nan

@@ -77,7 +77,7 @@ def history(*, attempts: int = 1) -> OutcomeMatrix:
 def candidate(plan: Plan) -> dict[str, tuple[float | None, float | None, float | None]]:
     """Return score, dollars and seconds of a new agent by task; some of each unknown."""
     rng = np.random.default_rng(23)
-    out = {}
+    out: dict[str, tuple[float | None, float | None, float | None]] = {}
     for task in plan.all_tasks:
         score, lost, silent = rng.random(3)
         out[task] = (
@@ -139,15 +139,16 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 def _decisions(plan: Plan, session: Session) -> dict[str, Any]:
     """Run to the stop; keep ranks and bounds where they change, and all that is said at times."""
-    results, order, looks = candidate(plan), [], []
-    before: list[int] = []
+    results, order = candidate(plan), []
+    looks: list[list[float | None]] = []
+    before: list[int | None] = []
     while tasks := session.ask(1):
         task = tasks[0]
         order.append(int(task.removeprefix("task-")))
         score, usd, seconds = results[task]
         session.tell(task, score=score, usd=usd, seconds=seconds)
         made = session.decision()
-        found = [made.rank, made.low, made.high]
+        found: list[int | None] = [made.rank, made.low, made.high]
         if found != before or made.stop:
             looks.append([made.tasks_run, *found])
             before = found

@@ -14,13 +14,13 @@ from scipy.stats import binomtest
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import (
     AnyOf,
-    Claim,
     Decision,
     Futility,
     Never,
     PairedEProcess,
     Plan,
     PlanError,
+    Rule,
     ScoreWithin,
     Session,
     Snapshot,
@@ -338,16 +338,18 @@ def test_what_is_called_hopeless_would_not_have_been_settled(
     assert binomtest(settled, given_up, 0.1, alternative="greater").pvalue > 1e-4
 
 
-class Recorder:
+class Recorder(Rule):
     """A rule that stops nothing and keeps what it was shown."""
 
-    confidence, min_tasks = 0.9, 2
+    name = "recorder"
+    confidence = 0.9
+    min_tasks = 2
 
     def __init__(self) -> None:
         self.least: list[float] = []
         self.width: list[float] = []
 
-    def stops(self, look: Snapshot) -> NDArray[np.bool_]:
+    def met(self, look: Snapshot) -> NDArray[np.bool_]:
         if look.least_half_width is not None and look.score_low.ndim == 0:
             self.least.append(float(look.least_half_width(look.tasks_left)))
             self.width.append(float(look.score_high - look.score_low))
@@ -356,8 +358,8 @@ class Recorder:
     def reason(self, look: Snapshot) -> str:
         raise NotImplementedError
 
-    def claims(self, look: Snapshot) -> tuple[Claim, ...]:
-        return ()
+    def claim(self, look: Snapshot) -> None:
+        return None
 
     def to_dict(self) -> dict[str, object]:
         return {"rule": "recorder"}
@@ -366,7 +368,7 @@ class Recorder:
 class OnlyRank(Recorder):
     """Stops as `ScoreWithin` does, but claims nothing about the score."""
 
-    def stops(self, look: Snapshot) -> NDArray[np.bool_]:
+    def met(self, look: Snapshot) -> NDArray[np.bool_]:
         return ScoreWithin(6, 0.9).stops(look)
 
 

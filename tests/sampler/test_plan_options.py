@@ -11,12 +11,12 @@ from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler import (
     Beats,
     Decision,
+    Exploration,
     Never,
     Plan,
     PlanError,
     RankSettled,
     Session,
-    Exploration,
     make_plan,
     predicted_full_score,
 )
@@ -192,7 +192,7 @@ def test_the_randomised_score_is_right_where_the_model_is_wrong(strategy: str) -
     values, errors, predicted = [], [], []
     for seed in range(150):
         steering = Exploration(explore=0.4, seed=seed)
-        tasks = tuple(matrix.tasks[j] for j in steering.arrange(order, 60))
+        tasks = tuple(matrix.tasks[int(each.tasks[0])] for each in steering.arrange(order, 60))
         plan = replace(plain, tasks=tasks, explore=0.4, seed=seed, max_tasks=20)
         session = drive(plan, scores)
         estimate = session.randomised_score()
@@ -248,7 +248,10 @@ def test_a_rebuilt_live_session_needs_the_order_of_its_choices() -> None:
 
 
 def test_draws_are_uniform() -> None:
-    firsts = [Exploration(explore=0.99, seed=seed).arrange(np.arange(8), 8)[0] for seed in range(3000)]
+    firsts = [
+        int(Exploration(explore=0.99, seed=seed).arrange(np.arange(8), 8)[0].tasks[0])
+        for seed in range(3000)
+    ]
     counts = np.bincount(firsts, minlength=8)
     expected = np.full(8, 3000 * 0.99 / 8)
     expected[0] += 30

@@ -71,9 +71,7 @@ def test_bounds_of_one_are_bounds_of_each(
     seed: int, told: int, multiplier: float, binary: bool
 ) -> None:
     rng = np.random.default_rng(seed)
-    made = FullScorePosterior(
-        profiles(60, seed), candidate_prior(0.0), candidates=2, binary=binary
-    )
+    made = FullScorePosterior(profiles(60, seed), candidate_prior(0.0), candidates=2, binary=binary)
     for step in range(told):
         scores = rng.integers(0, 2, 2).astype(float) if binary else rng.random(2)
         made.observe(

@@ -2,9 +2,10 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +32,41 @@ class _Sums:
         Mean expected score on the target.
     """
 
-    tasks: IntArray
-    certain: IntArray
-    planned: IntArray
-    total: FloatArray
-    squares: FloatArray
-    certain_total: FloatArray
+    tasks: Any
+    certain: Any
+    planned: Any
+    total: Any
+    squares: Any
+    certain_total: Any
     references: FloatArray
-    base: FloatArray
+    base: Any
+
+    def estimate(
+        self,
+        *,
+        unseen: float,
+        bound: float,
+        sqrt: Callable[[Any], Any],
+        largest: Callable[[Any, Any], Any],
+    ) -> tuple[Any, Any, Any]:
+        """Mean excess on the target, its half width, and whether every result is known.
+
+        Parameters
+        ----------
+        unseen : float
+            What is added to the sum of squares.
+        bound : float
+            Factor of the half width that the confidence sets.
+        sqrt, largest : callable
+            The square root and the larger of two, of numbers or of arrays.
+        """
+        n, planned = largest(self.tasks, 1), largest(self.planned, 1)
+        sampled = self.planned - self.certain
+        share = sampled / planned
+        mean = self.total / n
+        sd = sqrt((largest(self.squares - n * mean**2, 0.0) + unseen) / n)
+        half = share * sd * sqrt(largest(sampled, 0)) / n * bound
+        return share * mean + self.certain_total / planned, half, self.tasks >= sampled
 
 
 class SequentialRankBounds:
@@ -103,6 +131,7 @@ class SequentialRankBounds:
         scores = np.where(known, reference, 0.0)
         overall = scores.sum() / max(int(known.sum()), 1)
         self._expected = np.where(by_task > 0, scores.sum(axis=0) / np.maximum(by_task, 1), overall)
+        self._expected_list: list[float] = self._expected.tolist()
         self._known = known
         self._excess = np.where(known, reference - self._expected, 0.0)
         self._rival_scores = {name: reference[row] for name, row in rivals.items()}
@@ -118,16 +147,15 @@ class SequentialRankBounds:
         self._reference_sums = self._excess.sum(axis=1)
         self._reference_counts = self._known.sum(axis=1)
         self._in_target = np.ones(self._expected.size, dtype=bool)
-        zero = whole(0)
         self._sums = _Sums(
-            tasks=zero,
-            certain=zero,
-            planned=zero,
-            total=real(0.0),
-            squares=real(0.0),
-            certain_total=real(0.0),
+            tasks=0,
+            certain=0,
+            planned=0,
+            total=0.0,
+            squares=0.0,
+            certain_total=0.0,
             references=np.zeros(0),
-            base=real(0.0),
+            base=0.0,
         )
         self._set_target()
         self._evidence = {name: PairedEProcess.nothing() for name in self._rival_scores}
@@ -147,8 +175,8 @@ class SequentialRankBounds:
         references = self._reference_sums / np.maximum(self._reference_counts, 1)
         target = self._expected[self._in_target]
         self._sums.references = references
-        self._sums.base = real(target.mean() if target.size else np.nan)
-        self._sums.planned = whole(target.size)
+        self._sums.base = float(target.mean()) if target.size else math.nan
+        self._sums.planned = target.size
         self._order = np.argsort(references, kind="stable")
         self._ordered: list[float] = references[self._order].tolist()
         self._reference_scores = np.asarray(references + self._sums.base)
@@ -156,7 +184,8 @@ class SequentialRankBounds:
     @property
     def tasks(self) -> IntArray:
         """Results of the sample so far."""
-        return self._sums.tasks
+        tasks = self._sums.tasks
+        return whole(tasks) if isinstance(tasks, int) else tasks
 
     @property
     def reference_scores(self) -> FloatArray:
@@ -191,15 +220,15 @@ class SequentialRankBounds:
             self._reference_counts = self._reference_counts - self._known[:, place]
             self._set_target()
         else:
-            sums, excess = self._sums, score - self._expected[place]
+            sums, excess = self._sums, score - self._expected_list[place]
             if guard:
-                sums.certain = sums.certain + 1
-                sums.certain_total = sums.certain_total + excess
+                sums.certain += 1
+                sums.certain_total += excess
             else:
-                sums.total = sums.total + excess
-                sums.squares = sums.squares + excess**2
-                sums.tasks = sums.tasks + 1
-                self._unsigned.append((place, float(excess)))
+                sums.total += excess
+                sums.squares += excess**2
+                sums.tasks += 1
+                self._unsigned.append((place, excess))
         if not guard:
             for name, theirs in self._rival_scores.items():
                 self._evidence[name] = self._evidence[name].after(np.asarray(score - theirs[place]))
@@ -226,7 +255,7 @@ class SequentialRankBounds:
     def _lose(self, told: np.ndarray, lost: IntArray) -> None:
         """Take the tasks without a result out of the target, one after the other."""
         totals, counts = [self._reference_sums], [self._reference_counts]
-        bases = [float(self._sums.base)]
+        bases = [self._sums.base]
         for place in np.flatnonzero(~told):
             self._in_target[place] = False
             totals.append(totals[-1] - self._excess[:, place])
@@ -238,52 +267,59 @@ class SequentialRankBounds:
         self._sums.base = np.array(bases)[lost]
         self._reference_scores = np.asarray(self._sums.references + self._sums.base)
 
-    def _above(self, edge: FloatArray) -> IntArray:
-        """Count the references with a mean excess above an edge."""
-        if self._sums.references.ndim > 1:
-            return np.asarray(np.sum(self._sums.references > edge, axis=0))
-        if not np.ndim(edge):
-            return whole(len(self._ordered) - bisect_right(self._ordered, float(edge)))
-        return np.asarray(
-            len(self._ordered) - np.searchsorted(self._ordered, edge, side="right"), dtype=np.int64
-        )
-
     def interval(self) -> Interval:
         """Bound the rank over all looks; the widest bounds before the second result."""
-        sums, n = self._sums, self._sums.tasks
-        if not np.ndim(n) and n < 2:
+        if np.ndim(self._sums.tasks):
+            return self._intervals()
+        sums, above = self._sums, self._above
+        if sums.tasks < 2:
             return unknown(len(self._ordered))[0]
-        estimate, half, all_run = self._estimate()
-        rank = 1 + self._above(estimate + TIE)
-        low = 1 + self._above(estimate + half)
-        high = 1 + self._above(estimate + TIE - half * ~all_run)
+        estimate, half, all_run = self._estimate(math.sqrt, max)
+        half = TIE if all_run else half
         score = sums.base + estimate
-        score_low = np.minimum(np.maximum(score - half, 0.0), 1.0)
-        score_high = np.minimum(np.maximum(score + half, 0.0), 1.0)
+        score_low, score_high = min(max(score - half, 0.0), 1.0), min(max(score + half, 0.0), 1.0)
+        return Interval(
+            rank=whole(1 + above(estimate + TIE)),
+            low=whole(1 + above(estimate + half)),
+            high=whole(1 + above(estimate + TIE - (0.0 if all_run else half))),
+            score=real(min(max(score, score_low), score_high)),
+            score_low=real(score_low),
+            score_high=real(score_high),
+        )
+
+    def _intervals(self) -> Interval:
+        """Bound the rank after each result of an order."""
+        sums, early = self._sums, self._sums.tasks < 2
+        estimate, half, all_run = self._estimate(np.sqrt, np.maximum)
+        half = np.where(all_run, TIE, half)
+        edges = (estimate + TIE, estimate + half, estimate + TIE - np.where(all_run, 0.0, half))
+        above = [self._above_each(edge) for edge in edges]
+        rank, low = (np.where(early, 1, 1 + each) for each in above[:2])
+        score = sums.base + estimate
+        score_low, score_high = np.clip(score - half, 0.0, 1.0), np.clip(score + half, 0.0, 1.0)
         score = np.minimum(np.maximum(score, score_low), score_high)
-        if np.ndim(n):
-            early = n < 2
-            rank, low = np.where(early, 1, rank), np.where(early, 1, low)
-            high = np.where(early, len(self._ordered) + 1, high)
-            score, score_low, score_high = (
-                np.where(early, np.nan, each) for each in (score, score_low, score_high)
-            )
+        score, score_low, score_high = (
+            np.where(early, np.nan, each) for each in (score, score_low, score_high)
+        )
+        high = np.where(early, len(self._ordered) + 1, 1 + above[2])
         return Interval(rank, low, high, score, score_low, score_high)
 
-    def _estimate(self) -> tuple[FloatArray, FloatArray, np.ndarray]:
-        """Mean excess on the target, its half width, and whether every result is known."""
-        sums, n = self._sums, np.maximum(self._sums.tasks, 1)
-        planned = np.maximum(sums.planned, 1)
-        sampled = sums.planned - sums.certain
-        share = sampled / planned
-        mean = sums.total / n
-        sd = np.sqrt((np.maximum(sums.squares - n * mean**2, 0.0) + self._unseen) / n)
-        all_run = sums.tasks >= sampled
-        half = share * sd * np.sqrt(np.maximum(sampled, 0)) / n * self._bound
-        estimate = share * mean + sums.certain_total / planned
-        if np.ndim(half):
-            return estimate, np.where(all_run, TIE, half), all_run
-        return estimate, real(TIE) if all_run else half, all_run
+    def _estimate(
+        self, sqrt: Callable[[Any], Any], largest: Callable[[Any, Any], Any]
+    ) -> tuple[Any, Any, Any]:
+        return self._sums.estimate(
+            unseen=self._unseen, bound=self._bound, sqrt=sqrt, largest=largest
+        )
+
+    def _above(self, edge: float) -> int:
+        """Count the references with a mean excess above an edge."""
+        return len(self._ordered) - bisect_right(self._ordered, edge)
+
+    def _above_each(self, edges: FloatArray) -> IntArray:
+        references = self._sums.references
+        if references.ndim > 1:
+            return np.asarray(np.sum(references > edges, axis=0))
+        return np.asarray(len(self._ordered) - np.searchsorted(self._ordered, edges, side="right"))
 
     def least_half_width(self, run: IntArray, left: IntArray) -> FloatArray:
         """Return the least half width of the score bounds after `left` more results.
@@ -312,7 +348,7 @@ class SequentialRankBounds:
         mean = float(self._sums.total) / n
         factor = sampled / planned / n * math.sqrt(max(1.0 - n / sampled, 0.0))
         interval = self.interval()
-        estimate = float(self._estimate()[0])
+        estimate = self._estimate(math.sqrt, max)[0]
         deviation = (factor * (self._signed - mean * self._sign_sums)).astype(np.float32)
         deviation.sort()
         low, high = int(interval.low), int(interval.high)

@@ -131,7 +131,7 @@ class Rule(ABC):
 
         What the rule claims must hold in each reading of the missing results as well.
         """
-        stops = np.asarray(self.met(snapshot) & (snapshot.tasks >= self.min_tasks))
+        stops = self.met(snapshot) & (snapshot.tasks >= self.min_tasks)
         if snapshot.readings and stops.any() and self.claims(snapshot):
             for reading in snapshot.readings:
                 stops = np.asarray(stops & self.met(reading))
