@@ -31,7 +31,7 @@ from midband_sampler.model.response import (
 from midband_sampler.plan import Plan
 from midband_sampler.planning import MIN_COVERAGE, make_plan
 from midband_sampler.rank_sets import rank_sets
-from midband_sampler.session import Session, columns_of, start_kernel
+from midband_sampler.session import Session, start_kernel
 from midband_sampler.settings import PlanSettings
 from midband_sampler.stopping.base import Claim, Rule
 from midband_sampler.stopping.beats import Beats
@@ -123,7 +123,6 @@ __all__ = [
     "candidate_prior",
     "check_strategy",
     "choice_costs",
-    "columns_of",
     "find_band",
     "find_strategy",
     "fit_response_model",

@@ -83,10 +83,6 @@ class Step:
             snapshot=self.snapshot.at(place),
         )
 
-    def bounded(self, bounds: Bounds) -> "Step":
-        """Return the step with the interval that was not needed for the rule."""
-        return self if self.interval is not None else replace(self, interval=bounds.interval())
-
 
 class Kernel:
     """Steps candidates through their results, and says where each run ends.

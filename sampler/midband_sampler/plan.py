@@ -6,13 +6,14 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from midband_history import FloatArray, InputError, Metric
+from midband_history import FloatArray, InputError, IntArray, Metric
 from midband_sampler.band import Band
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
@@ -196,7 +197,13 @@ class Plan:
         found = self._strategy
         return self.calibration is None and found is not None and found.keeps_all
 
-    @property
+    @cached_property
+    def columns(self) -> IntArray:
+        """Position of each planned task among all tasks, shape (n_planned,)."""
+        column = {task: place for place, task in enumerate(self.all_tasks)}
+        return np.array([column[task] for task in self.tasks], dtype=np.int64)
+
+    @cached_property
     def _strategy(self) -> Strategy | None:
         """Return the strategy, ready to choose; None for one that only a plugin knows."""
         found = self.added_strategy or strategies().get(self.strategy)

@@ -460,7 +460,7 @@ class _Calibrating:
         )
 
     def _unchecked(self, strategy: Strategy, few: str) -> _Chosen:
-        """Predict with the model, and claim only what is certain: the run has a limit of its own."""
+        """Predict with the model and claim only what is certain, for a run with a limit."""
         self.warnings.append(
             f"{few}: the score is predicted, and the interval holds whatever is possible"
         )

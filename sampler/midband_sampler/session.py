@@ -80,7 +80,7 @@ class Session:
         self._in_usd, self._in_seconds = (plan.stop.counts(unit) for unit in ("usd", "seconds"))
         self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
-        self._columns = columns_of(plan)
+        self._columns = plan.columns
         self._column: list[int] = self._columns.tolist()
         self._expected_usd: list[float] = plan.expected_cost_usd.tolist()
         self._max_errors = max_errors
@@ -469,12 +469,6 @@ class Session:
         return tuple(sorted(waiting, key=self._place.__getitem__))
 
 
-def columns_of(plan: Plan) -> IntArray:
-    """Position of each planned task among all tasks, shape (n_planned,)."""
-    column = {task: place for place, task in enumerate(plan.all_tasks)}
-    return np.array([column[task] for task in plan.tasks], dtype=np.int64)
-
-
 def start_kernel(
     plan: Plan,
     *,
@@ -497,7 +491,7 @@ def start_kernel(
     bounds : SequentialRankBounds, optional
         Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
     """
-    columns = columns_of(plan)
+    columns = plan.columns
     planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
     again = partial(_bounds, plan, columns, resamples)
     return Kernel(

@@ -16,8 +16,6 @@ from midband_sampler import (
     Recorded,
     SequentialRankBounds,
     Session,
-    Step,
-    columns_of,
     find_strategy,
     replay_order,
     start_kernel,
@@ -237,7 +235,7 @@ def replay(
     if in_flight < 1:
         msg = f"expected in_flight >= 1, got {in_flight}"
         raise InputError(msg)
-    columns = columns_of(plan)
+    columns = plan.columns
     looks = _tracked(len(plan.tasks)) if track else ()
     durations = _filled(candidate.duration_s)
     if by_session or in_flight > 1 or plan.attempts is not None:
@@ -271,7 +269,12 @@ def _step_through(
         whole = replay_order(kernel, recorded, order=columns[: kernel.limit])
         last = int(np.argmax(whole.ends))
         started, step = columns[: last + 1], whole.at(last)
-        widths = [_width(plan, look, whole.at(look - 1)) for look in looks if look <= last + 1]
+        wide = whole.interval
+        if wide is not None:
+            reached = [look for look in looks if look <= last + 1]
+            widths = [
+                _width(plan, look, wide.high[look - 1] - wide.low[look - 1]) for look in reached
+            ]
     else:
         policy = plan.policy() or Policy(find_strategy(RANDOM))
         tasks = []
@@ -280,7 +283,8 @@ def _step_through(
         ):
             tasks.append(int(chosen[0]))
             if len(tasks) in looks:
-                widths.append(_width(plan, len(tasks), step.bounded(kernel.bounds)))
+                now = step.interval or kernel.interval()
+                widths.append(_width(plan, len(tasks), (now.high - now.low).item()))
         started = np.array(tasks, dtype=np.int64)
     if step.interval is None or step.snapshot is None:
         msg = f"expected the last step of a run to be bounded, got none after {started.size}"
@@ -301,11 +305,8 @@ def _step_through(
     )
 
 
-def _width(plan: Plan, look: int, step: Step) -> tuple[float, float]:
-    if step.interval is None:
-        return look / len(plan.all_tasks), math.nan
-    width = float(step.interval.high - step.interval.low) / (len(plan.reference_agents) + 1)
-    return look / len(plan.all_tasks), width
+def _width(plan: Plan, look: int, ranks: float) -> tuple[float, float]:
+    return look / len(plan.all_tasks), float(ranks) / (len(plan.reference_agents) + 1)
 
 
 def _drive(

@@ -142,7 +142,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 track=setting.track and unit.seed_index == 0,
             )
             ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
-            rows.append({**head, **asdict(done), **ran})
+            rows.append({**head, **vars(done), **ran})
     return {"rows": rows, "seconds": time.perf_counter() - started}
 
 

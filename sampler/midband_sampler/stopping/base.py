@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
@@ -169,7 +170,7 @@ class Rule(ABC):
         InputError
             A setting is out of range.
         """
-        known, kinds = _settings(cls), get_type_hints(cls)
+        known, kinds = _settings(cls), _hints(cls)
         if len(texts) > len(known):
             raise WrongFormError(":".join(texts))
         values = {
@@ -190,6 +191,11 @@ class Rule(ABC):
         """Return the settings as plain values and, under ``rule``, the name."""
         values = {each.name: getattr(self, each.name) for each in _fields(type(self))}
         return {"rule": self.name, **values}
+
+
+@cache
+def _hints(kind: type[Rule]) -> Mapping[str, object]:
+    return get_type_hints(kind)
 
 
 def _fields(kind: type[Rule]) -> tuple[Field[Any], ...]:

@@ -32,6 +32,10 @@ class Policy:
     ) -> tuple[IntArray, Selection]:
         """Order the tasks before the run; return the order and what the strategy selected."""
         selected = self.strategy.order(history, posterior, rng)
+        if not self.exploration.explore:
+            first = np.array(self.exploration.always, dtype=np.int64)
+            rest = selected.tasks[~np.isin(selected.tasks, first)] if first.size else selected.tasks
+            return np.concatenate([first, rest]), selected
         choices = self.exploration.arrange(selected.tasks, len(history.tasks))
         return np.concatenate([each.tasks for each in choices]).astype(np.int64), selected
 
