@@ -155,20 +155,21 @@ class Kernel:
             The scores with missing results told as 0, and told as 1. None where none is missing.
         """
         self._observe(tasks, scores, missing_as or (scores, scores), new=missing_as is not None)
-        at_once = np.ndim(self.bounds.tasks) == 1
+        now = self.bounds.tasks
+        at_once = now.ndim == 1
         run = np.arange(1, len(scores) + 1) if at_once else whole(self.run + 1)
         self.run += len(scores) if at_once else 1
         last = run >= self.limit
         if self._available is not None:
-            last = last | (self.bounds.tasks >= self._available)
-        enough = self.bounds.tasks >= self._least
+            last = last | (now >= self._available)
+        enough = now >= self._least
         if not at_once and self.run < self.limit and not enough.any():
-            nothing = np.zeros(np.shape(self.bounds.tasks), dtype=bool)
+            nothing = np.zeros(now.shape, dtype=bool)
             return Step(run=run, interval=None, settled=nothing, ends=nothing, snapshot=None)
         interval, snapshot = self._look(run, usd, seconds)
         settled = self.rule.stops(snapshot)
         ends = settled | last
-        if np.ndim(interval.low) and not at_once:
+        if interval.low.ndim and not at_once:
             ends = np.broadcast_to(ends, interval.low.shape)
         if at_once:
             ends = ends & (np.cumsum(ends) == 1)

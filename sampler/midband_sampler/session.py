@@ -13,7 +13,7 @@ from midband_sampler.bounds.best_case import BestCaseWidth
 from midband_sampler.bounds.posterior import PosteriorRankBounds
 from midband_sampler.bounds.sequential import SequentialRankBounds
 from midband_sampler.costs import Cost, Spending
-from midband_sampler.decision import Decision
+from midband_sampler.decision import GOING_ON, Decision
 from midband_sampler.drift import DriftAlarm
 from midband_sampler.estimators import Estimate, randomised_full_score
 from midband_sampler.kernel import ALL_RUN, Kernel
@@ -112,6 +112,7 @@ class Session:
         self._choices: list[tuple[int, float, FloatArray | None]] = []
         self._used: list[float] = []
         self._valid: list[float] = []
+        self._end: tuple[str, tuple[Claim, ...], float] | None = None
         self._stopped: Decision | None = None
 
     def ask(self, n: int = 1) -> list[str]:
@@ -216,7 +217,7 @@ class Session:
         self._scores.setdefault(task, []).append(value)
         usable = outcome if outcome != "valid" or not math.isnan(value) else "missing"
         self._kinds.setdefault(task, []).append(usable)
-        if not self._most and task in self._judged and self._stopped is None:
+        if not self._most and task in self._judged and self._end is None:
             self._reset()
 
     def _expect_attempt(self, task: str) -> None:
@@ -232,9 +233,11 @@ class Session:
 
     def decision(self) -> Decision:
         """Return the verdict on the completed prefix; the first one to stop stands."""
+        if not self.done:
+            return self._decide()
         if self._stopped is None:
-            self._advance()
-        return self._stopped or self._decide("going on", stop=False)
+            self._stopped = self._decide()
+        return self._stopped
 
     def _advance(self) -> None:
         """Step through the prefix task by task, so that a rebuilt session steps alike."""
@@ -251,16 +254,21 @@ class Session:
             )
             self._judged[task] += 1
             if reason := self._too_many_errors():
-                self._stopped = self._decide(reason, stop=True)
+                self._finish(reason)
                 return
-            if not step.ends:
-                continue
             if step.settled and step.snapshot is not None:
-                seen = step.snapshot
-                self._stopped = self._decide(rule.reason(seen), stop=True, claims=rule.claims(seen))
-            else:
-                self._stopped = self._decide(ALL_RUN, stop=True)
-            return
+                self._finish(rule.reason(step.snapshot), rule.claims(step.snapshot))
+                return
+            if step.ends:
+                self._finish(ALL_RUN)
+                return
+
+    def _finish(self, reason: str, claims: tuple[Claim, ...] = ()) -> None:
+        """Keep what the decision says of this very moment; the rest is worked out when read."""
+        self._end = reason, claims, self._saved()
+
+    def _saved(self) -> float:
+        return float(np.sum(self.plan.expected_cost_usd[self._untold]))
 
     def _too_many_errors(self) -> str:
         """Why so many attempts without a usable result end the session; empty where not."""
@@ -369,8 +377,10 @@ class Session:
                 return
             yield task
 
-    def _decide(self, reason: str, *, stop: bool, claims: tuple[Claim, ...] = ()) -> Decision:
+    def _decide(self) -> Decision:
         plan = self.plan
+        stop = self._end is not None
+        reason, claims, saved = self._end or (GOING_ON, (), self._saved())
         interval, diagnosed = self._kernel.interval(), self._kernel.diagnose()
         if not self._valid:
             interval, diagnosed = unknown(len(plan.reference_agents))
@@ -410,7 +420,7 @@ class Session:
             tie_group=self._tie_group(interval),
             spent_usd=self._spending.usd,
             spent_seconds=self._spending.seconds,
-            cost_saved_usd=float(np.sum(plan.expected_cost_usd[self._untold])),
+            cost_saved_usd=saved,
             better_than=self._nearest(diagnosed.better),
             warnings=(
                 *plan.warnings,
@@ -450,9 +460,9 @@ class Session:
     @property
     def done(self) -> bool:
         """Whether the session has decided to stop, or run out of tasks."""
-        if self._stopped is None:
+        if self._end is None:
             self._advance()
-        return self._stopped is not None
+        return self._end is not None
 
     @property
     def tasks_run(self) -> int:

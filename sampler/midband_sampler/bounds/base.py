@@ -1,6 +1,6 @@
 """Bounds on rank and score: what every kind of them answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, cast
 
@@ -11,6 +11,9 @@ from midband_sampler.bounds.e_process import PairedEProcess
 from midband_sampler.model.posterior import FullScorePosterior
 
 TIE = 1e-9
+# A number of numpy's stands for an array of shape (), and is quicker.
+whole = cast("Callable[[int], IntArray]", np.int64)
+real = cast("Callable[[float], FloatArray]", np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,13 +129,3 @@ def least_sure(readings: Sequence[Diagnostics]) -> Diagnostics:
         naive=min(each.naive for each in readings),
         better=np.clip(0.5, better.min(axis=0), better.max(axis=0)),
     )
-
-
-def whole(value: int) -> IntArray:
-    """Return a number of numpy's, which stands for an array of shape () and is quicker."""
-    return cast("IntArray", np.int64(value))
-
-
-def real(value: float) -> FloatArray:
-    """Return a number of numpy's, which stands for an array of shape () and is quicker."""
-    return cast("FloatArray", np.float64(value))

@@ -144,6 +144,7 @@ class SequentialRankBounds:
         self._fresh()
 
     def _fresh(self) -> None:
+        self._observed = self._many = False
         self._reference_sums = self._excess.sum(axis=1)
         self._reference_counts = self._known.sum(axis=1)
         self._in_target = np.ones(self._expected.size, dtype=bool)
@@ -167,7 +168,8 @@ class SequentialRankBounds:
 
     def restarted(self) -> "SequentialRankBounds":
         """Forget all results."""
-        self._fresh()
+        if self._observed:
+            self._fresh()
         return self
 
     def _set_target(self) -> None:
@@ -184,8 +186,8 @@ class SequentialRankBounds:
     @property
     def tasks(self) -> IntArray:
         """Results of the sample so far."""
-        tasks = self._sums.tasks
-        return whole(tasks) if isinstance(tasks, int) else tasks
+        tasks: IntArray = self._sums.tasks
+        return tasks if self._many else whole(self._sums.tasks)
 
     @property
     def reference_scores(self) -> FloatArray:
@@ -207,7 +209,8 @@ class SequentialRankBounds:
         scores : ndarray of float64
             NaN takes the task out of the target.
         """
-        if np.ndim(tasks):
+        self._observed = True
+        if tasks.ndim:
             self._observe_order(scores)
         else:
             self._observe_one(tasks.item(), scores.item())
@@ -234,6 +237,7 @@ class SequentialRankBounds:
                 self._evidence[name] = self._evidence[name].after(np.asarray(score - theirs[place]))
 
     def _observe_order(self, scores: FloatArray) -> None:
+        self._many = True
         told = ~np.isnan(scores)
         excess = np.where(told, scores - self._expected[: scores.size], 0.0)
         guard = np.arange(scores.size) < self._guards
@@ -269,7 +273,7 @@ class SequentialRankBounds:
 
     def interval(self) -> Interval:
         """Bound the rank over all looks; the widest bounds before the second result."""
-        if np.ndim(self._sums.tasks):
+        if self._many:
             return self._intervals()
         sums, above = self._sums, self._above
         if sums.tasks < 2:
