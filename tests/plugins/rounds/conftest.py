@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -83,6 +84,23 @@ class Bench:
     def events(self, kind: str) -> list[dict[str, object]]:
         lines = (self.directory / "rounds.jsonl").read_text().splitlines()
         return [event for line in lines if (event := json.loads(line))["event"] == kind]
+
+
+def line_with(stream: "IO[str] | None", words: str) -> str:
+    """Read until a line says it; what was said in between is of no interest."""
+    assert stream is not None
+    for line in stream:
+        if words in line:
+            return line
+    pytest.fail(f"it ended without saying: {words}")
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """Return a pipe at which a stand-in waits: it can be opened for writing when one does."""
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    return path
 
 
 def environment() -> dict[str, str]:
