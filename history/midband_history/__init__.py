@@ -1,6 +1,6 @@
 """What was run, when, by whom, with what result and cost."""
 
-from midband_history._archives import members_of
+from midband_history._archives import TableFormat, members_of
 from midband_history._connection import default_path
 from midband_history._errors import (
     InputError,
@@ -30,7 +30,7 @@ from midband_history._summaries import (
     LeftOut,
     PassRate,
 )
-from midband_history._tables import TABLE_COLUMNS, Table, TableFormat
+from midband_history._tables import TABLE_COLUMNS, Table
 
 __all__ = [
     "OUTCOME_KINDS",

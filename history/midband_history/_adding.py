@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from midband_history._names import clean_id
 from midband_history._sql import statement
 from midband_history._summaries import AddReport
 
@@ -20,7 +21,7 @@ def number_sources(
     connection.execute(
         "INSERT INTO sources SELECT unnest(CAST(? AS INTEGER[])), unnest(CAST(? AS VARCHAR[])),"
         " unnest(CAST(? AS VARCHAR[])), CAST(get_current_timestamp() AS TIMESTAMP)",
-        [ids, [name for name, _ in sources], [digest for _, digest in sources]],
+        [ids, [clean_id(name) for name, _ in sources], [digest for _, digest in sources]],
     )
     return ids
 

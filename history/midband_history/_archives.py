@@ -205,7 +205,7 @@ def _bound(compressed: int) -> int:
     return min(_MOST_BYTES, _FREE + _MOST_RATIO * compressed)
 
 
-def _copy(source: IO[bytes], target: Path, bound: int, name: str) -> int:
+def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, bound: int, name: str) -> int:
     """Copy up to a bound, and return how much it was."""
     done = 0
     with target.open("wb") as out:

@@ -16,6 +16,8 @@ _MOST_HEADER = 16 << 20
 # DuckDB sets buffers of twice this size a thread aside, so the larger bound is only tried where
 # the smaller is too small.
 _OBJECT_BYTES = (16 << 20, 64 << 20)
+_MOST_LINE = 2 << 20
+_LONG_LINE = "a line of more than 2 MB: leave the long column out, or convert to JSONL or Parquet"
 _TOO_LARGE = "maximum_object_size"
 
 
@@ -81,6 +83,7 @@ def scan(connection: "DuckDBPyConnection", member: Member) -> Scan:
                 " correct the first line"
             )
             raise UnreadableSourceError(msg)
+        _check_lines(member)
         return Scan(member=member, types=dict.fromkeys(names, "VARCHAR"), delimiter=delimiter)
     if member.format == "parquet":
         return Scan(
@@ -122,13 +125,22 @@ def read_header(path: Path, *, name: str = "") -> tuple[list[str], str]:
     return [each.strip() for each in names], delimiter
 
 
+def _check_lines(member: Member) -> None:
+    """Refuse a line without end: DuckDB drops one at the end of a large file without a word."""
+    with member.path.open("rb") as file:
+        while len(block := file.read(_MOST_LINE)) == _MOST_LINE:
+            if b"\n" not in block and b"\r" not in block:
+                msg = f"{member.name}: expected rows, got {_LONG_LINE}"
+                raise UnreadableSourceError(msg)
+
+
 def cause(error: Exception) -> str:
     """Return what DuckDB says is wrong, without its query and its advice on options."""
     text = " ".join(str(error).split())
     if _TOO_LARGE in text:
         return f"an object of more than {_OBJECT_BYTES[-1] >> 20} MB"
     if "aximum line size" in text:
-        return "a line of more than 2 MB: leave the long column out, or convert to JSONL or Parquet"
+        return _LONG_LINE
     if "invalid state" in text:
         return "line ends or quotes that do not agree: use one kind of line end throughout"
     for tail in (" LINE 1:", " Possible fixes", " Possible solutions", " Possible Solution"):

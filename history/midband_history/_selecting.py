@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from midband_history._archives import Member
 from midband_history._errors import UnreadableSourceError
-from midband_history._names import BLANKS, clean_id
+from midband_history._names import clean_id
 from midband_history._scanning import Scan, few, quoted, scan
 
 if TYPE_CHECKING:
@@ -374,14 +374,17 @@ def _number(ours: str, cell: _Cell | None, *, decimal_comma: bool) -> list[str]:
         fault = f"CASE WHEN NOT ({number} BETWEEN 0 AND 1) THEN CAST({cell.sql} AS VARCHAR) END"
         shown = fault if ours == "score" else "CAST(NULL AS VARCHAR)"
         return [f"{shown} AS {ours}_text", f"{number} AS {ours}"]
-    text = f"{ours}_text"
+    text = _trimmed(cell.sql)
     read = text
     if decimal_comma:
         read = f"regexp_replace({text}, '^([+-]?\\d*),(\\d+)$', '\\1.\\2')"
     number = f"try_cast({read} AS DOUBLE)"
+    # Words are only looked for where there is no number: most cells of most files are numbers.
+    shown = f"CASE WHEN {number} IS NULL AND lower({text}) IN {_listed(_UNKNOWN)}"
+    shown = f"{shown} THEN NULL ELSE {text} END"
     if ours == "score":
         number = f"coalesce({number}, CAST({_word(text, short=False)} AS DOUBLE))"
-    return [f"{_known(cell.sql)} AS {text}", f"{number} AS {ours}"]
+    return [f"{shown} AS {ours}_text", f"{number} AS {ours}"]
 
 
 def _word(text: str, *, short: bool) -> str:
@@ -401,7 +404,7 @@ def _known(column: str) -> str:
 
 
 def _trimmed(column: str) -> str:
-    return f"nullif(trim(CAST({column} AS VARCHAR), {quoted(BLANKS)}), '')"
+    return f"nullif(trim(CAST({column} AS VARCHAR)), '')"
 
 
 def _listed(words: tuple[str, ...]) -> str:

@@ -85,6 +85,7 @@ def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
         "refused": len(report.refused),
         "added": report.added,
         "duplicates": report.duplicates,
+        "notes": report.notes,
         "sources": report.sources,
     }
 
@@ -94,7 +95,7 @@ def _show(report: "ImportReport", where: Path | None) -> None:
 
     for source in report.refused:
         click.echo(f"midband: refused {source.error}", err=True)
-    notes = [line for source in report.sources for line in _notes(source)]
+    notes = list(report.notes) + [line for source in report.sources for line in _notes(source)]
     for line in notes[:_SHOWN_NOTES]:
         click.echo(f"midband: note: {line}", err=True)
     if len(notes) > _SHOWN_NOTES:

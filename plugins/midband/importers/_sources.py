@@ -6,7 +6,7 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband.importers._discovery import Source, content_digest, survey
+from midband.importers._discovery import Source, content_digest, path_text, survey
 from midband_history import (
     TABLE_COLUMNS,
     AddReport,
@@ -58,9 +58,16 @@ class SourceReport:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportReport:
-    """What became of all files and directories, in order of path."""
+    """What became of all files and directories, in order of path.
+
+    Parameters
+    ----------
+    notes : tuple of str
+        What was passed over in directories, and why: a hidden result, a broken link.
+    """
 
     sources: tuple[SourceReport, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def imported(self) -> int:
@@ -130,12 +137,16 @@ def import_paths(
     sources, unrecognised = survey(list(paths), _importers(importers), format_name=format)
     run = _Run(history, benchmark, columns, len(sources), progress)
     for one in unrecognised:
-        run.reports[one.path] = SourceReport(path=one.path, error=one.reason)
+        if not one.note:
+            run.reports[one.path] = SourceReport(path=one.path, error=one.reason)
     fresh = run.not_known(sources)
     for _, group in groupby(fresh, key=lambda source: source.importer.name):
         run.take(list(group))
     run.flush()
-    return ImportReport(sources=tuple(run.reports[path] for path in sorted(run.reports)))
+    return ImportReport(
+        sources=tuple(run.reports[path] for path in sorted(run.reports)),
+        notes=tuple(one.reason for one in unrecognised if one.note),
+    )
 
 
 def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
@@ -217,7 +228,8 @@ class _Run:
             try:
                 digest = content_digest(source.path, source.importer.name, *settings)
             except OSError as error:
-                reason = f"{source.path}: expected a file to read, got: {error.strerror or error}"
+                name = path_text(source.path)
+                reason = f"{name}: expected a file to read, got: {error.strerror or error}"
                 self.settle(source, SourceReport(path=source.path, error=reason))
             else:
                 self.digests[source.path] = digest
@@ -287,8 +299,10 @@ class _Run:
         reason = " ".join(str(error).split())
         if not isinstance(error, (MidbandError, OSError)):
             reason = f"importer {source.importer.name} failed, {type(error).__name__}: {reason}"
-        if str(source.path) not in reason:
-            reason = f"{source.path}: {reason}"
+        name = path_text(source.path)
+        reason = reason.replace(str(source.path), name)
+        if name not in reason:
+            reason = f"{name}: {reason}"
         self.settle(source, SourceReport(path=source.path, error=reason))
 
     def settle(self, source: Source, report: SourceReport) -> None:

@@ -2,12 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from midband._descriptors import Importer
+from midband.harnesses._files import head
 from midband.hookspecs import hookimpl
-from midband_history import Record, Table, UnreadableSourceError, read_table, table_format
+from midband_history import (
+    Record,
+    Table,
+    UnreadableSourceError,
+    members_of,
+    read_table,
+    table_format,
+)
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_PLAIN = (".csv", ".tsv", ".jsonl", ".ndjson")
+SUFFIXES = (*_PLAIN, ".parquet", ".zip", *(f"{suffix}.gz" for suffix in _PLAIN), ".json.gz")
 
 
 @hookimpl
@@ -19,19 +29,48 @@ def midband_register_importers() -> Iterable[Importer]:
             sniff=sniff,
             read=read,
             suffixes=SUFFIXES,
-            summary="Rows of attempts: CSV, TSV, JSONL, Parquet; --map theirs=ours names columns.",
+            summary="Rows of attempts: CSV, JSONL, JSON, Parquet, .gz, .zip; --map names columns.",
             table=open_table,
         )
     ]
 
 
 def sniff(path: Path) -> bool:
-    """Whether a file is named like one of rows; what is in it shows when it is read."""
-    return table_format(path) is not None and path.is_file()
+    """Whether a file is named like one of rows; what is in it shows when it is read.
+
+    A JSON file is one only if it begins as an array of objects, an archive if it holds files of
+    rows.
+    """
+    found = table_format(path)
+    if found is None or not path.is_file():
+        return False
+    if found == "zip":
+        return bool(members_of(path))
+    return found != "json" or path.name.lower().endswith(".gz") or head(path).startswith(b"[{")
 
 
-def open_table(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Table:
-    """Describe a file of rows by its ending; one of an unknown ending is taken for CSV."""
+def open_table(
+    path: Path,
+    *,
+    benchmark: str | None,
+    columns: Mapping[str, str],
+    agent: str | None = None,
+    model: str | None = None,
+    scaffold: str | None = None,
+    wide: Literal["tasks", "agents"] | None = None,
+) -> Table:
+    """Describe a file of rows by its ending; one of an unknown ending is taken for CSV.
+
+    Parameters
+    ----------
+    benchmark, columns, agent, model, scaffold, wide
+        As in `midband_history.Table`.
+
+    Raises
+    ------
+    UnreadableSourceError
+        There is no such file, or it is empty.
+    """
     if not path.is_file():
         msg = f"{path}: expected a file of rows, got none of that name: check the path"
         raise UnreadableSourceError(msg)
@@ -39,7 +78,14 @@ def open_table(path: Path, *, benchmark: str | None, columns: Mapping[str, str])
         msg = f"{path}: expected rows, got an empty file: export it again"
         raise UnreadableSourceError(msg)
     return Table(
-        path=path, format=table_format(path) or "csv", benchmark=benchmark, columns=columns
+        path=path,
+        format=table_format(path) or "csv",
+        benchmark=benchmark,
+        columns=columns,
+        agent=agent,
+        model=model,
+        scaffold=scaffold,
+        wide=wide,
     )
 
 
