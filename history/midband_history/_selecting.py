@@ -174,16 +174,16 @@ def _long(
     overrides = dict(overrides)
     if "task_id" not in theirs:
         raise _lacks(found, "task_id", "--map theirs=task_id")
-    if "agent" not in theirs and "agent" not in overrides:
-        notes = (_guess_agent(found, theirs, overrides, columns),)
-    if "benchmark" not in theirs and "benchmark" not in overrides:
-        raise _lacks(found, "benchmark", "--map theirs=benchmark or --benchmark")
     if not {"score", "passed", "kind"} & set(theirs):
         msg = (
             f"{name}: expected a column 'score' or 'passed', got {few(list(found.types))}:"
             " say which one it is with --map theirs=score, or what its rows are with --wide"
         )
         raise UnreadableSourceError(msg)
+    if "agent" not in theirs and "agent" not in overrides:
+        notes = (_guess_agent(found, theirs, overrides, columns),)
+    if "benchmark" not in theirs and "benchmark" not in overrides:
+        raise _lacks(found, "benchmark", "--map theirs=benchmark or --benchmark")
     relation = found.relation(set(theirs.values()))
     if "agent" in overrides and "agent" in theirs:
         _check_one_agent(connection, found, relation, theirs["agent"], overrides["agent"])
@@ -271,7 +271,8 @@ def _wide(
     counted = connection.execute(
         f"SELECT (SELECT count(*) FROM {relation}) * {len(rest)} - (SELECT count(*) FROM ({sql}))"
     ).fetchone()
-    notes = [f"every column but {', '.join(map(repr, theirs.values()))} is taken for a {cell}"]
+    kept_back = ", ".join(map(repr, theirs.values()))
+    notes = [f"{len(rest)} columns are taken for {cell.removesuffix('_id')}s, all but {kept_back}"]
     if only is None and counted and counted[0]:
         notes.append(f"{counted[0]} cells are empty: taken as not run")
     return Selection(name=found.member.name, sql=sql, theirs=theirs, notes=tuple(notes))

@@ -52,6 +52,7 @@ def test_a_wide_table_reads_either_way_round(tmp_path: Path) -> None:
     assert math.isnan(tasks.scores[0, 1])
     assert tasks.attempts.sum() == 3
     assert any("1 cells are empty" in note for note in notes)
+    assert "--wide" in _refusal(tmp_path / "t.csv", "task_id,model-a\nt1,1\n", benchmark="b")
     agents, _ = _read(
         tmp_path / "a.csv", "model,t1,t2\nm1,True,FAIL\nM1,0,\n", benchmark="b", wide="agents"
     )
