@@ -62,6 +62,7 @@ def add_staged(connection: "DuckDBPyConnection", source_ids: "Sequence[int]") ->
         }
         connection.execute(statement("drop_empty_runs"), {"first": last_run})
     connection.execute("DROP TABLE resolved")
+    connection.execute("DROP TABLE repeated")
     connection.execute("DROP TABLE incoming")
     reports = []
     for source_id in source_ids:

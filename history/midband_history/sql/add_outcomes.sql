@@ -4,5 +4,6 @@ SELECT
     source_id, key
 FROM resolved
 ANTI JOIN outcomes USING (key)
-WHERE nth = 1
+LEFT JOIN repeated USING (key)
+WHERE first_place IS NULL OR first_place = place
 ORDER BY agent_id, task_id, place;
