@@ -4,5 +4,6 @@ SELECT
     source_id, key, metric_id, scored
 FROM resolved
 ANTI JOIN outcomes USING (key, metric_id)
-WHERE nth = 1
+LEFT JOIN repeated USING (key, metric_id)
+WHERE chosen IS NULL OR chosen = place
 ORDER BY agent_id, task_id, place;
