@@ -287,9 +287,11 @@ def test_several_evaluations_are_benchmarks_or_parts_of_one(tmp_path: Path) -> N
 def test_content_is_the_digest_by_the_format_s_recipe(tmp_path: Path) -> None:
     row = _row("a", 1.0, input={"raw": "What is 2 + 2?", "reference": ["4"]})
     bare = _row("b", 1.0, input={"raw": "", "reference": []}, sample_hash="h")
-    first, second = Read(_pair(tmp_path, [row, bare], [_result(1.0)])).records
+    hashed = _row("c", 1.0, metadata={"doc_hash": "of lm-eval"})
+    first, second, third = Read(_pair(tmp_path, [row, bare, hashed], [_result(1.0)])).records
     assert first.task_digest == "9c94305328f8e70341f9d1880f4eaa6ea7f93b8922e6a03a8cdcf1924d28db0b"
     assert second.task_digest == "h"
+    assert third.task_digest == "of lm-eval"
 
 
 def test_costs_that_cannot_be_are_unknown(tmp_path: Path) -> None:
