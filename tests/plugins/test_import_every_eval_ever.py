@@ -150,6 +150,21 @@ def test_results_named_by_converters_of_before_august_2026(tmp_path: Path) -> No
     assert (len(found.stated), found.unexplained) == (1, [])
 
 
+def test_rows_of_an_evaluation_that_the_aggregate_names_otherwise(tmp_path: Path) -> None:
+    rows = [_row(each, float(each != "a")) for each in "abcd"]
+    results = [
+        _result(score, evaluation_name=f"bench/{name}", config=UNIT | {"metric_name": name})
+        for name, score in (("f1", 0.9), ("acc", 0.75))
+    ]
+    found = Read(_pair(tmp_path, rows, results))
+    assert (found.records[0].benchmark, found.records[0].metric.label) == ("bench", "acc")
+    other = Read(_pair(tmp_path / "o", rows, [*results], evaluation_results=[
+        each | {"evaluation_name": "elsewhere"} for each in results
+    ]))  # fmt: skip
+    assert other.records[0].metric.declared == ""
+    assert "no result of the aggregate" in other.notes["result-unknown"]
+
+
 def test_filters_of_lm_eval_are_keys_of_one_benchmark(tmp_path: Path) -> None:
     rows = [
         _row("0", score, f"exact_match:{name}", evaluation_name=f"gsm8k/{name}")

@@ -256,12 +256,18 @@ class Rows:
             return named
         # Converters of before August 2026 name results "accuracy on NAME for scorer S".
         about = [each for each in self.results if f" on {name} for scorer " in each.name]
-        about = about or (self.results if len(self.results) == 1 and not result_id else [])
+        if not about and not result_id:
+            about = [each for each in self.results if name in each.name]
+            about = about or (self.results if len(self.results) == 1 else [])
         return [_about(each, name) for each in about]
 
     def _decide(self, name: str, result_id: str) -> list[Result]:
         found = self.candidates(name, result_id)
         if len(found) < 2:
+            if not found and self.results:
+                text = f"no result of the aggregate is of the rows of {name}"
+                text += f" {result_id}: they are not checked" if result_id else ": not checked"
+                self.notes.append(Note(code="result-unknown", text=text))
             return found or [by_mistake(name, result_id)]
         group = self._groups.get((name, result_id), Group())
         if set(group.places.values()) == {len(found)} and all(
