@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def benchmark_of(name: str) -> str:
     return name.removeprefix(_INSPECT_PREFIX) or name
 
 
-def by_mistake(name: str, result_id: str) -> Result:
+def unstated(name: str, result_id: str) -> Result:
     """Return a result that no aggregate states, for rows that name it."""
     return Result(
         name=name,
@@ -268,7 +268,7 @@ class Rows:
                 text = f"no result of the aggregate is of the rows of {name}"
                 text += f" {result_id}: they are not checked" if result_id else ": not checked"
                 self.notes.append(Note(code="result-unknown", text=text))
-            return found or [by_mistake(name, result_id)]
+            return found or [unstated(name, result_id)]
         group = self._groups.get((name, result_id), Group())
         if set(group.places.values()) == {len(found)} and all(
             _confirms(each, group.by_place[place]) for place, each in enumerate(found)
@@ -299,8 +299,6 @@ class Rows:
 
 def _about(result: Result, name: str) -> Result:
     """Return a result under the evaluation that its rows name."""
-    from dataclasses import replace
-
     scorer = result.name.partition(f" on {name} for scorer ")[2]
     metric = result.metric
     if scorer:
@@ -329,8 +327,6 @@ def on_unit_scale(result: Result, group: Group) -> Result | None:
 
     None where the rows are on the declared scale, or nobody knows.
     """
-    from dataclasses import replace
-
     metric, mean = result.metric, group.mean
     if metric.declared != "source" or metric.high <= 1.0 or result.score is None or mean is None:
         return None
