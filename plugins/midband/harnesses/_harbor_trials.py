@@ -228,7 +228,7 @@ def _same_cell(trial: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _attempt(path: Path, trial: dict[str, Any]) -> int:
-    """Number the trials of one agent at one task in the order of their folders' names.
+    """Return the number of a trial among those of its agent at its task, by name of folder.
 
     Harbor cuts the names of tasks to 32 characters for these folders, so that several tasks may
     share the beginning of theirs: the files say which task they are of.

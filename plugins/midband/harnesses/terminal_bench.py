@@ -112,7 +112,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             benchmark=name,
             task_id=str(task),
             agent=who.agent,
-            score=float(trial.get("is_resolved") is True),
+            score=_resolved(trial),
             attempt=max(int(numbered["attempt"]) - 1, 0) if numbered else 0,
             run_id=run_id,
             model=who.model,
@@ -141,6 +141,11 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     yield from quantities.notes()
     if whole:
         yield from _stated(data, run)
+
+
+def _resolved(trial: dict[str, Any]) -> float:
+    """Return 1 for a trial whose tests passed, as its own accuracy counts, and 0 for any other."""
+    return float(trial.get("is_resolved") is True)
 
 
 def _stated(data: dict[str, Any], run: dict[str, Any]) -> Iterator[StatedAggregate]:
