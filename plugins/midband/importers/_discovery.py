@@ -18,6 +18,8 @@ _COMPANIONS = frozenset(
     {
         *("eval-set.json", "logs.json", "listing.json"),  # Inspect
         *("config.json", "lock.json", "manifest.json"),  # Harbor
+        *("trajectory.json", "ctrf.json", "reward.json"),  # Harbor, of a trial
+        "submission.json",  # tau2-bench
         *("run_spec.json", "scenario.json", "scenario_state.json", "stats.json"),  # HELM
         *("metadata.json", "scores.json"),  # OpenHands index
         "run_metadata.json",  # terminal-bench
