@@ -339,6 +339,12 @@ def test_terminal_bench_model_stands_in_the_folder_of_the_submission(
     assert own.source_key == read.records[0].source_key
 
 
+def test_terminal_bench_run_that_is_dated_too_is_no_submission(tmp_path: Path) -> None:
+    place = tmp_path / "terminal-bench-core@0.1.1" / "20250923_droid_gpt-5" / "20250924_run_1"
+    path = _run(place, [True], about={"model_name": "None"})
+    assert _Read("terminal-bench", path).records[0].agent == "Some Droid (gpt-5)"
+
+
 def test_terminal_bench_submission_without_metadata_is_named_by_its_folders(
     tmp_path: Path,
 ) -> None:
@@ -652,6 +658,13 @@ def test_scores_misread_are_caught_by_what_the_files_state(
     assert _Read(name, path).unexplained == []
     monkeypatch.setattr(target, lambda *_: 0.0)
     assert _Read(name, path).unexplained
+
+
+@pytest.mark.parametrize("trial", [-1, True, 10**30, "1"])
+def test_attempts_that_cannot_be_refuse_the_file(tmp_path: Path, trial: object) -> None:
+    path = _tau2(tmp_path / "results.json", [_end("user_stop") | {"trial": trial}])
+    with pytest.raises(UnreadableSourceError, match="without its task_id and trial"):
+        _Read("tau2-bench", path)
 
 
 def test_only_the_named_metric_can_be_chosen(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def trial_record(
 ) -> Record:
     """Return the record of one trial; raises as `read_trial`."""
     task, agent = selector(trial), mapping(trial.get("agent_info"))
-    if not task or not agent.get("name"):
+    scaffold = str(agent.get("name") or "")
+    if not task or not (scaffold or options.agent):
         raise foreign(path, WHAT, "none of its task_name and agent_info")
     source = str(trial.get("source") or "")
     benchmark = options.benchmark or Path(source).name
@@ -85,13 +86,12 @@ def trial_record(
     config = mapping(trial.get("config"))
     metric, score = _reward(path, trial, options)
     kind = outcome(trial, score)
-    scaffold = str(agent["name"])
     settings = mapping(config.get("agent")).get("kwargs")
     contexts = _contexts(trial)
     return Record(
         benchmark=benchmark,
         task_id=task,
-        agent=_label(trial),
+        agent=_label(trial) or options.agent,
         score=score if kind == "valid" else None,
         kind=kind,
         attempt=_attempt(path, trial),
@@ -130,7 +130,7 @@ def exceptions(trial: dict[str, Any]) -> list[dict[str, Any]]:
     steps = trial.get("step_results")
     owners = [trial, *(steps if isinstance(steps, list) else [])]
     found = (mapping(owner).get("exception_info") for owner in owners)
-    return [each for each in found if isinstance(each, dict)]
+    return [each if isinstance(each, dict) else {} for each in found if each]
 
 
 def tells_policy(trial: dict[str, Any]) -> bool:
@@ -216,7 +216,7 @@ def _model(trial: dict[str, Any]) -> str:
 
 def _label(trial: dict[str, Any]) -> str:
     name, model = str(mapping(trial.get("agent_info")).get("name") or ""), _model(trial)
-    return f"{name} ({model})" if model else name
+    return f"{name} ({model})" if name and model else name
 
 
 def _same_cell(trial: dict[str, Any]) -> tuple[str, ...]:

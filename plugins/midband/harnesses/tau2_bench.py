@@ -25,7 +25,7 @@ from midband.harnesses._files import (
     mapping,
     number,
 )
-from midband.harnesses._quantities import Quantities, rounding
+from midband.harnesses._quantities import Quantities, attempt_number, rounding
 from midband.harnesses._streams import members
 from midband.harnesses.tau_bench import REWARD
 from midband.hookspecs import hookimpl
@@ -162,8 +162,8 @@ class _Run:
     def record(self, simulation: dict[str, Any]) -> Record:
         """Return the record of one simulation."""
         score, kind, errored = _outcome(simulation)
-        task, trial = simulation.get("task_id"), simulation.get("trial") or 0
-        if task is None or not isinstance(trial, int) or trial < 0:
+        task, trial = simulation.get("task_id"), attempt_number(simulation.get("trial"))
+        if task is None or trial is None:
             raise foreign(self._path, _WHAT, "a simulation without its task_id and trial")
         self._errors += errored and kind == "valid"
         self.graded = self.graded or (score is not None and score not in (0.0, 1.0))

@@ -14,6 +14,7 @@ from midband.harnesses._files import (
     mapping,
     number,
 )
+from midband.harnesses._quantities import attempt_number
 from midband.harnesses._streams import entries
 from midband.hookspecs import hookimpl
 from midband_history import Metric, Note, Record
@@ -91,8 +92,8 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     errors = 0
     for run in entries(path, _WHAT):
         info = mapping(run.get("info"))
-        trial = run.get("trial", 0)
-        if "task_id" not in run or not isinstance(trial, int) or trial < 0:
+        trial = attempt_number(run.get("trial"))
+        if run.get("task_id") is None or trial is None:
             raise foreign(path, _WHAT, "a run without its task_id and trial")
         reward = run.get("reward")
         score = float(reward) if isinstance(reward, bool) else number(reward)

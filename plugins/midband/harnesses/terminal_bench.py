@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from midband._harness import Harness
 
 _WHAT = "results of terminal-bench"
-_TRIAL = re.compile(r"\.(?P<attempt>\d+)-of-\d+")
+_TRIAL = re.compile(r"\.(?P<attempt>\d{1,6})-of-\d+")
 # "20250923_droid_opus-4-1", as the leaderboard calls a submission.
-_SUBMISSION = re.compile(r"\d{8}_(?P<rest>[^_].*_.*[^_])")
+_SUBMISSION = re.compile(r"(?:\d{8}|\d{4}-\d{2}-\d{2})_(?P<rest>[^_].*_.*[^_])")
+_NOBODY = frozenset({"none", "null", "unknown", "n/a"})
 RESOLVED = Metric(name="is_resolved", declared="source")
 # Ends that are not the agent's doing. Where the tests gave no verdict, nothing is resolved either.
 _INFRASTRUCTURE = frozenset({"agent_installation_failed", "unknown_agent_error", "unknown"})
@@ -191,7 +193,8 @@ def _who(path: Path, run: dict[str, Any], options: ReadOptions) -> tuple[_Who, l
     """Name the agent: by the metadata, by the options, or by the folder of a submission."""
     scaffold = str(run.get("agent_name") or "")
     settings = mapping(run.get("agent_kwargs"))
-    model = str(run.get("model_name") or settings.get("model_name") or settings.get("model") or "")
+    named = (run.get("model_name"), settings.get("model_name"), settings.get("model"))
+    model = next((str(each) for each in named if each and str(each).lower() not in _NOBODY), "")
     place = _submission(path)
     notes = []
     label = ""
@@ -246,22 +249,26 @@ class _Place:
 
 
 def _submission(path: Path) -> _Place | None:
-    """Return the nearest folder above that is named as submissions are; None where none is."""
-    below = path.absolute()
-    for folder in path.absolute().parents:
-        found = _SUBMISSION.fullmatch(folder.name)
-        if found:
-            benchmark, _, version = folder.parent.name.replace(":", "@").partition("@")
-            named = benchmark.startswith("terminal-bench")
-            return _Place(
-                folder=folder.name,
-                rest=found["rest"],
-                benchmark=benchmark if named else "",
-                version=version if named else "",
-                run_id=below.name if below != path.absolute() else "",
-            )
-        below = folder
-    return None
+    """Return the folder above that is named as submissions are; None where none or several are."""
+    above = [path.absolute(), *path.absolute().parents]
+    found: list[_Place] = []
+    for below, folder in pairwise(above):
+        match = _SUBMISSION.fullmatch(folder.name)
+        if match is None:
+            continue
+        benchmark, _, version = folder.parent.name.replace(":", "@").partition("@")
+        named = benchmark.startswith("terminal-bench")
+        place = _Place(
+            folder=folder.name,
+            rest=match["rest"],
+            benchmark=benchmark if named else "",
+            version=version if named else "",
+            run_id=below.name if below != above[0] else "",
+        )
+        if named:
+            return place
+        found.append(place)
+    return found[0] if len(found) == 1 else None
 
 
 def _plain(name: str) -> str:
