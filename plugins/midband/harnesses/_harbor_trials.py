@@ -1,5 +1,6 @@
 """One Harbor trial: which reward is read, whether it counts, and which attempt it is."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -94,7 +95,7 @@ def trial_record(
         agent=_label(trial) or options.agent,
         score=score if kind == "valid" else None,
         kind=kind,
-        attempt=_attempt(path, trial),
+        attempt=_attempt(path),
         run_id=str(config.get("job_id") or job.name),
         model=_model(trial),
         scaffold=scaffold,
@@ -227,7 +228,7 @@ def _same_cell(trial: dict[str, Any]) -> tuple[str, ...]:
     return (source, selector(trial), _label(trial), version, repr(settings))
 
 
-def _attempt(path: Path, trial: dict[str, Any]) -> int:
+def _attempt(path: Path) -> int:
     """Return the number of a trial among those of its agent at its task, by name of folder.
 
     Harbor cuts the names of tasks to 32 characters for these folders, so that several tasks may
@@ -238,13 +239,11 @@ def _attempt(path: Path, trial: dict[str, Any]) -> int:
     siblings = _folders(job, job.stat().st_mtime_ns).get(stem, ())
     if not stem or len(siblings) < 2 or folder not in siblings:
         return 0
-    cells = _cells(job, stem, siblings)
-    if folder not in cells:  # it was written after the others had been looked at
-        _cells.cache_clear()
-        cells = _cells(job, stem, siblings)
-    own = _same_cell(trial)
-    earlier = siblings[: siblings.index(folder)]
-    return sum(cells.get(each) == own for each in earlier)
+    numbers = _numbers(job, siblings)
+    if folder not in numbers:  # it was written after the others had been looked at
+        _numbers.cache_clear()
+        numbers = _numbers(job, siblings)
+    return numbers.get(folder, 0)
 
 
 @lru_cache(maxsize=8)
@@ -258,15 +257,17 @@ def _folders(job: Path, changed: int) -> dict[str, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _cells(job: Path, stem: str, folders: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return whose attempts the trials in some folders are; those that cannot be read are not."""
-    del stem
-    found = {}
+def _numbers(job: Path, folders: Sequence[str]) -> dict[str, int]:
+    """Number the trials in some folders of a job; those that cannot be read have no number."""
+    found: dict[str, int] = {}
+    counts: Counter[tuple[str, ...]] = Counter()
     for folder in folders:
         try:
-            found[folder] = _same_cell(load_object(job / folder / "result.json", WHAT))
+            cell = _same_cell(load_object(job / folder / "result.json", WHAT))
         except UnreadableSourceError:
             continue
+        found[folder] = counts[cell]
+        counts[cell] += 1
     return found
 
 
