@@ -258,7 +258,7 @@ def _folders(job: Path, changed: int) -> dict[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=64)
 def _numbers(job: Path, folders: Sequence[str]) -> dict[str, int]:
-    """Number the trials in some folders of a job; those that cannot be read have no number."""
+    """Return the numbers of the trials in some folders of a job; unreadable ones have none."""
     found: dict[str, int] = {}
     counts: Counter[tuple[str, ...]] = Counter()
     for folder in folders:
