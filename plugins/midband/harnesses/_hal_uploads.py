@@ -97,7 +97,7 @@ def read_upload(
                 metric=SUCCESS,
                 errored=errored,
             )
-    if errors:
+    if errors and options.errors == "source":
         text = (
             f"{errors} submissions are errors of the harness, and HAL counts them as failed:"
             " --errors missing leaves them out"

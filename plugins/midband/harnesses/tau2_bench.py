@@ -144,6 +144,7 @@ class _Run:
         self._quantities = Quantities()
         self._started = self._quantities.date(data.get("timestamp"))
         self._errors = 0
+        self._noted = options.errors == "source"
         self.graded = False
         named = f"{scaffold} ({model})" if scaffold and model else scaffold or model
         self._shared: dict[str, Any] = {
@@ -185,7 +186,7 @@ class _Run:
 
     def notes(self) -> Iterator[Note]:
         """Yield what a reader of all records must know."""
-        if self._errors:
+        if self._errors and self._noted:
             text = (
                 f"{self._errors} simulations ended by an error of the user or an unexpected one, or"
                 " were never judged; tau2 counts them: --errors missing leaves them out"

@@ -115,7 +115,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             part=domain,
             errored=errored,
         )
-    if errors:
+    if errors and options.errors == "source":
         text = (
             f"{errors} runs ended in an exception; tau-bench counts them by their reward of 0:"
             " --errors missing leaves them out"

@@ -134,7 +134,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             benchmark_version=str(run.get("dataset_version") or who.version),
             errored=errored,
         )
-    if errors:
+    if errors and options.errors == "source":
         text = (
             f"{errors} trials ended in an error or without a verdict of the tests; terminal-bench"
             " counts them as failed: --errors missing leaves them out"

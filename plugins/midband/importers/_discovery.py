@@ -33,6 +33,7 @@ _COMPANIONS = frozenset(
 _COMPANION_ENDINGS = (
     ".traj.json",  # mini-swe-agent
     ".response.json",  # sb-cli
+    "__run_metadata.json",  # terminal-bench, where the folders have become part of the name
     *("_RAW_SUBMISSIONS.jsonl", "_WALL_CLOCK_TIMES.jsonl"),  # HAL
 )
 _JOURNAL = "rounds.jsonl"  # of midband run
