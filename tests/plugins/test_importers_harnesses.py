@@ -141,5 +141,3 @@ def test_swebench_instance_reports_are_the_attempts_of_the_run_report(tmp_path: 
         report = import_paths(history, [tmp_path])
         assert (report.refused, report.added, report.duplicates) == ((), 2, 2)
         assert history.outcomes("swe-bench").scores.tolist() == [[1.0, 0.0]]
-
-
