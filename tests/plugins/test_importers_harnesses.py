@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from midband._descriptors import ReadOptions
 from midband._manager import get_plugin_manager
 from midband.importers._reading import read_source
 from midband.importers._sources import ImportReport, import_paths
-from midband_history import History, Record, UnreadableSourceError
+from midband_history import History, Record
 
 SHARED = Path(__file__).parents[3] / "shared"
 SUBMISSION = "20240825_SWE-agent_gpt-4o-2024-05-13"
