@@ -335,8 +335,9 @@ def test_terminal_bench_model_stands_in_the_folder_of_the_submission(
     trial = _write(
         place / "t0" / "t0.1-of-1.run" / "results.json", _terminal("t0.1-of-1.run", True)
     )
-    (own,) = _Read("terminal-bench", trial).records
-    assert own.source_key == read.records[0].source_key
+    own = _Read("terminal-bench", trial)
+    assert own.records[0].source_key == read.records[0].source_key
+    assert own.notes == {}  # the run's file has said it
 
 
 def test_terminal_bench_run_that_is_dated_too_is_no_submission(tmp_path: Path) -> None:

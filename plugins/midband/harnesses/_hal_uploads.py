@@ -136,7 +136,11 @@ def _ids(value: object, path: Path) -> dict[str, None]:
 def _submitted(path: Path) -> dict[str, Any]:
     """Return the last submission of each task; a line that HAL itself skips is skipped."""
     found: dict[str, Any] = {}
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # the run's id makes no name of a file
+        there = False
+    if not there:
         return found
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:

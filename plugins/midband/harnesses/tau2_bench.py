@@ -197,7 +197,8 @@ class _Run:
 
 def _outcome(simulation: dict[str, Any]) -> tuple[float | None, OutcomeKind, bool]:
     """Return score and kind by tau2's own metric, and whether the simulation ended in an error."""
-    end = simulation.get("termination_reason")
+    told = simulation.get("termination_reason")
+    end = None if told is None else str(told)
     if end == _LEFT_OUT:
         return None, "infra_error", True
     judged = mapping(simulation.get("reward_info"))

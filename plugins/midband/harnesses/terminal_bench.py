@@ -95,11 +95,13 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     check_metric(path, options, "is_resolved")
     run = _metadata(path)
     who, notes = _who(path, run, options)
-    yield from notes
+    whole = "results" in data
+    # What is to be said of a run is said of its own file, not of every trial again.
+    told = not whole and (path.absolute().parents[2] / "results.json").is_file()
+    yield from () if told else notes
     name = options.benchmark or str(run.get("dataset_name") or who.benchmark or "terminal-bench")
     settings = run.get("agent_kwargs")
     quantities = Quantities()
-    whole = "results" in data
     errors = 0
     for trial in list_of_objects(data.get("results", [data]), path, _WHAT):
         task, trial_name = trial.get("task_id"), str(trial.get("trial_name") or "")
@@ -108,7 +110,9 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
         numbered = _TRIAL.search(trial_name)
         place = str(trial.get("recording_path") or "").split("/")[0]
         run_id = str(run.get("run_id") or place or who.run_id)
-        errored = trial.get("failure_mode") in _INFRASTRUCTURE or trial.get("is_resolved") is None
+        errored = (
+            str(trial.get("failure_mode")) in _INFRASTRUCTURE or trial.get("is_resolved") is None
+        )
         errors += errored
         yield Record(
             benchmark=name,
@@ -134,7 +138,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             benchmark_version=str(run.get("dataset_version") or who.version),
             errored=errored,
         )
-    if errors and options.errors == "source":
+    if errors and options.errors == "source" and not told:
         text = (
             f"{errors} trials ended in an error or without a verdict of the tests; terminal-bench"
             " counts them as failed: --errors missing leaves them out"
