@@ -97,7 +97,8 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     who, notes = _who(path, run, options)
     whole = "results" in data
     # What is to be said of a run is said of its own file, not of every trial again.
-    told = not whole and (path.absolute().parents[2] / "results.json").is_file()
+    above = [folder / "results.json" for folder in path.absolute().parents[2:3]]
+    told = not whole and any(file.is_file() for file in above)
     yield from () if told else notes
     name = options.benchmark or str(run.get("dataset_name") or who.benchmark or "terminal-bench")
     settings = run.get("agent_kwargs")
