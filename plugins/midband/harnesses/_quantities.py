@@ -9,6 +9,7 @@ from midband_history import Note
 # Far above what any attempt has cost or taken; such a number is a fault of whoever wrote it.
 _MOST_USD = 1e6
 _MOST_TOKENS = 1e12
+_LAST_ATTEMPT = 1_000_000
 _MOST_SECONDS = 10 * 366 * 86400.0
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -60,6 +61,15 @@ class Quantities:
             return value
         self._odd.setdefault(name, []).append(value)
         return None
+
+
+def attempt_number(value: object) -> int | None:
+    """Return the 0-based number of an attempt, 0 where none is given; None where it cannot be."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= _LAST_ATTEMPT else None
 
 
 def rounding(value: float) -> float:

@@ -19,6 +19,8 @@ _COMPANIONS = frozenset(
     {
         *("eval-set.json", "logs.json", "listing.json"),  # Inspect
         *("config.json", "lock.json", "manifest.json"),  # Harbor
+        *("trajectory.json", "ctrf.json", "reward.json"),  # Harbor, of a trial
+        "submission.json",  # tau2-bench
         *("run_spec.json", "scenario.json", "scenario_state.json", "stats.json"),  # HELM
         *("metadata.json", "scores.json"),  # OpenHands index
         "run_metadata.json",  # terminal-bench
@@ -32,6 +34,7 @@ _COMPANIONS = frozenset(
 _COMPANION_ENDINGS = (
     ".traj.json",  # mini-swe-agent
     ".response.json",  # sb-cli
+    "__run_metadata.json",  # terminal-bench, where the folders have become part of the name
     *("_RAW_SUBMISSIONS.jsonl", "_WALL_CLOCK_TIMES.jsonl"),  # HAL
 )
 _JOURNAL = "rounds.jsonl"  # of midband run

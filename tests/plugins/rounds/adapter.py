@@ -17,6 +17,7 @@ from midband import (
     get_plugin_manager,
     hookimpl,
 )
+from midband._descriptors import ReadOptions
 from midband._harness import subset_of
 from midband.cli._root import run
 from midband.harnesses.harbor import read
@@ -42,7 +43,9 @@ class StandIn:
         torn = []
         for file in sorted(path.rglob("result.json")):
             try:
-                yield from read(file, benchmark=benchmark, columns={})
+                for item in read(file, options=ReadOptions(benchmark=benchmark)):
+                    if isinstance(item, Record):
+                        yield item
             except UnreadableSourceError as error:
                 torn.append(str(error))
         if torn:
