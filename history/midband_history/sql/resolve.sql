@@ -35,11 +35,14 @@ JOIN runs ON
     runs.benchmark_id = benchmarks.benchmark_id AND runs.agent_id = agents.agent_id
     AND runs.name = incoming.run_id AND runs.started IS NOT DISTINCT FROM incoming.started;
 
--- Of the few rows that are one attempt, the one that counts: the newest scoring, else the first.
+-- Of the few rows that are one attempt, those of its newest scoring count, and of these the first
+-- by each metric; where none counts, `chosen` is no place.
 CREATE OR REPLACE TEMP TABLE repeated AS
-SELECT key, metric_id, first(place ORDER BY scored DESC NULLS LAST, place) AS chosen
-FROM resolved
-SEMI JOIN (
-    SELECT key, metric_id FROM resolved GROUP BY key, metric_id HAVING count(*) > 1
-) USING (key, metric_id)
+WITH twice AS (
+    SELECT key, max(scored) AS newest FROM resolved GROUP BY key HAVING count(*) > 1
+)
+SELECT
+    key, metric_id,
+    coalesce(min(place) FILTER (newest IS NULL OR scored = newest), -1) AS chosen
+FROM resolved JOIN twice USING (key)
 GROUP BY key, metric_id;
