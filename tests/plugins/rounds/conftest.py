@@ -14,7 +14,7 @@ import pytest
 from tests.plugins.rounds.adapter import Plugin
 
 from midband import Plan, get_plugin_manager
-from midband_history import OutcomeMatrix
+from midband_history import Metric, OutcomeMatrix
 from midband_sampler import Never, RankSettled, StoppingRule, make_plan
 
 Call = Callable[..., tuple[int, str, str]]
@@ -121,6 +121,7 @@ def toy_history() -> OutcomeMatrix:
         tasks=[f"t{number:02d}" for number in range(40)],
         task_digests=[f"digest-{number}" for number in range(40)],
         cost_usd=np.full((12, 40), 0.5),
+        metric=Metric(name="reward"),  # as the stand-in's reader calls it
     )
 
 
