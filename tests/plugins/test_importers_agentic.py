@@ -254,7 +254,7 @@ def test_harbor_costs_and_dates_that_cannot_be_are_unknown_and_noted(tmp_path: P
         None,
         None,
     )
-    assert {"implausible-cost", "implausible-date"} <= read.notes.keys()
+    assert "1 values of cost" in read.notes["absurd-amounts"]
 
 
 def test_harbor_says_the_version_of_its_data_set(tmp_path: Path) -> None:
@@ -629,7 +629,7 @@ def test_hal_database_reproduces_the_accuracies_of_its_runs(tmp_path: Path) -> N
     ]
     read = _Read("hal", _database(tmp_path / "h.db", rows))
     assert (len(read.stated), read.explained, read.unexplained) == (2, [], [])
-    assert {"implausible-cost", "model-unknown"} <= read.notes.keys()
+    assert {"absurd-amounts", "model-unknown"} <= read.notes.keys()
     rows[1] = ("toy", "A (m)", day, "r2", "['1', '2']", "['3']", 4.0, 0.3333)
     (difference,) = _Read("hal", _database(tmp_path / "altered.db", rows)).unexplained
     assert "accuracy of A (m)" in difference.text

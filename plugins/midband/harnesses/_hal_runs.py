@@ -44,7 +44,7 @@ class Run:
 
     def records(self, quantities: Quantities) -> Iterator[Record]:
         """Yield a record for every task."""
-        started, cost = quantities.date(self.date), quantities.cost(self.cost)
+        started, cost = quantities.date(self.date), quantities.run_cost(self.cost)
         for tasks, score in ((self.solved, 1.0), (self.failed, 0.0)):
             for task in tasks:
                 yield Record(

@@ -73,7 +73,10 @@ def read_upload(
     scaffold, model = (parts["scaffold"], parts["model"]) if parts else ("", "")
     model = str(mapping(config.get("agent_args")).get("model_name") or model)
     quantities = Quantities()
-    started, cost = quantities.date(config.get("date")), quantities.cost(results.get("total_cost"))
+    started, cost = (
+        quantities.date(config.get("date")),
+        quantities.run_cost(results.get("total_cost")),
+    )
     errors = 0
     for tasks, score in ((solved, 1.0), (failed, 0.0)):
         for task in tasks:
