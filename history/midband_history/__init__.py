@@ -1,6 +1,7 @@
 """What was run, when, by whom, with what result and cost."""
 
 from midband_history._adding import Incoming
+from midband_history._archives import TableFormat, members_of
 from midband_history._connection import default_path
 from midband_history._errors import (
     InputError,
@@ -11,12 +12,15 @@ from midband_history._errors import (
     UnknownTaskError,
     UnreadableSourceError,
 )
+from midband_history._limits import sane_cost, sane_date, sane_duration, sane_run_cost, sane_tokens
 from midband_history._matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
 from midband_history._metric import Metric
+from midband_history._names import clean_id
 from midband_history._opened import plain_benchmark
 from midband_history._parquet import list_benchmarks, read_matrix, read_table, table_format
 from midband_history._provenance import Origin, Removed, SourceFault
 from midband_history._records import OUTCOME_KINDS, OutcomeKind, Record
+from midband_history._scanning import read_header
 from midband_history._stated import Note, Reconciliation, StatedAggregate
 from midband_history._store import History
 from midband_history._summaries import (
@@ -29,7 +33,7 @@ from midband_history._summaries import (
     PassRate,
     VersionSummary,
 )
-from midband_history._tables import TABLE_COLUMNS, Table, TableFormat, read_header
+from midband_history._tables import TABLE_COLUMNS, Table
 from midband_history._workers import process_pool
 
 __all__ = [
@@ -67,12 +71,19 @@ __all__ = [
     "UnknownTaskError",
     "UnreadableSourceError",
     "VersionSummary",
+    "clean_id",
     "default_path",
     "list_benchmarks",
+    "members_of",
     "plain_benchmark",
     "process_pool",
     "read_header",
     "read_matrix",
     "read_table",
+    "sane_cost",
+    "sane_date",
+    "sane_duration",
+    "sane_run_cost",
+    "sane_tokens",
     "table_format",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from midband_history._errors import InputError
 from midband_history._labels import read_labels
 from midband_history._metric import Metric
+from midband_history._names import clean_id
 from midband_history._records import Record
 from midband_history._sql import statement
 from midband_history._staging import stage_metrics, stage_records
@@ -109,7 +110,7 @@ def add_staged(
         connection.execute(statement("drop_empty_runs"), {"first": last_run})
     if refused or removed:
         connection.execute(statement("drop_orphans"))
-    for table in ("resolved", "numbered", "incoming", "incoming_metrics"):
+    for table in ("resolved", "repeated", "numbered_metrics", "incoming", "incoming_metrics"):
         connection.execute(f"DROP TABLE {table}")
     _keep_notes(connection, number_of)
     return reports
@@ -130,7 +131,7 @@ def _insert_sources(connection: "DuckDBPyConnection", sources: dict[int, Incomin
         " unnest($7::VARCHAR[]), '[]'",
         [
             list(sources),
-            [each.name for each in every],
+            [clean_id(each.name) for each in every],
             [each.digest for each in every],
             [each.content for each in every],
             [each.reader for each in every],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband_history._errors import StoreError
+from midband_history._memory import bound_memory
 from midband_history._sql import migrations, statement
 
 if os.name == "posix":
@@ -67,6 +68,8 @@ def connect(path: Path | None, *, read_only: bool) -> "DuckDBPyConnection":
             raise StoreError(_why_not_open(path, str(error), read_only)) from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        if not read_only:
+            bound_memory(connection, in_memory=path is None)
         _migrate(connection, path, read_only=read_only)
     except _OldSchemaError:
         connection.close()

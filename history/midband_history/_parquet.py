@@ -3,25 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from midband_history._archives import FORMATS, TableFormat, format_of, shown
 from midband_history._connection import connect
 from midband_history._errors import InputError, UnknownBenchmarkError, nearest
 from midband_history._matrix import OutcomeMatrix
 from midband_history._records import OUTCOME_KINDS, Record
 from midband_history._store import History
-from midband_history._tables import Table, TableFormat, stage_table
-
-_FORMATS: dict[str, TableFormat] = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
+from midband_history._tables import Table, stage_table
 
 
 def table_format(path: Path) -> TableFormat | None:
-    """Return the format of a file of rows by its name; None if it has none of them."""
-    return _FORMATS.get(path.suffix.lower())
+    """Return the format of a file of rows by its name, ``.gz`` aside; None if it has none."""
+    return format_of(shown(Path(path.name)))
 
 
 def read_matrix(path: Path | str, benchmark: str) -> OutcomeMatrix:
@@ -84,8 +77,6 @@ def list_benchmarks(path: Path) -> list[str]:
 def _known_format(path: Path) -> TableFormat:
     known = table_format(path)
     if known is None:
-        msg = (
-            f"expected a file that ends in {', '.join(_FORMATS)}, got {path}: rename or convert it"
-        )
+        msg = f"expected a file that ends in {', '.join(FORMATS)}, got {path}: rename or convert it"
         raise InputError(msg)
     return known

@@ -8,6 +8,7 @@ from typing import Literal
 
 from midband_history._errors import InputError
 from midband_history._metric import Metric
+from midband_history._names import clean_id
 
 OutcomeKind = Literal["valid", "infra_error", "grader_error", "cancelled", "missing"]
 OUTCOME_KINDS: tuple[OutcomeKind, ...] = (
@@ -102,7 +103,7 @@ class Record:
 
     def __post_init__(self) -> None:
         for name in ("benchmark", "task_id", "agent"):
-            if not getattr(self, name):
+            if not clean_id(str(getattr(self, name))):
                 msg = (
                     f"expected a non-empty {name}, got {getattr(self, name)!r}:"
                     " name it in the source or with an option"

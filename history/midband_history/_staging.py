@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from midband_history._limits import (
+    sane_cost,
+    sane_date,
+    sane_duration,
+    sane_run_cost,
+    sane_tokens,
+)
 from midband_history._metric import Metric
+from midband_history._names import clean_id
 from midband_history._records import OUTCOME_KINDS, Record
 from midband_history._sql import statement
 
@@ -33,6 +41,12 @@ _TEXTS = (
 )
 _KINDS = {kind: number for number, kind in enumerate(OUTCOME_KINDS)}
 _NUMBERS = ("score", "cost_usd", "tokens", "duration_s", "run_cost_usd")
+_SANE = {
+    "cost_usd": sane_cost,
+    "tokens": sane_tokens,
+    "duration_s": sane_duration,
+    "run_cost_usd": sane_run_cost,
+}
 _INSERT = (
     "INSERT INTO incoming BY NAME SELECT * EXCLUDE (passed, benchmark_version),"
     " benchmark_version AS version, CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed"
@@ -100,14 +114,16 @@ def _columns(
         "source_id": np.array([source_id for source_id, _ in numbered], dtype=np.int32)
     }
     columns |= {
-        name: _texts([_clean(str(getattr(record, name))) for record in chunk]) for name in _TEXTS
+        name: _texts([clean_id(str(getattr(record, name))) for record in chunk]) for name in _TEXTS
     }
     for name in _NUMBERS:
+        sane = _SANE.get(name, float)
         values = [getattr(record, name) for record in chunk]
-        columns[name] = np.array([np.nan if v is None else v for v in values], dtype=float)
-    columns["settings"] = _texts([_clean(settings_text(record.settings)) for record in chunk])
+        known = [None if value is None else sane(value) for value in values]
+        columns[name] = np.array([np.nan if v is None else v for v in known], dtype=float)
+    columns["settings"] = _texts([clean_id(settings_text(record.settings)) for record in chunk])
     for name, moments in (
-        ("started", [record.started for record in chunk]),
+        ("started", [sane_date(record.started) for record in chunk]),
         ("scored", [record.scored_at for record in chunk]),
     ):
         columns[name] = np.array(
@@ -128,11 +144,6 @@ def _texts(values: Sequence[str]) -> np.ndarray:
     out = np.empty(len(values), dtype=object)
     out[:] = values
     return out
-
-
-def _clean(text: str) -> str:
-    """Replace what UTF-8 cannot hold: a lone surrogate from a broken log."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _passed(record: Record) -> int:

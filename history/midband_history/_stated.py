@@ -123,10 +123,10 @@ class Reconciliation:
         """
         explained: list[Note] = []
         unexplained: list[Note] = []
+        unchecked: dict[str, list[str]] = {}
         for each in stated:
             if each.not_checkable:
-                text = f"{each.name} {each.value:g} is not checkable: {each.not_checkable}"
-                explained.append(Note(code="not-checkable", text=text))
+                unchecked.setdefault(each.not_checkable, []).append(f"{each.name} {each.value:g}")
                 continue
             mine = [
                 tally
@@ -144,6 +144,10 @@ class Reconciliation:
                 unexplained.append(Note(code="aggregate-differs", text=text))
             else:
                 explained.append(Note(code="aggregate-explained", text=f"{text}: {reason}"))
+        for reason, names in unchecked.items():
+            are = "is" if len(names) == 1 else "are"
+            text = f"{', '.join(names)} {are} not checkable: {reason}"
+            explained.append(Note(code="not-checkable", text=text))
         return explained, unexplained
 
 

@@ -1,20 +1,30 @@
-"""Files of rows (CSV, JSONL, Parquet): which columns they may have and how they are checked."""
+"""Files of rows (CSV, JSONL, JSON, Parquet): which columns they may have, and their checks."""
 
-import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from midband_history._errors import InputError, OutOfRangeError, UnreadableSourceError
+from midband_history._archives import TableFormat, opened, shown
+from midband_history._errors import (
+    InputError,
+    OutOfRangeError,
+    StoreError,
+    UnreadableSourceError,
+)
+from midband_history._limits import FIRST_YEAR, LAST_YEAR, LIMITS
 from midband_history._metric import Metric
+from midband_history._names import clean_id
 from midband_history._records import OUTCOME_KINDS, UNKNOWN_METRIC
+from midband_history._scanning import cause
+from midband_history._selecting import NUMBERS, Selection, select_member
 from midband_history._sql import statement
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-TableFormat = Literal["csv", "jsonl", "parquet"]
+Wide = Literal["tasks", "agents"]
 
 TABLE_COLUMNS: Mapping[str, str] = {
     "benchmark": "name of the benchmark; may be given as an option instead",
@@ -39,38 +49,33 @@ TABLE_COLUMNS: Mapping[str, str] = {
     "task_digest": "digest of the task's content",
     "source_key": "the harness's own unique id of the attempt",
 }
-_TEXTS = (
-    "benchmark",
-    "task_id",
-    "agent",
-    "model",
-    "scaffold",
-    "agent_version",
-    "settings",
-    "run_id",
-    "harness",
-    "harness_version",
-    "kind",
-    "task_digest",
-    "source_key",
-)
-_AMOUNTS = ("cost_usd", "tokens", "duration_s", "run_cost_usd")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A file of rows, one an attempt.
+    """A file of rows, one an attempt, or a wide one with an attempt a cell.
 
     Parameters
     ----------
     path : Path
-    format : {"csv", "jsonl", "parquet"}
+        Read as it is named: no character in it is a pattern, and no directory a column. It may be
+        compressed with gzip.
+    format : {"csv", "jsonl", "json", "parquet", "zip"}
+        "json" is one array of objects; "zip" an archive of files of the other formats.
     benchmark : str, optional
         Overrides the column of that name, and stands in for it.
     columns : mapping of str to str
         The file's own column names to those of `TABLE_COLUMNS`, where they differ.
     only : str, optional
         Keep only the rows of this benchmark.
+    agent : str, optional
+        The one agent of the file; a file that names several is refused. Where neither this nor a
+        column names the agent, it is the file's name without its ending.
+    model, scaffold : str, optional
+        Override the column of that name, and stand in for it.
+    wide : {"tasks", "agents"}, optional
+        What is in the rows of a table whose every other column is one of the other kind, with a
+        score in every cell. An empty cell is a task that was not run.
     metric : Metric
         What the scores are scores of, and their scale.
     """
@@ -80,6 +85,10 @@ class Table:
     benchmark: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     only: str | None = None
+    agent: str | None = None
+    model: str | None = None
+    scaffold: str | None = None
+    wide: Wide | None = None
     metric: Metric = UNKNOWN_METRIC
 
     def __post_init__(self) -> None:
@@ -90,6 +99,31 @@ class Table:
                     f" choose from {', '.join(TABLE_COLUMNS)}"
                 )
                 raise InputError(msg)
+        for name in ("benchmark", "agent"):
+            given = getattr(self, name)
+            if given is not None and not clean_id(given):
+                msg = f"expected a name for --{name}, got {given!r}: name it or leave it out"
+                raise InputError(msg)
+        if self.wide not in (None, "tasks", "agents"):
+            msg = f"expected --wide tasks or --wide agents, got {self.wide!r}: say what a row is"
+            raise InputError(msg)
+        if self.wide and self.agent is not None:
+            msg = (
+                f"expected --agent or --wide, got --agent {self.agent} with --wide {self.wide}:"
+                " a wide table names its agents"
+            )
+            raise InputError(msg)
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """Columns of ours with the one value that holds for every row."""
+        given = {
+            "benchmark": self.benchmark,
+            "agent": self.agent,
+            "model": self.model,
+            "scaffold": self.scaffold,
+        }
+        return {name: clean_id(value) for name, value in given.items() if value is not None}
 
 
 def stage_table(
@@ -97,176 +131,138 @@ def stage_table(
 ) -> tuple[str, ...]:
     """Fill the staging table ``incoming`` with the rows of a file; return what is left out.
 
+    The file is read twice, to check it and to take it in, so that it is never held whole.
+
     Raises
     ------
     UnreadableSourceError
         The file cannot be read to its end, lacks a column, or holds a value out of range. The
         message names the file, and the first row in question, counted from 1.
+    StoreError
+        There is not enough memory or room on the disk.
     """
     import duckdb
 
-    try:
-        relation, found = _scan(connection, table)
-        theirs = _their_columns(table, found)
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE raw AS {_select(table, relation, theirs)}"
-        )
-    except duckdb.Error as error:
-        reason = _cause(error)
-        msg = f"{table.path}: expected a whole {table.format} file, got: {reason}"
-        raise UnreadableSourceError(msg) from error
-    _check(connection, table)
-    connection.execute(statement("stage"))
-    connection.execute(
-        statement("stage_raw"), {"source_id": source_id, "kinds": list(OUTCOME_KINDS)}
-    )
-    row = connection.execute("SELECT count(*) FROM incoming WHERE kind = 4").fetchone()
-    connection.execute("DROP TABLE raw")
-    if row and row[0]:
-        return (f"{row[0]} rows have no score: kept as missing, outside every rate",)
-    return ()
+    with opened(table.path, table.format) as (members, notes):
+        try:
+            chosen = [
+                select_member(
+                    connection,
+                    member,
+                    number=number,
+                    columns=table.columns,
+                    overrides=table.overrides,
+                    wide=table.wide,
+                    only=table.only,
+                    scale=(table.metric.low, table.metric.high),
+                )
+                for number, member in enumerate(members)
+            ]
+            parts = " UNION ALL BY NAME ".join(part.sql for part in chosen)
+            connection.execute(f"CREATE OR REPLACE TEMP VIEW raw AS {parts}")
+            notes += tuple(note for part in chosen for note in part.notes)
+            notes += _check(connection, table, chosen)
+            connection.execute(statement("stage"))
+            worst, best = table.metric.low, table.metric.high
+            if table.metric.lower_is_better:
+                worst, best = best, worst
+            bound = {"kinds": list(OUTCOME_KINDS), "worst": worst, "best": best}
+            connection.execute(statement("stage_raw"), {"source_id": source_id, **bound, **_LIMITS})
+        except duckdb.OutOfMemoryException as error:
+            msg = f"expected room for {shown(table.path)}, got: {cause(error)}: free some"
+            raise StoreError(msg) from error
+        except duckdb.Error as error:
+            kind = {"zip": "archive of"}.get(table.format, table.format)
+            msg = f"{shown(table.path)}: expected a whole {kind} file, got: {cause(error)}"
+            raise UnreadableSourceError(msg) from error
+    for view in ("numbered", "raw"):
+        connection.execute(f"DROP VIEW {view}")
+    return (*notes, *_near_names(connection))
 
 
-def read_header(path: Path) -> tuple[list[str], str]:
-    """Return the column names of a CSV file and its delimiter: comma, tab or semicolon."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path}: expected a text file of columns, got: {error}"
-        raise UnreadableSourceError(msg) from error
-    delimiter = max(",\t;", key=first.count)
-    return next(csv.reader([first.rstrip("\r\n")], delimiter=delimiter), []), delimiter
+_LIMITS = {
+    **{f"most_{name}": most for name, most in LIMITS.items()},
+    "first_date": f"{FIRST_YEAR}-01-01",
+    "last_date": f"{LAST_YEAR}-01-01",
+}
 
 
-def _scan(connection: "DuckDBPyConnection", table: Table) -> tuple[str, list[str]]:
-    """Return SQL that reads the file, and the columns that it has."""
-    path = _quoted(str(table.path))
-    if table.format == "parquet":
-        relation = f"read_parquet({path})"
-    elif table.format == "csv":
-        names, delimiter = read_header(table.path)
-        if not names or len(set(names)) != len(names) or "" in names:
-            msg = f"{table.path}: expected a header line of distinct column names, got {names}"
-            raise UnreadableSourceError(msg)
-        typed = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
-        return (
-            f"read_csv({path}, auto_detect = false, header = true, delim = {_quoted(delimiter)},"
-            f" quote = '\"', escape = '\"', columns = {{{typed}}})",
-            names,
-        )
-    else:
-        relation = f"read_json({path}, format = 'newline_delimited', sample_size = -1)"
-    names = [str(row[0]) for row in connection.execute(f"DESCRIBE FROM {relation}").fetchall()]
-    if table.format == "jsonl":
-        typed = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
-        relation = f"read_json({path}, format = 'newline_delimited', columns = {{{typed}}})"
-    return relation, names
-
-
-def _their_columns(table: Table, found: list[str]) -> dict[str, str]:
-    """Return which column of the file holds which of ours."""
-    missing = [theirs for theirs in table.columns if theirs not in found]
+def _check(
+    connection: "DuckDBPyConnection", table: Table, chosen: list[Selection]
+) -> tuple[str, ...]:
+    """Refuse the file at its first value that cannot be read; return what counts as unknown."""
+    metric = table.metric
+    kinds = {"kinds": list(OUTCOME_KINDS), "low": metric.low, "high": metric.high}
+    faults, unnumbered, missing, low, high, dates, *amounts = connection.execute(
+        statement("survey_raw"), {**kinds, **_LIMITS}
+    ).fetchall()[0]
+    if faults:
+        found = connection.execute(statement("check_raw"), kinds).fetchone()
+        if found is not None:
+            reason = _refusal(chosen, *found, low=low, high=high, metric=metric)
+            if low is None or (low >= metric.low and high <= metric.high) or math.isinf(high - low):
+                raise UnreadableSourceError(reason)
+            benchmarks = connection.execute("SELECT DISTINCT benchmark FROM raw").fetchall()
+            names = [str(name) for (name,) in benchmarks if name]
+            raise OutOfRangeError(reason, benchmarks=names, low=low, high=high)
+    numbered = "number_attempts" if unnumbered else "numbered"
+    connection.execute(statement(numbered))
+    notes = []
     if missing:
-        msg = (
-            f"{table.path}: expected a column {missing[0]!r}, got {_few(found)}:"
-            " correct the mapping"
+        notes.append(f"{missing} rows have no score: kept as missing, outside every rate")
+    if dates:
+        notes.append(
+            f"{dates} rows have a run_date outside {FIRST_YEAR} to {LAST_YEAR - 1}:"
+            " taken as unknown"
         )
-        raise UnreadableSourceError(msg)
-    mapped = {ours: theirs for theirs, ours in table.columns.items()}
-    taken = set(table.columns)
-    for name in found:
-        if name in TABLE_COLUMNS and name not in taken:
-            mapped.setdefault(name, name)
-    needed = ["task_id", "agent"] + ([] if table.benchmark else ["benchmark"])
-    for name in needed:
-        if name not in mapped:
-            way = (
-                "--map theirs=benchmark or --benchmark"
-                if name == "benchmark"
-                else f"--map theirs={name}"
+    for name, absurd in zip(NUMBERS[1:], amounts, strict=True):
+        if absurd:
+            notes.append(
+                f"{absurd} rows have a {name} below 0 or above {LIMITS[name]:g}: taken as unknown"
             )
-            msg = (
-                f"{table.path}: expected a column {name!r}, got {_few(found)}:"
-                f" say which one it is with {way}"
-            )
-            raise UnreadableSourceError(msg)
-    if not {"score", "passed", "kind"} & set(mapped):
-        msg = (
-            f"{table.path}: expected a column 'score' or 'passed', got {_few(found)}:"
-            " say which one it is with --map theirs=score"
-        )
-        raise UnreadableSourceError(msg)
-    return mapped
+    return tuple(notes)
 
 
-def _select(table: Table, relation: str, theirs: Mapping[str, str]) -> str:
-    """Return SQL that reads the file into texts and numbers, with what cannot be read marked."""
-
-    def text(ours: str) -> str:
-        if ours not in theirs:
-            return "CAST(NULL AS VARCHAR)"
-        return f"nullif(trim(CAST({_name(theirs[ours])} AS VARCHAR)), '')"
-
-    parts = ["row_number() OVER () AS place"]
-    parts += [
-        f"coalesce({text(ours)}, '') AS {ours}"
-        for ours in _TEXTS
-        if not (ours == "benchmark" and table.benchmark)
-    ]
-    if table.benchmark:
-        parts.append(f"{_quoted(table.benchmark)} AS benchmark")
-    for ours in ("score", *_AMOUNTS):
-        parts.append(f"{text(ours)} AS {ours}_text, try_cast({ours}_text AS DOUBLE) AS {ours}")
-    parts += [
-        f"{text('passed')} AS passed_text, try_cast(passed_text AS BOOLEAN) AS passed",
-        f"{text('run_date')} AS run_date_text,"
-        " try_cast(run_date_text AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS started",
-        f"{text('attempt')} AS attempt_text, try_cast(attempt_text AS INTEGER) AS attempt",
-    ]
-    only = f" WHERE {text('benchmark')} = {_quoted(table.only)}" if table.only else ""
-    return f"SELECT {', '.join(parts)} FROM {relation}{only}"
-
-
-def _check(connection: "DuckDBPyConnection", table: Table) -> None:
-    """Refuse the file at its first value that cannot be read, rather than guess."""
-    row = connection.execute(
-        statement("check_raw"),
-        {"kinds": list(OUTCOME_KINDS), "low": table.metric.low, "high": table.metric.high},
-    ).fetchone()
-    if row is None:
-        return
-    place, column, value, expected = row
-    if column == "range":
-        low, high, benchmarks = connection.execute(
-            "SELECT min(score), max(score), list(DISTINCT benchmark) FROM raw"
-            " WHERE score IS NOT NULL AND NOT isnan(score)"
-        ).fetchall()[0]
-        msg = (
-            f"{table.path}: expected {expected} in row {place}, got score={value!r}, and values"
-            f" from {low:g} to {high:g} in all: state the scale with --scale LOW HIGH,"
-            " or correct it"
-        )
-        raise OutOfRangeError(msg, benchmarks=benchmarks, low=low, high=high)
-    msg = f"{table.path}: expected {expected} in row {place}, got {column}={value!r}: correct it"
-    raise UnreadableSourceError(msg)
+def _refusal(
+    chosen: list[Selection],
+    member: int,
+    place: int,
+    column: str,
+    value: str,
+    expected: str,
+    *,
+    low: float | None,
+    high: float | None,
+    metric: Metric,
+) -> str:
+    """Return why the file is refused, in one line."""
+    part = chosen[member]
+    theirs = part.theirs.get(column, column)
+    label = column if theirs == column else f"{theirs} (as {column})"
+    what = "correct it"
+    seen = ""
+    if column == "score" and value.strip().endswith("%"):
+        what = "write a share such as 0.85 for 85%"
+    elif column == "score" and low is not None and high is not None:
+        seen = f"; the column goes from {low:g} to {high:g}"
+        if low < metric.low or high > metric.high:
+            what = "state its scale with --scale LOW HIGH"
+            what += ", 0 100 if it is a percentage" if 1 < high <= 100 and low >= 0 else ""
+    elif column == "passed":
+        what = "use `kind` for attempts that broke off"
+    if len(value) > 80:
+        value = value[:77] + "..."
+    return f"{part.name}: expected {expected} in row {place}, got {label}={value!r}{seen}: {what}"
 
 
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-
-
-def _cause(error: Exception) -> str:
-    """Return what DuckDB says is wrong, without its query and its advice on options."""
-    text = " ".join(str(error).split())
-    for tail in (" LINE 1:", " Possible fixes", " Possible solutions", " Candidates"):
-        text = text.partition(tail)[0]
-    return text[:200].rstrip()
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
+def _near_names(connection: "DuckDBPyConnection") -> tuple[str, ...]:
+    """Warn of ids that differ as ``1`` and ``1.0`` do, in this file or beside the history's."""
+    rows = connection.execute(statement("near_names")).fetchall()
+    if not rows:
+        return ()
+    benchmark, whole, point = rows[0]
+    more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+    return (
+        f"{benchmark} has tasks {whole!r} and {point!r}{more}, which are kept apart:"
+        " if they are one, write their ids as text in every file",
+    )

@@ -11,6 +11,8 @@ import sys
 def _runs_midband(words: list[str]) -> bool:
     """Whether these words of an interpreter run midband by ``-m``."""
     for place, word in enumerate(words):
+        if place and words[place - 1] in ("-W", "-X"):
+            continue
         if word.startswith("-") and not word.startswith("--") and word.partition("m")[1]:
             module = word.partition("m")[2] or "".join(words[place + 1 : place + 2])
             return module.partition(".")[0] == "midband"

@@ -150,6 +150,21 @@ def test_results_named_by_converters_of_before_august_2026(tmp_path: Path) -> No
     assert (len(found.stated), found.unexplained) == (1, [])
 
 
+def test_rows_of_an_evaluation_that_the_aggregate_names_otherwise(tmp_path: Path) -> None:
+    rows = [_row(each, float(each != "a")) for each in "abcd"]
+    results = [
+        _result(score, evaluation_name=f"bench/{name}", config=UNIT | {"metric_name": name})
+        for name, score in (("f1", 0.9), ("acc", 0.75))
+    ]
+    found = Read(_pair(tmp_path, rows, results))
+    assert (found.records[0].benchmark, found.records[0].metric.label) == ("bench", "acc")
+    other = Read(_pair(tmp_path / "o", rows, [*results], evaluation_results=[
+        each | {"evaluation_name": "elsewhere"} for each in results
+    ]))  # fmt: skip
+    assert other.records[0].metric.declared == ""
+    assert "no result of the aggregate" in other.notes["result-unknown"]
+
+
 def test_filters_of_lm_eval_are_keys_of_one_benchmark(tmp_path: Path) -> None:
     rows = [
         _row("0", score, f"exact_match:{name}", evaluation_name=f"gsm8k/{name}")
@@ -287,9 +302,11 @@ def test_several_evaluations_are_benchmarks_or_parts_of_one(tmp_path: Path) -> N
 def test_content_is_the_digest_by_the_format_s_recipe(tmp_path: Path) -> None:
     row = _row("a", 1.0, input={"raw": "What is 2 + 2?", "reference": ["4"]})
     bare = _row("b", 1.0, input={"raw": "", "reference": []}, sample_hash="h")
-    first, second = Read(_pair(tmp_path, [row, bare], [_result(1.0)])).records
+    hashed = _row("c", 1.0, metadata={"doc_hash": "of lm-eval"})
+    first, second, third = Read(_pair(tmp_path, [row, bare, hashed], [_result(1.0)])).records
     assert first.task_digest == "9c94305328f8e70341f9d1880f4eaa6ea7f93b8922e6a03a8cdcf1924d28db0b"
     assert second.task_digest == "h"
+    assert third.task_digest == "of lm-eval"
 
 
 def test_costs_that_cannot_be_are_unknown(tmp_path: Path) -> None:

@@ -258,6 +258,18 @@ def test_the_agent_of_an_undated_file_is_its_folder_s_or_asked_for(tmp_path: Pat
     assert Read(path, agent="m").records[0].agent == "m"
 
 
+@pytest.mark.parametrize("name", ["results.json", "results_2024-05-04T10-00-00.json"])
+def test_results_beside_an_undated_file_name_its_agent(tmp_path: Path, name: str) -> None:
+    row = {"doc_id": 0, "doc": {"q": 1}, "target": "x", "acc": 1.0}
+    (tmp_path / "samples_t.jsonl").write_text(json.dumps(row) + "\n")
+    results = _results(stated={"acc,none": 1.0}) | {"model_name": None}
+    results["config"] = {"model_args": "dtype=float,pretrained=org/m"}
+    (tmp_path / name).write_text(json.dumps(results))
+    found = Read(tmp_path / "samples_t.jsonl")
+    assert (found.records[0].agent, found.records[0].benchmark_version) == ("org/m", "2.0")
+    assert (len(found.stated), found.unexplained, found.notes) == (1, [], {})
+
+
 def test_a_file_named_by_the_arguments_of_its_model(tmp_path: Path) -> None:
     rows = [{"doc_id": 0, "doc": {"q": 1}, "target": "x", "acc": 1.0}]
     path = tmp_path / "pretrained=org__m,dtype=float_arc_easy.jsonl"

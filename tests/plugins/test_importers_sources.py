@@ -46,6 +46,7 @@ def test_a_directory_is_walked_and_what_is_broken_is_counted(tmp_path: Path) -> 
         report = import_paths(history, [tmp_path])
         assert (report.imported, len(report.refused), report.added) == (1, 1, 3)
         assert report.refused[0].path == tmp_path / "torn.csv"
+        assert "hidden" in report.notes[0].text
         assert history.benchmarks()[0].attempts == 3
 
 

@@ -194,10 +194,10 @@ def test_settings_come_from_toml(tmp_path: Path) -> None:
 
 
 def test_a_verdict_rests_on_counted_replays() -> None:
-    settings = SyntheticSettings(agents=24, tasks=300, ability_sd=1.5)
+    settings = SyntheticSettings(agents=20, tasks=60, ability_sd=1.5)
     matrix = synthetic_history(settings, np.random.default_rng(4)).matrix
     verdict = recommend(matrix, seeds=1)
-    assert "replays of 24 agents" in verdict.text
+    assert "replays of 20 agents" in verdict.text
     assert verdict.reduce == bool(verdict.strategy)
 
 
@@ -253,7 +253,7 @@ def test_auto_is_chosen_and_calibrated_within_each_split() -> None:
     settings = StudySettings(strategies=("auto",), stops=("rank:0.9:0.3",), draws=2)
     result = Study([matrix], settings).run(workers="2")
     assert len(result.replays) == 14
-    for row in result.replays:
+    for row in result.replays[::4]:  # a plan with `auto` takes seconds
         agent = matrix.agents.index(str(row["candidate"]))
         known = matrix.select(agents=[i for i in range(14) if i != agent])
         plan = make_plan(

@@ -1,17 +1,18 @@
--- The first row with a value that cannot be read: place, column, value, what was expected.
+-- The first row with a value that cannot be read: file, place, column, value, what was expected.
 WITH judged AS (
     SELECT
-        place,
+        member, place,
         CASE
         WHEN task_id = '' THEN ['task_id', '', 'a task id']
         WHEN agent = '' THEN ['agent', '', 'the name of an agent']
         WHEN benchmark = '' THEN ['benchmark', '', 'the name of a benchmark']
+        WHEN contains(task_id || agent, chr(0))
+            THEN ['task_id', replace(task_id, chr(0), '?'), 'a text without NUL bytes']
         WHEN kind <> '' AND NOT list_contains($kinds, kind)
             THEN ['kind', kind, 'one of ' || array_to_string($kinds, ', ')]
-        WHEN score_text IS NOT NULL AND (score IS NULL OR isinf(score))
-            THEN ['score', score_text, 'a score in [' || $low || ', ' || $high || ']']
-        WHEN score_text IS NOT NULL AND NOT isnan(score) AND NOT score BETWEEN $low AND $high
-            THEN ['range', score_text, 'a score in [' || $low || ', ' || $high || ']']
+        WHEN score_text IS NOT NULL
+            AND (score IS NULL OR (NOT isnan(score) AND NOT score BETWEEN $low AND $high))
+            THEN ['score', score_text, 'a score in [' || format('{:g}', $low::DOUBLE) || ', ' || format('{:g}', $high::DOUBLE) || ']']
         WHEN passed_text IS NOT NULL AND passed IS NULL
             THEN ['passed', passed_text, 'true or false']
         WHEN kind = 'valid' AND (score IS NULL OR isnan(score)) AND passed IS NULL
@@ -31,8 +32,8 @@ WITH judged AS (
         END AS fault
     FROM raw
 )
-SELECT place, fault[1], fault[2], fault[3]
+SELECT member, place, fault[1], fault[2], fault[3]
 FROM judged
 WHERE fault IS NOT NULL
-ORDER BY place
+ORDER BY member, place
 LIMIT 1;

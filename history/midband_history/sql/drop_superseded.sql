@@ -1,7 +1,11 @@
--- A result of an attempt that was scored later takes the place of the one that is held.
+-- An attempt that was scored again: the later scoring takes the place of what is held, whatever the
+-- metric of either.
 DELETE FROM outcomes
-USING resolved
-WHERE resolved.nth = 1 AND resolved.scored IS NOT NULL
-    AND outcomes.key = resolved.key AND outcomes.metric_id = resolved.metric_id
-    AND (outcomes.scored IS NULL OR outcomes.scored < resolved.scored)
-    AND (outcomes.kind <> resolved.kind OR outcomes.score IS DISTINCT FROM resolved.score);
+USING (
+    FROM resolved LEFT JOIN repeated USING (key, metric_id)
+    WHERE scored IS NOT NULL AND (chosen IS NULL OR chosen = place)
+) AS newer
+WHERE outcomes.key = newer.key
+    AND (outcomes.scored IS NULL OR outcomes.scored < newer.scored)
+    AND (outcomes.metric_id <> newer.metric_id OR outcomes.kind <> newer.kind
+        OR outcomes.score IS DISTINCT FROM newer.score);

@@ -1,5 +1,5 @@
 -- Which stored metric each incoming metric of each benchmark is.
-CREATE OR REPLACE TEMP TABLE numbered AS
+CREATE OR REPLACE TEMP TABLE numbered_metrics AS
 SELECT benchmarks.benchmark_id, used.metric, metrics.metric_id
 FROM (SELECT DISTINCT benchmark, metric FROM incoming) AS used
 JOIN incoming_metrics USING (metric)

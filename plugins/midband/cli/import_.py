@@ -68,6 +68,8 @@ def _progress() -> "Iterator[Progress | None]":
 
 
 def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
+    from midband.importers._discovery import path_text
+
     return {
         "history": where,
         "imported": report.imported,
@@ -78,13 +80,16 @@ def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
         "replaced": report.replaced,
         "counts": report.counts,
         "notes": [
-            {"code": note.code, "source": source.path, "text": note.text}
-            for source in report.sources
-            for note in source.notes
+            *({"code": note.code, "source": "", "text": note.text} for note in report.notes),
+            *(
+                {"code": note.code, "source": path_text(source.path), "text": note.text}
+                for source in report.sources
+                for note in source.notes
+            ),
         ],
         "sources": [
             {
-                "path": source.path,
+                "path": path_text(source.path),
                 "format": source.format,
                 "added": source.added,
                 "duplicates": source.duplicates,
@@ -99,15 +104,19 @@ def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
 
 
 def _show(report: "ImportReport", where: Path | None) -> None:
+    from midband.importers._discovery import path_text
     from midband.importers._sources import NO_RESULTS
 
     for source in report.refused:
         echo(f"midband: refused {source.error}", err=True)
     notes = [
-        f"{source.path}: {note.text}"
-        for source in report.sources
-        for note in source.notes
-        if note.code != NO_RESULTS
+        *(note.text for note in report.notes),
+        *(
+            note.text if str(source.path) in note.text else f"{path_text(source.path)}: {note.text}"
+            for source in report.sources
+            for note in source.notes
+            if note.code != NO_RESULTS
+        ),
     ]
     for line in notes[:_SHOWN_NOTES]:
         echo(f"midband: note: {line}", err=True)
@@ -118,7 +127,8 @@ def _show(report: "ImportReport", where: Path | None) -> None:
     ]:
         more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
         echo(
-            f"midband: note: {empty[0].path}{more}: no results of its own, as in a run's totals",
+            f"midband: note: {path_text(empty[0].path)}{more}: no results of its own, as in a run's"
+            " totals",
             err=True,
         )
     if not report.sources:

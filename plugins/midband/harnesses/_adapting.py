@@ -87,6 +87,19 @@ def run_name(batch: Round) -> str:
     return f"{batch.name}-{place}"
 
 
+def check_metric(path: Path, options: ReadOptions, *names: str) -> str:
+    """Return the metric that the options choose of those that a source has, or its first.
+
+    Raises
+    ------
+    UnreadableSourceError
+        The options name another.
+    """
+    if options.metric and options.metric not in names:
+        raise foreign(path, f"a metric of {', '.join(names)}", f"--metric {options.metric}")
+    return options.metric or names[0]
+
+
 def look_for(program: str, *, package: str, hint: str) -> Probe:
     """Look for a program on the path, and for its version where it shares this environment."""
     if which(program) is None:
@@ -116,7 +129,9 @@ def read_below(
         The path is absent or a foreign file; or files of the directory are truncated, which is
         said after the others have been read.
     """
-    chosen = replace(options or ReadOptions(), benchmark=benchmark)
+    given = options or ReadOptions()
+    # A paid run is not to end because a sum in one of its files is another.
+    chosen = replace(given, benchmark=benchmark or given.benchmark, accept_difference=True)
     if not path.is_dir():
         if not sniff(path):
             raise foreign(path, what, "none" if not path.exists() else "another kind of file")

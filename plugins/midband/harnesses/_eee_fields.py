@@ -36,8 +36,11 @@ def seconds_of(row: dict[str, Any], library: str) -> float | None:
 
 
 def digest_of(row: dict[str, Any]) -> str:
-    """Return a digest of input and reference, by the format's own recipe where they are there."""
+    """Return the harness's own digest, else one of input and reference by the format's recipe."""
+    own = mapping(row.get("metadata")).get("doc_hash")  # as lm-evaluation-harness writes it
     given = mapping(row.get("input"))
+    if own:
+        return str(own)
     if not given.get("raw"):
         return str(row.get("sample_hash") or "")
     content = {"raw": given.get("raw"), "reference": given.get("reference") or []}

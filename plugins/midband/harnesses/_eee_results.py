@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def benchmark_of(name: str) -> str:
     return name.removeprefix(_INSPECT_PREFIX) or name
 
 
-def by_mistake(name: str, result_id: str) -> Result:
+def unstated(name: str, result_id: str) -> Result:
     """Return a result that no aggregate states, for rows that name it."""
     return Result(
         name=name,
@@ -256,13 +256,19 @@ class Rows:
             return named
         # Converters of before August 2026 name results "accuracy on NAME for scorer S".
         about = [each for each in self.results if f" on {name} for scorer " in each.name]
-        about = about or (self.results if len(self.results) == 1 and not result_id else [])
+        if not about and not result_id:
+            about = [each for each in self.results if name in each.name]
+            about = about or (self.results if len(self.results) == 1 else [])
         return [_about(each, name) for each in about]
 
     def _decide(self, name: str, result_id: str) -> list[Result]:
         found = self.candidates(name, result_id)
         if len(found) < 2:
-            return found or [by_mistake(name, result_id)]
+            if not found and self.results:
+                text = f"no result of the aggregate is of the rows of {name}"
+                text += f" {result_id}: they are not checked" if result_id else ": not checked"
+                self.notes.append(Note(code="result-unknown", text=text))
+            return found or [unstated(name, result_id)]
         group = self._groups.get((name, result_id), Group())
         if set(group.places.values()) == {len(found)} and all(
             _confirms(each, group.by_place[place]) for place, each in enumerate(found)
@@ -293,8 +299,6 @@ class Rows:
 
 def _about(result: Result, name: str) -> Result:
     """Return a result under the evaluation that its rows name."""
-    from dataclasses import replace
-
     scorer = result.name.partition(f" on {name} for scorer ")[2]
     metric = result.metric
     if scorer:
@@ -323,8 +327,6 @@ def on_unit_scale(result: Result, group: Group) -> Result | None:
 
     None where the rows are on the declared scale, or nobody knows.
     """
-    from dataclasses import replace
-
     metric, mean = result.metric, group.mean
     if metric.declared != "source" or metric.high <= 1.0 or result.score is None or mean is None:
         return None

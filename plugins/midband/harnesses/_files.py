@@ -1,23 +1,63 @@
 """What importers of harness files share: whole JSON or a refusal by name, dates, scores."""
 
+import codecs
 import hashlib
 import json
 import math
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from midband_history import UnreadableSourceError
+from midband_history import (
+    UnreadableSourceError,
+    sane_cost,
+    sane_date,
+    sane_duration,
+    sane_run_cost,
+    sane_tokens,
+)
+
+__all__ = [
+    "HEAD_BYTES",
+    "JSON_BYTES",
+    "LINE_BYTES",
+    "content_hash",
+    "foreign",
+    "head",
+    "list_of_objects",
+    "load_json",
+    "load_lines",
+    "load_object",
+    "load_optional",
+    "mapping",
+    "moment",
+    "number",
+    "refused",
+    "sane_cost",
+    "sane_date",
+    "sane_duration",
+    "sane_run_cost",
+    "sane_tokens",
+    "seconds_between",
+    "total",
+    "unit_score",
+]
 
 HEAD_BYTES = 4096
+# Python objects take some ten times the bytes of their JSON.
+LINE_BYTES = 64 << 20
+JSON_BYTES = 256 << 20
 
 
 def head(path: Path) -> bytes:
     """Return how a file begins, without white space; nothing if it cannot be read."""
     try:
         about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would never end
+            return b""
         return _head(path, about.st_mtime_ns, about.st_size)
     except OSError:
         return b""
@@ -37,11 +77,20 @@ def load_json(path: Path, what: str) -> Any:
     Raises
     ------
     UnreadableSourceError
-        It is absent, truncated or foreign.
+        It is absent, truncated, foreign, no regular file, nested without end, or larger than
+        `JSON_BYTES`.
     """
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise foreign(path, what, "what is no regular file")
+        with path.open("rb") as file:
+            text = file.read(JSON_BYTES + 1)
+        if len(text) > JSON_BYTES:
+            raise foreign(path, what, f"a document of more than {JSON_BYTES >> 20} MB")
+        return _parsed(text.removeprefix(codecs.BOM_UTF8))
+    except UnreadableSourceError:
+        raise
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise refused(path, what, error) from error
 
 
@@ -59,22 +108,34 @@ def load_optional(path: Path, what: str) -> dict[str, Any]:
 
 
 def load_lines(path: Path, what: str) -> Iterator[dict[str, Any]]:
-    """Yield the object of every line; raises as `load_json`, and names the line."""
+    """Yield the object of every line; raises as `load_json`, and names the line.
+
+    A line of more than `LINE_BYTES` is refused before it is read whole.
+    """
+    number = 0
     try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise foreign(path, what, "what is no regular file")
+        with path.open("rb") as file:
+            if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                file.seek(0)
+            while line := file.readline(LINE_BYTES + 1):
+                number += 1
+                if len(line) > LINE_BYTES:
+                    size = f"more than {LINE_BYTES >> 20} MB in line {number}"
+                    raise foreign(path, what, size)
                 if not line.strip():
                     continue
-                row = json.loads(line)
+                row = _parsed(line)
                 if not isinstance(row, dict):
                     raise foreign(path, what, f"no object in line {number}")
                 yield row
     except UnreadableSourceError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         msg = (
-            f"{path}: expected {what}, got a truncated or unreadable line ({_words(error)}):"
-            " import it again when whole"
+            f"{path}: expected {what}, got a truncated or unreadable line {number}"
+            f" ({_words(error)}): import it again when whole"
         )
         raise UnreadableSourceError(msg) from error
 
@@ -108,7 +169,11 @@ def number(value: object) -> float | None:
     """Return a finite number, or None: unknown."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        found = float(value)
+    except OverflowError:  # an integer of 10^400
+        return None
+    return found if math.isfinite(found) else None
 
 
 def unit_score(value: object) -> float | None:
@@ -124,21 +189,24 @@ def total(*values: object) -> float | None:
 
 
 def moment(value: object) -> datetime | None:
-    """Read an ISO date or seconds since 1970; None where there is neither."""
+    """Read an ISO date or seconds since 1970; None where there is neither, or an absurd one.
+
+    Years before 2000 and after 2099 are those of broken clocks and other units.
+    """
     try:
         seconds = float(str(value))
     except ValueError:
         pass
     else:
         try:
-            return datetime.fromtimestamp(seconds, UTC)
+            return sane_date(datetime.fromtimestamp(seconds, UTC))
         except (OverflowError, ValueError, OSError):
             return None
     try:
         found = datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return sane_date(found)
 
 
 def seconds_between(start: object, end: object) -> float | None:
@@ -146,13 +214,26 @@ def seconds_between(start: object, end: object) -> float | None:
     first, last = moment(start), moment(end)
     if first is None or last is None or last < first:
         return None
-    return (last - first).total_seconds()
+    return sane_duration((last - first).total_seconds())
 
 
 def content_hash(value: object) -> str:
     """Return a digest of a task's content, the same whatever the order of keys."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parsed(text: bytes) -> Any:
+    """Parse JSON in UTF-8; an integer of any length stays one."""
+    return json.loads(text.decode("utf-8"), parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    """Return an integer, or infinity for one of more digits than Python reads."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _words(error: Exception) -> str:

@@ -3,13 +3,19 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midband.harnesses._adapting import option
-from midband.harnesses._files import foreign, head, load_object, mapping, moment, number
-from midband_history import OutcomeKind, Record
+from midband.harnesses._files import foreign, head, load_object, mapping, number
+from midband.harnesses._hal_runs import SUCCESS, divisor, share
+from midband.harnesses._quantities import Quantities, rounding
+from midband_history import Note, Record, StatedAggregate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from midband._descriptors import ReadItem, ReadOptions
 
 ENDING = "_UPLOAD.json"
 _WHAT = "an upload of HAL"
@@ -20,21 +26,23 @@ def sniff_upload(path: Path) -> bool:
     if not path.name.endswith(ENDING) or not path.is_file():
         return False
     start = head(path)
-    return start.startswith(b'{"config":{') and b'"agent_name":' in start
+    return start.startswith(b"{") and b'"config":{' in start
 
 
-def read_upload(path: Path, *, benchmark: str | None, naming: re.Pattern[str]) -> Iterator[Record]:
+def read_upload(
+    path: Path, *, options: "ReadOptions", naming: re.Pattern[str]
+) -> "Iterator[ReadItem]":
     """Yield a record for every task that the run solved or failed.
 
     Some of HAL's benchmarks list every task they have as failed, whatever was run: only those
-    count that were submitted, or else that the run's own ``--task_ids`` names. A task whose
-    submission is an error of the harness is unknown, unless its time was up.
+    count that were submitted, or else that the run's own ``--task_ids`` names. HAL counts a task
+    whose submission is an error of the harness as failed.
 
     Parameters
     ----------
     path : Path
-    benchmark : str or None
-        Overrides the name of the benchmark.
+    options : ReadOptions
+        Of which `benchmark` overrides the name of the benchmark, and `agent` stands in for one.
     naming : re.Pattern
         Takes an agent's name apart into ``scaffold`` and ``model``.
 
@@ -45,42 +53,81 @@ def read_upload(path: Path, *, benchmark: str | None, naming: re.Pattern[str]) -
     """
     data = load_object(path, _WHAT)
     config, results = mapping(data.get("config")), mapping(data.get("results"))
-    run_id, agent = str(config.get("run_id") or ""), str(config.get("agent_name") or "")
-    if not run_id or not agent or not (benchmark or config.get("benchmark_name")):
-        raise foreign(path, _WHAT, "none of its run_id, agent_name and benchmark_name")
+    run_id = str(config.get("run_id") or "")
+    agent = str(config.get("agent_name") or options.agent)
+    benchmark = options.benchmark or str(config.get("benchmark_name") or "")
+    needed = {"run_id": run_id, "agent_name": agent, "benchmark_name": benchmark}
+    lacking = [name for name, value in needed.items() if not value]
+    if lacking:
+        raise foreign(path, f"{_WHAT} with a config", f"one without {', '.join(lacking)}")
     solved = _ids(results.get("successful_tasks"), path)
     failed = _ids(results.get("failed_tasks"), path)
     both = solved.keys() & failed.keys()
     if both:
         raise foreign(path, _WHAT, f"{min(both)!r} both solved and failed")
     submitted = _submitted(path.with_name(f"{run_id}_RAW_SUBMISSIONS.jsonl"))
-    ran = set(submitted) or _asked(str(config.get("run_command") or ""))
+    asked = _asked(str(config.get("run_command") or ""))
+    ran = set(submitted) or asked
     clocks = mapping(data.get("wall_clock_times"))
-    name = benchmark or str(config["benchmark_name"])
     parts = naming.fullmatch(agent)
     scaffold, model = (parts["scaffold"], parts["model"]) if parts else ("", "")
     model = str(mapping(config.get("agent_args")).get("model_name") or model)
-    started, cost = moment(config.get("date")), number(results.get("total_cost"))
+    quantities = Quantities()
+    started, cost = (
+        quantities.date(config.get("date")),
+        quantities.run_cost(results.get("total_cost")),
+    )
+    errors = 0
     for tasks, score in ((solved, 1.0), (failed, 0.0)):
         for task in tasks:
             if ran and task not in ran:
                 continue
-            kind = "valid" if score else _kind(submitted.get(task))
+            errored = not score and _is_error(submitted.get(task))
+            errors += errored
             yield Record(
-                benchmark=name,
+                benchmark=benchmark,
                 task_id=task,
                 agent=agent,
-                score=score if kind == "valid" else None,
-                kind=kind,
+                score=score,
                 run_id=run_id,
                 model=model,
                 scaffold=scaffold,
                 agent_version=str(config.get("agent_version") or ""),
                 harness="hal",
                 started=started,
-                duration_s=number(clocks.get(task)),
+                duration_s=quantities.seconds(clocks.get(task)),
                 run_cost_usd=cost,
+                metric=SUCCESS,
+                errored=errored,
             )
+    if errors and options.errors == "source":
+        text = (
+            f"{errors} submissions are errors of the harness, and HAL counts them as failed:"
+            " --errors missing leaves them out"
+        )
+        yield Note(code="errors-counted", text=text)
+    yield from quantities.notes()
+    accuracy = share(number(results.get("accuracy")))
+    if accuracy is not None:
+        known = {*solved, *failed, *submitted, *map(str, clocks)}
+        sizes = (len(solved) + len(failed), len(known))
+        yield _stated(accuracy, len(solved), sizes, part=bool(asked))
+
+
+def _stated(accuracy: float, solved: int, sizes: tuple[int, int], *, part: bool) -> StatedAggregate:
+    """Return the accuracy of a run; `part` is whether it was of chosen tasks only."""
+    size = divisor(accuracy, solved, sizes)
+    why = ""
+    if size is None and part:
+        why = "HAL divides by every task of the benchmark, and the file does not say how many"
+    return StatedAggregate(
+        name="accuracy",
+        value=accuracy,
+        missing="failed",
+        total=size or max(sizes),
+        tolerance=rounding(accuracy),
+        not_checkable=why,
+    )
 
 
 def _ids(value: object, path: Path) -> dict[str, None]:
@@ -92,7 +139,11 @@ def _ids(value: object, path: Path) -> dict[str, None]:
 def _submitted(path: Path) -> dict[str, Any]:
     """Return the last submission of each task; a line that HAL itself skips is skipped."""
     found: dict[str, Any] = {}
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # the run's id makes no name of a file
+        there = False
+    if not there:
         return found
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -115,6 +166,7 @@ def _asked(command: str) -> set[str]:
     return {task.strip() for task in named.split(",")} if named else set()
 
 
-def _kind(submission: object) -> OutcomeKind:
+def _is_error(submission: object) -> bool:
+    """Whether a submission is an error of the harness, the end of the task's time aside."""
     trouble = isinstance(submission, str) and submission.startswith("ERROR")
-    return "infra_error" if trouble and "timed out" not in str(submission) else "valid"
+    return trouble and "timed out" not in str(submission)

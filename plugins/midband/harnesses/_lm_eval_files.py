@@ -159,7 +159,9 @@ def _results_of(path: Path, when: str) -> dict[str, Any]:
     """Return the results beside a samples file; empty if there are none."""
     what = "results of lm-evaluation-harness"
     if not when:
-        return load_optional(path.with_name("results.json"), what)
+        own = path.with_name("results.json")
+        dated = [] if own.is_file() else sorted(path.parent.glob("results_*.json"))
+        return load_optional(dated[0] if len(dated) == 1 else own, what)
     own = path.with_name(f"results_{when}.json")
     if own.is_file():
         return load_optional(own, what)

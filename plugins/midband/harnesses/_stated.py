@@ -1,6 +1,7 @@
 """Aggregates beside the results: how exactly they are written, and which can be compared."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from midband._descriptors import ReadOptions
@@ -46,8 +47,6 @@ def fits(value: float, mean: float | None, tolerance: float) -> bool:
 
 def checkable(stated: StatedAggregate, mean: float | None, reason: str) -> StatedAggregate:
     """Return the aggregate, marked as not checkable if it is not the mean and `reason` says why."""
-    from dataclasses import replace
-
     if not reason or fits(stated.value, mean, stated.tolerance):
         return stated
     return replace(stated, not_checkable=reason)

@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer
+from midband._descriptors import Importer, ReadOptions
 from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband.harnesses._adapting import (
+    check_metric,
     look_for,
     option,
     read_below,
@@ -21,11 +21,15 @@ from midband.harnesses._adapting import (
     run_name,
     tasks_of,
 )
+from midband.harnesses._files import number
+from midband.harnesses._hal_runs import SUCCESS, Run, share, stated_accuracies
 from midband.harnesses._hal_uploads import read_upload, sniff_upload
+from midband.harnesses._quantities import Quantities
 from midband.hookspecs import hookimpl
-from midband_history import InputError, Record, UnreadableSourceError
+from midband_history import InputError, Note, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
+    from midband._descriptors import ReadItem
     from midband._harness import Harness
     from midband_sampler import Plan
 
@@ -61,6 +65,7 @@ def midband_register_importers() -> Iterable[Importer]:
             sniff=sniff,
             read=read,
             suffixes=(*SUFFIXES, ".json"),
+            version=2,
             summary="HAL leaderboard databases (SQLite, table parsed_results), *_UPLOAD.json.",
         )
     ]
@@ -79,7 +84,7 @@ def sniff(path: Path) -> bool:
         return False
 
 
-def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
+def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     """Yield a record for every task that a run solved or failed; an upload as `read_upload`.
 
     HAL knows the cost of whole runs only. Where the name of an agent does not tell its model, the
@@ -88,32 +93,40 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
     Parameters
     ----------
     path : Path
-    benchmark : str or None
-        Overrides the name of the benchmark.
-    columns : mapping
-        Unused: the format has fixed names.
+    options : ReadOptions
+        Of which `benchmark` overrides the name of the benchmark.
 
     Raises
     ------
     UnreadableSourceError
         The file is truncated, is another database, or names a task both solved and failed.
     """
-    del columns
+    check_metric(path, options, SUCCESS.name)
     if path.suffix == ".json":
-        yield from read_upload(path, benchmark=benchmark, naming=_SCAFFOLD_AND_MODEL)
+        yield from read_upload(path, options=options, naming=_SCAFFOLD_AND_MODEL)
         return
     # No lock and no side file: the database may stand in a directory that is read-only.
     safe = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
+    quantities = Quantities()
+    runs = []
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{safe}", uri=True)) as database:
             database.row_factory = sqlite3.Row
             _check(database, path)
             models = _models(database)
             for row in database.execute("SELECT * FROM parsed_results ORDER BY rowid"):
-                yield from _run(row, path, benchmark=benchmark, models=models)
+                run = _run(row, path, options=options, models=models)
+                runs.append(run)
+                yield from run.records(quantities)
     except sqlite3.Error as error:
         msg = f"{path}: expected a HAL database, got a truncated or foreign file ({error})"
         raise UnreadableSourceError(msg) from error
+    nameless = {run.agent for run in runs if not run.model}
+    if nameless:
+        text = f"no model is named for {len(nameless)} agents, such as {min(nameless)}"
+        yield Note(code="model-unknown", text=f"{text}: runs of several models may be mixed")
+    yield from quantities.notes()
+    yield from stated_accuracies(runs)
 
 
 def _check(database: sqlite3.Connection, path: Path) -> None:
@@ -145,8 +158,8 @@ def _models(database: sqlite3.Connection) -> dict[tuple[str, str], str]:
 
 
 def _run(
-    row: sqlite3.Row, path: Path, *, benchmark: str | None, models: Mapping[tuple[str, str], str]
-) -> Iterator[Record]:
+    row: sqlite3.Row, path: Path, *, options: ReadOptions, models: Mapping[tuple[str, str], str]
+) -> Run:
     name, run_id = str(row["agent_name"]), str(row["run_id"])
     parts = _SCAFFOLD_AND_MODEL.fullmatch(name)
     if parts is not None:
@@ -163,21 +176,19 @@ def _run(
             " in both lists: correct the run"
         )
         raise UnreadableSourceError(msg)
-    cost = row["total_cost"] if "total_cost" in row.keys() else None  # noqa: SIM118 - a Row is no mapping
-    for tasks, score in ((solved, 1.0), (failed, 0.0)):
-        for task in tasks:
-            yield Record(
-                benchmark=benchmark or str(row["benchmark_name"]),
-                task_id=task,
-                agent=agent,
-                score=score,
-                run_id=run_id,
-                model=model,
-                scaffold=scaffold,
-                harness="hal",
-                started=_date(row["date"]),
-                run_cost_usd=None if cost is None else float(cost),
-            )
+    about = dict(zip(row.keys(), row, strict=True))
+    return Run(
+        benchmark=options.benchmark or str(row["benchmark_name"]),
+        agent=agent,
+        model=model,
+        scaffold=scaffold,
+        run_id=run_id,
+        date=row["date"],
+        solved=tuple(solved),
+        failed=tuple(failed),
+        cost=about.get("total_cost"),
+        accuracy=share(number(about.get("accuracy"))),
+    )
 
 
 def _tasks(text: object, path: Path, run_id: str) -> dict[str, None]:
@@ -195,14 +206,6 @@ def _tasks(text: object, path: Path, run_id: str) -> dict[str, None]:
     return dict.fromkeys(str(task) for task in found)
 
 
-def _date(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 @dataclass(frozen=True, kw_only=True)
 class HalHarness:
     """``hal-eval --task_ids ...``; the plan's benchmark is HAL's, unless ``--benchmark`` is."""
@@ -216,9 +219,12 @@ class HalHarness:
         """Look for the ``hal-eval`` command."""
         return look_for("hal-eval", package="hal", hint="install the HAL harness from its source")
 
-    def read_results(self, path: Path, *, benchmark: str | None = None) -> Iterator[Record]:
+    def read_results(
+        self, path: Path, *, benchmark: str | None = None, options: ReadOptions | None = None
+    ) -> Iterator[Record]:
         """Yield the tasks of the uploads below `path`."""
-        return read_below(path, sniff, read, benchmark=benchmark, what="an upload of HAL")
+        what = "an upload of HAL"
+        return read_below(path, sniff, read, benchmark=benchmark, what=what, options=options)
 
     def write_subset(
         self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None

@@ -1,38 +1,25 @@
-"""Harbor: a ``result.json`` a trial, the job's own never counted; and a job a round."""
+"""Harbor: a ``result.json`` a trial, the job's own only compared; and a job a round."""
 
 import glob
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer
+from midband._descriptors import Importer, ReadOptions
 from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband.harnesses._adapting import look_for, read_below, refuse, refuse_ids, tasks_of
-from midband.harnesses._files import (
-    foreign,
-    head,
-    load_object,
-    mapping,
-    moment,
-    number,
-    seconds_between,
-    total,
-    unit_score,
-)
+from midband.harnesses._files import head, load_object
+from midband.harnesses._harbor_jobs import read_job
+from midband.harnesses._harbor_trials import WHAT, read_trial
 from midband.hookspecs import hookimpl
-from midband_history import InputError, OutcomeKind, Record, UnreadableSourceError
+from midband_history import InputError, Record
 
 if TYPE_CHECKING:
+    from midband._descriptors import ReadItem
     from midband._harness import Harness
     from midband_sampler import Plan
 
-_WHAT = "the result.json of a Harbor trial"
-# Harbor grades what an agent left behind when its time was up; after any other exception the
-# reward says nothing about the agent.
-_GRADED_NEVERTHELESS = frozenset({"AgentTimeoutError"})
 _TASKS = "midband names the tasks"
 _SELF = "midband sets it"
 _NO_RESULT = "there would be no results to read"
@@ -64,6 +51,7 @@ def midband_register_importers() -> Iterable[Importer]:
             sniff=sniff,
             read=read,
             suffixes=(".json",),
+            version=2,
             summary="Harbor jobs, a result.json a trial (terminal-bench 2).",
         )
     ]
@@ -81,116 +69,29 @@ def _of_job(start: bytes) -> bool:
     return b'"n_total_trials":' in start and b'"stats":{' in start
 
 
-def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> list[Record]:
-    """Read one trial; of a job's aggregate, nothing.
+def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
+    """Read one trial; of a job's own file, no results, but its means are compared.
 
     Harbor does not number attempts: trials of one task are numbered in order of their names, and
-    known again by their ids.
+    known again by their ids. Whether a reward counts after an exception is Harbor's own policy,
+    which the file states as of 0.26.
 
     Parameters
     ----------
     path : Path
-    benchmark : str or None
-        Overrides the name of the data set.
-    columns : mapping
-        Unused: the format has fixed names.
+    options : ReadOptions
+        Of which `benchmark` overrides the name of the data set, and `metric` names the reward.
 
     Raises
     ------
     UnreadableSourceError
-        The file is truncated or foreign, or is an aggregate without its trials.
+        The file is truncated or foreign, is an aggregate without its trials or in contradiction to
+        them, or holds several rewards of which none is chosen.
     """
-    del columns
     if _of_job(head(path)):
-        if not any(path.parent.glob("*__*/result.json")):
-            raise foreign(path, _WHAT, "the aggregate of a job without its trials")
-        return []
-    trial = load_object(path, _WHAT)
-    task, agent = _selector(trial), mapping(trial.get("agent_info"))
-    if not task or not agent.get("name"):
-        raise foreign(path, _WHAT, "none of its task_name and agent_info")
-    config = mapping(trial.get("config"))
-    about = mapping(agent.get("model_info"))
-    model = "/".join(str(part) for part in (about.get("provider"), about.get("name")) if part)
-    used = mapping(trial.get("agent_result"))
-    score, kind = _outcome(trial)
-    source = benchmark or Path(str(trial.get("source") or "")).name
-    if not source:
-        raise foreign(path, "a Harbor trial of a data set", "one without: use --benchmark NAME")
-    options = mapping(config.get("agent")).get("kwargs")
-    return [
-        Record(
-            benchmark=source,
-            task_id=task,
-            agent=f"{agent['name']} ({model})" if model else str(agent["name"]),
-            score=score,
-            kind=kind,
-            attempt=_attempt(path, str(trial.get("task_name"))),
-            run_id=str(config.get("job_id") or path.parent.parent.name),
-            model=model,
-            scaffold=str(agent["name"]),
-            agent_version=str(agent.get("version") or ""),
-            settings={"kwargs": options} if options else {},
-            harness="harbor",
-            started=_job_start(path.parent.parent) or moment(trial.get("started_at")),
-            cost_usd=number(used.get("cost_usd")),
-            tokens=total(used.get("n_input_tokens"), used.get("n_output_tokens")),
-            duration_s=seconds_between(trial.get("started_at"), trial.get("finished_at")),
-            task_digest=str(trial.get("task_checksum") or ""),
-            source_key=str(trial.get("id") or ""),
-        )
-    ]
-
-
-def _selector(trial: dict[str, Any]) -> str:
-    """Return the name by which Harbor selects a task, which its own name need not be."""
-    known = mapping(trial.get("task_id"))
-    if known.get("org") and known.get("name"):
-        return f"{known['org']}/{known['name']}"
-    if known.get("path"):
-        return Path(str(known["path"])).name
-    return str(trial.get("task_name") or "")
-
-
-def _outcome(trial: dict[str, Any]) -> tuple[float | None, OutcomeKind]:
-    trouble = mapping(trial.get("exception_info")).get("exception_type")
-    if trial.get("exception_info") and trouble not in _GRADED_NEVERTHELESS:
-        if "Cancel" in str(trouble):
-            return None, "cancelled"
-        verifier = str(trouble).startswith(("Verifier", "Reward"))
-        return None, "grader_error" if verifier else "infra_error"
-    rewards = mapping(mapping(trial.get("verifier_result")).get("rewards"))
-    only = next(iter(rewards.values())) if len(rewards) == 1 else None
-    score = unit_score(rewards.get("reward", only))
-    return score, "missing" if score is None else "valid"
-
-
-def _attempt(path: Path, task: str) -> int:
-    job = path.parent.parent
-    # A trial's folder is named after its task, cut to a length, and an id.
-    stem = path.parent.name.rpartition("__")[0] or task
-    names = _trials(str(job), job.stat().st_mtime_ns).get(stem, ())
-    return names.index(path.parent.name) if path.parent.name in names else 0
-
-
-@lru_cache(maxsize=8)
-def _trials(job: str, changed: int) -> dict[str, tuple[str, ...]]:
-    """Return the folders of a job's trials by task; `changed` only tells when to look again."""
-    del changed
-    found: dict[str, list[str]] = {}
-    for folder in sorted(each.name for each in Path(job).iterdir() if each.is_dir()):
-        found.setdefault(folder.rpartition("__")[0], []).append(folder)
-    return {stem: tuple(names) for stem, names in found.items()}
-
-
-@lru_cache(maxsize=8)
-def _job_start(job: Path) -> datetime | None:
-    """Return when a job began; its file may be half written while it runs."""
-    path = job / "result.json"
-    try:
-        return moment(load_object(path, _WHAT).get("started_at")) if path.is_file() else None
-    except UnreadableSourceError:
-        return None
+        yield from read_job(path, options)
+    else:
+        yield from read_trial(path, load_object(path, WHAT), options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,9 +108,11 @@ class HarborHarness:
         hint = "pip install harbor, with Python 3.12 or newer"
         return look_for("harbor", package="harbor", hint=hint)
 
-    def read_results(self, path: Path, *, benchmark: str | None = None) -> Iterator[Record]:
+    def read_results(
+        self, path: Path, *, benchmark: str | None = None, options: ReadOptions | None = None
+    ) -> Iterator[Record]:
         """Yield the trials below `path`."""
-        return read_below(path, sniff, read, benchmark=benchmark, what=_WHAT)
+        return read_below(path, sniff, read, benchmark=benchmark, what=WHAT, options=options)
 
     def write_subset(
         self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None

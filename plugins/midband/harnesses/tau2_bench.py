@@ -1,13 +1,14 @@
 """tau2-bench: result files with settings, tasks and simulations, and the command on a subset."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer
+from midband._descriptors import Importer, ReadOptions
 from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband.harnesses._adapting import (
+    check_metric,
     look_for,
     option,
     read_below,
@@ -22,21 +23,23 @@ from midband.harnesses._files import (
     list_of_objects,
     load_object,
     mapping,
-    moment,
     number,
-    unit_score,
 )
+from midband.harnesses._quantities import Quantities, attempt_number, rounding
 from midband.harnesses._streams import members
+from midband.harnesses.tau_bench import REWARD
 from midband.hookspecs import hookimpl
-from midband_history import InputError, OutcomeKind, Record
+from midband_history import InputError, Note, OutcomeKind, Record, StatedAggregate
 
 if TYPE_CHECKING:
+    from midband._descriptors import ReadItem
     from midband._harness import Harness
     from midband_sampler import Plan
 
 _WHAT = "a tau2-bench result file"
-# Ends of a simulation that are not the agent's doing.
-_INFRASTRUCTURE = frozenset({"infrastructure_error", "user_error", "unexpected_error"})
+_LEFT_OUT = "infrastructure_error"  # the only end that tau2's metrics leave out
+_ERRORS = frozenset({"user_error", "unexpected_error"})  # not the agent's doing, and counted
+_JUDGED = frozenset({"user_stop", "agent_stop"})  # after any other end the reward is 0 unseen
 _TASKS = "midband names the tasks"
 # What midband sets itself, and what would make a round other than it seems.
 REFUSED = {
@@ -58,10 +61,11 @@ def midband_register_importers() -> Iterable[Importer]:
     """Offer the format to ``midband import``."""
     return [
         Importer(
-            name="tau2_bench",
+            name="tau2-bench",
             sniff=sniff,
             read=read,
             suffixes=(".json",),
+            version=2,
             summary="tau2-bench result files, a simulation an attempt.",
         )
     ]
@@ -75,23 +79,24 @@ def sniff(path: Path) -> bool:
     return b'"info":{' in start and b'"num_trials":' in start and b'"user_info":' in start
 
 
-def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
+def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     """Yield a record a simulation, whether they stand in the file or in a folder beside it.
+
+    The metrics of tau2 leave out only what ended by an error of the infrastructure. Every other
+    end counts by its reward, and one before its time that was never judged counts as failed.
 
     Parameters
     ----------
     path : Path
-    benchmark : str or None
-        Overrides ``tau2-`` and the domain.
-    columns : mapping
-        Unused: the format has fixed names.
+    options : ReadOptions
+        Of which `benchmark` overrides ``tau2-`` and the domain.
 
     Raises
     ------
     UnreadableSourceError
         A file is truncated or foreign.
     """
-    del columns
+    check_metric(path, options, REWARD.name)
     run: _Run | None = None
     head_of_file: dict[str, Any] = {}
     for name, value in members(path, _WHAT, stream="simulations"):
@@ -103,23 +108,28 @@ def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> It
         if run is None:
             if "tasks" not in head_of_file:  # not the harness's own order: read it as a whole
                 head_of_file = load_object(path, _WHAT)
-            run = _Run(head_of_file, path, benchmark=benchmark)
+            run = _Run(head_of_file, path, options)
         yield run.record(value)
-    run = run or _Run(head_of_file, path, benchmark=benchmark)
+    run = run or _Run(head_of_file, path, options)
     for beside in sorted(path.with_name("simulations").glob("*.json")):
         yield run.record(load_object(beside, "a simulation of tau2-bench"))
+    yield from run.notes()
+    yield from _of_index(head_of_file.get("simulation_index"))
+    yield from _of_submission(path, run.domain, graded=run.graded)
 
 
 class _Run:
     """What all records of one result file share."""
 
-    def __init__(self, data: dict[str, Any], path: Path, *, benchmark: str | None) -> None:
+    def __init__(self, data: dict[str, Any], path: Path, options: ReadOptions) -> None:
         info = mapping(data.get("info"))
         agent, user = mapping(info.get("agent_info")), mapping(info.get("user_info"))
-        domain = mapping(info.get("environment_info")).get("domain_name")
+        self.domain = str(mapping(info.get("environment_info")).get("domain_name") or "")
         scaffold, model = str(agent.get("implementation") or ""), str(agent.get("llm") or "")
-        if not (domain or benchmark) or not (scaffold or model):
-            raise foreign(path, _WHAT, "none of its domain and agent")
+        if not (self.domain or options.benchmark):
+            raise foreign(path, _WHAT, "none of its domain: use --benchmark NAME")
+        if not (scaffold or model or options.agent):
+            raise foreign(path, _WHAT, "none of its agent: use --agent NAME")
         settings = {
             "llm_args": agent.get("llm_args"),
             "user": [user.get("implementation"), user.get("llm"), user.get("llm_args")],
@@ -131,25 +141,35 @@ class _Run:
             str(task.get("id")): content_hash(task)
             for task in list_of_objects(data.get("tasks") or [], path, _WHAT)
         }
-        self._started = moment(data.get("timestamp"))
+        self._quantities = Quantities()
+        self._started = self._quantities.date(data.get("timestamp"))
+        self._errors = 0
+        self._noted = options.errors == "source"
+        self.graded = False
+        named = f"{scaffold} ({model})" if scaffold and model else scaffold or model
         self._shared: dict[str, Any] = {
-            "benchmark": benchmark or f"tau2-{domain}",
-            "agent": f"{scaffold} ({model})" if scaffold and model else scaffold or model,
+            "benchmark": options.benchmark or f"tau2-{self.domain}",
+            "agent": named or options.agent,
             "run_id": path.parent.name if path.stem == "results" else path.stem,
             "model": model,
             "scaffold": scaffold,
             "settings": {name: value for name, value in settings.items() if value is not None},
-            "harness": "tau2_bench",
+            "harness": "tau2-bench",
             "harness_version": str(info.get("git_commit") or ""),
+            "metric": REWARD,
+            "part": self.domain,
         }
 
     def record(self, simulation: dict[str, Any]) -> Record:
         """Return the record of one simulation."""
-        score, kind = _outcome(simulation)
-        task, trial = simulation.get("task_id"), simulation.get("trial") or 0
-        if task is None or not isinstance(trial, int) or trial < 0:
+        score, kind, errored = _outcome(simulation)
+        task, trial = simulation.get("task_id"), attempt_number(simulation.get("trial"))
+        if task is None or trial is None:
             raise foreign(self._path, _WHAT, "a simulation without its task_id and trial")
-        self._started = self._started or moment(simulation.get("start_time"))
+        self._errors += errored and kind == "valid"
+        self.graded = self.graded or (score is not None and score not in (0.0, 1.0))
+        quantities = self._quantities
+        self._started = self._started or quantities.date(simulation.get("start_time"))
         return Record(
             **self._shared,
             task_id=str(task),
@@ -157,21 +177,83 @@ class _Run:
             kind=kind,
             attempt=trial,
             started=self._started,
-            cost_usd=number(simulation.get("agent_cost")),
-            duration_s=number(simulation.get("duration")),
+            cost_usd=quantities.cost(simulation.get("agent_cost")),
+            duration_s=quantities.seconds(simulation.get("duration")),
             task_digest=self._digests.get(str(task), ""),
             source_key=str(simulation.get("id") or ""),
+            errored=errored,
         )
 
+    def notes(self) -> Iterator[Note]:
+        """Yield what a reader of all records must know."""
+        if self._errors and self._noted:
+            text = (
+                f"{self._errors} simulations ended by an error of the user or an unexpected one, or"
+                " were never judged; tau2 counts them: --errors missing leaves them out"
+            )
+            yield Note(code="errors-counted", text=text)
+        yield from self._quantities.notes()
 
-def _outcome(simulation: dict[str, Any]) -> tuple[float | None, OutcomeKind]:
-    if simulation.get("termination_reason") in _INFRASTRUCTURE:
-        return None, "infra_error"
-    reward = mapping(simulation.get("reward_info"))
-    if mapping(reward.get("info")).get("error"):
-        return None, "infra_error"
-    score = unit_score(reward.get("reward"))
-    return score, "missing" if score is None else "valid"
+
+def _outcome(simulation: dict[str, Any]) -> tuple[float | None, OutcomeKind, bool]:
+    """Return score and kind by tau2's own metric, and whether the simulation ended in an error."""
+    told = simulation.get("termination_reason")
+    end = None if told is None else str(told)
+    if end == _LEFT_OUT:
+        return None, "infra_error", True
+    judged = mapping(simulation.get("reward_info"))
+    reward = judged.get("reward")
+    score = float(reward) if isinstance(reward, bool) else number(reward)
+    errored = end in _ERRORS or bool(mapping(judged.get("info")).get("error"))
+    if score is not None:
+        return score, "valid", errored
+    if end is None or end in _JUDGED:  # it ran to its end, and nobody has judged it
+        return None, "missing", errored
+    return 0.0, "valid", True
+
+
+def _of_index(index: object) -> Iterator[StatedAggregate]:
+    """Yield what the index of a file says about the simulations in the folder beside it."""
+    if not isinstance(index, list) or not index:
+        return
+    entries = [mapping(each) for each in index]
+    solved = sum(
+        (number(each.get("reward")) or 0.0) >= 1.0 and each.get("termination_reason") != _LEFT_OUT
+        for each in entries
+    )
+    name = "simulation_index"
+    yield StatedAggregate(name=name, value=float(len(entries)), statistic="attempts")
+    yield StatedAggregate(name=f"rewards of 1 in {name}", value=float(solved), statistic="passed")
+
+
+def _of_submission(path: Path, domain: str, *, graded: bool) -> Iterator[StatedAggregate]:
+    """Yield what the ``submission.json`` above a leaderboard's trajectories says of this file."""
+    for folder in path.absolute().parents[:3]:
+        if (folder / "submission.json").is_file():
+            break
+    else:
+        return
+    submission = load_object(folder / "submission.json", "the submission.json of tau2-bench")
+    named = mapping(submission.get("trajectory_files")).get(domain)
+    own = (path.name, path.parent.name)
+    if named is not None and Path(str(named)).name not in own and str(named) not in own:
+        return
+    for name, stated in mapping(mapping(submission.get("results")).get(domain)).items():
+        percent = number(stated)
+        if percent is None or not name.startswith("pass_"):
+            continue
+        why = ""
+        if name != "pass_1":
+            why = "it is of several attempts at once"
+        elif graded:
+            why = "it counts rewards of 1 only, and there are others"
+        yield StatedAggregate(
+            name=f"{name} in submission.json",
+            value=percent / 100,
+            per_task=True,
+            tolerance=rounding(percent) / 100,
+            not_checkable=why,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,9 +270,11 @@ class Tau2BenchHarness:
         hint = "install tau2-bench as its own guide says; the index's tau2 is another package"
         return look_for("tau2", package="tau2", hint=hint)
 
-    def read_results(self, path: Path, *, benchmark: str | None = None) -> Iterator[Record]:
+    def read_results(
+        self, path: Path, *, benchmark: str | None = None, options: ReadOptions | None = None
+    ) -> Iterator[Record]:
         """Yield the simulations of the result files below `path`."""
-        return read_below(path, sniff, read, benchmark=benchmark, what=_WHAT)
+        return read_below(path, sniff, read, benchmark=benchmark, what=_WHAT, options=options)
 
     def write_subset(
         self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None

@@ -1,27 +1,30 @@
 """tau-bench (v1) result files: a list of runs, in which an exception stands as reward 0."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer
-from midband.harnesses._adapting import ImportOnly
+from midband._descriptors import Importer, ReadOptions
+from midband.harnesses._adapting import ImportOnly, check_metric
 from midband.harnesses._files import (
     content_hash,
     foreign,
     head,
     mapping,
-    unit_score,
+    number,
 )
+from midband.harnesses._quantities import attempt_number
 from midband.harnesses._streams import entries
 from midband.hookspecs import hookimpl
-from midband_history import OutcomeKind, Record
+from midband_history import Metric, Note, Record
 
 if TYPE_CHECKING:
+    from midband._descriptors import ReadItem
     from midband._harness import Harness
 
 _WHAT = "a tau-bench result file"
+REWARD = Metric(name="reward", declared="source")  # of both versions: a product of checks
 _HEAD = re.compile(rb'\[\{"task_id":\d+,"reward":')
 _DOMAIN = re.compile(r"[-_.]?(?P<domain>airline|retail)", re.IGNORECASE)
 # "tool-calling-gpt-4o-0.0_range_0--1_user-gpt-4o-llm_0614120000"
@@ -47,10 +50,11 @@ def midband_register_importers() -> Iterable[Importer]:
     """Offer the format to ``midband import``."""
     return [
         Importer(
-            name="tau_bench",
+            name="tau-bench",
             sniff=sniff,
             read=read,
             suffixes=(".json",),
+            version=2,
             summary="tau-bench v1 result files; the domain from the name or --benchmark.",
         )
     ]
@@ -61,47 +65,59 @@ def sniff(path: Path) -> bool:
     return path.suffix == ".json" and path.is_file() and _HEAD.match(head(path)) is not None
 
 
-def read(path: Path, *, benchmark: str | None, columns: Mapping[str, str]) -> Iterator[Record]:
+def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     """Yield a record a run; the file's name is all that tells agent and domain.
+
+    A run that ended in an exception stands in the file with reward 0, and tau-bench counts it so.
 
     Parameters
     ----------
     path : Path
-    benchmark : str or None
-        Needed unless the file's name holds ``airline`` or ``retail``: both count tasks from 0.
-    columns : mapping
-        Unused: the format has fixed names.
+    options : ReadOptions
+        Of which `benchmark` is needed unless the file's name holds ``airline`` or ``retail``: both
+        count tasks from 0.
 
     Raises
     ------
     UnreadableSourceError
         The file is truncated or foreign, or nothing tells the domain.
     """
-    del columns
+    check_metric(path, options, REWARD.name)
     domains = {found["domain"].lower() for found in _DOMAIN.finditer(path.stem)}
-    if benchmark is None and len(domains) != 1:
+    domain = min(domains) if len(domains) == 1 else ""
+    if options.benchmark is None and not domain:
         raise foreign(path, "the domain in the file's name", "none: use --benchmark tau-airline")
     own = _OWN_NAME.match(path.stem)
     agent = own["agent"] if own else _DOMAIN.sub("", path.stem) or path.stem
+    errors = 0
     for run in entries(path, _WHAT):
         info = mapping(run.get("info"))
-        score = unit_score(run.get("reward"))
-        kind: OutcomeKind = "missing" if score is None else "valid"
-        if info.get("error") is not None:
-            kind = "infra_error"
-        trial = run.get("trial", 0)
-        if "task_id" not in run or not isinstance(trial, int) or trial < 0:
+        trial = attempt_number(run.get("trial"))
+        if run.get("task_id") is None or trial is None:
             raise foreign(path, _WHAT, "a run without its task_id and trial")
+        reward = run.get("reward")
+        score = float(reward) if isinstance(reward, bool) else number(reward)
         task = info.get("task")
+        errored = info.get("error") is not None
+        errors += errored
         yield Record(
-            benchmark=benchmark or f"tau-{min(domains)}",
+            benchmark=options.benchmark or f"tau-{domain}",
             task_id=str(run["task_id"]),
-            agent=agent,
-            score=score if kind == "valid" else None,
-            kind=kind,
+            agent=options.agent or agent,
+            score=score,
+            kind="missing" if score is None else "valid",
             attempt=trial,
             run_id=path.stem,
             settings={"user": own["user"]} if own else {},
-            harness="tau_bench",
+            harness="tau-bench",
             task_digest=content_hash(task) if task else "",
+            metric=REWARD,
+            part=domain,
+            errored=errored,
         )
+    if errors and options.errors == "source":
+        text = (
+            f"{errors} runs ended in an exception; tau-bench counts them by their reward of 0:"
+            " --errors missing leaves them out"
+        )
+        yield Note(code="errors-counted", text=text)

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ _COMPANIONS = frozenset(
     {
         *("eval-set.json", "logs.json", "listing.json"),  # Inspect
         *("config.json", "lock.json", "manifest.json"),  # Harbor
+        *("trajectory.json", "ctrf.json", "reward.json"),  # Harbor, of a trial
+        "submission.json",  # tau2-bench
         *("run_spec.json", "scenario.json", "scenario_state.json", "stats.json"),  # HELM
         *("metadata.json", "scores.json"),  # OpenHands index
         "run_metadata.json",  # terminal-bench
@@ -31,6 +34,7 @@ _COMPANIONS = frozenset(
 _COMPANION_ENDINGS = (
     ".traj.json",  # mini-swe-agent
     ".response.json",  # sb-cli
+    "__run_metadata.json",  # terminal-bench, where the folders have become part of the name
     *("_RAW_SUBMISSIONS.jsonl", "_WALL_CLOCK_TIMES.jsonl"),  # HAL
 )
 _JOURNAL = "rounds.jsonl"  # of midband run
@@ -52,11 +56,15 @@ class Unrecognised:
     ----------
     named : bool
         Whether it was asked for by name, not met in a directory.
+    note : bool
+        Whether it was passed over on purpose, which is told but is no failure: a hidden result, a
+        broken link. False where something that was meant to be read cannot be.
     """
 
     path: Path
     reason: str
     named: bool
+    note: bool = False
 
 
 def survey(
@@ -65,7 +73,10 @@ def survey(
     """Find the sources among files and directories, each once, in order of path.
 
     A file met in a directory counts as unrecognised only where its ending is one of an importer's;
-    others, hidden ones, and what harnesses write beside their results are passed over.
+    others, and what harnesses write beside their results, are passed over. A directory that cannot
+    be listed, a hidden result, a broken link and a pipe are named with the reason; nothing but
+    regular files is ever opened. An importer that fails on a file does not recognise it, which is
+    a note.
 
     Raises
     ------
@@ -85,21 +96,21 @@ def survey(
         for name, importer in sorted(importers.items())
         if format_name is None or name == format_name
     ]
+    walk = _Walk(offered)
     sources: list[Source] = []
-    unrecognised: list[Unrecognised] = []
     seen: set[str] = set()
     for named in paths:
-        for path in _candidates(named, offered):
+        for path in walk.candidates(named):
             place = realpath(path)
             if place in seen:
                 continue
             seen.add(place)
-            found = _judge(path, offered, named=path == named, forced=format_name is not None)
+            found = walk.judge(path, named=path == named, forced=format_name is not None)
             if isinstance(found, Source):
                 sources.append(found)
             elif found is not None:
-                unrecognised.append(found)
-    return sources, unrecognised
+                walk.told.append(found)
+    return sources, walk.told
 
 
 def _spelling(name: str, importers: "Mapping[str, Importer]") -> str:
@@ -125,47 +136,176 @@ def content_digests(path: Path, salts: Sequence[Sequence[str]]) -> tuple[str, li
     salted : list of str
         One digest a salt.
     """
-    digests = [hashlib.sha256()] + [hashlib.sha256("\x1f".join(each).encode()) for each in salts]
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digests = [hashlib.sha256()]
+    for each in salts:
+        digests.append(hashlib.sha256("\x1f".join(each).encode("utf-8", "surrogateescape")))
+    files = [path]
+    if path.is_dir():
+        found = (file for file in path.rglob("*") if file.is_file())
+        files = sorted(found, key=lambda file: os.fsencode(file))
     for file in files:
         if file != path:
-            name = f"\x1e{file.relative_to(path).as_posix()}\x1f".encode()
+            name = b"\x1e" + os.fsencode(file.relative_to(path).as_posix()) + b"\x1f"
             for digest in digests:
                 digest.update(name)
         with file.open("rb") as content:
             while block := content.read(1 << 20):
                 for digest in digests:
                     digest.update(block)
-    found = [digest.hexdigest() for digest in digests]
-    return found[0], found[1:]
+    texts = [digest.hexdigest() for digest in digests]
+    return texts[0], texts[1:]
 
 
-def _candidates(path: Path, importers: "Sequence[Importer]") -> Iterator[Path]:
-    """Yield a file itself, or what stands in a directory that is no source as a whole."""
-    if not path.is_dir() or _is_whole(path, importers):
-        yield path
-        return
-    # Some formats have a hidden file, whose whole name is their ending.
-    own = {suffix for importer in importers for suffix in importer.suffixes}
-    for folder, folders, files in os.walk(path):
-        here = Path(folder)
-        if _JOURNAL in files:
-            folders.clear()
-            for results in _results_of(here):
-                yield from _candidates(results, importers)
-            continue
-        whole = [name for name in sorted(folders) if _is_whole(here / name, importers)]
-        folders[:] = sorted(
-            name for name in folders if name not in whole and not name.startswith(".")
+def path_text(path: Path) -> str:
+    """Return a path as text, also one whose name is in no known encoding."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+@dataclass
+class _Walk:
+    """One look at files and directories: what importers say of them, and what is to be told."""
+
+    importers: "Sequence[Importer]"
+    told: list[Unrecognised] = field(default_factory=list)
+
+    def candidates(self, path: Path) -> Iterator[Path]:
+        """Yield a file itself, or what stands in a directory that is no source as a whole."""
+        if not path.is_dir() or self.is_whole(path):
+            yield path
+            return
+        for folder, folders, files in os.walk(path, onerror=self.unreadable):
+            here = Path(folder)
+            if _JOURNAL in files:
+                folders.clear()
+                for results in _results_of(here):
+                    yield from self.candidates(results)
+                continue
+            whole = [name for name in sorted(folders) if self.is_whole(here / name)]
+            links = [name for name in folders if name not in whole and (here / name).is_symlink()]
+            for name in sorted(links):
+                self.tell(here / name, "a link to a directory: name that directory to import it")
+            self.tell_hidden(here, folders, files)
+            folders[:] = sorted(
+                name
+                for name in folders
+                if name not in whole and name not in links and not name.startswith(".")
+            )
+            for name in sorted([*whole, *files], key=os.fsencode):
+                if self.is_meant(name) and not _is_companion(here, name):
+                    yield here / name
+
+    def unreadable(self, error: OSError) -> None:
+        """Tell of a directory that cannot be listed."""
+        path = Path(os.fsdecode(error.filename))
+        reason = (
+            f"{path_text(path)}: expected a directory to search, got: {error.strerror or error}:"
+            " results in it are left out"
         )
-        for name in sorted([*whole, *files]):
-            if (name in own or not name.startswith(".")) and not _is_companion(here, name):
-                yield here / name
+        self.told.append(Unrecognised(path=path, reason=reason, named=False))
+
+    def tell_hidden(self, here: Path, folders: list[str], files: list[str]) -> None:
+        """Tell of hidden files and directories that may hold results."""
+        for name in sorted(files, key=os.fsencode):
+            if not self.is_meant(name) and self.ends_like_results(name):
+                self.tell(here / name, "a hidden file: name it to import it")
+        for name in sorted(folders, key=os.fsencode):
+            if name.startswith(".") and self.holds_results(here / name):
+                self.tell(here / name, "a hidden directory with result files: name it to import it")
+
+    def is_meant(self, name: str) -> bool:
+        """Whether a file of a directory is looked at: not hidden, or hidden by its format."""
+        return not name.startswith(".") or name in self.suffixes
+
+    def holds_results(self, folder: Path) -> bool:
+        """Whether a hidden directory has files like results directly in it; False if unreadable."""
+        try:
+            with os.scandir(folder) as entries:
+                return any(self.ends_like_results(entry.name) for entry in entries)
+        except OSError:
+            return False
+
+    def ends_like_results(self, name: str) -> bool:
+        """Whether a file has the ending of a format."""
+        return name.lower().endswith(self.suffixes)
+
+    def tell(self, path: Path, what: str) -> None:
+        """Tell of something that was passed over."""
+        reason = f"{path_text(path)}: left out {what}"
+        self.told.append(Unrecognised(path=path, reason=reason, named=False, note=True))
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The endings of all formats."""
+        return tuple(suffix for importer in self.importers for suffix in importer.suffixes)
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether a directory is a source by itself."""
+        return any(self.recognises(importer, path) for importer in self.importers)
+
+    def recognises(self, importer: "Importer", path: Path) -> bool:
+        """Whether an importer takes a path for its own; one that fails does not."""
+        try:
+            return bool(importer.sniff(path))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin's SystemExit must not end the import
+            reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+            self.told.append(
+                Unrecognised(
+                    path=path,
+                    reason=f"{path_text(path)}: importer {importer.name} failed to look: {reason}",
+                    named=False,
+                    note=True,
+                )
+            )
+            return False
+
+    def judge(self, path: Path, *, named: bool, forced: bool) -> Source | Unrecognised | None:
+        """Return the source that a path is, or why it is none; None if it is of no interest."""
+        wrong = _unfit(path)
+        if wrong is not None:
+            what, do = wrong
+            if not named and not self.ends_like_results(path.name):
+                return None
+            reason = f"{path_text(path)}: expected a file or directory, {what}: {do}"
+            return Unrecognised(path=path, reason=reason, named=named, note=not named)
+        fitting = [each for each in self.importers if self.recognises(each, path)]
+        if len(fitting) > 1:  # a table is told by its ending alone: who looked inside knows better
+            fitting = [importer for importer in fitting if importer.table is None] or fitting
+        if forced and not fitting and (named or path.name.endswith(self.importers[0].suffixes)):
+            fitting = list(self.importers)
+        if len(fitting) == 1:
+            return Source(path=path, importer=fitting[0])
+        if fitting:
+            names = " and ".join(importer.name for importer in fitting)
+            reason = (
+                f"{path_text(path)}: expected one format, got what looks like {names}:"
+                " choose with --format"
+            )
+            return Unrecognised(path=path, reason=reason, named=named)
+        if not named and not self.ends_like_results(path.name):
+            return None
+        names = ", ".join(importer.name for importer in self.importers)
+        what = "a directory without results" if path.is_dir() else "a file of another kind"
+        reason = f"{path_text(path)}: expected results in a known format ({names}), got {what}"
+        return Unrecognised(path=path, reason=reason, named=named)
 
 
-def _is_whole(path: Path, importers: "Sequence[Importer]") -> bool:
-    """Whether a directory is a source by itself."""
-    return any(importer.sniff(path) for importer in importers)
+def _unfit(path: Path) -> tuple[str, str] | None:
+    """Return why a path can be nothing to read, and what to do; None if it may be."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink():
+            return "got a link that leads nowhere", "restore what it points to"
+        if isinstance(error, FileNotFoundError):
+            return "found none", "check the path"
+        return f"got: {error.strerror or error}", "check its permissions"
+    except ValueError:  # a NUL in the path
+        return "found none", "check the path"
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        return "got a pipe, socket or device", "copy what it gives to a file"
+    return None
 
 
 def _is_companion(folder: Path, name: str) -> bool:
@@ -187,29 +327,3 @@ def _results_of(run: Path) -> list[Path]:
     from midband.rounds import results_of
 
     return results_of(run)
-
-
-def _judge(
-    path: Path, importers: "Sequence[Importer]", *, named: bool, forced: bool
-) -> Source | Unrecognised | None:
-    if named and not path.exists():
-        reason = f"{path}: expected a file or directory, found none: check the path"
-        return Unrecognised(path=path, reason=reason, named=True)
-    fitting = [importer for importer in importers if importer.sniff(path)]
-    if len(fitting) > 1:  # a table is told by its ending alone: who looked inside knows better
-        fitting = [importer for importer in fitting if importer.table is None] or fitting
-    if forced and not fitting and (named or path.name.endswith(importers[0].suffixes)):
-        fitting = list(importers)
-    if len(fitting) == 1:
-        return Source(path=path, importer=fitting[0])
-    if fitting:
-        names = " and ".join(importer.name for importer in fitting)
-        reason = f"{path}: expected one format, got what looks like {names}: choose with --format"
-        return Unrecognised(path=path, reason=reason, named=named)
-    known = tuple(suffix for importer in importers for suffix in importer.suffixes)
-    if not named and not path.name.lower().endswith(known):
-        return None
-    names = ", ".join(importer.name for importer in importers)
-    what = "a directory without results" if path.is_dir() else "a file of another kind"
-    reason = f"{path}: expected results in a known format ({names}), got {what}"
-    return Unrecognised(path=path, reason=reason, named=named)

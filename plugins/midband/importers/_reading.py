@@ -14,6 +14,11 @@ from midband_history import (
     Record,
     StatedAggregate,
     UnreadableSourceError,
+    sane_cost,
+    sane_date,
+    sane_duration,
+    sane_run_cost,
+    sane_tokens,
 )
 
 if TYPE_CHECKING:
@@ -68,9 +73,12 @@ def checked(
     """
     check = Reconciliation()
     stated: list[StatedAggregate] = []
+    absurd: dict[str, int] = {}
     for item in items:
         if isinstance(item, Record):
             check.see(item)
+            for name in _absurd(item):
+                absurd[name] = absurd.get(name, 0) + 1
             yield apply_options(item, options)
         elif isinstance(item, Note):
             reading.notes.append(item)
@@ -79,6 +87,9 @@ def checked(
         else:
             msg = f"{path}: expected records from the importer, got a {type(item).__name__}"
             raise UnreadableSourceError(msg)
+    for name, count in absurd.items():
+        text = f"{count:,} attempts have a {name} that cannot be: taken as unknown"
+        reading.notes.append(Note(code="absurd-amount", text=text))
     explained, unexplained = check.judge(stated)
     reading.notes.extend(explained)
     if unexplained and not options.accept_difference:
@@ -88,6 +99,24 @@ def checked(
         )
         raise UnreadableSourceError(msg)
     reading.notes.extend(unexplained)
+
+
+_SANE = {
+    "cost_usd": sane_cost,
+    "tokens": sane_tokens,
+    "duration_s": sane_duration,
+    "run_cost_usd": sane_run_cost,
+    "started": sane_date,
+}
+
+
+def _absurd(record: Record) -> list[str]:
+    """Return the amounts of a record that the history will not believe."""
+    return [
+        name
+        for name, sane in _SANE.items()
+        if (value := getattr(record, name)) is not None and sane(value) is None
+    ]
 
 
 def apply_options(record: Record, options: ReadOptions) -> Record:

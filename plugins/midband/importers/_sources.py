@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband._descriptors import ReadOptions
-from midband.importers._discovery import Source, Unrecognised, content_digests, survey
+from midband.importers._discovery import (
+    Source,
+    content_digests,
+    path_text,
+    survey,
+)
 from midband.importers._reading import Reading, call_reader, checked, read_source
 from midband_history import (
     TABLE_COLUMNS,
@@ -77,9 +82,17 @@ class SourceReport:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportReport:
-    """Result of importing files and directories, in order of path."""
+    """Result of importing files and directories, in order of path.
+
+    Parameters
+    ----------
+    sources : tuple of SourceReport
+    notes : tuple of Note
+        What was passed over in directories, and why: a hidden result, a broken link.
+    """
 
     sources: tuple[SourceReport, ...]
+    notes: tuple[Note, ...] = ()
 
     @property
     def imported(self) -> int:
@@ -170,16 +183,16 @@ def import_paths(
     sources, unrecognised = survey(list(paths), _importers(importers), format_name=format)
     run = _Run(history, options, len(sources), progress)
     for one in unrecognised:
-        run.reports[one.path] = _not_read(one)
+        if not one.note:
+            run.reports[one.path] = SourceReport(path=one.path, error=one.reason)
     fresh = run.not_known(sources)
     for _, group in groupby(fresh, key=lambda source: source.importer.name):
         run.take(list(group))
     run.flush()
-    return ImportReport(sources=tuple(run.reports[path] for path in sorted(run.reports)))
-
-
-def _not_read(one: Unrecognised) -> SourceReport:
-    return SourceReport(path=one.path, error=one.reason)
+    return ImportReport(
+        sources=tuple(run.reports[path] for path in sorted(run.reports)),
+        notes=tuple(Note(code="passed-over", text=one.reason) for one in unrecognised if one.note),
+    )
 
 
 def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
@@ -282,7 +295,8 @@ class _Run:
             try:
                 self.incoming[source.path] = self._describe(source)
             except OSError as error:
-                reason = f"{source.path}: expected a file to read, got: {error.strerror or error}"
+                name = path_text(source.path)
+                reason = f"{name}: expected a file to read, got: {error.strerror or error}"
                 self.settle(source, SourceReport(path=source.path, error=reason))
         known = self.history.known_sources(one.digest for one in self.incoming.values())
         fresh = []
@@ -311,7 +325,7 @@ class _Run:
         known = self.history.known_sources(digests)
         digest = next((each for each in digests if each in known), digests[0])
         return Incoming(
-            name=str(source.path),
+            name=path_text(source.path),
             digest=digest,
             content=content,
             reader=source.importer.name,
@@ -389,8 +403,10 @@ class _Run:
         reason = " ".join(str(error).split())
         if not isinstance(error, (MidbandError, OSError)):
             reason = f"importer {source.importer.name} failed, {type(error).__name__}: {reason}"
-        if str(source.path) not in reason:
-            reason = f"{source.path}: {reason}"
+        name = path_text(source.path)
+        reason = reason.replace(str(source.path), name)
+        if name not in reason:
+            reason = f"{name}: {reason}"
         self.settle(source, SourceReport(path=source.path, error=reason))
 
     def settle(self, source: Source, report: SourceReport) -> None:

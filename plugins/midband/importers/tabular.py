@@ -4,11 +4,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from midband._descriptors import Importer, ReadOptions
+from midband.harnesses._files import head
 from midband.hookspecs import hookimpl
 from midband.importers._reading import with_scale
-from midband_history import Metric, Record, Table, UnreadableSourceError, read_table, table_format
+from midband_history import (
+    Metric,
+    Record,
+    Table,
+    UnreadableSourceError,
+    members_of,
+    read_table,
+    table_format,
+)
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_PLAIN = (".csv", ".tsv", ".jsonl", ".ndjson")
+SUFFIXES = (*_PLAIN, ".parquet", ".zip", *(f"{suffix}.gz" for suffix in _PLAIN), ".json.gz")
 
 
 @hookimpl
@@ -20,19 +30,37 @@ def midband_register_importers() -> Iterable[Importer]:
             sniff=sniff,
             read=read,
             suffixes=SUFFIXES,
-            summary="Rows of attempts: CSV, TSV, JSONL, Parquet; --map theirs=ours names columns.",
+            summary="Rows of attempts: CSV, JSONL, JSON, Parquet, .gz, .zip; --map names columns.",
             table=open_table,
+            version=2,
         )
     ]
 
 
 def sniff(path: Path) -> bool:
-    """Whether a file is named like one of rows; what is in it shows when it is read."""
-    return table_format(path) is not None and path.is_file()
+    """Whether a file is named like one of rows; what is in it shows when it is read.
+
+    A JSON file is one only if it begins as an array of objects, an archive if it holds files of
+    rows.
+    """
+    found = table_format(path)
+    if found is None or not path.is_file():
+        return False
+    if found == "zip":
+        return bool(members_of(path))
+    return found != "json" or path.name.lower().endswith(".gz") or head(path).startswith(b"[{")
 
 
 def open_table(path: Path, *, options: ReadOptions) -> Table:
-    """Describe a file of rows by its ending; one of an unknown ending is taken for CSV."""
+    """Describe a file of rows by its ending; one of an unknown ending is taken for CSV.
+
+    A metric that is the name of a column is read from there.
+
+    Raises
+    ------
+    UnreadableSourceError
+        There is no such file, or it is empty.
+    """
     if not path.is_file():
         msg = f"{path}: expected a file of rows, got none of that name: check the path"
         raise UnreadableSourceError(msg)
@@ -44,6 +72,10 @@ def open_table(path: Path, *, options: ReadOptions) -> Table:
         format=table_format(path) or "csv",
         benchmark=options.benchmark,
         columns=options.columns,
+        agent=options.agent or None,
+        model=options.model or None,
+        scaffold=options.scaffold or None,
+        wide=options.wide or None,
         metric=with_scale(Metric(), options),
     )
 

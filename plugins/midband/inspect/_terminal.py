@@ -21,5 +21,7 @@ def say_at_exit(key: str, line: str) -> None:
 
 
 def _print() -> None:
-    for line in _LINES.values():
-        print(f"midband: {one_line(line)}", file=sys.stderr)
+    for text in _LINES.values():
+        first, *rest = text.split("\n")
+        for line in (f"midband: {first}", *rest):
+            print(one_line(line), file=sys.stderr)

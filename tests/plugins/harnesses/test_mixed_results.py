@@ -68,8 +68,8 @@ def test_each_result_goes_to_its_own_reader_and_the_rest_is_listed(mixed: Path) 
         "lm-eval-harness": 1,
         "swebench": 1,
         "tabular": 1,
-        "tau2_bench": 1,
-        "tau_bench": 1,
+        "tau2-bench": 1,
+        "tau-bench": 1,
     }
     assert names == {"b", "ds", "gaia", "swe-bench", "tau-airline", "tau2-retail", "toy"}
     reasons = {source.path.relative_to(mixed): source.error for source in report.refused}

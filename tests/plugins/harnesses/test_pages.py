@@ -136,7 +136,12 @@ def test_the_page_of_lm_eval_is_run_as_written(environment: Environment, tmp_pat
     )
     for number, agent in enumerate(AGENTS):
         found = [
-            {"doc_id": n, "filter": "none", "metrics": ["acc"], "acc": _score(number, n)}
+            {
+                "doc_id": n,
+                "filter": "none",
+                "metrics": ["exact_match"],
+                "exact_match": _score(number, n),
+            }
             for n in range(SIZE)
         ]
         path = tmp_path / "results" / agent / "samples_toy_2026-01-21T03-44-18.458309.jsonl"

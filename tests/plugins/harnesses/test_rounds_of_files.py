@@ -203,7 +203,7 @@ def _upload(folder: Path, run: str = "r000", **results: list[str]) -> Path:
     }
     content = {
         "config": config,
-        "results": {"accuracy": 0.1, "total_cost": 2.0} | results,
+        "results": {"accuracy": 0.5, "total_cost": 2.0} | results,
         "raw_eval_results": {},
         "total_cost": 2.0,
         "wall_clock_times": {"1": 12.5},
@@ -226,9 +226,10 @@ def test_hal_counts_only_what_ran_of_the_full_benchmark(tmp_path: Path) -> None:
     ran = list(_harness("hal").read_results(tmp_path))
     assert _outcomes(ran) == {
         "1": ("valid", 1.0),
-        "2": ("infra_error", None),
+        "2": ("valid", 0.0),
         "3": ("valid", 0.0),
     }
+    assert [each.errored for each in ran] == [False, True, False]
     assert {(each.agent, each.scaffold, each.model, each.benchmark) for each in ran} == {
         ("Solver (org/m)", "Solver", "org/m", "scicode")
     }

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
@@ -65,9 +66,11 @@ class Recorder:
     def __init__(self) -> None:
         self.results: list[tuple[str, float | None]] = []
         self.finished: list[Decision] = []
+        self.heard = asyncio.Event()
 
     @hookimpl
     def midband_result_recorded(self, task_id: str, score: float | None) -> None:
+        self.heard.set()
         self.results.append((task_id, score))
 
     @hookimpl
@@ -109,14 +112,17 @@ def test_a_live_run_and_a_replay_of_its_outcomes_choose_the_same(
     make: MakePlan, recorder: Recorder, strategy: str, width: int, settings: dict[str, Any]
 ) -> None:
     path = make(strategy=strategy)
-    (log,) = run(path, args={"seconds": 0.03}, **settings)
+    first = replay(path, [], 1)[0]
+    (log,) = run(path, args={"hold": "" if width == 1 else first}, **settings)
     found = record(log)
     assert log.status == "success"
     assert found["tasks_chosen"] == "live"
     assert found["stop"] is True
     assert found["order"] == replay(path, recorder.results, width)
     arrived = [task for task, _ in recorder.results]
-    assert (arrived == found["order"]) == (width == 1)  # else they ended in another order
+    assert (arrived == found["order"]) == (
+        width == 1
+    )  # else the first was held until another had ended
     assert sorted(arrived) == sorted(found["order"])
     assert found["tasks_run"] <= len(arrived) < len(Plan.read(path).tasks)
     assert log.samples is not None
@@ -145,7 +151,7 @@ def test_two_models_at_once_choose_apart(make: MakePlan) -> None:
     path = make(strategy="information")
     models = ["toy/97", "toy/8"]
     alone = {model: record(run(path, model=model, max_samples=1)[0]) for model in models}
-    logs = run(path, model=models, max_tasks=2, max_samples=1, args={"seconds": 0.01})
+    logs = run(path, model=models, max_tasks=2, max_samples=1)
     assert {str(log.eval.model): record(log)["order"] for log in logs} == {
         model: found["order"] for model, found in alone.items()
     }
@@ -154,7 +160,7 @@ def test_two_models_at_once_choose_apart(make: MakePlan) -> None:
 
 def test_epochs_are_told_together(make: MakePlan) -> None:
     path = make(strategy="information")
-    (log,) = run(path, epochs=3, args={"seconds": 0.01})
+    (log,) = run(path, epochs=3)
     found = record(log)
     assert found["stop"] is True
     assert log.samples is not None
@@ -404,5 +410,5 @@ def test_results_of_other_runs_are_judged_in_the_fixed_order(make: MakePlan) -> 
 @pytest.mark.slow
 def test_as_many_are_at_work_as_inspect_may_run(make: MakePlan, recorder: Recorder) -> None:
     path = make(strategy="information")
-    (log,) = run(path, args={"seconds": 0.02}, max_connections=2)
+    (log,) = run(path, max_connections=2)
     assert record(log)["order"] == replay(path, recorder.results, 2)

@@ -1,6 +1,5 @@
 """An offline benchmark and provider: what a model solves is in its name, nothing is called."""
 
-import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from inspect_ai.model import (
 from inspect_ai.scorer import Score, Target, accuracy, match, scorer
 from inspect_ai.solver import Generate, TaskState, generate, solver
 from inspect_ai.tool import ToolChoice, ToolInfo
+
+from midband._manager import get_plugin_manager
 
 N_TASKS = 40
 
@@ -94,11 +95,13 @@ def fails_on(items: str, until: str = "", heals: bool = False) -> Any:
 
 
 @solver
-def uneven(seconds: float) -> Any:
-    """Answers after a time of each item's own, so that samples end in another order."""
+def held(item: str) -> Any:
+    """Keeps one item until the plugin `recorder` of the tests has heard of another's result."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        await asyncio.sleep(seconds * chance(f"time {state.input_text}"))
+        if str(state.sample_id) == item:
+            recorder: Any = get_plugin_manager()._pluggy.get_plugin("recorder")
+            await recorder.heard.wait()
         return await generate(state)
 
     return solve
@@ -123,10 +126,10 @@ def toy(
     until: str = "",
     heals: bool = False,
     odd: str = "",
-    seconds: float = 0.0,
+    hold: str = "",
     image: str = "",
 ) -> Task:
-    solve = uneven(seconds) if seconds else generate()
+    solve = held(hold) if hold else generate()
     chosen = samples(ids, n, changed)
     if image:
         text = ContentText(text=str(chosen[-1].input))

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 from tests.plugins.rounds.adapter import Plugin
 
 from midband import Plan, get_plugin_manager
-from midband_history import OutcomeMatrix
+from midband_history import Metric, OutcomeMatrix
 from midband_sampler import Never, RankSettled, StoppingRule, make_plan
 
 Call = Callable[..., tuple[int, str, str]]
@@ -85,6 +86,23 @@ class Bench:
         return [event for line in lines if (event := json.loads(line))["event"] == kind]
 
 
+def line_with(stream: "IO[str] | None", words: str) -> str:
+    """Read until a line says it; what was said in between is of no interest."""
+    assert stream is not None
+    for line in stream:
+        if words in line:
+            return line
+    pytest.fail(f"it ended without saying: {words}")
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """Return a pipe at which a stand-in waits: it can be opened for writing when one does."""
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    return path
+
+
 def environment() -> dict[str, str]:
     """Return this process's variables, with the import paths of the tests."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -103,6 +121,7 @@ def toy_history() -> OutcomeMatrix:
         tasks=[f"t{number:02d}" for number in range(40)],
         task_digests=[f"digest-{number}" for number in range(40)],
         cost_usd=np.full((12, 40), 0.5),
+        metric=Metric(name="reward"),  # as the stand-in's reader calls it
     )
 
 

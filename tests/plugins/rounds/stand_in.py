@@ -8,9 +8,9 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 
@@ -28,11 +28,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cost", type=float)
     parser.add_argument("--api-key")
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--exit", type=int, default=0)
-    for name in ("hang", "half", "drop", "extra", "error", "changed", "once", "abort", "hang-once"):
+    for name in ("hang", "half", "drop", "extra", "error", "changed", "once", "abort"):
         parser.add_argument(f"--{name}", action="append", default=[])
-    parser.add_argument("--gate", type=Path, help="wait once until somebody writes to this pipe")
+    parser.add_argument("--gate", type=Path, help="a pipe: wait once until somebody closes it")
+    parser.add_argument("--gate-at", help="the task to wait with; before all by default")
     parser.add_argument("--worker", action="store_true", help="leave the work to another process")
     parser.add_argument("--child", action="store_true", help="let a child process hold on")
     return parser.parse_args(arguments)
@@ -47,6 +47,12 @@ def note(ledger: Path, line: str) -> None:
 
 def seen(ledger: Path, line: str) -> bool:
     return ledger.exists() and line in ledger.read_text().splitlines()
+
+
+def wait_once(options: argparse.Namespace) -> None:
+    if options.gate and not seen(options.ledger, "gate"):
+        note(options.ledger, "gate")
+        options.gate.read_bytes()
 
 
 def result(task: str, attempt: int, options: argparse.Namespace) -> str:
@@ -78,11 +84,10 @@ def main(arguments: list[str]) -> int:
     tasks = json.loads(options.ids.read_text())
     note(options.ledger, f"round {' '.join(tasks)}")
     print(f"stand-in: {len(tasks)} tasks", flush=True)
-    if options.gate and not seen(options.ledger, "gate"):
-        note(options.ledger, "gate")
-        options.gate.read_bytes()
+    if not options.gate_at:
+        wait_once(options)
     if options.child:
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     for task in [*tasks, *options.extra]:
         note(options.ledger, f"start {task}")
         if task in options.once and not seen(options.ledger, f"failed {task}"):
@@ -94,12 +99,10 @@ def main(arguments: list[str]) -> int:
             return 3
         if task in options.drop:
             continue
-        if task in options.hang_once and not seen(options.ledger, f"failed {task}"):
-            note(options.ledger, f"failed {task}")
-            time.sleep(60)
+        if task == options.gate_at:
+            wait_once(options)
         if task in options.hang:
-            time.sleep(60)
-        time.sleep(options.seconds)
+            signal.pause()
         for attempt in range(options.attempts):
             folder = options.jobs / f"{task}__{attempt:07d}"
             folder.mkdir(parents=True)

@@ -7,9 +7,10 @@ import subprocess
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.plugins.rounds.conftest import line_with
 
 from midband.rounds._group import Group
 from midband.rounds._process import is_at_work
@@ -20,23 +21,6 @@ if TYPE_CHECKING:
     from tests.plugins.rounds.conftest import Bench
 
 STILL = "is still at work"
-
-
-def line_with(stream: "IO[str] | None", words: str) -> str:
-    """Read until a line says it; what was said in between is of no interest."""
-    assert stream is not None
-    for line in stream:
-        if words in line:
-            return line
-    pytest.fail(f"it ended without saying: {words}")
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    """Return a pipe at which the first worker waits."""
-    path = tmp_path / "gate"
-    os.mkfifo(path)
-    return path
 
 
 @pytest.fixture

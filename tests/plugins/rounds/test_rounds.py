@@ -182,7 +182,7 @@ def test_half_a_file_is_reported_and_its_task_run_again(bench: "Bench") -> None:
 def test_a_hang_is_ended_and_what_finished_is_kept(bench: "Bench") -> None:
     stuck = sorted(bench.plan.tasks[:4])[2]
     code, out, error = bench.run(
-        *("--round-size", 4, "--timeout", 1, "--json"), arguments=("--hang", stuck)
+        *("--round-size", 4, "--timeout", 3, "--json"), arguments=("--hang", stuck)
     )
     found = json.loads(out)
     assert code == 0
