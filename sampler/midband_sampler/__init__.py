@@ -55,6 +55,7 @@ from midband_sampler.strategies.exploration import Exploration
 from midband_sampler.strategies.find import (
     check_strategy,
     find_strategy,
+    old_strategy_names,
     present_name,
     renamed_strategy,
     strategies,
@@ -64,12 +65,6 @@ from midband_sampler.strategies.fixed_band import BandStrategy
 from midband_sampler.strategies.policy import Policy
 from midband_sampler.strategies.stratified import StratifiedStrategy
 from midband_sampler.strategies.uniform import RandomStrategy
-
-Look = Snapshot
-StoppingRule = Rule
-RULE_NAMES = rule_names()
-STRATEGY_NAMES = strategy_names()
-STRATEGIES = {name: each for name, each in strategies().items() if each.random_order}
 
 __all__ = [
     "ALL_RUN",
@@ -129,6 +124,7 @@ __all__ = [
     "hold_out_folds",
     "in_band",
     "make_plan",
+    "old_strategy_names",
     "paired_difference",
     "parse_max_errors",
     "parse_stop",

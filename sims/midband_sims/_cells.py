@@ -57,6 +57,7 @@ def summarise(
         "strategy_ran": _ran(played) or None,
         "stop": policy.stop,
         "budget": policy.budget or None,
+        "plan": policy.variant or None,
         "n_reference": _mean(played, "n_reference"),
         "n_candidates": len({str(row["candidate"]) for row in rows}),
         "n_tasks": len(matrix.tasks),

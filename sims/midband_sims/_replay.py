@@ -44,6 +44,8 @@ class Candidate:
         Cost and duration of the attempts handed out; NaN if unknown.
     cost_basis : str
         ``"cost per task"``, ``"run cost spread evenly"`` or ``"unknown"``.
+    attempts : ndarray of float, shape (n_tasks, n_attempts)
+        Results of the single attempts, for plans that ask for several.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Candidate:
     cost_usd: FloatArray
     duration_s: FloatArray
     cost_basis: str
+    attempts: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +169,7 @@ def draw_candidate(
         cost_usd=cost,
         duration_s=matrix.duration_s[agent],
         cost_basis=basis,
+        attempts=each,
     )
 
 
@@ -325,6 +329,8 @@ def _drive(
     started: list[int] = []
     widths: list[tuple[float, float]] = []
     waiting = list(looks)
+    made: dict[int, int] = {}
+    most = candidate.attempts.shape[1]
     clock = 0.0
     while True:
         free = in_flight - len(running)
@@ -336,6 +342,10 @@ def _drive(
         clock, _, task = heapq.heappop(running)
         place = column[task]
         score = float(candidate.scores[place])
+        if plan.attempts is not None:
+            told = made.get(place, 0)
+            made[place] = told + 1
+            score = float(candidate.attempts[place, told]) if told < most else math.nan
         session.tell(
             task,
             score=score,

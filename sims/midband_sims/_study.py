@@ -5,12 +5,12 @@ import math
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import STRATEGIES
+from midband_sampler import PlanSettings
 from midband_sims._cells import summarise
 from midband_sims._executors import run_units, workers_of
 from midband_sims._journal import Journal
@@ -21,6 +21,8 @@ from midband_sims._results import write_results
 from midband_sims._units import BAND, Policy, Setting, Unit, run_unit
 
 UNIT_REPLAYS = 16
+# Settings of plans that a study varies by fields of its own.
+_OWN = ("strategy", "stop", "max_tasks", "seed", "as_of", "fallback")
 Progress = Callable[[int, int], None]
 
 
@@ -51,6 +53,9 @@ class StudySettings:
         Tasks that run at once.
     resamples, draws : int
         Bootstrap resamples of a session; draws of the random and ceiling baselines.
+    plan : mapping of str to tuple
+        Further settings of the plans by their names in `PlanSettings`, each with the values to
+        try: ``{"explore": (0.0, 0.1)}``.
     """
 
     protocols: tuple[str, ...] = ("loao",)
@@ -65,6 +70,7 @@ class StudySettings:
     in_flight: int = 1
     resamples: int = 2000
     draws: int = 100
+    plan: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("seeds", "in_flight", "resamples", "draws"):
@@ -81,6 +87,17 @@ class StudySettings:
         for budget in self.budgets:
             if budget != BAND:
                 budget_tasks(budget, 100)
+        if taken := sorted(set(self.plan) & set(_OWN)):
+            msg = f"expected {taken[0]} as a setting of the study, got it as one of its plans"
+            raise InputError(msg)
+        for settings in self.variants():
+            PlanSettings.from_mapping(dict(settings))
+
+    def variants(self) -> list[tuple[tuple[str, Any], ...]]:
+        """Return every combination of the further settings of plans, by name."""
+        names = sorted(self.plan)
+        values = (self.plan[name] for name in names)
+        return [tuple(zip(names, each, strict=True)) for each in itertools.product(*values)]
 
     @classmethod
     def from_toml(cls, path: Path) -> "StudySettings":
@@ -102,7 +119,9 @@ class StudySettings:
             raise InputError(msg)
         values: dict[str, Any] = {}
         for name, value in data.items():
-            if isinstance(names[name], tuple):
+            if name == "plan":
+                values[name] = _varied(value)
+            elif isinstance(names[name], tuple):
                 items = value if isinstance(value, list | tuple) else [value]
                 values[name] = tuple(str(item) for item in items)
             elif isinstance(value, int) and not isinstance(value, bool):
@@ -217,10 +236,10 @@ class Study:
             resamples=settings.resamples,
         )
         cells = []
-        for strategy, stop, budget in itertools.product(
-            settings.strategies, settings.stops, settings.budgets or ("",)
+        for strategy, stop, budget, variant in itertools.product(
+            settings.strategies, settings.stops, settings.budgets or ("",), settings.variants()
         ):
-            policy = Policy(strategy=strategy, stop=stop, budget=budget)
+            policy = Policy(strategy=strategy, stop=stop, budget=budget, plan=variant)
             limit = budget_tasks(budget, len(matrix.tasks)) if budget not in ("", BAND) else None
             units = tuple(
                 Unit(
@@ -233,7 +252,7 @@ class Study:
                     names=self.names,
                 )
                 for index in range(settings.seeds)
-                for piece in pieces(splits, whole=strategy not in STRATEGIES)
+                for piece in pieces(splits, whole=policy.calibrated(self.names))
             )
             cells.append(
                 _Cell(
@@ -364,9 +383,21 @@ class Study:
                 "strategy": cell.policy.strategy,
                 "stop": cell.policy.stop,
                 "budget": cell.policy.budget or None,
+                "plan": cell.policy.variant or None,
             }
             replays.extend({**names, **row} for row in rows)
         return cells, replays
+
+
+def _varied(data: object) -> dict[str, tuple[Any, ...]]:
+    """Read the further settings of plans; a single value stands for a list of one."""
+    if not isinstance(data, Mapping):
+        msg = f"expected settings of plans by name, got {data!r}"
+        raise InputError(msg)
+    return {
+        str(name): tuple(value) if isinstance(value, list | tuple) else (value,)
+        for name, value in data.items()
+    }
 
 
 def pieces(splits: Sequence[Split], *, whole: bool = False) -> list[tuple[Split, ...]]:

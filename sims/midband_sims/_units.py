@@ -4,11 +4,12 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
 from midband_history import OutcomeMatrix
-from midband_sampler import PlanError, SequentialRankBounds, make_plan, start_kernel
+from midband_sampler import PlanError, PlanSettings, SequentialRankBounds, make_plan, start_kernel
 from midband_sims._names import Names
 from midband_sims._payload import Payload, unpack
 from midband_sims._protocols import Split
@@ -29,11 +30,37 @@ class Policy:
     budget : str
         ``"40"`` tasks, ``"0.25"`` or ``"25%"`` of the benchmark, ``"band"`` for as many as have a
         pass rate of 30-70 % among the references; empty for the strategy's own size.
+    plan : tuple of (str, object)
+        Further settings of the plan, by their names in `PlanSettings`.
     """
 
     strategy: str = "band"
     stop: str = "rank:0.95:0.2"
     budget: str = ""
+    plan: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def variant(self) -> str:
+        """The further settings as text; empty where there are none."""
+        return ", ".join(f"{name}={value}" for name, value in self.plan)
+
+    def settings(self, names: Names, **others: Any) -> PlanSettings:
+        """Return the settings of the plan, but for those that depend on the split."""
+        return PlanSettings.from_mapping(
+            {
+                **dict(self.plan),
+                "strategy": names.strategy(self.strategy),
+                "stop": names.stop(self.stop),
+                "fallback": False,
+                **others,
+            }
+        )
+
+    def calibrated(self, names: Names) -> bool:
+        """Whether the plan takes replays of its own, which makes it costly."""
+        made = self.settings(names)
+        chosen = made.chosen
+        return made.guarantee == "calibrated" or chosen is None or chosen.needs_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +104,7 @@ class Unit:
     def key(self) -> str:
         """Digest of all that determines the result."""
         content = [
-            FORMAT, self.payload.digest, asdict(self.policy), asdict(self.setting),
+            FORMAT, self.payload.digest, _content(self.policy), asdict(self.setting),
             self.seed_index, self.max_tasks, [asdict(split) for split in self.splits],
             *([self.names.version] if self.names.version else []),
         ]  # fmt: skip
@@ -104,15 +131,13 @@ def run_unit(unit: Unit) -> dict[str, object]:
         known = matrix.select(agents=list(split.references))
         head = {"split": split.label, "seed_index": unit.seed_index}
         try:
-            plan = make_plan(
-                known,
-                strategy=unit.names.strategy(unit.policy.strategy),
-                stop=unit.names.stop(unit.policy.stop),
+            settings = unit.policy.settings(
+                unit.names,
                 max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
                 seed=plan_seed,
                 as_of=split.as_of,
-                fallback=False,
             )
+            plan = make_plan(known, settings)
         except PlanError as error:
             rows.extend(
                 {**head, "candidate": matrix.agents[i], "refused": str(error)}
@@ -144,6 +169,14 @@ def run_unit(unit: Unit) -> dict[str, object]:
             ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
             rows.append({**head, **vars(done), **ran})
     return {"rows": rows, "seconds": time.perf_counter() - started}
+
+
+def _content(policy: Policy) -> dict[str, object]:
+    """All that tells a policy from another; as it was before plans could be varied."""
+    content = asdict(policy)
+    if not policy.plan:
+        del content["plan"]
+    return content
 
 
 def band_size(matrix: OutcomeMatrix) -> int:

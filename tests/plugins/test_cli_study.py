@@ -38,7 +38,7 @@ def test_a_protocol_that_the_data_cannot_serve_names_what_is_missing(
 def test_an_unknown_strategy_lists_the_known(store: Path, call: Call, one_line: OneLine) -> None:
     code, _, error = call("study", "--history", store, "--strategy", "best")
     assert code == 2
-    one_line(error, "design", "random", "'best'")
+    one_line(error, "information-fixed", "random", "'best'")
 
 
 def test_a_recommendation_says_how_much_it_rests_on(store: Path, call: Call) -> None:

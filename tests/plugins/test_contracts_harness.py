@@ -17,7 +17,7 @@ from midband import Capabilities, Command, Harness, InputError, Plan, Probe, Rec
 from midband._manager import get_plugin_manager
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
 from midband_history import UnreadableSourceError
-from midband_sampler import StoppingRule, Strategy
+from midband_sampler import Rule, Strategy
 
 RAW = Path(__file__).parents[3] / "shared" / "raw_samples"
 
@@ -235,10 +235,10 @@ class TestExampleStrategy(StrategyContract):
 
 
 class TestExampleRule(StoppingRuleContract):
-    def make_rule(self) -> StoppingRule:
+    def make_rule(self) -> Rule:
         return WithinRanks(2, 0.9)
 
-    def restore(self, **settings: Any) -> StoppingRule:
+    def restore(self, **settings: Any) -> Rule:
         return WithinRanks(**settings)
 
 

@@ -16,7 +16,7 @@ from midband._descriptors import ReadOptions
 from midband.importers._reading import read_source
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
 from midband_history import Record
-from midband_sampler import Session, StoppingRule, Strategy, parse_stop
+from midband_sampler import Rule, Session, Strategy, parse_stop
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "plugins.md"
 
@@ -75,12 +75,12 @@ class TestItsStrategy(StrategyContract):
 
 
 class TestItsRule(StoppingRuleContract):
-    def make_rule(self) -> StoppingRule:
-        made: StoppingRule = PLUGIN.parse("3", "0.9")
+    def make_rule(self) -> Rule:
+        made: Rule = PLUGIN.parse("3", "0.9")
         return made
 
-    def restore(self, **settings: Any) -> StoppingRule:
-        made: StoppingRule = PLUGIN.NotLast(**settings)
+    def restore(self, **settings: Any) -> Rule:
+        made: Rule = PLUGIN.NotLast(**settings)
         return made
 
 

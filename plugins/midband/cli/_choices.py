@@ -5,22 +5,44 @@ from typing import TYPE_CHECKING, Any, cast
 
 from midband._manager import get_plugin_manager
 from midband_history import InputError, MidbandError
-from midband_sampler import parse_stop
+from midband_sampler import parse_stop, rule_forms, strategy_names
 
 if TYPE_CHECKING:
-    from midband_sampler import StoppingRule, Strategy
+    from midband_sampler import Rule, Strategy
     from midband_sims import Names
 
 
 def strategy_named(name: str) -> "str | Strategy":
     """Return a plugin's strategy of that name, or the name for the sampler to look up."""
+    return plugin_strategy(name) or name
+
+
+def plugin_strategy(name: str) -> "Strategy | None":
+    """Return a plugin's strategy of that name, or the fixed form of one; None without."""
     added = get_plugin_manager().strategies()
-    if name not in added:
-        return name
-    return cast("Strategy", _guarded(f"the strategy {name}", added[name].build)())
+    for live in (name, name.removesuffix("-fixed")):
+        if live in added:
+            made = cast("Strategy", _guarded(f"the strategy {live}", added[live].build)())
+            return made if live == name else made.fixed()
+    return None
 
 
-def stopping_rule(text: str) -> "StoppingRule":
+def rule_help() -> str:
+    """Say how stopping rules are written, those of plugins included."""
+    added = get_plugin_manager().stopping_rules()
+    return f"{', '.join([*rule_forms(), *added])}; joined by and/or."
+
+
+def strategy_help() -> str:
+    """List the strategies, those of plugins included."""
+    names = [*strategy_names(), *get_plugin_manager().strategies()]
+    return (
+        f"How tasks are chosen: {', '.join(names)}; see docs/strategies.md. auto is information,"
+        " unless replays of the history's own agents surely speak for another."
+    )
+
+
+def stopping_rule(text: str) -> "Rule":
     """Return the rule that a text such as ``rank:0.95:0.2 or usd:20`` describes."""
     added = get_plugin_manager().stopping_rules()
     builds = {name: _guarded(f"the rule {name}", each.build) for name, each in added.items()}

@@ -12,6 +12,7 @@ from midband import __version__
 from midband.cli._options import (
     FILE,
     TARGET,
+    LateHelp,
     as_of_option,
     history_option,
     json_option,
@@ -48,9 +49,8 @@ Examples:
     "--strategy",
     default="auto",
     show_default=True,
-    help="How tasks are chosen: auto, band, cost, cost-design, design, information, matched,"
-    " random, stratified, or a plugin's; see docs/strategies.md. auto is information,"
-    " unless replays of the history's own agents surely speak for matched or design.",
+    cls=LateHelp,
+    late_help="strategy_help",
 )
 @click.option(
     "--guarantee",
@@ -74,8 +74,8 @@ Examples:
     default="rank:0.95:0.2",
     show_default=True,
     metavar="RULE",
-    help="rank:CONFIDENCE:WIDTH (width as a share of the reference agents), beats:AGENT, top:K,"
-    " score:POINTS, tasks:N, usd:X, seconds:X, hopeless, joined by and/or; or none.",
+    cls=LateHelp,
+    late_help="rule_help",
 )
 @metric_options
 @as_of_option
@@ -115,7 +115,7 @@ Examples:
     type=click.Choice(["usd", "seconds"]),
     default="usd",
     show_default=True,
-    help="What the strategies cost and cost-design count.",
+    help="What the strategies cost and cost-fixed count.",
 )
 @click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -148,7 +148,7 @@ def plan(
     from midband._manager import get_plugin_manager
     from midband.cli._choices import stopping_rule, strategy_named
     from midband_history import InputError
-    from midband_sampler import Band, make_plan
+    from midband_sampler import Band, make_plan, renamed_rules
 
     try:
         band = Band(*band_limits)
@@ -183,7 +183,7 @@ def plan(
     )
     if str(output) != "-":
         made.write(output)
-    for warning in made.warnings:
+    for warning in (*made.warnings, *renamed_rules(stop_text)):
         warn(warning)
     if str(output) == "-":
         echo_document(made.to_json())
