@@ -222,7 +222,8 @@ class BrokenRule(RankSettled):
         return self.claims_
 
     def to_dict(self) -> Any:
-        return super().to_dict() if self.settings is None else self.settings
+        plain = RankSettled(self.confidence, self.width, self.min_tasks)
+        return plain.to_dict() if self.settings is None else self.settings
 
 
 def _shape(look: Snapshot) -> tuple[int, ...]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.example_plugin.midband_example import Separating, ToyEval, WithinRanks, toy_eval
+from tests.example_plugin.midband_example import (
+    BottomHalf,
+    Easiest,
+    Separating,
+    ToyEval,
+    WithinRanks,
+    toy_eval,
+)
 
 from midband import Capabilities, Command, Harness, InputError, Plan, Probe, Record, Round
 from midband._manager import get_plugin_manager
@@ -232,6 +239,16 @@ class TestExampleHarness(HarnessContract):
 class TestExampleStrategy(StrategyContract):
     def make_strategy(self) -> Strategy:
         return Separating()
+
+
+class TestExampleLiveStrategy(StrategyContract):
+    def make_strategy(self) -> Strategy:
+        return Easiest()
+
+
+class TestExampleBottomHalf(StoppingRuleContract):
+    def make_rule(self) -> Rule:
+        return BottomHalf(0.9)
 
 
 class TestExampleRule(StoppingRuleContract):

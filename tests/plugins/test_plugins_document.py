@@ -74,9 +74,15 @@ class TestItsStrategy(StrategyContract):
         return made
 
 
+class TestItsLiveStrategy(StrategyContract):
+    def make_strategy(self) -> Strategy:
+        made: Strategy = PLUGIN.Hardest()
+        return made
+
+
 class TestItsRule(StoppingRuleContract):
     def make_rule(self) -> Rule:
-        made: Rule = PLUGIN.parse("3", "0.9")
+        made: Rule = PLUGIN.NotLast.parse("3", "0.9")
         return made
 
     def restore(self, **settings: Any) -> Rule:
@@ -105,7 +111,7 @@ def decided(manager: PluginManager) -> tuple[Plan, Decision]:
 def test_its_rule_stops_a_session(decided: tuple[Plan, Decision]) -> None:
     _, decision = decided
     assert decision.stop
-    assert decision.reason == "better than 3"
+    assert decision.reason == "better than 3 of the agents"
     assert decision.tasks_run < 60
 
 
@@ -119,7 +125,7 @@ def test_its_observers_are_told(
     manager.hook.midband_run_finished(plan=plan, decision=decision, source=None)
     assert capsys.readouterr().err.splitlines() == [
         "t1: no result",
-        f"rank {decision.low} to {decision.high}: better than 3",
+        f"rank {decision.low} to {decision.high}: better than 3 of the agents",
     ]
 
 

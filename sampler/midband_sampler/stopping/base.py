@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history import InputError
+from midband_history import InputError, MidbandError
 from midband_sampler.stopping.snapshot import Snapshot
 
 MIN_TASKS = 10
@@ -32,7 +32,7 @@ class Claim:
     confidence: float
 
 
-class WrongFormError(ValueError):
+class WrongFormError(MidbandError, ValueError):
     """The texts after the name of a rule do not fit its form."""
 
 

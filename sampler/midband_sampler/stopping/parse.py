@@ -87,7 +87,7 @@ def parse_stop(text: str, added: Mapping[str, Build] | None = None) -> Rule:
     joins = words[1::2]
     strange = _WORD.sub("", text).strip() or set(joins) - {"and", "or"}
     if strange or len(words) % 2 == 0:
-        raise _unknown(text)
+        raise _unknown(text, added or {})
     groups: list[list[str]] = [[words[0]]]
     for join, word in zip(joins, words[2::2], strict=True):
         if join == "or":
@@ -104,7 +104,7 @@ def parse_stop(text: str, added: Mapping[str, Build] | None = None) -> Rule:
     for kind in dict.fromkeys(later):
         rule = kind.about(alternatives)
         if rule is None:
-            raise _unknown(text)
+            raise _unknown(text, added or {})
         alternatives = (*alternatives, rule)
     return _joined(AnyOf, alternatives)
 
@@ -116,11 +116,11 @@ def _joined(kind: type[AnyOf | AllOf], rules: tuple[Rule, ...]) -> Rule:
 def _single(word: str, readers: Mapping[str, Build]) -> Rule:
     name, *parts = (_unquoted(part) for part in _COLON.split(word))
     if name not in readers:
-        raise _unknown(word)
+        raise _unknown(word, readers)
     try:
         return cast("Rule", readers[name](*parts))
     except WrongFormError:
-        raise _unknown(word) from None
+        raise _unknown(word, readers) from None
 
 
 def _unquoted(part: str) -> str:
@@ -128,11 +128,12 @@ def _unquoted(part: str) -> str:
     return part[1:-1] if quoted else part
 
 
-def _unknown(text: str) -> InputError:
+def _unknown(text: str, readers: Mapping[str, Build]) -> InputError:
+    added = sorted(set(readers) - set(_readers()))
     return InputError(
         f"expected a stopping rule, or several joined by and/or, got {text!r}: the forms are"
-        f" {', '.join(rule_forms())}; quote names that hold spaces, and join futility by or to what"
-        " it is about"
+        f" {', '.join([*rule_forms(), *added])}; quote names that hold spaces, and join"
+        " futility by or to what it is about"
     )
 
 
