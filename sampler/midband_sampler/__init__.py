@@ -31,8 +31,9 @@ from midband_sampler.model.response import (
 from midband_sampler.plan import Plan
 from midband_sampler.planning import MIN_COVERAGE, make_plan
 from midband_sampler.rank_sets import rank_sets
-from midband_sampler.session import Session, start_kernel
+from midband_sampler.session import Session
 from midband_sampler.settings import PlanSettings
+from midband_sampler.starting import start_kernel
 from midband_sampler.stopping.base import Claim, Rule
 from midband_sampler.stopping.beats import Beats
 from midband_sampler.stopping.budget import Budget

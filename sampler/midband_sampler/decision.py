@@ -1,14 +1,18 @@
 """The decision: what a session can say, and on what it rests."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
 
+import numpy as np
+
+from midband_history import FloatArray
 from midband_sampler.max_errors import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
 WIDTH = 100
+NEAREST = 5
 GOING_ON = "going on"
 _LEAST_WIDTH = 20
 _HOW_MANY_CLAIMS = 5
@@ -262,3 +266,21 @@ def _basis(decision: Decision) -> str:
     if not math.isnan(decision.cost_saved_usd):
         text += f"; ${decision.cost_saved_usd:,.2f} expected for the tasks that were not run"
     return text
+
+
+def nearest(
+    better: FloatArray, agents: Sequence[str], asked_for: Sequence[str]
+) -> dict[str, float]:
+    """Return the chances of the agents whose comparison is least certain, then those asked for.
+
+    Parameters
+    ----------
+    better : ndarray of float64, shape (n_agents,)
+        NaN where nothing is known.
+    agents, asked_for : sequence of str
+        Ties go to the agent that stands first.
+    """
+    closest = np.abs(better - 0.5).argsort(kind="stable")[:NEAREST].tolist()
+    shown = dict.fromkeys([*(agents[place] for place in closest), *asked_for])
+    chances = {name: float(better[agents.index(name)]) for name in shown}
+    return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}

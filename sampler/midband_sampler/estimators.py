@@ -1,5 +1,7 @@
 """Estimators: the full score from some of the tasks, and how far each may be off."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,3 +193,38 @@ def randomised_full_score(
         standard_error=float(np.sqrt(variance)) / n_target,
         tasks=len(totals),
     )
+
+
+class ChoiceLog:
+    """How each completed task of a run was chosen: what `randomised_full_score` needs.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Tasks of the benchmark.
+    """
+
+    def __init__(self, n_tasks: int) -> None:
+        self._n_tasks = n_tasks
+        self.tasks: list[int] = []
+        self.probabilities: list[float] = []
+        self.expected: list[FloatArray | None] = []
+
+    def estimate(self, scores: Sequence[float]) -> Estimate:
+        """Estimate the full score from the choices left to chance; see `randomised_full_score`."""
+        nothing = np.zeros(self._n_tasks)
+        expected = [nothing if each is None else each for each in self.expected]
+        return randomised_full_score(
+            np.array(scores),
+            np.array(self.tasks, dtype=np.int64),
+            np.array(self.probabilities),
+            np.array(expected).reshape(-1, nothing.size),
+        )
+
+
+def mean_known(scores: Sequence[float]) -> float:
+    """Mean of the known scores, whatever their order; NaN if none is known."""
+    if len(scores) == 1:
+        return scores[0]
+    known = sorted(score for score in scores if not math.isnan(score))
+    return math.fsum(known) / len(known) if known else math.nan

@@ -3,28 +3,22 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 
-from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
-from midband_sampler.bounds.base import Interval, real, unknown, whole
-from midband_sampler.bounds.best_case import BestCaseWidth
-from midband_sampler.bounds.posterior import PosteriorRankBounds
-from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_history import FloatArray, InputError, UnknownTaskError
+from midband_sampler.bounds.base import TIE, Interval, real, unknown, whole
 from midband_sampler.costs import Cost, Spending
-from midband_sampler.decision import GOING_ON, Decision
-from midband_sampler.drift import DriftAlarm
-from midband_sampler.estimators import Estimate, randomised_full_score
-from midband_sampler.kernel import ALL_RUN, Kernel
+from midband_sampler.decision import GOING_ON, Decision, nearest
+from midband_sampler.estimators import ChoiceLog, Estimate, mean_known
+from midband_sampler.kernel import ALL_RUN
 from midband_sampler.max_errors import MaxErrors, missing_warnings, none_usable
 from midband_sampler.plan import Plan, check_named
+from midband_sampler.starting import start_kernel, watch
 from midband_sampler.stopping.base import Claim
 from midband_sampler.strategies.base import Choice
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
-NEAREST = 5
-_TIE = 1e-9
 
 
 class Session:
@@ -74,7 +68,6 @@ class Session:
         plan = plan if live else plan.fixed()
         check_named(versus, plan.reference_agents)
         self.plan = plan
-        self._row = {agent: row for row, agent in enumerate(plan.reference_agents)}
         self._agents = np.array(plan.reference_agents, dtype=object)
         self._shown = tuple(dict.fromkeys((*plan.stop.named_agents, *versus)))
         self._in_usd, self._in_seconds = (plan.stop.counts(unit) for unit in ("usd", "seconds"))
@@ -105,11 +98,11 @@ class Session:
         self._kernel = start_kernel(self.plan, resamples=self._resamples, never_run=self._never_run)
         self._posterior = self._kernel.bounds.posterior
         self._spending = Spending()
-        self._drift = self._watch()
+        self._drift = watch(self.plan, self._posterior)
         self._judged: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
         self._judged_attempts = 0
-        self._choices: list[tuple[int, float, FloatArray | None]] = []
+        self._choices = ChoiceLog(len(self.plan.all_tasks))
         self._used: list[float] = []
         self._valid: list[float] = []
         self._end: tuple[str, tuple[Claim, ...], float] | None = None
@@ -298,12 +291,12 @@ class Session:
         self._judged_attempts += len(kinds)
         for kind in kinds:
             self._outcomes[kind] += 1
-        score, missing_as = _mean(scores), None
+        score, missing_as = mean_known(scores), None
         if any(map(math.isnan, scores)):
             told = (
                 [value if math.isnan(each) else each for each in scores] for value in (0.0, 1.0)
             )
-            failed, passed = (real(_mean(each)) for each in told)
+            failed, passed = (real(mean_known(each)) for each in told)
             missing_as = (failed, passed)
         self._used.append(score)
         if not math.isnan(score):
@@ -316,26 +309,16 @@ class Session:
             self._drift.add(0, score)
         return score, missing_as
 
-    def _watch(self) -> DriftAlarm:
-        """Watch for an agent of another kind."""
-        plan, posterior = self.plan, self._posterior
-        if posterior is not None and plan.model is not None and plan.calibration is not None:
-            return DriftAlarm.by_model(
-                posterior.profiles, plan.model.prior_centre, plan.calibration.surprise
-            )
-        return DriftAlarm.by_references(plan.reference_scores[:, self._columns[len(plan.always) :]])
-
     def _note_choice(self, task: str) -> None:
-        """Keep the chance of a choice and, if it was drawn, what was predicted before it."""
-        column = self._column[self._place[task]]
-        choice = self._started.get(task)
+        """Keep how the task was chosen and, if it was drawn, what was predicted before it."""
+        place, choice = self._place[task], self._started.get(task)
         if self._policy is None and self.plan.explore:
-            choice = self._exploration.planned(self._place[task], len(self.plan.all_tasks))
-        if choice is not None and choice.drawn and self._posterior is not None:
-            expected = self._posterior.predicted()[0]
-            self._choices.append((column, choice.probability, expected))
-        else:
-            self._choices.append((column, 1.0, None))
+            choice = self._exploration.planned(place, len(self.plan.all_tasks))
+        drawn = choice is not None and choice.drawn and self._posterior is not None
+        self._choices.tasks.append(self._column[place])
+        self._choices.probabilities.append(choice.probability if drawn and choice else 1.0)
+        expected = self._posterior.predicted()[0] if drawn and self._posterior else None
+        self._choices.expected.append(expected)
 
     def randomised_score(self) -> Estimate:
         """Estimate the full score from the choices left to chance: `Plan.explore`.
@@ -345,17 +328,7 @@ class Session:
         was chosen live without hearing of that order by `ask` or `start`.
         """
         self.decision()
-        return self._randomised()
-
-    def _randomised(self) -> Estimate:
-        nothing = np.zeros(len(self.plan.all_tasks))
-        expected = [nothing if each is None else each for _, _, each in self._choices]
-        return randomised_full_score(
-            np.array(self._used),
-            np.array([task for task, _, _ in self._choices], dtype=np.int64),
-            np.array([chance for _, chance, _ in self._choices]),
-            np.array(expected).reshape(-1, nothing.size),
-        )
+        return self._choices.estimate(self._used)
 
     def _prefix(self) -> Iterator[str]:
         """Completed tasks that are to be judged next, up to the first that is still running.
@@ -388,7 +361,7 @@ class Session:
         target = plan.target
         on_all = target == "full benchmark"
         results, without = self._outcomes["valid"], self._outcomes["missing"]
-        chance = self._randomised() if plan.explore else None
+        chance = self._choices.estimate(self._used) if plan.explore else None
         return Decision(
             stop=stop,
             reason=reason,
@@ -417,11 +390,11 @@ class Session:
             errors=self._judged_attempts - results - without,
             unscored=without,
             n_reference=len(plan.reference_agents),
-            tie_group=self._tie_group(interval),
+            tie_group=self._tied(interval),
             spent_usd=self._spending.usd,
             spent_seconds=self._spending.seconds,
             cost_saved_usd=saved,
-            better_than=self._nearest(diagnosed.better),
+            better_than=nearest(diagnosed.better, plan.reference_agents, self._shown),
             warnings=(
                 *plan.warnings,
                 *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
@@ -442,19 +415,11 @@ class Session:
             means = [math.fsum(each) / len(each) for each in scores.values()]
         return math.fsum(means) / len(means) if means else math.nan
 
-    def _nearest(self, better: FloatArray) -> dict[str, float]:
-        """Agents whose comparison is least certain, then those asked for; ties by the plan."""
-        nearest = np.abs(better - 0.5).argsort(kind="stable")[:NEAREST].tolist()
-        shown = dict.fromkeys([*nearest, *(self._row[agent] for agent in self._shown)])
-        chances = {self.plan.reference_agents[k]: float(better[k]) for k in shown}
-        return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
-
-    def _tie_group(self, interval: Interval) -> tuple[str, ...]:
+    def _tied(self, interval: Interval) -> tuple[str, ...]:
         if math.isnan(interval.score):
             return self.plan.reference_agents
         scores = self._kernel.bounds.reference_scores
-        above = scores >= interval.score_low - _TIE
-        inside = above & (scores <= interval.score_high + _TIE)
+        inside = (scores >= interval.score_low - TIE) & (scores <= interval.score_high + TIE)
         return tuple(self._agents[inside].tolist())
 
     @property
@@ -477,72 +442,3 @@ class Session:
             starts = Counter(self._in_order)
             waiting = {task for task in starts if starts[task] > len(self._scores.get(task, ()))}
         return tuple(sorted(waiting, key=self._place.__getitem__))
-
-
-def start_kernel(
-    plan: Plan,
-    *,
-    resamples: int = 2000,
-    never_run: bool = False,
-    bounds: SequentialRankBounds | None = None,
-) -> Kernel:
-    """Begin a run of a plan: one candidate, of whom nothing is known yet.
-
-    Its bounds count tasks by their position among all tasks where the plan is calibrated, else by
-    their place in the plan.
-
-    Parameters
-    ----------
-    plan : Plan
-    resamples : int
-        Bootstrap resamples of the diagnostics.
-    never_run : bool
-        Whether a missing result says that the task was never run, as in a replay of a history.
-    bounds : SequentialRankBounds, optional
-        Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
-    """
-    columns = plan.columns
-    planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
-    again = partial(_bounds, plan, columns, resamples)
-    return Kernel(
-        plan.stop,
-        again() if bounds is None else bounds.restarted(),
-        agents=plan.reference_agents,
-        limit=min(planned, plan.max_tasks or planned),
-        again=None if never_run else again,
-    )
-
-
-def _bounds(
-    plan: Plan, columns: IntArray, resamples: int
-) -> PosteriorRankBounds | SequentialRankBounds:
-    """Begin the bounds that a plan promises."""
-    if plan.model is not None and plan.calibration is not None:
-        posterior = plan.model.predict(attempts=plan.attempts)
-        order = None if plan.chooses_live else columns
-        return PosteriorRankBounds(
-            posterior,
-            plan.model.reference_full_scores,
-            multipliers=np.array([plan.calibration.multiplier]),
-            recorded=plan.reference_scores,
-            nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
-            best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
-        )
-    # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
-    rivals = plan.stop.named_agents if plan.fair_bets else ()
-    return SequentialRankBounds(
-        plan.reference_scores[:, columns],
-        confidence=plan.stop.confidence,
-        guards=len(plan.always),
-        rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
-        resamples=resamples,
-        seed=plan.seed,
-    )
-
-
-def _mean(scores: Sequence[float]) -> float:
-    """Mean of the known scores, whatever their order; NaN if none is known."""
-    if len(scores) == 1:
-        return scores[0]
-    known = sorted(score for score in scores if not math.isnan(score))
-    return math.fsum(known) / len(known) if known else math.nan
