@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -106,6 +106,7 @@ class Session:
         self._chooser = plan.chooser() if plan.chooses_live else None
         self._steering = plan.steering
         self._drawn: set[str] = set()
+        self._left_out: set[str] = set()
         self._reset()
 
     def _reset(self) -> None:
@@ -162,7 +163,7 @@ class Session:
         while self._next < len(self.plan.tasks):
             task = self.plan.tasks[self._next]
             self._next += 1
-            if task not in self._started:
+            if task not in self._started and task not in self._left_out:
                 return task
         return None
 
@@ -181,6 +182,16 @@ class Session:
             return False
         drawn = int(self._steering.draw(self._unstarted[None], step)[0])
         return self.plan.all_tasks[drawn] == task
+
+    def leave_out(self, tasks: Iterable[str]) -> None:
+        """Note tasks that will never run here; they are not asked for, and count as planned.
+
+        A task that is told all the same counts as any other.
+        """
+        for task in tasks:
+            if task in self._place:
+                self._left_out.add(task)
+                self._unstarted[self._columns[self._place[task]]] = False
 
     def start(self, task: str) -> bool:
         """Note that a harness wants to start this task; False if it should be skipped."""
@@ -283,7 +294,7 @@ class Session:
         if self._most:
             attempt = slice(self._judged[task], self._judged[task] + 1)
             scores, costs, kinds = scores[attempt], costs[attempt], kinds[attempt]
-            self._unstarted[self._columns[place]] = True
+            self._unstarted[self._columns[place]] = task not in self._left_out
         self._note_choice(task)
         self._outcomes.update(kinds)
         score = self._readings.take(place, scores)

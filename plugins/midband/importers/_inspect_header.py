@@ -26,7 +26,10 @@ def moment(value: object) -> datetime | None:
 
 
 def covers_benchmark(header: "EvalLog", summaries: "Sequence[EvalSampleSummary]") -> bool:
-    """Whether a log says that every sample of the dataset ran, in every epoch."""
+    """Whether a log says that every sample of the dataset ran, in every epoch.
+
+    The dataset of a run by a plan holds the planned tasks alone.
+    """
     spec, results = header.eval, header.results
     size = spec.dataset.samples
     limit = spec.config.limit
@@ -34,6 +37,7 @@ def covers_benchmark(header: "EvalLog", summaries: "Sequence[EvalSampleSummary]"
     planned = getattr(results, "total_samples", 0)
     return (
         header.status == "success"
+        and "midband" not in (spec.metadata or {})
         and bool(size)
         and getattr(spec.config, "sample_id", None) is None
         and (limit is None or (isinstance(limit, int) and limit >= (size or 0)))
