@@ -116,6 +116,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             scorers=[scorer.name for scorer in spec.scorers or ()],
             headline=_declared_headline(log.header),
             wanted=options.metric,
+            preferred=options.prefer_metric,
         )
     except InputError as error:
         msg = f"{path}: {error}"

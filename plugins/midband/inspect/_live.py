@@ -94,6 +94,7 @@ class LiveRun:
         self.error = ""
         self._max_errors = max_errors
         self._caption = ""
+        self._ended_early = ""
         self.warnings: list[str] = []
         self._show = show
         self._results: dict[tuple[str, int], Result] = {}
@@ -211,10 +212,11 @@ class LiveRun:
         self._replay(session)
         self._decision = session.decision()
         if not self._decision.stop:
-            self.note(
+            self._ended_early = (
                 f"the run ended after {self._decision.tasks_run} of {self._decision.tasks_planned}"
                 " planned tasks, before the rank was settled"
             )
+            self.note(self._ended_early)
         self._display()
         self._tell_plugins("midband_run_finished", decision=self._decision, source=None)
 
@@ -235,8 +237,9 @@ class LiveRun:
         lines = self._decision.lines(
             prefix=f"{self.model}: ", ended=True, resume=resume, width=width
         )
-        said = [line for text in self.warnings for line in wrapped(f"warning: {text}", width)]
-        return "\n".join([*lines, *said])
+        said = [text for text in self.warnings if text != self._ended_early]
+        more = [line for text in said for line in wrapped(f"warning: {text}", width)]
+        return "\n".join([*lines, *more])
 
     @property
     def verdict(self) -> str:

@@ -171,12 +171,13 @@ def prepare_task(
 
         source = AdaptiveSource(plan, chosen, metric=judged, max_errors=max_errors)
         prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)
+        _label(prepared)
         # A source's dataset, of which nothing is known beforehand, has no name of its own.
         prepared.dataset = MemoryDataset([], name=name, location=location)
         return prepared
     from midband.inspect._manager import AdaptiveStopping
 
-    return task_with(
+    prepared = task_with(
         inner,
         name=inner.name,
         # The order is the plan's: --sample-shuffle must leave it alone.
@@ -184,6 +185,14 @@ def prepare_task(
         early_stopping=AdaptiveStopping(plan, metric=judged, max_errors=max_errors, note=obstacle),
         metadata=metadata,
     )
+    _label(prepared)
+    return prepared
+
+
+def _label(task: Task) -> None:
+    """Say in the title of log and screen whose accuracy it is that they show."""
+    if hasattr(task, "_display_name"):
+        task._display_name = f"{task.display_name} (tasks chosen by midband)"
 
 
 def _obstacle(samples: Iterable[Sample]) -> str:

@@ -64,10 +64,11 @@ def counter_text(decision: "Decision", *, alone: bool) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return a text as lines that break at words."""
+    """Return a text as further lines of a verdict, which break at words."""
     return wrap(
         " ".join(text.split()),
         width,
+        initial_indent="  ",
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,

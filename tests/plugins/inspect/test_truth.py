@@ -200,6 +200,7 @@ def test_the_verdict_leads_the_log(make: MakePlan, strategy: str) -> None:
         assert list(metrics)[:2] == ["accuracy", "stderr"]
         assert metrics["midband_full_score"].value == pytest.approx(verdict["full_score"])
         assert metrics["midband_tasks_in_full"].value == 40
+        assert str(log.eval.task_display_name) == "toy (tasks chosen by midband)"
         assert metrics["midband_tasks_chosen"].value == len(log.samples or [])
         name, text = next(iter((log.eval.metadata or {}).items()))
         assert name == "midband_verdict"
