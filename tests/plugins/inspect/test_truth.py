@@ -15,6 +15,7 @@ from inspect_ai.log import EvalLog
 
 from midband._descriptors import ReadOptions
 from midband.importers.inspect_logs import read
+from midband.inspect import rank_logs
 from midband.inspect._terminal import caption_of, counter_text
 from midband_history import Metric, Record, StatedAggregate
 from midband_sampler import Plan, RankSettled, Session
@@ -221,6 +222,26 @@ def test_a_dataset_that_shuffles_itself_is_matched_by_content(make: MakePlan, to
     prepared = prepare_task(task, plan)
     assert {str(sample.id): sample.input for sample in prepared.dataset} == contents
     assert all(isinstance(sample.id, int) for sample in prepared.dataset)
+
+
+def test_a_shuffled_run_of_samples_without_ids_is_ranked_by_content(make: MakePlan) -> None:
+    path = make(ids=[str(place) for place in range(1, 41)])
+    verdicts = []
+    kinds: list[dict[str, Any]] = [{}, {"sample_shuffle": 3}]
+    for settings in kinds:
+        (log,) = inspect_eval(
+            TOY,
+            model="toy/97",
+            task_args={"ids": "none"},
+            log_dir=str(path.parent / "full"),
+            **QUIET,
+            **settings,
+        )
+        place = Path(log.location.removeprefix("file://"))
+        ((_, _, decision),) = rank_logs(Plan.read(path), [place])
+        verdicts.append((decision.rank, decision.low, decision.high, decision.tasks_run))
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0][3] > 5
 
 
 def test_five_models_fit_the_screen(make: MakePlan) -> None:
