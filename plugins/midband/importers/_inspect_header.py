@@ -69,10 +69,13 @@ class Scoring:
         The latest time that is known.
     again : bool
         Whether that was after the end of a sample: by ``inspect score``.
+    added : bool
+        Whether that only added scores, so that those that were there stand as they were.
     """
 
     last: datetime | None = None
     again: bool = False
+    added: bool = False
 
 
 def scoring_of(samples: "Iterable[EvalSample]") -> Scoring:
@@ -83,9 +86,10 @@ def scoring_of(samples: "Iterable[EvalSample]") -> Scoring:
         if not times:
             continue
         ended = moment(getattr(sample, "completed_at", None))
-        again = ended is not None and max(times) > ended + _A_MOMENT
+        later = 0 if ended is None else sum(when > ended + _A_MOMENT for when in times)
+        added = 0 < later < len(sample.scores or {})
         latest = max(times) if found.last is None else max(found.last, *times)
-        found = Scoring(last=latest, again=found.again or again)
+        found = Scoring(last=latest, again=found.again or later > 0, added=found.added or added)
     return found
 
 

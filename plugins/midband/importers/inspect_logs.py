@@ -357,7 +357,8 @@ class _Run:
             text = f"{choice.label} was read, not {', '.join(choice.others)}"
             yield Note(code="other-metrics", text=f"{text}: --metric names another")
         if log.scoring.again:
-            text = f"the log was scored again on {log.scoring.last:%Y-%m-%d %H:%M} UTC"
+            how = "scores were added" if log.scoring.added else "the log was scored again"
+            text = f"{how} on {log.scoring.last:%Y-%m-%d %H:%M} UTC"
             yield Note(code="scored-again", text=f"{text}, {choice.label} was read")
         if self._unclear:
             example = " ".join(repr(self._unclear[0]).split())[:60]
@@ -403,7 +404,7 @@ class _Run:
         scoring = self._log.scoring
         ended = moment(getattr(summary, "completed_at", None))
         times = [ended or self._ended]
-        if scoring.again or ended is None:
+        if (scoring.again and not scoring.added) or ended is None:
             times.append(scoring.last)
         score = (summary.scores or {}).get(self._choice.scorer)
         for edit in getattr(score, "history", None) or ():
