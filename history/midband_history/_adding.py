@@ -100,7 +100,9 @@ def add_staged(
     refused = _refuse(connection)
     removed = _remove(connection, [one for i, one in number_of.items() if i not in refused])
     last_run = _count(connection, "SELECT coalesce(max(run_id), 0) FROM runs")
-    for step in ("add_tasks", "add_agents", "add_runs", "number_metrics", "resolve"):
+    for step in (
+        "match_contents", "add_tasks", "add_agents", "add_runs", "number_metrics", "resolve"
+    ):  # fmt: skip
         connection.execute(statement(step))
     superseded = _deleted(connection, "drop_superseded")
     for step in ("add_outcomes", "see_metrics"):

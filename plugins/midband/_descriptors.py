@@ -31,6 +31,8 @@ class ReadOptions:
         Overrides the benchmark that a source names.
     metric : str
         ``NAME`` or ``NAME.KEY`` of the metric to read; empty for the source's own main metric.
+    prefer_metric : str
+        The metric to read where nobody named one and the source has it: a plan's.
     scale : tuple of float or None
         The least and the greatest value of the metric.
     lower_is_better : bool or None
@@ -55,6 +57,7 @@ class ReadOptions:
 
     benchmark: str | None = None
     metric: str = ""
+    prefer_metric: str = ""
     scale: tuple[float, float] | None = None
     lower_is_better: bool | None = None
     agent: str = ""

@@ -97,6 +97,7 @@ def rank_records(
     seen: set[str] = set()
     begun: set[tuple[str, str]] = set()
     planned = set(plan.tasks)
+    by_content = _by_content(plan)
     usable: set[_Attempt] = set()
     in_vain: dict[_Attempt, Record] = {}
     for record in records:
@@ -110,7 +111,14 @@ def rank_records(
         if record.source_key and record.source_key in seen:
             continue
         seen.add(record.source_key)
-        record = replace(record, score=score_by(plan, record), metric=UNIT_METRIC)
+        record = replace(
+            record,
+            task_id=by_content.get(record.task_digest, record.task_id)
+            if record.task_id == record.task_digest
+            else record.task_id,
+            score=score_by(plan, record),
+            metric=UNIT_METRIC,
+        )
         _check_digest(plan, record, allow_changed=allow_changed)
         order = (orders or {}).get(record.run_id)
         if record.agent not in sessions:
@@ -141,6 +149,14 @@ def rank_records(
         _verdict(agent, session, told[agent], ignored.get(agent, 0))
         for agent, session in sessions.items()
     ]
+
+
+def _by_content(plan: "Plan") -> dict[str, str]:
+    """Return the task of each content that only one task has."""
+    tasks: dict[str, list[str]] = {}
+    for task, digest in plan.task_digests.items():
+        tasks.setdefault(digest, []).append(task)
+    return {digest: found[0] for digest, found in tasks.items() if digest and len(found) == 1}
 
 
 def _tell(session: Session, record: "Record") -> None:

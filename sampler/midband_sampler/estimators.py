@@ -228,3 +228,21 @@ def mean_known(scores: Sequence[float]) -> float:
         return scores[0]
     known = sorted(score for score in scores if not math.isnan(score))
     return math.fsum(known) / len(known) if known else math.nan
+
+
+def mean_of_tasks(tasks: Sequence[str], scores: Sequence[float]) -> float:
+    """Mean over the tasks that have a known score of the mean of their attempts; NaN without one.
+
+    Parameters
+    ----------
+    tasks : sequence of str
+        Task of each score, or none where every score is a task's own.
+    scores : sequence of float
+    """
+    by_task: dict[object, list[float]] = {}
+    keys: Sequence[object] = tasks or range(len(scores))
+    for task, score in zip(keys, scores, strict=False):
+        if not math.isnan(score):
+            by_task.setdefault(task, []).append(score)
+    means = [math.fsum(each) / len(each) for each in by_task.values()]
+    return math.fsum(means) / len(means) if means else math.nan

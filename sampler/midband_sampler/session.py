@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler.bounds.base import TIE, Interval, real, unknown, whole
 from midband_sampler.costs import Cost, Spending
 from midband_sampler.decision import GOING_ON, Decision, nearest
-from midband_sampler.estimators import ChoiceLog, Estimate, mean_known
+from midband_sampler.estimators import ChoiceLog, Estimate, mean_known, mean_of_tasks
 from midband_sampler.kernel import ALL_RUN
 from midband_sampler.max_errors import MaxErrors, missing_warnings, none_usable
 from midband_sampler.plan import Plan, check_named
@@ -92,6 +92,7 @@ class Session:
         self._limit = min(planned, plan.max_tasks or planned)
         self._policy = plan.policy()
         self._exploration = plan.exploration
+        self._left_out: set[str] = set()
         self._reset()
 
     def _reset(self) -> None:
@@ -141,7 +142,7 @@ class Session:
         while self._next < len(self.plan.tasks):
             task = self.plan.tasks[self._next]
             self._next += 1
-            if task not in self._started:
+            if task not in self._started and task not in self._left_out:
                 return task, None
         return None
 
@@ -150,6 +151,16 @@ class Session:
             self._started.setdefault(task, choice)
             self._in_order.append(task)
             self._unstarted[0, self._column[self._place[task]]] = False
+
+    def leave_out(self, tasks: Iterable[str]) -> None:
+        """Note tasks that will never run here; they are not asked for, and count as planned.
+
+        A task that is told all the same counts as any other.
+        """
+        for task in tasks:
+            if task in self._place:
+                self._left_out.add(task)
+                self._unstarted[0, self._column[self._place[task]]] = False
 
     def start(self, task: str) -> bool:
         """Note that a harness wants to start this task; False if it should be skipped."""
@@ -286,7 +297,7 @@ class Session:
         if self._most:
             attempt = slice(self._judged[task], self._judged[task] + 1)
             scores, costs, kinds = scores[attempt], costs[attempt], kinds[attempt]
-            self._unstarted[0, column] = True
+            self._unstarted[0, column] = task not in self._left_out
         self._note_choice(task)
         self._judged_attempts += len(kinds)
         for kind in kinds:
@@ -373,7 +384,7 @@ class Session:
             confidence=plan.stop.confidence if calibration is None else calibration.confidence,
             guarantee=plan.guarantee,
             naive_confidence=diagnosed.naive,
-            score=self._mean_score(),
+            score=mean_of_tasks(self._in_order if self._most else (), self._used),
             target_score=float(interval.score),
             target_score_low=float(interval.score_low),
             target_score_high=float(interval.score_high),
@@ -403,17 +414,6 @@ class Session:
             ),
             plan_digest=self._digest,
         )
-
-    def _mean_score(self) -> float:
-        """Mean over the completed tasks; NaN before the first."""
-        means = self._valid
-        if self._most:
-            scores: dict[str, list[float]] = {}
-            for task, score in zip(self._in_order, self._used, strict=False):
-                if not math.isnan(score):
-                    scores.setdefault(task, []).append(score)
-            means = [math.fsum(each) / len(each) for each in scores.values()]
-        return math.fsum(means) / len(means) if means else math.nan
 
     def _tied(self, interval: Interval) -> tuple[str, ...]:
         if math.isnan(interval.score):

@@ -158,6 +158,26 @@ def test_what_was_added_is_there_when_the_file_is_opened_again(tmp_path: Path) -
         assert np.isnan(matrix.duration_s).all()
 
 
+@pytest.mark.parametrize("named_first", [True, False])
+def test_a_task_that_is_called_by_its_content_is_the_task_of_that_content(
+    history: History, named_first: bool
+) -> None:
+    contents = {"1": "d1", "2": "d2", "3": "d2"}
+    named = [_record(task, task_digest=digest) for task, digest in contents.items()]
+    other = [
+        _record(digest, 0.0, task_digest=digest, agent="b", source_key=f"uuid {digest}")
+        for digest in ("d1", "d2", "d9")
+    ]
+    for records in (named, other) if named_first else (other, named):
+        history.add(records)
+    matrix = history.outcomes("toy")
+    # Two ids have the content d2, and none has d9: which task is meant is not known.
+    assert sorted(matrix.tasks) == ["1", "2", "3", "d2", "d9"]
+    assert (_cell(matrix, "a", "1"), _cell(matrix, "b", "1")) == (1.0, 0.0)
+    assert history.add(other).added == 0
+    assert sorted(history.outcomes("toy").tasks) == sorted(matrix.tasks)
+
+
 def test_results_at_an_older_content_of_a_task_are_not_in_its_cell(history: History) -> None:
     new, old = datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
     history.add([_record("1", 1.0, task_digest="new", started=new)])

@@ -42,6 +42,16 @@ def test_history_lists_benchmarks_and_agents(store: Path, call: Call) -> None:
     assert [agent["name"] for agent in json.loads(out)] == [f"a{i:02d}" for i in range(N_AGENTS)]
 
 
+def test_a_mean_over_a_part_of_the_benchmark_is_said_to_be_one(store: Path, call: Call) -> None:
+    assert "over fewer" not in call("history", "toy", "--history", store)[2]
+    with History.open(store) as history:
+        history.add(
+            [Record(benchmark="toy", task_id="t01", agent="partly", score=1.0, harness="inspect")]
+        )
+    _, _, said = call("history", "toy", "--history", store)
+    assert "the mean of 1 agent is over fewer than the 40 tasks" in said
+
+
 def test_rates_as_table_csv_and_json_agree(store: Path, call: Call) -> None:
     rows = list(
         csv.DictReader(io.StringIO(call("rates", "toy", "--format", "csv", "--history", store)[1]))

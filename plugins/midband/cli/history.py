@@ -128,7 +128,21 @@ def show(
     else:
         columns = _BENCHMARK if benchmark is None else _AGENT
         print_table(columns, [[_shown(getattr(row, name)) for name in columns] for row in rows])
+        if benchmark is not None:
+            _say_parts([int(getattr(row, "tasks", 0)) for row in rows])
     return 0 if rows else 1
+
+
+def _say_parts(tasks: list[int]) -> None:
+    """Say that the mean of an agent that ran a part is over that part."""
+    most = max(tasks, default=0)
+    if parts := sum(each < most for each in tasks):
+        who = "1 agent" if parts == 1 else f"{parts} agents"
+        echo(
+            f"the mean of {who} is over fewer than the {most} tasks that others ran: it is no score"
+            " on the benchmark, which `midband rank` estimates",
+            err=True,
+        )
 
 
 def _shown(value: object) -> object:

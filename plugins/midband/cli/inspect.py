@@ -19,8 +19,10 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 def inspect(history_path: Path | None, arguments: tuple[str, ...]) -> int:
     """Run `inspect COMMAND...`; with --adaptive PLAN an eval stops once the rank is settled.
 
-    eval and eval-set take --adaptive PLAN and --allow-changed (accept tasks whose content has
-    changed since the plan was made). Everything else is Inspect's own and is passed on as it is.
+    eval and eval-set take --adaptive PLAN, --allow-changed (accept tasks whose content has changed
+    since the plan was made), --metric NAME (the scorer, or SCORER.KEY, where the plan does not know
+    its metric) and --max-errors N|SHARE (end a run with more attempts without a usable result; by
+    default when none of the first ten has one). Everything else is Inspect's own and is passed on.
     An adaptive run takes 4 samples at a time unless --max-samples says otherwise: a stop can only
     save what has not been started. A plan that chooses live names the next sample after every
     result (Inspect 0.3.250 or newer; its fixed order runs on others).

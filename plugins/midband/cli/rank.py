@@ -79,6 +79,8 @@ def rank(
         raise click.UsageError(msg)
     if options.metric and plan.metric is None:
         plan = replace(plan, metric=Metric(name=options.metric))
+    if plan.metric is not None:
+        options = replace(options, prefer_metric=plan.metric.label)
     orders: dict[str, LiveOrder] = {}
     if plan.chooses_live:
         from midband.inspect._rank import live_orders

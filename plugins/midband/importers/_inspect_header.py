@@ -1,8 +1,10 @@
 """What an Inspect log says of itself beyond its scores: its extent, its ids, when it was scored."""
 
+import json
 import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 # A sample ends a moment after its scores are given; a later scoring takes a command.
 _A_MOMENT = timedelta(seconds=2)
-_HEAVY = {"messages", "store", "attachments", "output"}
+_MOST_BYTES = 50_000_000
 
 
 def moment(value: object) -> datetime | None:
@@ -26,7 +28,10 @@ def moment(value: object) -> datetime | None:
 
 
 def covers_benchmark(header: "EvalLog", summaries: "Sequence[EvalSampleSummary]") -> bool:
-    """Whether a log says that every sample of the dataset ran, in every epoch."""
+    """Whether a log says that every sample of the dataset ran, in every epoch.
+
+    The dataset of a run by a plan holds the planned tasks alone.
+    """
     spec, results = header.eval, header.results
     size = spec.dataset.samples
     limit = spec.config.limit
@@ -34,6 +39,7 @@ def covers_benchmark(header: "EvalLog", summaries: "Sequence[EvalSampleSummary]"
     planned = getattr(results, "total_samples", 0)
     return (
         header.status == "success"
+        and "midband" not in (spec.metadata or {})
         and bool(size)
         and getattr(spec.config, "sample_id", None) is None
         and (limit is None or (isinstance(limit, int) and limit >= (size or 0)))
@@ -65,23 +71,22 @@ class Scoring:
         The latest time that is known.
     again : bool
         Whether that was after the end of a sample: by ``inspect score``.
+    added : bool
+        Whether that only added scores, so that those that were there stand as they were.
     """
 
     last: datetime | None = None
     again: bool = False
+    added: bool = False
 
 
 def scoring_of(samples: "Iterable[EvalSample]") -> Scoring:
     """Return when samples were last scored, by their events."""
     found = Scoring()
     for sample in samples:
-        times = [when for each in sample.events if (when := _score_time(each)) is not None]
-        if not times:
-            continue
-        ended = moment(getattr(sample, "completed_at", None))
-        again = ended is not None and max(times) > ended + _A_MOMENT
-        latest = max(times) if found.last is None else max(found.last, *times)
-        found = Scoring(last=latest, again=found.again or again)
+        times = [_score_time(e.event, e.timestamp, e) for e in sample.events]
+        ended = getattr(sample, "completed_at", None)
+        found = _after(found, ended, len(sample.scores or {}), times)
     return found
 
 
@@ -89,39 +94,53 @@ def scoring_in(path: Path, summaries: "Sequence[EvalSampleSummary]") -> Scoring:
     """Return when an ``.eval`` log was last scored.
 
     Only the events of samples say so. ``inspect score`` scores every sample, so the smallest one
-    that has a score is read. Without such events the archive's own dates, in local time, stand for
-    them.
+    that has a score is read, without Inspect, which would check all that a sample holds. Without
+    such events the archive's own dates, in local time, stand for them.
     """
-    from inspect_ai.log import read_eval_log_sample
-
+    names = {f"samples/{each.id}_epoch_{each.epoch}.json" for each in summaries if each.scores}
+    found = Scoring()
     with zipfile.ZipFile(path) as archive:
-        members = {info.filename: info for info in archive.infolist()}
-    scored = [each for each in summaries if each.scores]
-    if not scored:
-        return Scoring()
-
-    def size(each: "EvalSampleSummary") -> int:
-        member = members.get(f"samples/{each.id}_epoch_{each.epoch}.json")
-        return 1 << 62 if member is None else member.file_size
-
-    smallest = min(scored, key=size)
-    try:
-        sample = read_eval_log_sample(
-            str(path), id=smallest.id, epoch=smallest.epoch, exclude_fields=_HEAVY
-        )
-        found = scoring_of([sample])
-    except Exception:  # the summaries hold the score of a sample that is torn
-        found = Scoring()
-    header = members.get("header.json")
-    if found.last is not None or header is None:
-        return found
-    try:
-        return Scoring(last=datetime(*header.date_time, tzinfo=UTC))
-    except ValueError:
-        return found
+        members = [info for info in archive.infolist() if info.filename in names]
+        smallest = min(members, key=lambda info: info.file_size, default=None)
+        header = next((each for each in archive.infolist() if each.filename == "header.json"), None)
+        if smallest is not None and smallest.file_size <= _MOST_BYTES:
+            try:
+                sample = json.loads(archive.read(smallest))
+                times = [
+                    _score_time(event["event"], event.get("timestamp"), event)
+                    for event in sample["events"]
+                ]
+                scores = len(sample.get("scores") or {})
+                found = _after(found, sample.get("completed_at"), scores, times)
+            except Exception:  # the summaries hold the score of a sample that is torn
+                found = Scoring()
+    if found.last is None and header is not None:
+        try:
+            return Scoring(last=datetime(*header.date_time, tzinfo=UTC))
+        except ValueError:
+            return found
+    return found
 
 
-def _score_time(event: Any) -> datetime | None:
-    if event.event != "score" or getattr(event, "intermediate", False):
+def _score_time(kind: object, timestamp: object, event: Any) -> datetime | None:
+    """Return when an event gave a final score, or None for any other event."""
+    if kind != "score":
         return None
-    return moment(event.timestamp)
+    told = event.get if isinstance(event, dict) else partial(getattr, event)
+    return None if told("intermediate", False) else moment(timestamp)
+
+
+def _after(
+    found: Scoring, completed_at: object, scores: int, moments: "Sequence[datetime | None]"
+) -> Scoring:
+    """Return what is known after one more sample."""
+    times = [each for each in moments if each is not None]
+    if not times:
+        return found
+    ended = moment(completed_at)
+    later = 0 if ended is None else sum(when > ended + _A_MOMENT for when in times)
+    return Scoring(
+        last=max(times) if found.last is None else max(found.last, *times),
+        again=found.again or later > 0,
+        added=found.added or 0 < later < scores,
+    )

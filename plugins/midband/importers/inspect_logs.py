@@ -4,24 +4,16 @@ import hashlib
 import json
 import math
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer, ReadOptions
 from midband.hookspecs import hookimpl
-from midband.importers._inspect_header import (
-    Scoring,
-    covers_benchmark,
-    moment,
-    numbered_after_shuffle,
-    scoring_in,
-    scoring_of,
-)
+from midband.importers._inspect_header import covers_benchmark, moment, numbered_after_shuffle
+from midband.importers._inspect_log import Log, declared_headline, load_log
 from midband.importers._inspect_stated import metric_names, stated_by
 from midband.importers._workers import in_workers
 from midband.inspect._samples import amount, attempt_cost, benchmark_name, task_digest, task_id
@@ -108,14 +100,15 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
         The log is truncated or foreign, it does not have the metric, or inspect-ai is not
         installed.
     """
-    log = _load(path)
+    log = load_log(path)
     spec = log.header.eval
     try:
         choice = choose_score(
             shapes_of(summary.scores for summary in log.summaries),
             scorers=[scorer.name for scorer in spec.scorers or ()],
-            headline=_declared_headline(log.header),
+            headline=declared_headline(log.header),
             wanted=options.metric,
+            preferred=options.prefer_metric,
         )
     except InputError as error:
         msg = f"{path}: {error}"
@@ -172,92 +165,10 @@ def _died(path: Path, reason: str) -> UnreadableSourceError:
     return UnreadableSourceError(msg)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Log:
-    """A log as it is read: its header, its samples in short, and what these do not say."""
-
-    header: "EvalLog"
-    summaries: "list[EvalSampleSummary]"
-    invalid: frozenset[str | None]
-    scoring: Scoring
-
-
-def _load(path: Path) -> _Log:
-    try:
-        import inspect_ai.log  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        msg = f"{path}: expected inspect-ai, got {error}: pip install 'midband[inspect]'"
-        raise UnreadableSourceError(msg) from error
-    if not path.is_file():
-        msg = f"{path}: expected an Inspect log, got no file of that name: check the path"
-        raise UnreadableSourceError(msg)
-    try:
-        return _whole(path) if path.suffix == ".json" else _in_short(path)
-    except Exception as error:  # a foreign file can make Inspect fail in any way
-        found = _reason(path, error)
-        msg = f"{path}: expected an Inspect log, got {found}: import it again when whole"
-        raise UnreadableSourceError(msg) from error
-
-
-def _in_short(path: Path) -> _Log:
-    """Read header and summaries of an ``.eval`` log, and one sample for when it was scored."""
-    from inspect_ai.log import read_eval_log, read_eval_log_sample_summaries
-
-    header = read_eval_log(str(path), header_only=True)
-    summaries = read_eval_log_sample_summaries(str(path))
-    invalid = _invalidated(path) if getattr(header, "invalidated", False) else frozenset()
-    return _Log(
-        header=header,
-        summaries=summaries,
-        invalid=invalid,
-        scoring=scoring_in(path, summaries),
-    )
-
-
-def _whole(path: Path) -> _Log:
-    """Read a ``.json`` log, of which Inspect can read no part without the rest."""
-    from inspect_ai.log import read_eval_log
-
-    log = read_eval_log(str(path))
-    samples = log.samples or []
-    invalid = (each.uuid for each in samples if getattr(each, "invalidation", None) is not None)
-    return _Log(
-        header=log,
-        summaries=[sample.summary() for sample in samples],
-        invalid=frozenset(invalid),
-        scoring=scoring_of(samples),
-    )
-
-
-def _declared_headline(header: "EvalLog") -> object:
-    """Return the main metric that the task declares; Inspect fills the results' one in by itself.
-
-    The results have it with the scorer that carries it.
-    """
-    declared = getattr(header.eval, "headline_metric", None)
-    if declared is None:
-        return None
-    return getattr(header.results, "headline", None) or declared
-
-
-def _reason(path: Path, error: Exception) -> str:
-    """Say in a few words what is wrong with a file that Inspect cannot read."""
-    if path.suffix == ".eval" and not zipfile.is_zipfile(path):
-        return "a truncated or foreign file (no zip directory at its end)"
-    if path.suffix == ".json":
-        try:
-            json.loads(path.read_bytes())
-        except (ValueError, RecursionError) as problem:
-            return f"a truncated or foreign file ({' '.join(str(problem).split())})"
-    cause = error.__cause__ or error
-    first = (str(cause).splitlines() or [""])[0]
-    return f"one that Inspect cannot read ({type(cause).__name__}: {first})"
-
-
 class _Run:
     """What all records of one log share, and what is to be said of it."""
 
-    def __init__(self, log: _Log, choice: ScoreChoice, *, benchmark: str | None) -> None:
+    def __init__(self, log: Log, choice: ScoreChoice, *, benchmark: str | None) -> None:
         self._log = log
         self._choice = choice
         header = log.header
@@ -356,7 +267,8 @@ class _Run:
             text = f"{choice.label} was read, not {', '.join(choice.others)}"
             yield Note(code="other-metrics", text=f"{text}: --metric names another")
         if log.scoring.again:
-            text = f"the log was scored again on {log.scoring.last:%Y-%m-%d %H:%M} UTC"
+            how = "scores were added" if log.scoring.added else "the log was scored again"
+            text = f"{how} on {log.scoring.last:%Y-%m-%d %H:%M} UTC"
             yield Note(code="scored-again", text=f"{text}, {choice.label} was read")
         if self._unclear:
             example = " ".join(repr(self._unclear[0]).split())[:60]
@@ -402,7 +314,7 @@ class _Run:
         scoring = self._log.scoring
         ended = moment(getattr(summary, "completed_at", None))
         times = [ended or self._ended]
-        if scoring.again or ended is None:
+        if (scoring.again and not scoring.added) or ended is None:
             times.append(scoring.last)
         score = (summary.scores or {}).get(self._choice.scorer)
         for edit in getattr(score, "history", None) or ():
@@ -415,7 +327,7 @@ def _cancelled(error: str) -> bool:
     return error.startswith(("CancelledError(", "Cancelled("))
 
 
-def _counts_errors(log: _Log, choice: ScoreChoice) -> bool:
+def _counts_errors(log: Log, choice: ScoreChoice) -> bool:
     """Whether Inspect's own metrics count samples that ended in an error and have a score."""
     if getattr(log.header.eval.config, "score_on_error", None):
         return True
@@ -427,17 +339,6 @@ def _counts_errors(log: _Log, choice: ScoreChoice) -> bool:
     every = {each.id for each in scored}
     whole = {each.id for each in scored if each.error is None}
     return stated[0].scored_samples == len(every) != len(whole)
-
-
-def _invalidated(path: Path) -> frozenset[str | None]:
-    """Return the uuids of samples that a reviewer declared invalid; summaries do not say."""
-    from inspect_ai.log import read_eval_log_samples
-
-    heavy = {"messages", "events", "store", "attachments", "output"}
-    samples = read_eval_log_samples(str(path), all_samples_required=False, exclude_fields=heavy)
-    return frozenset(
-        sample.uuid for sample in samples if getattr(sample, "invalidation", None) is not None
-    )
 
 
 def _started(header: "EvalLog") -> "datetime | None":

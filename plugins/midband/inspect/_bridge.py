@@ -15,7 +15,9 @@ from midband_history import InputError, MidbandError
 
 COMMANDS = ("eval", "eval-set")
 MAX_SAMPLES = 4
-_OURS = ("task", "plan", "allow_changed", "plan_digest")
+_OURS = ("task", "plan", "allow_changed", "plan_digest", "plan_metric", "plan_max_errors")
+# Options of ours that take a value, by the task argument that they become.
+_VALUES = {"--metric": "plan_metric", "--max-errors": "plan_max_errors"}
 # Options that take no value: the word after one is a task. Known without importing Inspect, which
 # takes seconds; whatever is not clear by it is looked up in the installed Inspect.
 _FLAGS = frozenset(
@@ -104,6 +106,7 @@ def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None =
     digest = read_plan(plan).digest
     ours = {"task": task, "plan": str(plan), "plan_digest": digest}
     settings = [f"{name}={_yaml(value)}" for name, value in ours.items()]
+    settings += [f"{name}={_yaml(value)}" for name, value in found.ours().items()]
     if found.allow_changed:
         settings.append("allow_changed=true")
     variables = os.environ if environment is None else environment
@@ -134,6 +137,7 @@ class _Arguments:
     command: str = ""
     plan: str | None = None
     allow_changed: bool = False
+    values: dict[str, str] = field(default_factory=dict)
     tasks: list[str] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
     options: list[tuple[str, str | None]] = field(default_factory=list)
@@ -163,6 +167,8 @@ class _Arguments:
                 found._set_plan(value)
             elif name == "--allow-changed":
                 found.allow_changed = True
+            elif name in _VALUES:
+                found._set_value(name, value)
             else:
                 found.options.append((name, value))
                 found.rest.extend(raw)
@@ -176,6 +182,20 @@ class _Arguments:
             msg = f"expected one plan, got {self.plan} and {value}: run one benchmark at a time"
             raise InputError(msg)
         self.plan = value
+
+    def _set_value(self, name: str, value: str | None) -> None:
+        if not value:
+            msg = f"expected a value after {name}, got none"
+            raise InputError(msg)
+        self.values[_VALUES[name]] = value
+
+    def ours(self) -> dict[str, str]:
+        """Return the arguments of our task that are given, checked."""
+        from midband_sampler import parse_max_errors
+
+        if most := self.values.get("plan_max_errors"):
+            parse_max_errors(most)
+        return self.values
 
     @property
     def names(self) -> set[str]:
@@ -245,7 +265,7 @@ def _value_options(command: str) -> dict[str, bool]:
     except ImportError as error:
         msg = f"expected inspect-ai to be installed, got {error}: pip install 'midband[inspect]'"
         raise InputError(msg) from error
-    found = {"--adaptive": True}
+    found = dict.fromkeys(("--adaptive", *_VALUES), True)
     chosen = cli.eval_set_command if command == "eval-set" else cli.eval_command
     for parameter in chosen.params:
         if parameter.param_type_name != "option" or getattr(parameter, "is_flag", False):

@@ -8,7 +8,7 @@ from midband.inspect._live import LiveRun, Result
 
 if TYPE_CHECKING:
     from midband.inspect._metric import ScoreReader
-    from midband_sampler import Plan, Session
+    from midband_sampler import MaxErrors, Plan, Session
 
 # What the header of a live run's log calls the order and the verdict, in its metadata.
 RECORD = "midband_run"
@@ -24,10 +24,10 @@ class ChoosingRun(LiveRun):
     ----------
     plan : Plan
         One that chooses live.
-    eval_id, model, epochs, reader, show
+    eval_id, model, epochs, reader, show, max_errors, score_on_error
         As in `LiveRun`.
     available : collection of str
-        Tasks that the dataset holds; one that is chosen and not there is no information.
+        Tasks that can run; no other is chosen.
     width : int
         Attempts at work at a time.
     limit : int, optional
@@ -52,9 +52,18 @@ class ChoosingRun(LiveRun):
         width: int,
         limit: int | None = None,
         earlier: Sequence[str] = (),
+        max_errors: "MaxErrors | None" = None,
+        score_on_error: bool = False,
     ) -> None:
         super().__init__(
-            plan, eval_id=eval_id, model=model, epochs=epochs, reader=reader, show=show
+            plan,
+            eval_id=eval_id,
+            model=model,
+            epochs=epochs,
+            reader=reader,
+            show=show,
+            max_errors=max_errors,
+            score_on_error=score_on_error,
         )
         self._available = available
         self._places = max(1, -(-width // epochs))
@@ -122,7 +131,7 @@ class ChoosingRun(LiveRun):
     def close(self) -> dict[str, object]:
         """Return what the log keeps at the end; told the same again, it says the same."""
         if self._closed_with == len(self._results):
-            return self.report()
+            return self._last_report()
         self._closed_with = len(self._results)
         self._skipped = self.epochs * (len(self.plan.tasks) - len(self._order))
         return super().close()
@@ -143,7 +152,7 @@ class ChoosingRun(LiveRun):
         while len(self._waiting) < self._places and len(self._order) < self._limit:
             if self._earlier:
                 task = self._earlier.pop()
-                if not session.start(task):
+                if task not in self._available or not session.start(task):
                     continue
             else:
                 asked = session.ask(1)
@@ -152,10 +161,7 @@ class ChoosingRun(LiveRun):
                 task = asked[0]
             self._order[task] = len(self._order) + 1
             self._waiting[task] = None
-            if task in self._available:
-                chosen.append(task)
-            else:
-                self.lost(task)
+            chosen.append(task)
 
     def _take(self, task: str, epoch: int, result: Result) -> None:
         key = (task, epoch)
@@ -178,6 +184,11 @@ class ChoosingRun(LiveRun):
             self._decision = self._session.decision()
             self._display()
         self._tell_plugins("midband_result_recorded", task_id=task, score=result.score)
+
+    def _new_session(self) -> "Session":
+        session = super()._new_session()
+        session.leave_out(task for task in self.plan.tasks if task not in self._available)
+        return session
 
     def _replay(self, session: "Session") -> None:
         self._tell(session, {task for task, _ in self._results})

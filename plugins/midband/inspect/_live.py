@@ -11,11 +11,11 @@ from weakref import WeakValueDictionary
 
 from midband._text import one_line
 from midband.inspect._samples import task_id
-from midband.inspect._terminal import say_at_exit
+from midband.inspect._terminal import caption_of, counter_text, say_at_exit, wrapped
 
 if TYPE_CHECKING:
     from midband.inspect._metric import ScoreReader
-    from midband_sampler import Decision, Plan, Session
+    from midband_sampler import Decision, MaxErrors, Plan, Session
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,10 @@ class LiveRun:
         Reads the scores of samples as the plan counts them.
     show : callable
         Shows a caption and a value on Inspect's screen.
+    max_errors : MaxErrors, optional
+        Ends the run early; see `Session`.
+    score_on_error : bool
+        Whether Inspect counts the score of a sample that ended in an error.
     """
 
     live: ClassVar[bool] = False
@@ -78,13 +82,19 @@ class LiveRun:
         epochs: int,
         reader: "ScoreReader",
         show: Callable[[str, str], None],
+        max_errors: "MaxErrors | None" = None,
+        score_on_error: bool = False,
     ) -> None:
         self.plan = plan
         self.eval_id = eval_id
         self.model = model
         self.epochs = epochs
         self.reader = reader
+        self.score_on_error = score_on_error
         self.error = ""
+        self._max_errors = max_errors
+        self._caption = ""
+        self._ended_early = ""
         self.warnings: list[str] = []
         self._show = show
         self._results: dict[tuple[str, int], Result] = {}
@@ -96,6 +106,8 @@ class LiveRun:
 
     def open(self) -> None:
         """Start the session and make the run known to the observer."""
+        others = {run._caption for run in _LIVE.values()}
+        self._caption = caption_of(self.model, others)
         _LIVE[self.eval_id] = self
         self._guard(self._open)
 
@@ -104,7 +116,10 @@ class LiveRun:
         _LIVE.pop(self.eval_id, None)
         self._guard(self._settle)
         self._say(resume=_REST)
-        return {"verdict": self._verdict(resume=_REST), **self.report()}
+        return self._last_report()
+
+    def _last_report(self) -> dict[str, object]:
+        return {"verdict": self.verdict, **self.report()}
 
     def report(self) -> dict[str, object]:
         """Return the verdict so far, what it rests on, and what went wrong."""
@@ -197,17 +212,18 @@ class LiveRun:
         self._replay(session)
         self._decision = session.decision()
         if not self._decision.stop:
-            self.note(
+            self._ended_early = (
                 f"the run ended after {self._decision.tasks_run} of {self._decision.tasks_planned}"
                 " planned tasks, before the rank was settled"
             )
+            self.note(self._ended_early)
         self._display()
         self._tell_plugins("midband_run_finished", decision=self._decision, source=None)
 
     def _new_session(self) -> "Session":
         from midband_sampler import Session
 
-        return Session(self.plan, live=self.live)
+        return Session(self.plan, live=self.live, max_errors=self._max_errors)
 
     def _replay(self, session: "Session") -> None:
         """Tell a new session all results."""
@@ -221,7 +237,19 @@ class LiveRun:
         lines = self._decision.lines(
             prefix=f"{self.model}: ", ended=True, resume=resume, width=width
         )
-        return "\n".join(lines)
+        said = [text for text in self.warnings if text != self._ended_early]
+        more = [line for text in said for line in wrapped(f"warning: {text}", width)]
+        return "\n".join([*lines, *more])
+
+    @property
+    def verdict(self) -> str:
+        """What is known so far, in words."""
+        return self._verdict(resume=_REST)
+
+    @property
+    def decision(self) -> "Decision | None":
+        """The verdict so far; None without one."""
+        return None if self.error else self._decision
 
     def _say(self, resume: str = "inspect eval-retry LOG") -> None:
         how = "chosen live" if self.live else "in a fixed order"
@@ -234,9 +262,8 @@ class LiveRun:
         if decision is None:
             return
         self._say()
-        caption = f"midband {one_line(self.model.rpartition('/')[2])}"
         try:
-            self._show(caption, decision.short)
+            self._show(self._caption, counter_text(decision, alone=len(live_runs()) <= 1))
         except Exception as error:  # a screen that cannot show a counter is no reason to stop
             logger.debug("cannot show the counter: %s", error)
 

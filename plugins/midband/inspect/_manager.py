@@ -1,12 +1,12 @@
 """Early stopping in Inspect's terms: which samples of a running eval need not run."""
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from inspect_ai.util import EarlyStop, display_counter
 
 from midband.inspect._live import LiveRun
-from midband.inspect._metric import ScoreReader, metric_of
+from midband.inspect._metric import UNKNOWN_METRIC, ScoreReader, metric_of
+from midband.inspect._shown import begin_run, current_run, say_in_header
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
@@ -14,11 +14,8 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import SampleScore
     from pydantic import JsonValue
 
-    from midband_sampler import Plan
-
-# One task instance may serve several models at once and Inspect's callbacks do not say which eval
-# they belong to: each eval runs in a context of its own.
-_current: ContextVar[LiveRun | None] = ContextVar("midband_run", default=None)
+    from midband_history import Metric
+    from midband_sampler import MaxErrors, Plan
 
 
 class AdaptiveStopping:
@@ -31,15 +28,28 @@ class AdaptiveStopping:
     ----------
     plan : Plan
         Its tasks are the dataset's samples, in the plan's order.
+    metric : Metric, optional
+        The metric of the run; the plan's by default.
+    max_errors : MaxErrors, optional
+        Ends a run early; see `Session`.
     note : str
         What is to be said of every run, such as why a live plan runs in its fixed order.
     """
 
-    def __init__(self, plan: "Plan", *, note: str = "") -> None:
+    def __init__(
+        self,
+        plan: "Plan",
+        *,
+        metric: "Metric | None" = None,
+        max_errors: "MaxErrors | None" = None,
+        note: str = "",
+    ) -> None:
         from midband.inspect import _observer
 
         del _observer  # imported so that Inspect knows it
         self.plan = plan
+        self._metric = metric_of(plan) if metric is None else metric
+        self._max_errors = max_errors
         self._note = note
 
     async def start_task(self, task: "EvalSpec", samples: "list[Sample]", epochs: int) -> str:
@@ -49,13 +59,17 @@ class AdaptiveStopping:
             eval_id=task.eval_id or task.run_id,
             model=task.model,
             epochs=epochs,
-            reader=ScoreReader(metric_of(self.plan), spec=task),
+            reader=ScoreReader(self._metric, spec=task),
             show=display_counter,
+            max_errors=self._max_errors,
+            score_on_error=bool(getattr(task.config, "score_on_error", None)),
         )
-        _current.set(run)
+        begin_run(run, task)
         run.open()
         if self._note:
             run.note(self._note)
+        if not self._metric.known:
+            run.note(UNKNOWN_METRIC)
         if task.config.log_samples is False:
             run.note(
                 "expected sample logs, got --no-log-samples: Inspect then never asks whether to"
@@ -74,7 +88,7 @@ class AdaptiveStopping:
         epoch: int,
     ) -> EarlyStop | None:
         """Say whether a sample that is about to start can be skipped."""
-        current = _current.get()
+        current = current_run()
         reason = None if current is None else current.reason_to_skip()
         return None if reason is None else EarlyStop(id=id, epoch=epoch, reason=reason)
 
@@ -85,7 +99,7 @@ class AdaptiveStopping:
         scores: "dict[str, SampleScore]",
     ) -> None:
         """Take in a sample's scores, of a sample that ran or of one reused by a retry."""
-        run = _current.get()
+        run = current_run()
         if run is None:
             return
         try:
@@ -97,7 +111,9 @@ class AdaptiveStopping:
 
     async def complete_task(self) -> "dict[str, JsonValue]":
         """Return the verdict for the log."""
-        current = _current.get()
+        current = current_run()
         if current is None:
             return {"error": "midband was not told of the task's start", "failed_open": True}
-        return cast("dict[str, Any]", current.close())
+        report = current.close()
+        say_in_header(current)
+        return cast("dict[str, Any]", report)

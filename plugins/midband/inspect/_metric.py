@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from midband_sampler import Plan
 
 
+UNKNOWN_METRIC = (
+    "the plan was made by midband 0.1 and does not say which metric it is about: the task's own"
+    " main score is taken for it"
+)
+
+
 def metric_of(plan: "Plan") -> Metric:
     """Return the metric of a plan; one without a name if the plan does not know it."""
-    found = getattr(plan, "metric", None)
-    return found if isinstance(found, Metric) else Metric()
+    return plan.metric or Metric()
 
 
 class ScoreReader:
@@ -75,3 +80,78 @@ class ScoreReader:
             got = f"the single value {value!r}"
         msg = f"expected scores of the plan's metric {choice.label}, got {got}"
         raise InputError(msg)
+
+
+def check_metric(plan: "Plan", task: str, shapes: Mapping[str, Shape], *, wanted: str) -> Metric:
+    """Return the metric that a run by this plan is judged by, before anything is paid for.
+
+    Parameters
+    ----------
+    plan : Plan
+    task : str
+        Name of the Inspect task.
+    shapes : mapping of str to Shape
+        The task's scorers in order, with the keys of those that declare metrics by key; empty
+        where the task has none, so that only its solver can give a score.
+    wanted : str
+        What a person asked for: ``NAME`` or ``NAME.KEY``; empty for the plan's own.
+
+    Raises
+    ------
+    PlanError
+        The task does not give the plan's metric; or the plan does not know its metric and nobody
+        names it. A plan of midband 0.1 goes on.
+    """
+    from midband._ranking import is_old
+    from midband_sampler import PlanError
+
+    metric = metric_of(plan)
+    labels = [f"{name}.{key}" for name, shape in shapes.items() for key in shape.keys]
+    labels += [name for name, shape in shapes.items() if not shape.keys]
+    if metric.known:
+        if wanted and wanted != metric.label:
+            msg = (
+                f"expected a run of the plan's metric {metric.label}, got --metric {wanted}: make a"
+                f" plan with `midband plan --metric {wanted}`"
+            )
+            raise PlanError(msg)
+        if shapes and not _gives(shapes, metric):
+            msg = (
+                f"expected the plan's metric {metric.label}, got {task!r} with"
+                f" {', '.join(labels)}: make a plan for one of these, or run the task that the"
+                " history holds"
+            )
+            raise PlanError(msg)
+        return metric
+    if wanted:
+        return _named(wanted, task, shapes, labels)
+    if not is_old(plan):
+        msg = (
+            f"expected --metric NAME, since the plan does not know its metric; {task!r} has"
+            f" {', '.join(labels) or 'none'}: name the one that the history was read by, also to"
+            " `midband plan`"
+        )
+        raise PlanError(msg)
+    return metric
+
+
+def _gives(shapes: Mapping[str, Shape], metric: Metric) -> bool:
+    """Whether a task may give a metric; only its run shows what a scorer without keys gives."""
+    shape = shapes.get(metric.name)
+    if shape is None:
+        return False
+    if not shape.keys:
+        return True
+    return metric.key in shape.keys if metric.key else shape.plain
+
+
+def _named(wanted: str, task: str, shapes: Mapping[str, Shape], labels: "list[str]") -> Metric:
+    from midband_sampler import PlanError
+
+    owners = sorted((name for name in shapes if f"{wanted}.".startswith(f"{name}.")), key=len)
+    name = owners[-1] if owners else wanted if not shapes else ""
+    metric = Metric(name=name, key=wanted[len(name) + 1 :])
+    if not name or (shapes and not _gives(shapes, metric)):
+        msg = f"expected one of the metrics {', '.join(labels)} of {task!r}, got {wanted!r}"
+        raise PlanError(msg)
+    return metric

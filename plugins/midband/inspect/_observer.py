@@ -18,12 +18,12 @@ from midband.inspect._samples import attempt_cost
 if TYPE_CHECKING:
     from inspect_ai.log import EvalSpec
 
-    from midband.inspect._choosing import ChoosingRun
+    from midband.inspect._live import LiveRun
 
 
 @dataclass(eq=False)
 class RunningEval:
-    """One attempt at one task on one model; `run` is its state, once a source has begun it.
+    """One attempt at one task on one model; `run` is its state, once it has begun.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class RunningEval:
 
     spec: "EvalSpec | None"
     max_connections: int | None = None
-    run: "ChoosingRun | None" = None
+    run: "LiveRun | None" = None
 
 
 # Each eval runs in a context of its own, in which the contexts of its samples begin.
@@ -59,5 +59,5 @@ class Observer(Hooks):
             return
         sample = data.sample
         run.spent(sample.id, sample.epoch, *attempt_cost(sample))
-        if sample.error is not None:
+        if sample.error is not None and not (run.score_on_error and sample.scores):
             run.errored(sample.id, sample.epoch, str(sample.error.message))

@@ -44,7 +44,7 @@ def rank_logs(
     from midband.inspect._metric import metric_of
     from midband_history import Record
 
-    options = ReadOptions(metric=metric_of(plan).label)
+    options = ReadOptions(prefer_metric=metric_of(plan).label)
     files = [Path(path) for path in paths]
     orders = live_orders(plan, files)
     verdicts: list[tuple[str, Path, Decision]] = []

@@ -150,6 +150,7 @@ def choose_score(
     scorers: Sequence[str] = (),
     headline: object = None,
     wanted: str = "",
+    preferred: str = "",
 ) -> ScoreChoice:
     """Choose the score that counts: the one named, else the headline's, else the first scorer's.
 
@@ -164,6 +165,8 @@ def choose_score(
         mapping.
     wanted : str
         ``NAME`` or ``NAME.KEY``; empty for the task's own main metric.
+    preferred : str
+        The same, taken where nothing is wanted and there is such a score.
 
     Raises
     ------
@@ -173,6 +176,8 @@ def choose_score(
     names = [name for name in scorers if name in shapes]
     names += [name for name in shapes if name not in names]
     labels = [label for name in names for label in _labels(name, shapes[name])]
+    if not wanted and preferred in labels:
+        wanted = preferred
     if wanted:
         scorer, key, why = _wanted(wanted, shapes, scorers=scorers, labels=labels)
     else:

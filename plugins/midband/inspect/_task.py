@@ -13,11 +13,14 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import MemoryDataset, Sample
 from rich.markup import escape
 
+from midband.inspect._declared import declared_shapes
+from midband.inspect._metric import check_metric
 from midband.inspect._samples import benchmark_name, task_digest, task_id
+from midband.inspect._shown import add_verdict_metric
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
-    from midband_sampler import Plan
+    from midband_sampler import MaxErrors, Plan
 
 SHOWN = 3
 _MEDIA = ("image", "audio", "video", "document")
@@ -49,14 +52,19 @@ def adaptive(
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
     **kwargs
-        Arguments of the inner task. ``plan_digest``, which ``midband inspect`` adds, is checked
-        against the plan, so that a retry cannot go on with another plan.
+        Arguments of the inner task, but for three that ``midband inspect`` adds: ``plan_digest`` is
+        checked against the plan, so that a retry cannot go on with another plan; ``plan_metric``
+        names the metric of a plan that does not know its own; ``plan_max_errors`` is the number or
+        share of attempts without a usable result at which the run ends.
     """
     from midband._plans import read_plan
+    from midband_sampler import parse_max_errors
 
     arguments = _unwrapped(kwargs)
     try:
         expected = arguments.pop("plan_digest", None)
+        wanted = _text(arguments.pop("plan_metric", ""))
+        most = arguments.pop("plan_max_errors", None)
         path = Path(_text(plan)).absolute()
         read = read_plan(path)
         if expected is not None and str(expected) != read.digest:
@@ -67,7 +75,14 @@ def adaptive(
             raise InputError(msg)
         inner = _load(_text(task), arguments)
         notes = {"task": _text(task), "args": arguments}
-        return prepare_task(inner, read, allow_changed=allow_changed, notes=notes)
+        return prepare_task(
+            inner,
+            read,
+            allow_changed=allow_changed,
+            notes=notes,
+            metric=wanted,
+            max_errors=None if most is None else parse_max_errors(_text(most)),
+        )
     except MidbandError as error:
         raise RefusedError(str(error)) from error
 
@@ -78,6 +93,8 @@ def prepare_task(
     *,
     allow_changed: bool = False,
     notes: Mapping[str, Any] | None = None,
+    metric: str = "",
+    max_errors: "MaxErrors | None" = None,
 ) -> Task:
     """Cut a task to a plan, in place, so that it stops once the verdict is in.
 
@@ -94,11 +111,17 @@ def prepare_task(
         Accept tasks that changed or are gone since the plan was made.
     notes : mapping, optional
         Added to what the log's metadata says under ``midband``.
+    metric : str
+        The metric of a plan that does not know its own; see `check_metric`.
+    max_errors : MaxErrors, optional
+        Ends the run early once more attempts than this have no usable result. By default it ends
+        when none of the first ten has one.
 
     Raises
     ------
     PlanError
-        The plan is for another benchmark, or the task has an early stopping of its own.
+        The plan is for another benchmark or another metric, or the task has an early stopping of
+        its own.
     DigestMismatchError
         Planned tasks changed or are gone, and `allow_changed` is not set.
     """
@@ -120,7 +143,8 @@ def prepare_task(
             f"expected a task with a dataset, got {inner.name!r} with a SampleSource: not supported"
         )
         raise PlanError(msg)
-    samples = _by_id(inner.dataset)
+    judged = check_metric(plan, inner.name, declared_shapes(inner), wanted=metric)
+    samples = _by_id(inner.dataset, plan)
     changed = _compare(plan, samples, allow_changed=allow_changed)
     chosen = {name: samples[name] for name in plan.tasks if name in samples}
     obstacle = _obstacle(chosen.values()) if plan.chooses_live else ""
@@ -134,30 +158,41 @@ def prepare_task(
         "version": _version("midband"),
         "inner_package": _package(inner.name),
         "tasks_chosen": "live" if live else "in a fixed order",
+        "metric": judged.label or None,
         "tasks_changed": changed,
         "tasks_unknown_to_plan": sum(name not in known for name in samples),
         **(notes or {}),
     }
     metadata = {**(inner.metadata or {}), "midband": note}
+    add_verdict_metric(inner, scorer=judged.name, key=judged.key)
     name, location = inner.dataset.name, inner.dataset.location
     if live:
         from midband.inspect._source import AdaptiveSource
 
-        source = AdaptiveSource(plan, chosen)
+        source = AdaptiveSource(plan, chosen, metric=judged, max_errors=max_errors)
         prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)
+        _label(prepared)
         # A source's dataset, of which nothing is known beforehand, has no name of its own.
         prepared.dataset = MemoryDataset([], name=name, location=location)
         return prepared
     from midband.inspect._manager import AdaptiveStopping
 
-    return task_with(
+    prepared = task_with(
         inner,
         name=inner.name,
         # The order is the plan's: --sample-shuffle must leave it alone.
         dataset=MemoryDataset(list(chosen.values()), name=name, location=location, shuffled=True),
-        early_stopping=AdaptiveStopping(plan, note=obstacle),
+        early_stopping=AdaptiveStopping(plan, metric=judged, max_errors=max_errors, note=obstacle),
         metadata=metadata,
     )
+    _label(prepared)
+    return prepared
+
+
+def _label(task: Task) -> None:
+    """Say in the title of log and screen whose accuracy it is that they show."""
+    if hasattr(task, "_display_name"):
+        task._display_name = f"{task.display_name} (tasks chosen by midband)"
 
 
 def _obstacle(samples: Iterable[Sample]) -> str:
@@ -207,8 +242,12 @@ def _load(spec: str, arguments: Mapping[str, Any]) -> Task:
     return found[0]
 
 
-def _by_id(dataset: Sequence[Sample]) -> dict[str, Sample]:
-    """Return the samples by id; those without one get their place, counted from 1, as in a log."""
+def _by_id(dataset: Sequence[Sample], plan: "Plan") -> dict[str, Sample]:
+    """Return the samples by id.
+
+    Those without one get their place, counted from 1, as in a log. A dataset that shuffles itself
+    gives a sample another place every time: such samples are known by their content.
+    """
     samples: dict[str, Sample] = {}
     for place, sample in enumerate(dataset, start=1):
         known = sample if sample.id is not None else sample.model_copy(update={"id": place})
@@ -217,7 +256,32 @@ def _by_id(dataset: Sequence[Sample]) -> dict[str, Sample]:
             msg = f"expected distinct sample ids, got {name!r} twice: give the samples other ids"
             raise InputError(msg)
         samples[name] = known
-    return samples
+    if any(sample.id is not None for sample in dataset):
+        return samples
+    return _by_content(samples, plan)
+
+
+def _by_content(samples: Mapping[str, Sample], plan: "Plan") -> dict[str, Sample]:
+    """Name samples, of which the numbers say nothing, as the plan names their contents."""
+    digests = {name: task_digest(each.input, each.target) for name, each in samples.items()}
+    moved = [
+        name
+        for name in plan.all_tasks
+        if plan.task_digests.get(name) and digests.get(name) != plan.task_digests[name]
+    ]
+    kept = {name for name in plan.all_tasks if name in samples and name not in moved}
+    free: dict[str, list[str]] = {}
+    for name, digest in digests.items():
+        if name not in kept:
+            free.setdefault(digest, []).append(name)
+    found = {name: samples[name] for name in kept}
+    for name in moved:
+        if places := free.get(plan.task_digests[name]):
+            number = int(name) if name.isascii() and name.isdecimal() else name
+            found[name] = samples[places.pop(0)].model_copy(update={"id": number})
+    left = [name for places in free.values() for name in places]
+    found |= {name: samples[name] for name in left if name not in found}
+    return found
 
 
 def _compare(plan: "Plan", samples: Mapping[str, Sample], *, allow_changed: bool) -> int:

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from midband_history import OutcomeMatrix
+from midband_history import Metric, OutcomeMatrix
 from midband_sampler import RankSettled, Rule, make_plan
 
 pytest.importorskip("inspect_ai", reason="needs midband[inspect]")
 
 HERE = Path(__file__).parent
 
+MATCH = Metric(name="match", declared="source")
 MakePlan = Callable[..., Path]
 
 
@@ -44,6 +45,7 @@ def make(tmp_path: Path, toy: Any) -> MakePlan:
         name: str = "plan.json",
         digests: bool = True,
         strategy: str = "random",
+        metric: Metric = MATCH,
     ) -> Path:
         from midband.inspect import task_digest
 
@@ -61,6 +63,7 @@ def make(tmp_path: Path, toy: Any) -> MakePlan:
                 task_digest(sample.input, sample.target) if digests else "" for sample in samples
             ],
             cost_usd=np.full(scores.shape, 0.01),
+            metric=metric,
         )
         rule = stop or RankSettled(confidence=0.9, width=0.5)
         path = tmp_path / name

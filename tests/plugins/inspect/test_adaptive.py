@@ -14,7 +14,7 @@ from inspect_ai.log import EvalLog, read_eval_log
 from midband._descriptors import ReadOptions
 from midband.importers.inspect_logs import read
 from midband.inspect import rank_logs
-from midband_history import MidbandError, Record
+from midband_history import Metric, MidbandError, Record
 from midband_sampler import Never, Plan, RankSettled, Session
 
 TOY = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"
@@ -151,7 +151,7 @@ def test_two_models_at_once_are_judged_apart(make: MakePlan) -> None:
 
 @pytest.mark.parametrize("odd", ["nan", "list", "word"])
 def test_a_score_that_says_nothing_is_no_failure(make: MakePlan, odd: str) -> None:
-    path = make(n=12)
+    path = make(n=12, metric=Metric(name="odd_scorer"))
     (log,) = run(path, args={"n": 12, "odd": odd})
     verdict = early(log).metadata
     assert verdict["samples_scored"] == 0
@@ -411,7 +411,7 @@ def test_the_counter_shows_rank_and_interval(
     (log,) = run(make())
     verdict = early(log).metadata
     assert verdict["error"] is None
-    assert {caption for caption, _ in shown} == {"midband 97"}
+    assert {caption for caption, _ in shown} == {"97"}
     last = f"#{verdict['rank']} ({verdict['low']}-{verdict['high']}) {verdict['tasks_run']}/40"
     assert shown[-1][1].rstrip("!") == last
     assert len(shown) > verdict["tasks_run"]

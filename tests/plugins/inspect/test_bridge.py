@@ -241,3 +241,24 @@ def test_a_run_by_the_exported_config_can_be_ranked(make: MakePlan, tmp_path: Pa
     ((agent, _, decision),) = rank_logs(plan, [Path(log.location.removeprefix("file://"))])
     assert agent == "toy/97"
     assert decision.stop
+
+
+def test_metric_and_most_errors_are_handed_to_the_task(make: MakePlan) -> None:
+    path = make()
+    argv = inspect_argv(
+        ["eval", "--metric", "match", TOY, "--adaptive", str(path), "--max-errors=20%"],
+        environment=NOWHERE,
+    )
+    settings = settings_of(argv)
+    assert (settings["plan_metric"], settings["plan_max_errors"]) == ("match", "20%")
+    assert not {"--metric", "--max-errors"} & set(argv)
+    plain = ["score", "log.eval", "--metric", "accuracy"]
+    assert inspect_argv(plain, environment=NOWHERE) == plain
+
+
+@pytest.mark.parametrize("most", ["lots", "120%", "-1"])
+def test_a_bad_limit_of_errors_is_refused_before_inspect_starts(make: MakePlan, most: str) -> None:
+    with pytest.raises(InputError, match="got"):
+        inspect_argv(
+            ["eval", TOY, "--adaptive", str(make()), f"--max-errors={most}"], environment=NOWHERE
+        )

@@ -15,7 +15,7 @@ from inspect_ai.log import (
 )
 
 from midband._descriptors import ReadOptions
-from midband.importers import inspect_logs
+from midband.importers import _inspect_log, inspect_logs
 from midband.importers.inspect_logs import (
     midband_register_importers,
     read,
@@ -157,6 +157,14 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UnreadableSourceError) as caught:
             records(path)
         assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused(
+    log: EvalLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_inspect_log, "_MOST_BYTES", 100)
+    with pytest.raises(UnreadableSourceError, match="unpacks to 0 MB"):
+        records(path_of(log))
 
 
 def test_sniffing(log: EvalLog, tmp_path: Path) -> None:

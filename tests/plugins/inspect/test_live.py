@@ -14,6 +14,7 @@ from inspect_ai.log import EvalLog
 from midband._manager import get_plugin_manager
 from midband.hookspecs import hookimpl
 from midband.inspect import rank_logs
+from midband_history import Metric
 from midband_sampler import Decision, Never, Plan, Session
 
 pytestmark = pytest.mark.skipif(
@@ -187,7 +188,7 @@ def test_samples_that_error_are_no_information(make: MakePlan) -> None:
     "odd", ["nan", pytest.param("list", marks=SLOW), pytest.param("word", marks=SLOW)]
 )
 def test_a_run_without_any_score_ends(make: MakePlan, odd: str) -> None:
-    path = make(strategy="information", n=12)
+    path = make(strategy="information", n=12, metric=Metric(name="odd_scorer"))
     (log,) = run(path, args={"n": 12, "odd": odd})
     found = record(log)
     assert found["samples_scored"] == 0
@@ -366,8 +367,11 @@ def test_tasks_that_are_filtered_out_or_gone_hold_nothing_up(make: MakePlan) -> 
     (log,) = run(path, sample_id=wanted)
     found = record(log)
     assert sorted(str(sample.id) for sample in log.samples or []) == wanted
-    assert sorted(found["order"]) == sorted(Plan.read(path).tasks)
-    assert sorted({*found["order"]} - {*found["unlogged"]}) == wanted
+    assert sorted(found["order"]) == wanted
+    assert found["unlogged"] == []
+    assert (found["tasks_run"], found["tasks_planned"], found["claims"]) == (5, 40, [])
+    assert "5 of 40 tasks: ended before" in " ".join(found["verdict"].split())
+    assert any("only 5 of 40 planned tasks can run" in each for each in found["warnings"])
     assert_same(again(path, log), found)
     path = make(strategy="information")
     (log,) = run(path, args={"n": 30, "allow_changed": True})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from inspect_ai import eval as inspect_eval
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.log import write_eval_log
+from inspect_ai.log import recompute_metrics, write_eval_log
 from inspect_ai.model import get_model
 
 from midband.demo._inspect import toy_task
@@ -34,6 +34,7 @@ def simulate_logs(directory: Path) -> None:
             assert sample.scores is not None
             for score in sample.scores.values():
                 score.value = "C" if solved else "I"
+        recompute_metrics(log)
         write_eval_log(log, str(directory / f"{agent}.json"))
 
 

@@ -104,6 +104,8 @@ def test_a_named_metric_is_found_or_the_names_are_listed() -> None:
         assert (choice.scorer, choice.key) == (scorer, key)
     with pytest.raises(InputError, match=r"judge\.v2\.tone, judge\.v2\.a\.b, match, got 'rouge'"):
         choose(sample, wanted="rouge")
+    assert choose(sample, preferred="judge.v2.tone").label == "judge.v2.tone"
+    assert choose({"match": "C"}, preferred="judge.v2.tone").label == "match"
     nothing = choose(scorers=["judge"], wanted="judge.tone")
     assert (nothing.scorer, nothing.key) == ("judge", "tone")
 

@@ -109,7 +109,13 @@ def held(item: str) -> Any:
 
 @scorer(metrics=[accuracy()])
 def odd_scorer(kind: str) -> Any:
-    values: dict[str, Any] = {"nan": float("nan"), "list": [1.0], "word": "perhaps"}
+    values: dict[str, Any] = {
+        "nan": float("nan"),
+        "list": [1.0],
+        "word": "perhaps",
+        "judge": 7,
+        "mapping": {"correct": True, "tone": 0.25},
+    }
 
     async def score(state: TaskState, target: Target) -> Score:
         return Score(value=values[kind])
@@ -128,6 +134,7 @@ def toy(
     odd: str = "",
     hold: str = "",
     image: str = "",
+    both: bool = False,
 ) -> Task:
     solve = held(hold) if hold else generate()
     chosen = samples(ids, n, changed)
@@ -137,7 +144,7 @@ def toy(
     return Task(
         dataset=MemoryDataset(chosen, name="toy"),
         solver=fails_on(errors, until, heals) if errors else solve,
-        scorer=odd_scorer(odd) if odd else match(),
+        scorer=[odd_scorer(odd), match()] if odd and both else odd_scorer(odd) if odd else match(),
     )
 
 
