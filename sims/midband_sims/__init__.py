@@ -1,10 +1,10 @@
 """What a policy would have saved on a history, and how often it would have been wrong."""
 
-from midband_sims._baselines import Agreement, Placing, noise_ceiling, random_subsets
-from midband_sims._cells import summarise
-from midband_sims._charts import ChartError, charts, write_charts
-from midband_sims._executors import ClusterError, run_units
-from midband_sims._measures import (
+from midband_sims.candidates import Candidate, draw_candidate
+from midband_sims.cells import Agreement, Placing, noise_ceiling, random_subsets, summarise
+from midband_sims.charts import ChartError, charts, write_charts
+from midband_sims.executors import ClusterError, run_units
+from midband_sims.measures import (
     Interval,
     clopper_pearson,
     kendall,
@@ -13,8 +13,7 @@ from midband_sims._measures import (
     tied_rank,
     top_k_agreement,
 )
-from midband_sims._names import Names
-from midband_sims._protocols import (
+from midband_sims.protocols import (
     PROTOCOLS,
     IndependentAttempts,
     LeaveOneAgentOut,
@@ -25,13 +24,18 @@ from midband_sims._protocols import (
     Temporal,
     parse_protocol,
 )
-from midband_sims._recommend import Recommendation, recommend
-from midband_sims._replay import Candidate, Replay, draw_candidate, replay
-from midband_sims._results import cells_json
-from midband_sims._study import Study, StudyResult, StudySettings, budget_tasks
-from midband_sims._synthetic import SyntheticHistory, SyntheticSettings, synthetic_history
-from midband_sims._two_agents import TwoEqualAgents, two_equal_agents
-from midband_sims._units import Policy, Setting, Unit, run_unit
+from midband_sims.recommend import Recommendation, recommend
+from midband_sims.replaying import Replay, replay
+from midband_sims.storage import cells_json
+from midband_sims.study import Study, StudyResult, StudySettings, budget_tasks
+from midband_sims.synthetic import (
+    SyntheticHistory,
+    SyntheticSettings,
+    TwoEqualAgents,
+    synthetic_history,
+    two_equal_agents,
+)
+from midband_sims.units import Names, Policy, Setting, Unit, run_unit
 
 __all__ = [
     "PROTOCOLS",

@@ -11,14 +11,11 @@ from typing import Any
 
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import PlanSettings
-from midband_sims._cells import summarise
-from midband_sims._executors import run_units, workers_of
-from midband_sims._journal import Journal
-from midband_sims._names import Names
-from midband_sims._payload import Payload, pack
-from midband_sims._protocols import Split, parse_protocol
-from midband_sims._results import write_results
-from midband_sims._units import BAND, Policy, Setting, Unit, run_unit
+from midband_sims.cells import summarise
+from midband_sims.executors import run_units, workers_of
+from midband_sims.protocols import Split, parse_protocol
+from midband_sims.storage import Journal, write_results
+from midband_sims.units import BAND, Names, Payload, Policy, Setting, Unit, pack, run_unit
 
 UNIT_REPLAYS = 16
 # Settings of plans that a study varies by fields of its own.

@@ -1,19 +1,126 @@
 """Units: pure pieces of a study, some replays each, the same wherever they run."""
 
+import functools
 import hashlib
+import io
 import json
 import time
+import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from midband_history import OutcomeMatrix
-from midband_sampler import PlanError, PlanSettings, SequentialRankBounds, make_plan, start_kernel
-from midband_sims._names import Names
-from midband_sims._payload import Payload, unpack
-from midband_sims._protocols import Split
-from midband_sims._replay import draw_candidate, replay
+from midband_sampler import (
+    PlanError,
+    PlanSettings,
+    Rule,
+    SequentialRankBounds,
+    Strategy,
+    check_strategy,
+    make_plan,
+    parse_stop,
+    start_kernel,
+)
+from midband_sims.candidates import draw_candidate
+from midband_sims.protocols import Split
+from midband_sims.replaying import replay
+
+
+def _own(name: str) -> str:
+    check_strategy(name)
+    return name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """How a study finds strategies and rules, in every process that replays some of it.
+
+    Parameters
+    ----------
+    strategy : callable
+        From a name to a strategy, or to the name of one of the sampler's; a function of a module,
+        for the processes of a study import it.
+    stop : callable
+        From a text to a stopping rule; a function of a module too.
+    version : str
+        Of what these find besides the sampler's own: a study goes on only from results of the same.
+    """
+
+    strategy: Callable[[str], str | Strategy] = _own
+    stop: Callable[[str], Rule] = parse_stop
+    version: str = ""
+
+    def check(self, strategies: tuple[str, ...], stops: tuple[str, ...]) -> None:
+        """Raise an error that lists what there is unless every name is known."""
+        for name in strategies:
+            found = self.strategy(name)
+            if isinstance(found, str):
+                check_strategy(found)
+        for text in stops:
+            self.stop(text)
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A packed matrix and the digest of its content."""
+
+    digest: str
+    data: bytes
+
+
+def pack(matrix: OutcomeMatrix) -> Payload:
+    """Pack a matrix; arrays that hold nothing but NaN take no room."""
+    arrays = {
+        "attempt_scores": matrix.attempt_scores,
+        "scores": matrix.scores,
+        "run_cost_usd": matrix.run_cost_usd,
+        "dates": matrix.dates.astype("datetime64[s]").astype(np.int64),
+    }
+    for name in ("cost_usd", "duration_s"):
+        values = getattr(matrix, name)
+        if not np.isnan(values).all():
+            arrays[name] = values
+    labels = json.dumps(
+        [matrix.benchmark, matrix.agents, matrix.tasks, matrix.models, matrix.scaffolds,
+         matrix.task_digests]
+    )  # fmt: skip
+    buffer = io.BytesIO()
+    np.savez(buffer, labels=np.frombuffer(labels.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+    hasher = hashlib.sha256(labels.encode())
+    for name in sorted(arrays):
+        hasher.update(name.encode())
+        hasher.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return Payload(hasher.hexdigest(), zlib.compress(buffer.getvalue(), 1))
+
+
+@functools.lru_cache(maxsize=4)
+def unpack(payload: Payload) -> OutcomeMatrix:
+    """Rebuild the matrix; the last four stay at hand in each process."""
+    with np.load(io.BytesIO(zlib.decompress(payload.data)), allow_pickle=False) as stored:
+        benchmark, agents, tasks, models, scaffolds, digests = json.loads(
+            stored["labels"].tobytes().decode()
+        )
+        each = stored["attempt_scores"]
+        nothing = np.full(each.shape[:2], np.nan)
+        return OutcomeMatrix(
+            benchmark=benchmark,
+            agents=tuple(agents),
+            tasks=tuple(tasks),
+            scores=stored["scores"],
+            attempts=np.sum(~np.isnan(each), axis=2).astype(np.int64),
+            models=tuple(models),
+            scaffolds=tuple(scaffolds),
+            dates=stored["dates"].astype("datetime64[s]"),
+            cost_usd=stored.get("cost_usd", nothing),
+            duration_s=stored.get("duration_s", nothing),
+            run_cost_usd=stored["run_cost_usd"],
+            task_digests=tuple(digests),
+            attempt_scores=each,
+        )
+
 
 FORMAT = 2
 BAND = "band"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from midband_history import MidbandError, OutcomeMatrix
-from midband_sims._study import StudyResult
+from midband_sims.study import StudyResult
 
 # Okabe and Ito's palette: told apart with every common colour vision deficiency.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sims._study import Progress, Study, StudySettings
+from midband_sims.study import Progress, Study, StudySettings
 
 MIN_CANDIDATES = 10
 MIN_SAVING = 0.1
