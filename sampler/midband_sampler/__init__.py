@@ -9,13 +9,7 @@ from midband_sampler.calibration import Calibration, calibrate, hold_out_folds, 
 from midband_sampler.costs import COST_UNITS, choice_costs
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
-from midband_sampler.estimators import (
-    Estimate,
-    assisted_full_score,
-    paired_difference,
-    predicted_full_score,
-    randomised_full_score,
-)
+from midband_sampler.estimators import Estimate, randomised_full_score
 from midband_sampler.kernel import ALL_RUN, Kernel, Recorded, Step, replay, replay_order
 from midband_sampler.max_errors import MaxErrors, parse_max_errors
 from midband_sampler.model.attempts import AttemptPosterior, Attempts
@@ -113,7 +107,6 @@ __all__ = [
     "StratifiedStrategy",
     "TopK",
     "ability_grid",
-    "assisted_full_score",
     "bootstrap_ranks",
     "calibrate",
     "candidate_prior",
@@ -126,10 +119,8 @@ __all__ = [
     "in_band",
     "make_plan",
     "old_strategy_names",
-    "paired_difference",
     "parse_max_errors",
     "parse_stop",
-    "predicted_full_score",
     "present_name",
     "randomised_full_score",
     "rank_bounds",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray
-from midband_sampler.model.posterior import FullScorePosterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,80 +26,6 @@ class Estimate:
     value: float
     standard_error: float
     tasks: int
-
-
-def paired_difference(candidate: FloatArray, reference: FloatArray, *, n_tasks: int) -> Estimate:
-    """Mean difference of two agents over the tasks that both ran.
-
-    The tasks must be a simple random sample of the `n_tasks` in question; the standard error is
-    ``sd / sqrt(n) sqrt(1 - n / n_tasks)`` (Cochran 1977, section 2.6) and 0 once all were run.
-
-    Parameters
-    ----------
-    candidate, reference : ndarray of float64, shape (n,)
-        Mean scores in [0, 1] on the same tasks; NaN where not run.
-    n_tasks : int
-        Tasks of the target, ``n_tasks >= n``.
-    """
-    difference = candidate - reference
-    known = difference[~np.isnan(difference)]
-    return _sample_mean(known, n_tasks)
-
-
-def assisted_full_score(
-    scores: FloatArray, tasks: IntArray, expected: FloatArray, *, n_tasks: int | None = None
-) -> Estimate:
-    """Full score from a simple random sample, helped by what was expected of every task.
-
-    The difference estimator (Cassel, Sarndal, Wretman 1976): ``mean(expected)`` over all tasks
-    plus the sample's mean of ``score - expected``. Unbiased whatever was expected, as long as it
-    does not rest on these scores; the better the expectation, the smaller the error.
-
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (n,)
-        In [0, 1]; NaN is no information.
-    tasks : ndarray of int64, shape (n,)
-        Position of each score's task.
-    expected : ndarray of float64, shape (n_tasks,)
-        Expected score of each task, such as the mean of the reference agents or the model's
-        prediction for this candidate before its results.
-    n_tasks : int, optional
-        Tasks of the target, if they are fewer than `expected` holds.
-    """
-    excess = scores - expected[tasks]
-    part = _sample_mean(excess[~np.isnan(excess)], n_tasks or expected.size)
-    return Estimate(
-        value=float(expected.mean()) + part.value,
-        standard_error=part.standard_error,
-        tasks=part.tasks,
-    )
-
-
-def _sample_mean(values: FloatArray, n_tasks: int) -> Estimate:
-    n = values.size
-    if n > n_tasks:
-        msg = f"expected at most n_tasks={n_tasks} results, got {n}: each task counts once"
-        raise InputError(msg)
-    if not n:
-        return Estimate(value=np.nan, standard_error=np.nan, tasks=0)
-    if n == n_tasks:
-        return Estimate(value=float(values.mean()), standard_error=0.0, tasks=n)
-    error = float(values.std(ddof=1) * np.sqrt((1 - n / n_tasks) / n)) if n > 1 else np.nan
-    return Estimate(value=float(values.mean()), standard_error=error, tasks=n)
-
-
-def predicted_full_score(prediction: FullScorePosterior, *, candidate: int = 0) -> Estimate:
-    """Full score by the response model: results as they are, the rest predicted.
-
-    The least error of all where the model is right, whatever the order of the tasks; its standard
-    error is the model's own and knows nothing of the model being wrong.
-    """
-    mean, deviation = prediction.moments()
-    seen = int((~prediction.unseen[candidate]).sum())
-    return Estimate(
-        value=float(mean[candidate]), standard_error=float(deviation[candidate]), tasks=seen
-    )
 
 
 def randomised_full_score(

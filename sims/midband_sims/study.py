@@ -3,7 +3,6 @@
 import itertools
 import math
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -95,16 +94,6 @@ class StudySettings:
         names = sorted(self.plan)
         values = (self.plan[name] for name in names)
         return [tuple(zip(names, each, strict=True)) for each in itertools.product(*values)]
-
-    @classmethod
-    def from_toml(cls, path: Path) -> "StudySettings":
-        """Read settings by their names; unknown names are an error."""
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            msg = f"expected a TOML file of study settings, cannot read {path}: {error}"
-            raise InputError(msg) from error
-        return cls.from_mapping(data)
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> "StudySettings":

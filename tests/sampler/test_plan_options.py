@@ -18,7 +18,6 @@ from midband_sampler import (
     RankSettled,
     Session,
     make_plan,
-    predicted_full_score,
 )
 
 PLANS = Path(__file__).parent / "plans"  # written before there were options
@@ -313,4 +312,4 @@ def test_the_model_s_own_estimate_is_at_hand_beside_it() -> None:
     for task in plan.tasks:
         prediction.observe(np.array([0]), np.array([column[task]]), np.array([scores[task]]))
     decision = drive(plan, scores).decision()
-    assert predicted_full_score(prediction).value == pytest.approx(decision.full_score)
+    assert prediction.moments()[0][0] == pytest.approx(decision.full_score)

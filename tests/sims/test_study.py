@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from midband_history import InputError, OutcomeMatrix, StoreError, read_matrix
-from midband_sampler import Session, make_plan, parse_stop
+from midband_sampler import PlanSettings, Session, make_plan, parse_stop
 from midband_sims import (
     Study,
     StudyResult,
@@ -182,15 +182,54 @@ def test_bad_budgets_are_refused(text: str) -> None:
         budget_tasks(text, 200)
 
 
-def test_settings_come_from_toml(tmp_path: Path) -> None:
-    path = tmp_path / "study.toml"
-    path.write_text('protocols = ["loao", "random"]\nstops = "none"\nseeds = 3\n')
-    assert StudySettings.from_toml(path) == StudySettings(
+def test_settings_come_from_plain_values() -> None:
+    plain = {"protocols": ["loao", "random"], "stops": "none", "seeds": 3}
+    assert StudySettings.from_mapping(plain) == StudySettings(
         protocols=("loao", "random"), stops=("none",), seeds=3
     )
-    path.write_text("sedes = 3\n")
     with pytest.raises(InputError, match="sedes"):
-        StudySettings.from_toml(path)
+        StudySettings.from_mapping({"sedes": 3})
+
+
+def test_every_setting_of_a_plan_can_be_varied(matrix: OutcomeMatrix) -> None:
+    values = {
+        "guarantee": ["calibrated"],
+        "explore": [0.0, 0.3],
+        "always": [[], [matrix.tasks[3]]],
+        "band": [[0.3, 0.7], [0.2, 0.8]],
+        "cost_unit": "usd",
+        "attempts": 1,
+    }
+    assert {*values, "strategy", "stop", "max_tasks", "seed", "as_of", "fallback"} == {
+        each.name for each in fields(PlanSettings)
+    }
+    settings = StudySettings.from_mapping(
+        {"strategies": "band", "stops": "rank:0.8:0.3", "draws": 2, "plan": values}
+    )
+    result = Study([matrix], settings).run()
+    assert len(result.cells) == 8
+    assert len({cell["plan"] for cell in result.cells}) == 8
+    assert {row["plan"] for row in result.replays} == {cell["plan"] for cell in result.cells}
+    planned = {str(cell["plan"]): float(str(cell["tasks_planned"])) for cell in result.cells}
+    for plan, size in planned.items():
+        assert size <= planned[plan.replace("band=[0.3, 0.7]", "band=[0.2, 0.8]")]
+    with pytest.raises(InputError, match="seed"):
+        StudySettings.from_mapping({"plan": {"seed": [1, 2]}})
+    with pytest.raises(InputError, match="colour"):
+        StudySettings.from_mapping({"plan": {"colour": "red"}})
+
+
+def test_a_study_replays_attempts_one_by_one() -> None:
+    rng = np.random.default_rng(5)
+    chance = 1 / (1 + np.exp(-np.linspace(-1.5, 1.5, 14)[:, None] - rng.normal(0, 1, 25)))
+    each = (rng.random((14, 25, 2)) < chance[..., None]).astype(float)
+    matrix = OutcomeMatrix.from_scores(each.mean(axis=2), attempt_scores=each)
+    settings = StudySettings(
+        strategies=("information",), stops=("rank:0.8:0.2",), draws=2, plan={"attempts": (1, 2)}
+    )
+    once, twice = Study([matrix], settings).run().cells
+    assert once["plan"] == "attempts=1"
+    assert float(str(twice["tasks_run"])) > float(str(once["tasks_run"]))
 
 
 def test_a_verdict_rests_on_counted_replays() -> None:
