@@ -72,7 +72,7 @@ class Step:
     snapshot: Snapshot | None
 
     def at(self, place: int) -> "Step":
-        """Return one task's part of a step that took in a whole order."""
+        """Return one task's part of a step that took in a whole order; a snapshot if it is settled."""
         if self.interval is None or self.snapshot is None:
             return self
         return Step(
@@ -80,7 +80,7 @@ class Step:
             interval=self.interval.at(place),
             settled=self.settled[place],
             ends=self.ends[place],
-            snapshot=self.snapshot.at(place),
+            snapshot=self.snapshot.at(place) if self.settled[place] else None,
         )
 
 

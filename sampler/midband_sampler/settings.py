@@ -62,7 +62,7 @@ class PlanSettings:
         `Plan.fixed`.
     """
 
-    strategy: str | Strategy = "band"
+    strategy: str | Strategy = AUTO
     guarantee: str = "auto"
     band: Band = field(default_factory=Band)
     stop: Rule = field(default_factory=RankSettled)

@@ -207,16 +207,17 @@ def _step_through(
                 now = step.interval or kernel.interval()
                 widths.append(_width(plan, len(tasks), (now.high - now.low).item()))
         started = np.array(tasks, dtype=np.int64)
-    if step.interval is None or step.snapshot is None:
+    if step.interval is None:
         msg = f"expected the last step of a run to be bounded, got none after {started.size}"
         raise RuntimeError(msg)
-    settled, found = bool(step.settled), step.interval
+    found = step.interval
+    seen = step.snapshot if step.settled else None
     whole_benchmark = plan.target == "full benchmark"
     full = (found.score, found.score_low, found.score_high) if whole_benchmark else (math.nan,) * 3
     return Ending(
         started=started,
-        reason=plan.stop.reason(step.snapshot) if settled else ALL_RUN,
-        conclusive=settled and bool(plan.stop.claims(step.snapshot)),
+        reason=ALL_RUN if seen is None else plan.stop.reason(seen),
+        conclusive=seen is not None and bool(plan.stop.claims(seen)),
         rank=int(found.rank),
         low=int(found.low),
         high=int(found.high),

@@ -56,7 +56,7 @@ class StudySettings:
 
     protocols: tuple[str, ...] = ("loao",)
     cuts: tuple[str, ...] = ()
-    strategies: tuple[str, ...] = ("band",)
+    strategies: tuple[str, ...] = ("auto",)
     stops: tuple[str, ...] = ("rank:0.95:0.2",)
     budgets: tuple[str, ...] = ()
     seeds: int = 1

@@ -7,7 +7,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -151,7 +151,7 @@ class Policy:
         """The further settings as text; empty where there are none."""
         return ", ".join(f"{name}={value}" for name, value in self.plan)
 
-    def settings(self, names: Names, **others: Any) -> PlanSettings:
+    def settings(self, names: Names) -> PlanSettings:
         """Return the settings of the plan, but for those that depend on the split."""
         return PlanSettings.from_mapping(
             {
@@ -159,7 +159,6 @@ class Policy:
                 "strategy": names.strategy(self.strategy),
                 "stop": names.stop(self.stop),
                 "fallback": False,
-                **others,
             }
         )
 
@@ -234,12 +233,13 @@ def run_unit(unit: Unit) -> dict[str, object]:
     )
     full = dict(zip(matrix.agents, matrix.full_scores().tolist(), strict=True))
     rows: list[dict[str, object]] = []
+    chosen = unit.policy.settings(unit.names)
     for split in unit.splits:
         known = matrix.select(agents=list(split.references))
         head = {"split": split.label, "seed_index": unit.seed_index}
         try:
-            settings = unit.policy.settings(
-                unit.names,
+            settings = replace(
+                chosen,
                 max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
                 seed=plan_seed,
                 as_of=split.as_of,

@@ -162,7 +162,7 @@ def test_what_cannot_be_served_is_said_and_the_rest_runs() -> None:
 def test_a_refused_band_is_counted_and_never_zero() -> None:
     hard = SyntheticSettings(agents=12, tasks=60, difficulty_mean=8.0, difficulty_sd=0.5)
     matrix = synthetic_history(hard, np.random.default_rng(1)).matrix
-    (cell,) = Study([matrix], StudySettings(draws=2)).run().cells
+    (cell,) = Study([matrix], StudySettings(strategies=("band",), draws=2)).run().cells
     assert cell["n_refused"] == 12
     assert "do not reduce" in str(cell["refused_because"])
     assert math.isnan(float(str(cell["coverage"])))
@@ -256,7 +256,11 @@ def test_charts_are_one_page_and_pictures(matrix: OutcomeMatrix, tmp_path: Path)
 def test_the_band_goes_stale_as_published(shared_data: Path) -> None:
     matrix = read_matrix(shared_data / "swebench_verified.parquet", "swebench-verified")
     settings = StudySettings(
-        protocols=("temporal",), cuts=("2024-11-20",), stops=("none",), draws=100
+        protocols=("temporal",),
+        cuts=("2024-11-20",),
+        strategies=("band",),
+        stops=("none",),
+        draws=100,
     )
     (cell,) = Study([matrix], settings).run().cells
     assert cell["n_reference"] == 44
@@ -270,7 +274,7 @@ def test_the_leaderboard_study_is_fast(shared_data: Path) -> None:
     source = shared_data / "hal_leaderboard.parquet"
     matrices = [read_matrix(source, name) for name in ("gaia", "usaco", "corebench_hard")]
     begun = time.process_time()
-    Study(matrices, StudySettings(seeds=5, draws=20)).run()
+    Study(matrices, StudySettings(strategies=("band",), seeds=5, draws=20)).run()
     assert time.process_time() - begun < 30
 
 

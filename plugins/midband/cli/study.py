@@ -39,7 +39,7 @@ COLUMNS = (
 @click.option(
     "--cut", "cuts", multiple=True, metavar="DATE", help="Last known day, for temporal; or half."
 )
-@click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="[default: band]")
+@click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="[default: auto]")
 @click.option(
     "--stop", "stops", multiple=True, metavar="RULE", help="[default: rank:0.95:0.2]; or none."
 )
