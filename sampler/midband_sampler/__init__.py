@@ -1,27 +1,16 @@
 """Which task next, and when to stop."""
 
-from midband_sampler.band import Band, find_band, in_band
+from midband_sampler.band import Band
 from midband_sampler.bounds.bootstrap import bootstrap_ranks
 from midband_sampler.bounds.e_process import PairedEProcess
-from midband_sampler.bounds.posterior import PosteriorRankBounds
 from midband_sampler.bounds.sequential import SequentialRankBounds
-from midband_sampler.calibration import Calibration, calibrate, hold_out_folds, required_replays
-from midband_sampler.costs import COST_UNITS, choice_costs
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
-from midband_sampler.estimators import Estimate, randomised_full_score
-from midband_sampler.kernel import ALL_RUN, Kernel, Recorded, Step, replay, replay_order
+from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
 from midband_sampler.max_errors import MaxErrors, parse_max_errors
-from midband_sampler.model.attempts import AttemptPosterior, Attempts
 from midband_sampler.model.fitted import PredictionModel
-from midband_sampler.model.posterior import FullScorePosterior, rank_bounds
-from midband_sampler.model.response import (
-    ResponseModel,
-    ability_grid,
-    candidate_prior,
-    fit_response_model,
-    recent_ability,
-)
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.model.response import fit_response_model
 from midband_sampler.plan import Plan
 from midband_sampler.planning import MIN_COVERAGE, make_plan
 from midband_sampler.rank_sets import rank_sets
@@ -46,13 +35,10 @@ from midband_sampler.stopping.score import ScoreWithin
 from midband_sampler.stopping.snapshot import Snapshot
 from midband_sampler.stopping.top import TopK
 from midband_sampler.strategies.base import Choice, Selection, Strategy
-from midband_sampler.strategies.exploration import Exploration
 from midband_sampler.strategies.find import (
     check_strategy,
     find_strategy,
     old_strategy_names,
-    present_name,
-    renamed_strategy,
     strategies,
     strategy_names,
 )
@@ -63,26 +49,19 @@ from midband_sampler.strategies.uniform import RandomStrategy
 
 __all__ = [
     "ALL_RUN",
-    "COST_UNITS",
     "MIN_COVERAGE",
     "AllOf",
     "AnyOf",
-    "AttemptPosterior",
-    "Attempts",
     "Band",
     "BandStrategy",
     "Beats",
     "Budget",
-    "Calibration",
     "Choice",
     "Claim",
     "Decision",
     "DigestMismatchError",
-    "Estimate",
-    "Exploration",
     "FullScorePosterior",
     "Futility",
-    "Kernel",
     "MaxErrors",
     "Never",
     "PairedEProcess",
@@ -90,47 +69,31 @@ __all__ = [
     "PlanError",
     "PlanSettings",
     "Policy",
-    "PosteriorRankBounds",
     "PredictionModel",
     "RandomStrategy",
     "RankSettled",
     "Recorded",
-    "ResponseModel",
     "Rule",
     "ScoreWithin",
     "Selection",
     "SequentialRankBounds",
     "Session",
     "Snapshot",
-    "Step",
     "Strategy",
     "StratifiedStrategy",
     "TopK",
-    "ability_grid",
     "bootstrap_ranks",
-    "calibrate",
-    "candidate_prior",
     "check_strategy",
-    "choice_costs",
-    "find_band",
     "find_strategy",
     "fit_response_model",
-    "hold_out_folds",
-    "in_band",
     "make_plan",
     "old_strategy_names",
     "parse_max_errors",
     "parse_stop",
-    "present_name",
-    "randomised_full_score",
-    "rank_bounds",
     "rank_sets",
-    "recent_ability",
     "renamed_rules",
-    "renamed_strategy",
     "replay",
     "replay_order",
-    "required_replays",
     "rule_forms",
     "rule_names",
     "start_kernel",

@@ -72,7 +72,7 @@ class Step:
     snapshot: Snapshot | None
 
     def at(self, place: int) -> "Step":
-        """Return one task's part of a step that took in a whole order; a snapshot if it is settled."""
+        """Return one task's part of a whole order; its snapshot if it is settled."""
         if self.interval is None or self.snapshot is None:
             return self
         return Step(

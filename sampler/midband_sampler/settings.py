@@ -130,7 +130,17 @@ class PlanSettings:
         if isinstance(values.get("stop"), str):
             values["stop"] = parse_stop(values["stop"])
         if isinstance(values.get("band"), list | tuple):
-            values["band"] = Band(*values["band"])
+            limits = values["band"]
+            if len(limits) != 2:
+                msg = f"expected a band of two pass rates, got {limits}"
+                raise InputError(msg)
+            values["band"] = Band(*limits)
         if isinstance(values.get("always"), list):
             values["always"] = tuple(values["always"])
-        return cls(**values)
+        try:
+            return cls(**values)
+        except (TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            msg = f"expected settings of a plan, got {data}: {error}"
+            raise InputError(msg) from error

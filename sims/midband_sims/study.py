@@ -381,9 +381,13 @@ def _varied(data: object) -> dict[str, tuple[Any, ...]]:
         msg = f"expected settings of plans by name, got {data!r}"
         raise InputError(msg)
     return {
-        str(name): tuple(value) if isinstance(value, list | tuple) else (value,)
+        str(name): tuple(map(_frozen, value if isinstance(value, list | tuple) else (value,)))
         for name, value in data.items()
     }
+
+
+def _frozen(value: object) -> object:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def pieces(splits: Sequence[Split], *, whole: bool = False) -> list[tuple[Split, ...]]:

@@ -149,7 +149,9 @@ class Policy:
     @property
     def variant(self) -> str:
         """The further settings as text; empty where there are none."""
-        return ", ".join(f"{name}={value}" for name, value in self.plan)
+        texts = (value if isinstance(value, str) else json.dumps(value) for _, value in self.plan)
+        names = (name for name, _ in self.plan)
+        return ", ".join(f"{name}={text}" for name, text in zip(names, texts, strict=True))
 
     def settings(self, names: Names) -> PlanSettings:
         """Return the settings of the plan, but for those that depend on the split."""

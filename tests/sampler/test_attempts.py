@@ -11,8 +11,6 @@ from scipy.stats import binomtest
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler import (
-    AttemptPosterior,
-    Attempts,
     FullScorePosterior,
     Never,
     Plan,
@@ -21,6 +19,7 @@ from midband_sampler import (
     Session,
     make_plan,
 )
+from midband_sampler.model.attempts import AttemptPosterior, Attempts
 
 Told = Sequence[tuple[int, float]]
 

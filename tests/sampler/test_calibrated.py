@@ -12,13 +12,11 @@ from midband_sampler import (
     RandomStrategy,
     RankSettled,
     Session,
-    ability_grid,
-    candidate_prior,
     fit_response_model,
-    hold_out_folds,
     make_plan,
-    required_replays,
 )
+from midband_sampler.calibration import hold_out_folds, required_replays
+from midband_sampler.model.response import ability_grid, candidate_prior
 
 
 def simulate(

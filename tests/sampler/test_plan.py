@@ -6,16 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import (
-    Band,
-    Never,
-    Plan,
-    PlanError,
-    RankSettled,
-    in_band,
-    make_plan,
-    parse_stop,
-)
+from midband_sampler import Band, Never, Plan, PlanError, RankSettled, make_plan, parse_stop
+from midband_sampler.band import in_band
 
 
 def graded(rates: list[float], n_agents: int = 20, benchmark: str = "toy") -> OutcomeMatrix:

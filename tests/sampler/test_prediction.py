@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midband_sampler import FullScorePosterior, ability_grid, candidate_prior
+from midband_sampler import FullScorePosterior
+from midband_sampler.model.response import ability_grid, candidate_prior
 
 
 def profiles(n_tasks: int, seed: int) -> np.ndarray:

@@ -5,10 +5,8 @@ import pytest
 from scipy.stats import binomtest
 
 from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
-from midband_sampler import (
-    PredictionModel,
-    randomised_full_score,
-)
+from midband_sampler import PredictionModel
+from midband_sampler.estimators import randomised_full_score
 
 N_TASKS = 30
 

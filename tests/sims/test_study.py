@@ -18,11 +18,11 @@ from midband_sims import (
     StudyResult,
     StudySettings,
     SyntheticSettings,
-    budget_tasks,
     recommend,
     synthetic_history,
     write_charts,
 )
+from midband_sims.study import budget_tasks
 
 KEYS = [
     "benchmark",
