@@ -16,7 +16,7 @@ from midband_sampler.planning import MIN_COVERAGE, make_plan
 from midband_sampler.rank_sets import rank_sets
 from midband_sampler.session import Session
 from midband_sampler.settings import PlanSettings
-from midband_sampler.starting import start_kernel
+from midband_sampler.starting import sequential_bounds, start_kernel
 from midband_sampler.stopping.base import Claim, Rule
 from midband_sampler.stopping.beats import Beats
 from midband_sampler.stopping.budget import Budget
@@ -96,6 +96,7 @@ __all__ = [
     "replay_order",
     "rule_forms",
     "rule_names",
+    "sequential_bounds",
     "start_kernel",
     "stop_from_dict",
     "strategies",

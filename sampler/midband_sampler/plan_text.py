@@ -8,6 +8,7 @@ from typing import Any
 from midband_history import Metric
 from midband_sampler.band import Band
 from midband_sampler.calibration import Calibration
+from midband_sampler.errors import PlanError
 from midband_sampler.model.attempts import Attempts
 from midband_sampler.model.fitted import PredictionModel
 from midband_sampler.plan_values import (
@@ -31,7 +32,7 @@ _NAMES = frozenset(
         "midband_plan", "benchmark", "strategy", "stop", "band", "seed", "as_of", "warnings",
         "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
         "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
-        "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "digest",
+        "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "live", "digest",
     }
 )  # fmt: skip
 AddedRules = Callable[[], Mapping[str, Build]]
@@ -70,6 +71,8 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         },
     }
     # Left out where unset, so that plans from before these options keep their digests.
+    if plan.added_strategy is not None and plan.added_strategy.live:
+        content["live"] = True
     if plan.metric is not None:
         content["metric"] = asdict(plan.metric)
     if plan.version:
@@ -107,6 +110,10 @@ def plan_fields(
     n_tasks, n_agents = len(all_tasks), len(agents)
     strategy = present_name(text(data, "strategy"))
     own = strategy in strategies()
+    added_strategy = None if own or added is None else added(strategy)
+    if "live" in data and flag(data, "live") and added_strategy is None:
+        msg = f"expected the strategy {strategy!r}, which chooses live: install the plugin it is of"
+        raise PlanError(msg)
     return {
         "benchmark": text(data, "benchmark"),
         "tasks": texts(data, "tasks"),
@@ -118,7 +125,7 @@ def plan_fields(
         ),
         "expected_cost_usd": array(data, "expected_cost_usd", n_tasks, unknown=True),
         "strategy": strategy,
-        "added_strategy": None if own or added is None else added(strategy),
+        "added_strategy": added_strategy,
         "stop": stop_from_dict(mapping(data, "stop"), rules),
         "model": None
         if data["model"] is None

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from midband_history import IntArray
+from midband_sampler.bounds.base import Bounds
 from midband_sampler.bounds.best_case import BestCaseWidth
 from midband_sampler.bounds.posterior import PosteriorRankBounds
 from midband_sampler.bounds.sequential import SequentialRankBounds
@@ -49,25 +50,28 @@ def start_kernel(
     )
 
 
-def _bounds(
-    plan: Plan, columns: IntArray, resamples: int
-) -> PosteriorRankBounds | SequentialRankBounds:
+def _bounds(plan: Plan, columns: IntArray, resamples: int) -> Bounds:
     """Begin the bounds that a plan promises."""
-    if plan.model is not None and plan.calibration is not None:
-        posterior = plan.model.predict(attempts=plan.attempts)
-        order = None if plan.chooses_live else columns
-        return PosteriorRankBounds(
-            posterior,
-            plan.model.reference_full_scores,
-            multipliers=np.array([plan.calibration.multiplier]),
-            recorded=plan.reference_scores,
-            nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
-            best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
-        )
+    if plan.model is None or plan.calibration is None:
+        return sequential_bounds(plan, resamples=resamples)
+    posterior = plan.model.predict(attempts=plan.attempts)
+    order = None if plan.chooses_live else columns
+    return PosteriorRankBounds(
+        posterior,
+        plan.model.reference_full_scores,
+        multipliers=np.array([plan.calibration.multiplier]),
+        recorded=plan.reference_scores,
+        nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
+        best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
+    )
+
+
+def sequential_bounds(plan: Plan, *, resamples: int = 2000) -> SequentialRankBounds:
+    """Begin the always-valid bounds of a plan."""
     # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
     rivals = plan.stop.named_agents if plan.fair_bets else ()
     return SequentialRankBounds(
-        plan.reference_scores[:, columns],
+        plan.reference_scores[:, plan.columns],
         confidence=plan.stop.confidence,
         guards=len(plan.always),
         rivals={agent: plan.reference_agents.index(agent) for agent in rivals},

@@ -17,12 +17,11 @@ from midband_sampler import (
     PlanError,
     PlanSettings,
     Rule,
-    SequentialRankBounds,
     Strategy,
     check_strategy,
     make_plan,
     parse_stop,
-    start_kernel,
+    sequential_bounds,
 )
 from midband_sims.candidates import draw_candidate
 from midband_sims.protocols import Split
@@ -253,8 +252,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 for i in split.candidates
             )
             continue
-        bounds = start_kernel(plan).bounds
-        fixed = bounds if isinstance(bounds, SequentialRankBounds) else None
+        bounds = sequential_bounds(plan) if plan.calibration is None else None
         for agent in split.candidates:
             generator = np.random.default_rng(
                 np.random.SeedSequence([plan_seed, _number(matrix.agents[agent])])
@@ -271,7 +269,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 candidate,
                 in_flight=setting.in_flight,
                 resamples=setting.resamples,
-                bounds=fixed,
+                bounds=bounds,
                 reference_truth=full,
                 track=setting.track and unit.seed_index == 0,
             )

@@ -133,6 +133,20 @@ def test_its_live_strategy_is_planned_run_and_studied(
     assert 0 < cell["fraction_run"] <= 1
 
 
+def test_without_the_plugin_a_plan_that_chooses_live_is_refused(
+    call: Call, one_line: OneLine, store: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("example")
+    path = tmp_path / "plan.json"
+    options = ("--strategy", "easiest", "--stop", "rank:0.8:0.2")
+    assert call("plan", "toy", "--history", store, "-o", path, *options)[0] == 0
+    _manager.get_plugin_manager.cache_clear()
+    request.getfixturevalue("monkeypatch").undo()
+    code, _, err = call("export", path, "--for", "inspect")
+    assert code == 1
+    one_line(err, "'easiest'", "install the plugin")
+
+
 @pytest.mark.usefixtures("example")
 def test_help_lists_its_strategies_and_rules(call: Call) -> None:
     _, out, _ = call("plan", "--help")
