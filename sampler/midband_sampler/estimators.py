@@ -151,7 +151,7 @@ def mean_known(scores: Sequence[float]) -> float:
     """Mean of the known scores, whatever their order; NaN if none is known."""
     if len(scores) == 1:
         return scores[0]
-    known = sorted(score for score in scores if not math.isnan(score))
+    known = [score for score in scores if not math.isnan(score)]
     return math.fsum(known) / len(known) if known else math.nan
 
 
@@ -161,12 +161,11 @@ def mean_of_tasks(tasks: Sequence[str], scores: Sequence[float]) -> float:
     Parameters
     ----------
     tasks : sequence of str
-        Task of each score, or none where every score is a task's own.
+        Task of each score.
     scores : sequence of float
     """
-    by_task: dict[object, list[float]] = {}
-    keys: Sequence[object] = tasks or range(len(scores))
-    for task, score in zip(keys, scores, strict=False):
+    by_task: dict[str, list[float]] = {}
+    for task, score in zip(tasks, scores, strict=False):
         if not math.isnan(score):
             by_task.setdefault(task, []).append(score)
     means = [math.fsum(each) / len(each) for each in by_task.values()]

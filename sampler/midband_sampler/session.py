@@ -384,7 +384,9 @@ class Session:
             confidence=plan.stop.confidence if calibration is None else calibration.confidence,
             guarantee=plan.guarantee,
             naive_confidence=diagnosed.naive,
-            score=mean_of_tasks(self._in_order if self._most else (), self._used),
+            score=mean_of_tasks(self._in_order, self._used)
+            if self._most
+            else mean_known(self._valid),
             target_score=float(interval.score),
             target_score_low=float(interval.score_low),
             target_score_high=float(interval.score_high),

@@ -60,6 +60,7 @@ class PosteriorRankBounds:
         self._stretch = max(float(multipliers[0]) / usual, 1.0) if checked else 1.0
         self._best_case = best_case
         self._single = posterior.unseen.shape[0] == 1 and multipliers.size == 1
+        self._found: Interval | None = None
         self._tasks = np.zeros(posterior.unseen.shape[0], dtype=np.int64)
 
     @property
@@ -86,6 +87,7 @@ class PosteriorRankBounds:
         scores : ndarray of float64
             NaN takes the task out of the target.
         """
+        self._found = None
         if not self._single:
             self.posterior.observe(np.arange(tasks.size), tasks, scores)
             self._tasks += ~np.isnan(scores)
@@ -103,6 +105,11 @@ class PosteriorRankBounds:
 
     def interval(self) -> Interval:
         """Bound the rank as calibrated."""
+        if self._found is None:
+            self._found = self._interval()
+        return self._found
+
+    def _interval(self) -> Interval:
         if not self._single:
             low, high = self.posterior.bounds_each(self._multipliers)
             best, worst = rank_bounds(low, high, self._references)
@@ -139,7 +146,8 @@ class PosteriorRankBounds:
         if not self.posterior.total(0):
             return unknown(len(self._ordered))[1]
         mean, deviation = (float(part[0]) for part in self.posterior.moments())
-        low, high = self.posterior.bounds_one(0, float(self._multipliers[0]))
+        found = self.interval()
+        low, high = float(found.score_low), float(found.score_high)
         better = ndtr((mean - self._references) / max(deviation * self._stretch, TIE))
         if deviation <= TIE:
             return Diagnostics(naive=1.0, better=better)

@@ -145,6 +145,7 @@ class SequentialRankBounds:
 
     def _fresh(self) -> None:
         self._observed = self._many = False
+        self._found: Interval | None = None
         self._reference_sums = self._excess.sum(axis=1)
         self._reference_counts = self._known.sum(axis=1)
         self._in_target = np.ones(self._expected.size, dtype=bool)
@@ -210,6 +211,7 @@ class SequentialRankBounds:
             NaN takes the task out of the target.
         """
         self._observed = True
+        self._found = None
         if tasks.ndim:
             self._observe_order(scores)
         else:
@@ -273,8 +275,12 @@ class SequentialRankBounds:
 
     def interval(self) -> Interval:
         """Bound the rank over all looks; the widest bounds before the second result."""
-        if self._many:
-            return self._intervals()
+        if self._found is None:
+            self._found = self._intervals() if self._many else self._interval()
+        return self._found
+
+    def _interval(self) -> Interval:
+        """Bound the rank after the results so far."""
         sums, above = self._sums, self._above
         if sums.tasks < 2:
             return unknown(len(self._ordered))[0]
