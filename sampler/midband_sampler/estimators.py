@@ -151,6 +151,9 @@ def mean_known(scores: Sequence[float]) -> float:
     """Mean of the known scores, whatever their order; NaN if none is known."""
     if len(scores) == 1:
         return scores[0]
+    total = math.fsum(scores) if scores else math.nan
+    if not math.isnan(total):
+        return total / len(scores)
     known = [score for score in scores if not math.isnan(score)]
     return math.fsum(known) / len(known) if known else math.nan
 
