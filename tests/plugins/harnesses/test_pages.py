@@ -58,6 +58,9 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         assert command is not None, words
         if command is inspect_command:
             continue
+        if isinstance(command, click.Group):
+            _, command, _ = command.resolve_command(click.Context(command), list(words[2:]))
+            assert command is not None, words
         ours = words[2 : words.index("--")] if "--" in words else words[2:]
         known = {option for parameter in command.params for option in parameter.opts}
         for word in ours:
