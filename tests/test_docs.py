@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.commands import options_of
 
 from midband import PluginManager, hookspecs
 from midband.cli._root import COMMANDS, cli
@@ -29,20 +30,6 @@ def _commands(path: Path) -> list[list[str]]:
     return [words for words in parsed if words[:1] == ["midband"]]
 
 
-def _options(command: click.Command, words: list[str]) -> set[str]:
-    """Return the options of a command, or of the subcommand that the words choose."""
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        _, chosen, _ = command.resolve_command(context, list(words or ["show"]))
-        assert chosen is not None, words
-        command = chosen
-    return {
-        option
-        for parameter in command.params
-        for option in (*parameter.opts, *parameter.secondary_opts)
-    }
-
-
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_python_in_documents_runs(path: Path) -> None:
     for block in _blocks(path, "python"):
@@ -56,7 +43,7 @@ def test_commands_in_documents_exist_with_their_options(path: Path) -> None:
         assert command is not None, words
         if command is inspect_command:
             continue
-        known = _options(command, words[2:])
+        known = options_of(command, words[2:])
         for word in itertools.takewhile(lambda word: word != "--", words[2:]):
             if word.startswith("-"):
                 assert word in known, f"{path.name}: {' '.join(words)} has no {word}"
@@ -85,7 +72,7 @@ IMPORTING = ROOT / "docs" / "importing.md"
 
 
 def _rows(heading: str) -> list[list[str]]:
-    """Return the cells of the table below a heading of docs/importing.md, without its first line."""
+    """Return the cells of the table below a heading of docs/importing.md, but for its head."""
     section = IMPORTING.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1]
     section = section.split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
@@ -107,7 +94,7 @@ def test_the_table_of_formats_names_every_importer_and_leaves_no_cell_empty() ->
 def test_every_option_of_import_and_every_command_of_history_is_documented() -> None:
     text = IMPORTING.read_text(encoding="utf-8")
     listed = " ".join(row[0] for row in _rows("Every option of `midband import`"))
-    for option in _options(import_, []) - {"paths"}:
+    for option in options_of(import_):
         assert option in re.findall(r"--[a-z-]+", listed), option
         assert text.count(option) > 1, f"{option} has no example"
     for name in history.commands:

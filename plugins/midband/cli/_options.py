@@ -39,7 +39,7 @@ def map_option(command: Command) -> Command:
         "mappings",
         multiple=True,
         metavar="THEIRS=OURS",
-        help="A column of theirs that midband calls otherwise; may be repeated.",
+        help="Read the column THEIRS as OURS, such as question=task_id; may be repeated.",
     )(command)
 
 
@@ -82,7 +82,7 @@ def as_of_option(command: Command) -> Command:
         "--as-of",
         type=Moment(),
         metavar="DATE",
-        help="See only what had been run by then; a date means the end of that day, UTC.",
+        help="Use only results of runs that began by then; a date means the end of that day, UTC.",
     )(command)
 
 
@@ -91,10 +91,10 @@ def metric_options(command: Command) -> Command:
     command = click.option(
         "--version",
         metavar="LABEL",
-        help="The version of the benchmark, as its sources call it; by default the newest.",
+        help="The version of the benchmark, as its sources call it; the newest by default.",
     )(command)
     return click.option(
         "--metric",
         metavar="NAME[.KEY]",
-        help="The metric, where the benchmark has results by several, or by one without a name.",
+        help="The metric, if the benchmark has results by several, or the name of an unnamed one.",
     )(command)

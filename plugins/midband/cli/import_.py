@@ -30,8 +30,9 @@ def import_(
 ) -> int:
     """Read result files, or all result files in directories, into the history.
 
-    Each file comes in as a whole or is refused by name, and the rest is imported. Importing the
-    same again adds nothing. The exit code is 1 if a file was refused or nothing was found.
+    Each file is imported as a whole or refused by name; the others are still imported. Importing
+    the same again adds nothing. docs/importing.md says for every format what is read. The exit code
+    is 1 if a file was refused or nothing was found.
     """
     from midband.importers._sources import import_paths
 

@@ -49,8 +49,8 @@ Examples:
     default="auto",
     show_default=True,
     help="How tasks are chosen: auto, band, cost, cost-design, design, information, matched,"
-    " random, stratified, or a plugin's; see docs/strategies.md. auto is information,"
-    " unless replays of the history's own agents surely speak for matched or design.",
+    " random, stratified, or a plugin's; see docs/strategies.md. auto takes information,"
+    " unless replays of the history's own agents clearly favour matched or design.",
 )
 @click.option(
     "--guarantee",
@@ -91,7 +91,7 @@ Examples:
     "always_path",
     type=FILE,
     metavar="FILE",
-    help="Guard tasks, one id a line: they run first, whatever the strategy.",
+    help="A file of guard tasks, one id a line, which run first with every strategy.",
 )
 @click.option(
     "--explore",
@@ -99,7 +99,7 @@ Examples:
     default=0.0,
     show_default=True,
     metavar="SHARE",
-    help="Leave this share of the choices to chance, for a score that needs no model.",
+    help="Choose this share of the tasks at random, for a score estimate without a model.",
 )
 @click.option(
     "--attempts",
@@ -107,18 +107,24 @@ Examples:
     default=1,
     show_default=True,
     metavar="K",
-    help="Up to K attempts at a task, one more where it tells more than another task; for"
-    " --strategy information and cost, in sessions of your own.",
+    help="Allow up to K attempts at a task, where a further attempt is more informative than"
+    " another task; for --strategy information and cost, in your own sessions.",
 )
 @click.option(
     "--cost-unit",
     type=click.Choice(["usd", "seconds"]),
     default="usd",
     show_default=True,
-    help="What the strategies cost and cost-design count.",
+    help="What the strategies cost and cost-design minimise.",
 )
 @click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of all random choices; the same seed gives the same plan.",
+)
 @history_option
 @json_option
 def plan(
@@ -143,7 +149,7 @@ def plan(
 ) -> int:
     """Choose the tasks of BENCHMARK that a new agent should run, in order, and when to stop.
 
-    The plan is self-contained: a run with it never opens the history.
+    The plan holds all that a run needs, so the run does not open the history.
     """
     from midband._manager import get_plugin_manager
     from midband.cli._choices import stopping_rule, strategy_named

@@ -31,7 +31,7 @@ _SHOWN = 8
     "agents",
     multiple=True,
     metavar="NAME",
-    help="Rank only this agent, and name it so where the logs name nobody; may be repeated.",
+    help="Rank only this agent; where the logs name no agent, this is its name. May be repeated.",
 )
 @click.option(
     "--versus",
@@ -43,8 +43,8 @@ _SHOWN = 8
     "--all",
     "everyone",
     is_flag=True,
-    help="Bound the ranks of all reference agents at once, with agents of LOGS that ran every"
-    " task; LOGS may be left out.",
+    help="Bound the ranks of all reference agents at once, together with agents of LOGS that ran"
+    " every task; LOGS may be left out.",
 )
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
@@ -60,11 +60,11 @@ def rank(
     as_json: bool,
     **reading: Any,
 ) -> int:
-    """Rank the agents of LOGS by PLAN: the verdict that an adaptive run of them gives.
+    """Rank the agents of LOGS by PLAN, as an adaptive run would.
 
-    The results are judged in the order of the plan, so a full run and a run that was stopped
-    get the same verdict. A run that chose its tasks live is judged in the order that it chose.
-    Results of other benchmarks than the plan's are passed over with a note.
+    The results are judged in the order of the plan, so a full run and a run that stopped early get
+    the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
+    names results of other benchmarks, which are left out.
     """
     from midband._plans import read_plan
     from midband._ranking import is_old, rank_records

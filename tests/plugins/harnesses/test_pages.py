@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.commands import options_of
 from tests.environments import ROOT
 from tests.plugins.conftest import Call
 from tests.plugins.harnesses.conftest import Environment, MakePlan
@@ -62,7 +63,7 @@ def test_commands_exist_with_their_options(page: Path) -> None:
             _, command, _ = command.resolve_command(click.Context(command), list(words[2:]))
             assert command is not None, words
         ours = words[2 : words.index("--")] if "--" in words else words[2:]
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = options_of(command, ours)
         for word in ours:
             assert not word.startswith("-") or word in known, f"{page.name}: no {word} in {words}"
 
