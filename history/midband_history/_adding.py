@@ -211,13 +211,20 @@ def _remove(connection: "DuckDBPyConnection", sources: Sequence[Incoming]) -> in
     old = sorted({number for each in sources for number in each.replaces})
     connection.execute(statement("remove_sources"), {"ids": old}) if old else None
     if not old:
-        connection.execute("CREATE OR REPLACE TEMP TABLE removed (key UBIGINT, kind TINYINT)")
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE removed (key UBIGINT, kind TINYINT, run_id INTEGER)"
+        )
         return 0
     count = _count(connection, "SELECT count(*) FROM removed")
     for table in ("outcomes", "sources"):
         connection.execute(
             f"DELETE FROM {table} WHERE list_contains($1::INTEGER[], source_id)", [old]
         )
+    # What a run states of itself (its version, its cost) is read anew with its attempts.
+    connection.execute(
+        "DELETE FROM runs WHERE run_id IN (SELECT run_id FROM removed)"
+        " AND run_id NOT IN (SELECT run_id FROM outcomes)"
+    )
     return count
 
 

@@ -127,6 +127,7 @@ def select_member(
     wide: str | None,
     only: str | None,
     scale: tuple[float, float],
+    metric: str = "",
 ) -> Selection:
     """Choose the columns of one file.
 
@@ -138,6 +139,8 @@ def select_member(
         As in `Table`.
     scale : tuple of float
         The least and the greatest score.
+    metric : str
+        The metric's name: the scores are read from a column of that name, if there is one.
 
     Raises
     ------
@@ -155,6 +158,9 @@ def select_member(
             )
             raise UnreadableSourceError(msg)
     if wide is None:
+        free = metric not in (*COLUMNS, *columns) and "score" not in columns.values()
+        if free and metric in found.types:
+            columns = {**columns, metric: "score"}
         return _long(connection, found, number, columns, overrides, only, scale)
     return _wide(connection, found, number, columns, overrides, only, wide, scale)
 

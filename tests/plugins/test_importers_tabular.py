@@ -155,3 +155,39 @@ def test_rows_can_be_read_without_a_history(tmp_path: Path) -> None:
     path = _write(tmp_path / "r.csv", HEADER + "b,1,a,1\n")
     (record,) = read_records([path])
     assert (record.benchmark, record.task_id, record.agent, record.score) == ("b", "1", "a", 1.0)
+
+
+def test_errors_of_a_table_count_as_the_person_says(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path / "r.csv",
+        "benchmark,task_id,agent,score,kind\nb,1,a,1,valid\nb,2,a,,infra_error\nb,3,a,,cancelled\n",
+    )
+    for errors, mean, counted in (("source", 1.0, 1), ("missing", 1.0, 1), ("failed", 0.5, 2)):
+        report, matrix = _import(path, errors=errors)
+        assert matrix is not None
+        assert float(np.nanmean(matrix.scores)) == mean
+        assert report.counts[0].valid == counted
+
+
+def test_the_metric_of_a_table_may_be_one_of_its_columns(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path / "r.csv", "benchmark,task_id,agent,exact,f1\nb,1,a,1,0.5\nb,2,a,0,0.25\n"
+    )
+    for metric, scores in (("exact", [1.0, 0.0]), ("f1", [0.5, 0.25])):
+        report, matrix = _import(path, metric=metric)
+        assert matrix is not None
+        assert (report.counts[0].metric, matrix.scores[0].tolist()) == (metric, scores)
+    _, matrix = _import(path, metric="f1", columns={"exact": "score"})  # --map says more
+    assert matrix is not None
+    assert matrix.scores[0].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("first", ["", "1"])
+def test_a_version_can_be_named_also_when_results_are_read_anew(tmp_path: Path, first: str) -> None:
+    path = _write(tmp_path / "r.csv", HEADER + "b,1,a,1\nb,2,a,0\n")
+    with History.in_memory() as history:
+        import_paths(history, [path], options=ReadOptions(benchmark_version=first))
+        report = import_paths(history, [path], options=ReadOptions(benchmark_version="2"))
+        assert (report.added, report.replaced) == (0, 2)
+        assert [each.label for each in history.versions("b")] == ["2"]
+        assert history.outcomes("b", version="2").scores.tolist() == [[1.0, 0.0]]

@@ -1,3 +1,3 @@
 -- The attempts of sources that are read anew, to tell afterwards what is new.
 CREATE OR REPLACE TEMP TABLE removed AS
-SELECT key, kind FROM outcomes WHERE list_contains(CAST($ids AS INTEGER[]), source_id);
+SELECT key, kind, run_id FROM outcomes WHERE list_contains(CAST($ids AS INTEGER[]), source_id);
