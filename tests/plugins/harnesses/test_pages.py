@@ -59,9 +59,6 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         assert command is not None, words
         if command is inspect_command:
             continue
-        if isinstance(command, click.Group):
-            _, command, _ = command.resolve_command(click.Context(command), list(words[2:]))
-            assert command is not None, words
         ours = words[2 : words.index("--")] if "--" in words else words[2:]
         known = options_of(command, ours)
         for word in ours:
