@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband._descriptors import ReadOptions
-from midband.cli._options import EXISTING, FILE, history_option, json_option
+from midband.cli._options import (
+    EXISTING,
+    FILE,
+    history_option,
+    json_option,
+    max_errors_option,
+)
 from midband.cli._output import echo, print_facts, print_json, print_table, warn
 from midband.cli._source_options import read_options, source_options
 from midband_history import InputError, Metric, UnreadableSourceError, plain_benchmark
@@ -17,7 +23,7 @@ if TYPE_CHECKING:
 
     from midband._ranking import LiveOrder, Verdict
     from midband_history import Note, Record
-    from midband_sampler import Plan
+    from midband_sampler import MaxErrors, Plan
 
 _SHOWN = 8
 
@@ -46,6 +52,7 @@ _SHOWN = 8
     help="Bound the ranks of all reference agents at once, with agents of LOGS that ran every"
     " task; LOGS may be left out.",
 )
+@max_errors_option
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
 @json_option
@@ -55,6 +62,7 @@ def rank(
     agents: tuple[str, ...],
     versus: tuple[str, ...],
     everyone: bool,
+    max_errors: "MaxErrors | None",
     allow_changed: bool,
     history_path: Path | None,
     as_json: bool,
@@ -93,7 +101,12 @@ def rank(
     if plan.metric is None and is_old(plan) and any(record.metric.known for record in records):
         warn("the plan was made by midband 0.1 and does not say which metric it is about")
     verdicts = rank_records(
-        plan, records, allow_changed=allow_changed, versus=versus, orders=orders
+        plan,
+        records,
+        allow_changed=allow_changed,
+        versus=versus,
+        orders=orders,
+        max_errors=max_errors,
     )
     if as_json:
         print_json([_row(verdict) for verdict in verdicts])
