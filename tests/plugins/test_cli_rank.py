@@ -209,5 +209,5 @@ def test_a_limit_of_errors_ends_a_verdict(store: Path, tmp_path: Path, call: Cal
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (free,) = json.loads(call("rank", plan, path, "--json")[1])
     (bound,) = json.loads(call("rank", plan, path, "--max-errors", "3", "--json")[1])
-    assert free["reason"] == "task limit"
+    assert free["reason"] == "budget spent"
     assert bound["reason"].startswith("too many errors: 4 attempts")

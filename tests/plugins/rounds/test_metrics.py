@@ -34,7 +34,7 @@ class Reader(StandIn):
         self.value = value
         self.told: list[ReadOptions] = []
 
-    def read_results(  # type: ignore[override]
+    def read_results(
         self, path: Path, *, benchmark: str | None = None, options: ReadOptions | None = None
     ) -> Iterator[Record]:
         options = options or ReadOptions()
