@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -34,6 +34,7 @@ from midband_history import (
     Note,
     Record,
     StoreError,
+    UnknownBenchmarkError,
     UnreadableSourceError,
 )
 
@@ -311,13 +312,21 @@ class _Run:
             self.settle(source, added(source, report, ()))
             return
         reading = Reading()
-        rest = checked(path, read_source(importer, path, self.options), self.options, reading)
+        options = replace(self.options, known_tasks=self.known_tasks)
+        rest = checked(path, read_source(importer, path, options), options, reading)
         first = list(islice(rest, _BATCH_RECORDS))
         if len(first) < _BATCH_RECORDS:
             self.hold_records(source, first, reading)
             return
         described.records, described.notes = chain(first, rest), reading.notes
         self.add_one(source, described)
+
+    def known_tasks(self, benchmark: str) -> tuple[str, ...]:
+        """Return the tasks that the history holds of a benchmark; none if it has none."""
+        try:
+            return self.history.task_ids(benchmark)
+        except UnknownBenchmarkError:
+            return ()
 
     def hold(self, source: Source, items: Iterable[object]) -> None:
         """Check what was read of a small source, and keep it."""
@@ -392,8 +401,10 @@ def _salt(name: str, options: ReadOptions) -> tuple[str, ...]:
 
 def _choices(options: ReadOptions) -> dict[str, object]:
     """Return the options that were given."""
-    default = asdict(ReadOptions())
-    return {key: value for key, value in asdict(options).items() if value != default[key]}
+    default = ReadOptions()
+    names = [each.name for each in fields(options) if each.compare]
+    chosen = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in chosen.items() if value != getattr(default, name)}
 
 
 def _said(options: ReadOptions) -> str:
