@@ -77,7 +77,8 @@ class Table:
         What is in the rows of a table whose every other column is one of the other kind, with a
         score in every cell. An empty cell is a task that was not run.
     metric : Metric
-        What the scores are scores of, and their scale.
+        What the scores are scores of, and their scale. Where no column is mapped to the score, one
+        with the metric's name holds it.
     """
 
     path: Path
@@ -155,6 +156,7 @@ def stage_table(
                     wide=table.wide,
                     only=table.only,
                     scale=(table.metric.low, table.metric.high),
+                    metric=table.metric.label,
                 )
                 for number, member in enumerate(members)
             ]

@@ -18,7 +18,8 @@ _OPTIONS = (
     click.option(
         "--metric",
         metavar="NAME[.KEY]",
-        help="The metric to read; by default the main one by the source's own word.",
+        help="The metric to read, of a table the column that holds it; by default the main one by"
+        " the source's own word.",
     ),
     click.option(
         "--scale",
@@ -52,7 +53,8 @@ _OPTIONS = (
         "tasks_path",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="All task ids, one a line, for sources that list only the solved ones.",
+        help="All task ids, one a line, for sources that list only the solved ones; by default"
+        " those that the history holds of the benchmark.",
     ),
     click.option(
         "--benchmark-version", metavar="LABEL", help="The version that was run, if no source says."
