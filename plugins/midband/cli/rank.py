@@ -1,5 +1,6 @@
 """``midband rank``: the verdict of a plan on finished runs."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,14 @@ from midband.cli._options import (
 )
 from midband.cli._output import echo, print_facts, print_json, print_table, warn
 from midband.cli._source_options import read_options, source_options
-from midband_history import InputError, Metric, UnreadableSourceError, plain_benchmark
+from midband_history import (
+    InputError,
+    Metric,
+    StoreError,
+    UnknownBenchmarkError,
+    UnreadableSourceError,
+    plain_benchmark,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -100,6 +108,7 @@ def rank(
         return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)
     if plan.metric is None and is_old(plan) and any(record.metric.known for record in records):
         warn("the plan was made by midband 0.1 and does not say which metric it is about")
+    versus = tuple(_reference(plan, name, history_path) for name in versus)
     verdicts = rank_records(
         plan,
         records,
@@ -118,6 +127,38 @@ def rank(
         warn("found no results in these logs")
         return 1
     return 0
+
+
+def _reference(plan: "Plan", name: str, history_path: Path | None) -> str:
+    """Return the reference agent of the plan that a name means, or meant formerly.
+
+    Raises
+    ------
+    InputError
+        It means several.
+    """
+    from midband.cli._choices import current_name
+    from midband.cli._store import open_history
+
+    agents = plan.reference_agents
+    if name in agents:
+        return name
+    namesakes = [agent for agent in agents if agent.startswith((f"{name} [", f"{name}#"))]
+    if len(namesakes) > 1:
+        msg = (
+            f"expected one agent of the plan, got {name!r}, which means {_names(namesakes)}:"
+            " choose one of these"
+        )
+        raise InputError(msg)
+    if namesakes:
+        return namesakes[0]
+    with suppress(StoreError, UnknownBenchmarkError), open_history(history_path) as store:
+        label = current_name(store, plan.benchmark, name, ())
+        for agent in agents:
+            with suppress(InputError):
+                if label == current_name(store, plan.benchmark, agent, ()):
+                    return agent
+    return name
 
 
 def _records(
