@@ -191,3 +191,54 @@ def test_a_version_can_be_named_also_when_results_are_read_anew(tmp_path: Path, 
         assert (report.added, report.replaced) == (0, 2)
         assert [each.label for each in history.versions("b")] == ["2"]
         assert history.outcomes("b", version="2").scores.tolist() == [[1.0, 0.0]]
+
+
+def _metrics(path: Path, history: History, *, metric: str = "", **columns: str) -> ImportReport:
+    return import_paths(history, [path], options=ReadOptions(metric=metric, columns=columns))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_metric_that_is_a_column_is_read_from_it(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"results.{ending}"
+    rows = [("1", 0.25, 1.0), ("2", 0.75, 0.0)]
+    if ending == "csv":
+        lines = ["benchmark,task_id,agent,f1,score", *(f"b,{t},x,{f},{s}" for t, f, s in rows)]
+    else:
+        lines = [
+            json.dumps({"benchmark": "b", "task_id": t, "agent": "x", "f1": f, "score": s})
+            for t, f, s in rows
+        ]
+    path.write_text("\n".join(lines) + "\n")
+    with History.in_memory() as history:
+        report = _metrics(path, history, metric="f1")
+        assert (report.added, report.refused) == (2, ())
+        assert [each.metric.label for each in history.metrics("b")] == ["f1"]
+        assert history.outcomes("b").scores.tolist() == [[0.25, 0.75]]
+        _metrics(path, history, metric="score")
+        assert history.outcomes("b", metric="score").scores.tolist() == [[1.0, 0.0]]
+
+
+def test_a_metric_that_is_no_column_names_the_score(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("benchmark,task_id,agent,score\nb,1,x,0.5\n")
+    with History.in_memory() as history:
+        assert _metrics(path, history, metric="accuracy").added == 1
+        assert [each.metric.label for each in history.metrics("b")] == ["accuracy"]
+
+
+def test_a_column_that_is_mapped_to_the_score_stays_it(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("benchmark,task_id,agent,f1,mine\nb,1,x,0.5,1\n")
+    with History.in_memory() as history:
+        _metrics(path, history, metric="f1", mine="score")
+        assert history.outcomes("b").scores.tolist() == [[1.0]]
+
+
+def test_an_unknown_metric_lists_the_columns_with_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("benchmark,task_id,agent,f1,words,bleu\nb,1,x,0.5,long,\nb,2,x,,text,0.25\n")
+    with History.in_memory() as history:
+        (refused,) = _metrics(path, history, metric="rouge").refused
+    assert "'rouge'" in refused.error
+    assert "numbers: f1, bleu:" in refused.error
+    assert "words" not in refused.error

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from midband_sampler import MaxErrors
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -29,6 +32,37 @@ def json_option(command: Command) -> Command:
     """Add ``--json``."""
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
+    )(command)
+
+
+class Errors(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic since 8.4
+    """How many attempts may end without a usable result: a number, or a share of them."""
+
+    name = "errors"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "MaxErrors":
+        """Return the limit."""
+        from midband_history import InputError
+        from midband_sampler import MaxErrors, parse_max_errors
+
+        if isinstance(value, MaxErrors):
+            return value
+        try:
+            return parse_max_errors(str(value))
+        except InputError as problem:
+            self.fail(str(problem), param, ctx)
+
+
+def max_errors_option(command: Command) -> Command:
+    """Add ``--max-errors N|SHARE``."""
+    return click.option(
+        "--max-errors",
+        type=Errors(),
+        metavar="N|SHARE",
+        help="End once more attempts have no usable result, such as 5 or 20%; scores of 0 are"
+        " results. By default it ends where none of the first ten has one; 100% never ends.",
     )(command)
 
 

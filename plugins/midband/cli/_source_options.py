@@ -22,7 +22,8 @@ _OPTIONS = (
     click.option(
         "--metric",
         metavar="NAME[.KEY]",
-        help="The metric to read, or the name of an unnamed one; the source's main one by default.",
+        help="The metric to read (of a table, a column), or the name of an unnamed one; by default"
+        " the source's main one.",
     ),
     click.option(
         "--scale",
@@ -57,7 +58,8 @@ _OPTIONS = (
         "tasks_path",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="A file with all task ids, one a line, for sources that list only solved tasks.",
+        help="All task ids, one a line, for sources that list only the solved ones; by default"
+        " those that the history holds of the benchmark.",
     ),
     click.option(
         "--benchmark-version",
@@ -87,20 +89,25 @@ _OPTIONS = (
 )
 
 
-def source_options(*, leave_out: Iterable[str] = ()) -> Callable[[Command], Command]:
+def source_options(
+    *, leave_out: Iterable[str] = (), only: Iterable[str] | None = None
+) -> Callable[[Command], Command]:
     """Add the options; the command takes them as keyword arguments for `read_options`.
 
     Parameters
     ----------
     leave_out : iterable of str
         Options, as on the command line, that the command has in another meaning.
+    only : iterable of str, optional
+        The options to add; all but `leave_out` by default.
     """
+    kept = None if only is None else set(only)
 
     def add(command: Command) -> Command:
         for option in reversed(_OPTIONS):
             probe = option(lambda: None)
-            names = probe.__click_params__[0].opts  # type: ignore[attr-defined]
-            if not set(names) & set(leave_out):
+            names = set(probe.__click_params__[0].opts)  # type: ignore[attr-defined]
+            if not names & set(leave_out) and (kept is None or names & kept):
                 command = option(command)
         return command
 

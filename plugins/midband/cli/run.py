@@ -5,13 +5,14 @@ import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from midband._text import one_line
-from midband.cli._options import FILE, history_option, json_option
+from midband.cli._options import FILE, history_option, json_option, max_errors_option
 from midband.cli._output import echo, print_facts, print_json
+from midband.cli._source_options import read_options, source_options
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from midband._harness import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
-    from midband_sampler import Plan
+    from midband_sampler import MaxErrors, Plan
 
 _SHOWN = 5
 _INTERRUPTED = 130
@@ -68,6 +69,8 @@ _INTERRUPTED = 130
 )
 @click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark.")
 @click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
+@source_options(only=("--metric", "--scale", "--lower-is-better", "--errors"))
+@max_errors_option
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
 @json_option
@@ -83,9 +86,11 @@ def run(
     timeout: float | None,
     benchmark: str | None,
     in_process: bool,
+    max_errors: "MaxErrors | None",
     allow_changed: bool,
     history_path: Path | None,
     as_json: bool,
+    **reading: Any,
 ) -> int:
     """Run HARNESS on the tasks of PLAN, round by round, until the rank is settled.
 
@@ -112,6 +117,8 @@ def run(
         benchmark=benchmark,
         in_process=in_process,
         allow_changed=allow_changed,
+        max_errors=max_errors,
+        reading=read_options(**reading),
     )
     with _screen() as screen:
         report = RoundDriver(
