@@ -82,9 +82,11 @@ def rank(
     the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
     names results of other benchmarks, which are left out.
     """
+    from midband._manager import get_plugin_manager
     from midband._plans import read_plan
     from midband._ranking import is_old, rank_records
-    from midband.importers._sources import check_columns, find_sources
+    from midband.importers._sources import check_columns
+    from midband.importers._unpacking import opened_sources
 
     options = read_options(**reading)
     check_columns(options.columns)
@@ -101,10 +103,11 @@ def rank(
     if plan.chooses_live:
         from midband.inspect._rank import live_orders
 
-        sources = find_sources(paths, format_name=format_name)
-        orders = live_orders(
-            plan, [each.path for each in sources if each.importer.name == "inspect"]
-        )
+        importers = get_plugin_manager().importers()
+        with opened_sources(paths, importers, format_name=format_name) as found:
+            orders = live_orders(
+                plan, [each.path for each in found.sources if each.importer.name == "inspect"]
+            )
     records = _records(plan, paths, format_name, options, agents) if paths else []
     if everyone:
         return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from midband._descriptors import ReadOptions
 from midband.importers._discovery import (
     Source,
-    Unrecognised,
     content_digests,
     path_text,
     survey,
@@ -26,6 +25,7 @@ from midband.importers._reading import (
     read_source,
 )
 from midband.importers._report import ImportEndedError, ImportReport, SourceReport, added
+from midband.importers._unpacking import Found, named_path, named_text, opened_sources
 from midband_history import (
     TABLE_COLUMNS,
     Incoming,
@@ -94,20 +94,21 @@ def import_paths(
     """
     options = options or ReadOptions()
     check_columns(options.columns)
-    sources, unrecognised = survey(list(paths), _importers(importers), format_name=format)
-    run = _Run(history, options, len(sources), progress)
-    for one in unrecognised:
-        if not one.note:
-            run.reports[one.path] = SourceReport(path=one.path, error=one.reason)
-    try:
-        fresh = run.not_known(sources)
-        for _, group in groupby(fresh, key=lambda source: source.importer.name):
-            run.take(list(group))
-        run.flush()
-    except StoreError as error:
-        report = run.report(unrecognised)
-        raise ImportEndedError(_ending(error, report), report) from error
-    return run.report(unrecognised)
+    with opened_sources(list(paths), _importers(importers), format_name=format) as found:
+        run = _Run(history, options, found, progress)
+        for one in found.unrecognised:
+            if not one.note:
+                path = named_path(found, one.path)
+                run.reports[one.path] = SourceReport(path=path, error=one.reason)
+        try:
+            fresh = run.not_known(found.sources)
+            for _, group in groupby(fresh, key=lambda source: source.importer.name):
+                run.take(list(group))
+            run.flush()
+        except StoreError as error:
+            report = run.report()
+            raise ImportEndedError(_ending(error, report), report) from error
+        return run.report()
 
 
 def _ending(error: StoreError, report: ImportReport) -> str:
@@ -183,19 +184,36 @@ def read_records(
         A source cannot be read, or its own aggregate cannot be reproduced.
     """
     options = options or ReadOptions()
-    for source in find_sources(paths, format_name=format_name):
-        reading = Reading()
-        items = read_source(source.importer, source.path, options)
-        try:
-            yield from checked(source.path, items, options, reading)
-        except ReadingFailedError as failed:
-            error = failed.error
-            if isinstance(error, MidbandError) and not isinstance(error, StoreError):
-                raise error from failed
-            raise UnreadableSourceError(_why_refused(source, error)) from failed
+    with opened_sources(paths, _importers(None), format_name=format_name) as found:
+        for one in found.unrecognised:
+            if one.named:
+                raise UnreadableSourceError(one.reason)
+        for source in found.sources:
+            yield from _records_of(source, found, options, note)
+
+
+def _records_of(
+    source: Source,
+    found: Found,
+    options: ReadOptions,
+    note: Callable[[Path, Note], None] | None,
+) -> Iterator[Record]:
+    reading = Reading()
+    items = read_source(source.importer, source.path, options)
+    try:
+        yield from checked(source.path, items, options, reading)
+    except ReadingFailedError as failed:
+        error = failed.error
+        known = isinstance(error, MidbandError) and not isinstance(error, StoreError)
+        if known and not found.places:
+            raise error from failed
+        reason = str(error) if known else _why_refused(source, error)
+        raise UnreadableSourceError(found.shown(reason)) from failed
+    except UnreadableSourceError as error:
+        raise UnreadableSourceError(found.shown(str(error))) from error
+    if note is not None:
         for each in reading.notes:
-            if note is not None:
-                note(source.path, each)
+            note(named_path(found, source.path), each)
 
 
 def _importers(importers: "Mapping[str, Importer] | None") -> "Mapping[str, Importer]":
@@ -212,7 +230,7 @@ class _Run:
 
     history: "History"
     options: ReadOptions
-    total: int
+    found: Found
     progress: Progress | None
     reports: dict[Path, SourceReport] = field(default_factory=dict)
     incoming: dict[Path, Incoming] = field(default_factory=dict)
@@ -220,14 +238,13 @@ class _Run:
     held: int = 0
     done: int = 0
 
-    def report(self, unrecognised: Sequence[Unrecognised]) -> ImportReport:
+    def report(self) -> ImportReport:
         """Return what became of the sources so far."""
+        others = self.found.unrecognised
         return ImportReport(
-            sources=tuple(self.reports[path] for path in sorted(self.reports)),
-            notes=tuple(
-                Note(code="passed-over", text=one.reason) for one in unrecognised if one.note
-            ),
-            total=self.total + sum(not one.note for one in unrecognised),
+            sources=tuple(sorted(self.reports.values(), key=lambda each: each.path)),
+            notes=tuple(Note(code="passed-over", text=one.reason) for one in others if one.note),
+            total=len(self.found.sources) + sum(not one.note for one in others),
         )
 
     def not_known(self, sources: Sequence[Source]) -> list[Source]:
@@ -266,7 +283,7 @@ class _Run:
         known = self.history.known_sources(digests)
         digest = next((each for each in digests if each in known), digests[0])
         return Incoming(
-            name=path_text(source.path),
+            name=named_text(self.found, source.path),
             digest=digest,
             content=content,
             reader=source.importer.name,
@@ -336,7 +353,8 @@ class _Run:
     def hold_records(self, source: Source, records: list[Record], reading: Reading) -> None:
         """Keep the records of a small source until there are enough to add them together."""
         described = self.incoming[source.path]
-        described.records, described.notes = records, reading.notes
+        notes = [replace(note, text=self.found.shown(note.text)) for note in reading.notes]
+        described.records, described.notes = records, notes
         self.pending.append((source, described))
         self.held += len(records)
         if len(self.pending) >= _BATCH_SOURCES or self.held >= _BATCH_RECORDS:
@@ -369,10 +387,17 @@ class _Run:
 
     def settle(self, source: Source, report: SourceReport) -> None:
         """Note what became of a source."""
-        self.reports[source.path] = replace(report, format=source.importer.name)
+        path = named_path(self.found, source.path)
+        self.reports[source.path] = replace(
+            report,
+            path=path,
+            format=source.importer.name,
+            error=self.found.shown(report.error),
+            notes=tuple(replace(note, text=self.found.shown(note.text)) for note in report.notes),
+        )
         self.done += 1
         if self.progress is not None:
-            self.progress(self.done, self.total, source.path)
+            self.progress(self.done, len(self.found.sources), path)
 
 
 def _why_refused(source: Source, error: BaseException) -> str:
