@@ -217,6 +217,7 @@ class _Run:
     reports: dict[Path, SourceReport] = field(default_factory=dict)
     incoming: dict[Path, Incoming] = field(default_factory=dict)
     pending: list[tuple[Source, Incoming]] = field(default_factory=list)
+    salts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     held: int = 0
     done: int = 0
 
@@ -232,47 +233,52 @@ class _Run:
 
     def not_known(self, sources: Sequence[Source]) -> list[Source]:
         """Return the sources whose content this version has not read before and that open."""
+        digests: dict[Path, tuple[str, list[str]]] = {}
         for source in sources:
+            named = (source.importer.name, *source.importer.former_names)
             try:
-                self.incoming[source.path] = self._describe(source)
+                digests[source.path] = content_digests(
+                    source.path, [self._salt(name) for name in named]
+                )
             except OSError as error:
                 name = path_text(source.path)
                 reason = f"{name}: expected a file to read, got: {error.strerror or error}"
                 self.settle(source, SourceReport(path=source.path, error=reason))
-        known = self.history.known_sources(one.digest for one in self.incoming.values())
+        known = self.history.known_sources(
+            digest for _, salted in digests.values() for digest in salted
+        )
+        readings = self.history.readings_of(
+            (content for content, _ in digests.values()),
+            benchmark=self.options.benchmark or "",
+            metric=self.options.metric,
+        )
+        said = _said(self.options)
         fresh = []
         for source in sources:
-            described = self.incoming.get(source.path)
-            if described is None:
+            if source.path not in digests:
                 continue
-            number, version = known.get(described.digest, (0, 0))
-            if number and version >= source.importer.version:
+            content, salted = digests[source.path]
+            digest = next((each for each in salted if each in known), salted[0])
+            numbers, version = known.get(digest, ((), 0))
+            if numbers and version >= source.importer.version:
                 self.settle(source, SourceReport(path=source.path, known=True))
                 continue
-            others = self.history.readings_of(
-                described.content,
-                benchmark=self.options.benchmark or "",
-                metric=self.options.metric,
+            self.incoming[source.path] = Incoming(
+                name=path_text(source.path),
+                digest=digest,
+                content=content,
+                reader=source.importer.name,
+                reader_version=source.importer.version,
+                options=said,
+                replaces=tuple(sorted({*numbers, *readings.get(content, ())})),
             )
-            described.replaces = tuple({*others, *([number] if number else [])})
             fresh.append(source)
         return fresh
 
-    def _describe(self, source: Source) -> Incoming:
-        named = (source.importer.name, *source.importer.former_names)
-        content, digests = content_digests(
-            source.path, [_salt(name, self.options) for name in named]
-        )
-        known = self.history.known_sources(digests)
-        digest = next((each for each in digests if each in known), digests[0])
-        return Incoming(
-            name=path_text(source.path),
-            digest=digest,
-            content=content,
-            reader=source.importer.name,
-            reader_version=source.importer.version,
-            options=_said(self.options),
-        )
+    def _salt(self, name: str) -> tuple[str, ...]:
+        if name not in self.salts:
+            self.salts[name] = _salt(name, self.options)
+        return self.salts[name]
 
     def take(self, sources: Sequence[Source]) -> None:
         """Read and add sources of one format; what a quick reader fails on is read one by one."""
