@@ -245,7 +245,7 @@ def _let_go(connection: "DuckDBPyConnection", first: int) -> None:
     run_all(connection, "see_again")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE forgotten AS"
-        " SELECT DISTINCT run_id FROM removed ANTI JOIN outcomes USING (key)"
+        " SELECT DISTINCT run_id, 0 AS source_id FROM removed ANTI JOIN outcomes USING (key)"
     )
     if _count(connection, "SELECT count(*) FROM forgotten"):
         run_all(connection, "forget_sources", {"first": first})

@@ -148,9 +148,7 @@ def declare_metric(
     return replace(stated, name=name)
 
 
-def _see_held(
-    connection: "DuckDBPyConnection", number: int, one: MetricSummary
-) -> MetricSummary:
+def _see_held(connection: "DuckDBPyConnection", number: int, one: MetricSummary) -> MetricSummary:
     """Let go of the values of refused sources: the person's word stands against them."""
     low, high = connection.execute(
         "UPDATE metrics SET seen_low = found.low, seen_high = found.high FROM ("
