@@ -43,6 +43,9 @@ class Incoming:
         Ids of sources whose attempts are removed first: earlier readings of the same content. If
         this source is refused, they stay. If an attempt of theirs is lost that another source may
         hold too, that source is no longer known, and importing it again adds the attempt.
+    copies : tuple of int
+        Ids of sources of the same content in other places. They are earlier readings too if they
+        have results of an agent of this source. Else what stands beside them names another agent.
     """
 
     records: Iterable[Record] = ()
@@ -54,6 +57,7 @@ class Incoming:
     options: str = ""
     notes: list[Note] = field(default_factory=list)
     replaces: tuple[int, ...] = ()
+    copies: tuple[int, ...] = ()
 
 
 def add_incoming(connection: "DuckDBPyConnection", sources: Sequence[Incoming]) -> list[AddReport]:
@@ -101,7 +105,7 @@ def add_staged(
     for step in ("add_benchmarks", "add_metrics", "declare_metrics"):
         connection.execute(statement(step))
     refused = _refuse(connection)
-    removed = _remove(connection, [one for i, one in number_of.items() if i not in refused])
+    removed = _remove(connection, {i: one for i, one in number_of.items() if i not in refused})
     last_run = _count(connection, "SELECT coalesce(max(run_id), 0) FROM runs")
     for step in (
         "match_contents", "add_tasks", "add_agents", "add_runs", "number_metrics", "resolve"
@@ -211,9 +215,16 @@ def _way(lower_is_better: object) -> str:
     return "lower" if lower_is_better else "higher"
 
 
-def _remove(connection: "DuckDBPyConnection", sources: Sequence[Incoming]) -> int:
+def _remove(connection: "DuckDBPyConnection", sources: dict[int, Incoming]) -> int:
     """Remove the attempts of earlier readings; their keys stay known until the end."""
-    old = sorted({number for each in sources for number in each.replaces})
+    found = {number for each in sources.values() for number in each.replaces}
+    if copies := [(old, new) for new, each in sources.items() for old in each.copies]:
+        rows = connection.execute(
+            statement("same_agents"),
+            {"old": [pair[0] for pair in copies], "new": [pair[1] for pair in copies]},
+        )
+        found.update(int(number) for (number,) in rows.fetchall())
+    old = sorted(found)
     connection.execute(statement("remove_sources"), {"ids": old}) if old else None
     if not old:
         connection.execute(

@@ -37,6 +37,14 @@ class Upkeep(Opened):
         )
         return {row[0]: (tuple(row[1]), int(row[2])) for row in found.fetchall()}
 
+    def source_names(self, ids: Iterable[int]) -> dict[int, str]:
+        """Return the names of sources: the files or directories that they were imported from."""
+        found = self._connection.execute(
+            "SELECT source_id, name FROM sources WHERE source_id IN (SELECT unnest(?::INTEGER[]))",
+            [list(ids)],
+        )
+        return {int(number): str(name) for number, name in found.fetchall()}
+
     def readings_of(
         self, contents: Iterable[str], *, benchmark: str, metric: str
     ) -> dict[str, list[int]]:

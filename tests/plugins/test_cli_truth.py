@@ -151,7 +151,6 @@ def test_a_total_that_differs_is_refused_unless_it_is_accepted(tmp_path: Path, c
         "import", tmp_path / "r", "--accept-difference", "--history", store, "--json"
     )
     assert code == 0, error
-    print(out)
     notes = [note for note in json.loads(out)["notes"] if note["code"] == "aggregate-differs"]
     assert [str(bad) in note["source"] for note in notes] == [True]
     assert str(good) not in notes[0]["source"]
@@ -271,3 +270,34 @@ def test_parts_make_equal_ids_distinct(tmp_path: Path, call: Call) -> None:
         assert history.outcomes("mmlu").tasks == (
             "mmlu_art/0", "mmlu_art/1", "mmlu_law/0", "mmlu_law/1",
         )  # fmt: skip
+
+
+def test_the_same_content_of_two_agents_is_the_results_of_two_agents(
+    tmp_path: Path, call: Call
+) -> None:
+    """Whose results a file holds is often said by the file beside it, or by its name."""
+    store = tmp_path / "h.duckdb"
+    for model in ("one", "two"):
+        where = _lm_eval(tmp_path / "r", model, [1, 0], 0.5)
+        code, out, error = call("import", where, "--history", store)
+        assert code == 0, error
+        assert "added 2 attempts" in out
+        assert call("import", where, "--history", store)[1].count("added 0 attempts") == 1
+    call("import", tmp_path / "r" / "one", "--scale", "0", "2", "--history", store)
+    with History.open(store, read_only=True) as history:
+        assert {one.name: one.mean for one in history.agents("toy")} == {"one": 0.25, "two": 0.25}
+
+
+def test_a_copy_elsewhere_of_what_was_read_otherwise_is_replaced(
+    tmp_path: Path, call: Call
+) -> None:
+    store = tmp_path / "h.duckdb"
+    here, there = (_scores(tmp_path / name / "t.jsonl", [1, 0]) for name in ("here", "there"))
+    call("import", here, "--history", store)
+    code, out, _ = call("import", there, "--history", store)
+    assert "2 attempts known already" in out
+    code, out, _ = call("import", there, "--scale", "0", "4", "--history", store)
+    assert "read 2 attempts anew" in out
+    with History.open(store, read_only=True) as history:
+        assert history.agents("b")[0].mean == pytest.approx(0.125)
+        assert history.benchmarks()[0].attempts == 2

@@ -252,6 +252,9 @@ class _Run:
             benchmark=self.options.benchmark or "",
             metric=self.options.metric,
         )
+        names = self.history.source_names(
+            {number for ids, _ in known.values() for number in ids}.union(*readings.values())
+        )
         said = _said(self.options)
         fresh = []
         for source in sources:
@@ -260,17 +263,22 @@ class _Run:
             content, salted = digests[source.path]
             digest = next((each for each in salted if each in known), salted[0])
             numbers, version = known.get(digest, ((), 0))
-            if numbers and version >= source.importer.version:
+            place = path_text(source.path)
+            current = version >= source.importer.version
+            if current and any(_one_place(names[number], place) for number in numbers):
                 self.settle(source, SourceReport(path=source.path, known=True))
                 continue
+            earlier = {*readings.get(content, ()), *numbers}.difference(numbers if current else ())
+            here = {number for number in earlier if _one_place(names[number], place)}
             self.incoming[source.path] = Incoming(
-                name=path_text(source.path),
+                name=place,
                 digest=digest,
                 content=content,
                 reader=source.importer.name,
                 reader_version=source.importer.version,
                 options=said,
-                replaces=tuple(sorted({*numbers, *readings.get(content, ())})),
+                replaces=tuple(sorted(here)),
+                copies=tuple(sorted(earlier - here)),
             )
             fresh.append(source)
         return fresh
@@ -389,6 +397,17 @@ def _why_refused(source: Source, error: BaseException) -> str:
     name = path_text(source.path)
     reason = reason.replace(str(source.path), name)
     return reason if name in reason else f"{name}: {reason}"
+
+
+def _one_place(held: str, path: str) -> bool:
+    """Whether two paths may be of one file, seen from different directories.
+
+    What a file holds does not say whose it is: that is often the name of its directory, or a file
+    beside it. So the same content in another place is read too.
+    """
+    one, two = Path(held).parts, Path(path).parts
+    few = min(len(one), len(two))
+    return one[-few:] == two[-few:]
 
 
 def _salt(name: str, options: ReadOptions) -> tuple[str, ...]:
