@@ -103,7 +103,7 @@ def test_a_refused_table_contradicts_the_scale_of_what_is_held(tmp_path: Path) -
         history.add(_records({"1": 0.5}, "else", JUDGE))
         with pytest.raises(OutOfRangeError):
             history.add_table(_table(tmp_path / "t.jsonl", [1, 3, 2], bare))
-        with pytest.raises(InputError, match="1 to 3|0 to 3"):
+        with pytest.raises(InputError, match="got 1 to 3"):
             history.outcomes("b", metric="")
         # what concerns another metric or benchmark leaves the evidence alone
         history.add([Record(benchmark="c", task_id="1", agent="x", score=1.0)], source="other")

@@ -208,7 +208,7 @@ def test_benchmarks_that_differ_in_scale_are_not_joined() -> None:
     with History.in_memory() as history:
         history.add(_records("a", benchmark="x", metric=ours))
         history.add(_records("a", benchmark="y", metric=theirs))
-        with pytest.raises(InputError, match="1 to 5 and 0 to 10.*history metric y m --scale"):
+        with pytest.raises(InputError, match=r"1 to 5 and 0 to 10.*history metric y m --scale"):
             history.alias("benchmark", "y", "x")
         assert _attempts(history) == {"x": 2, "y": 2}
         assert history.aliases("benchmark") == {}

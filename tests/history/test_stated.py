@@ -1,6 +1,7 @@
 """Reconciliation: a number that a source states is what was read, or somebody is told why not."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import assume, given, settings
@@ -8,11 +9,12 @@ from hypothesis import strategies as st
 
 from midband_history import Metric, Note, Reconciliation, Record, StatedAggregate
 
+PLAIN = Metric()
 COSTLY = Metric(name="ppl", low=0, high=4, lower_is_better=True, declared="source")
 
 
 def _judge(
-    scores: list[float | None], *stated: StatedAggregate, metric: Metric = Metric(),
+    scores: Sequence[float | None], *stated: StatedAggregate, metric: Metric = PLAIN,
     tasks: list[str] | None = None,
 ) -> tuple[list[Note], list[Note]]:  # fmt: skip
     check = Reconciliation()

@@ -1,6 +1,7 @@
 """A history of midband 0.1: opened, it holds the same; read anew, it is put right."""
 
 import hashlib
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def test_an_unnamed_metric_of_an_old_history_is_asked_for_beside_a_named_one(old
 def test_an_old_history_that_cannot_be_written_says_what_to_do(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting.os, "access", lambda path, mode: mode != connecting.os.W_OK)
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
     before = hashlib.sha256(old.read_bytes()).digest()
     with pytest.raises(StoreError, match="open it once for writing") as caught:
         History.open(old, read_only=True)

@@ -1,7 +1,7 @@
 """What import, rank and history say of results: counts, notes, metrics, and what is put right."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ def _rows(path: Path, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def _scores(path: Path, scores: list[float | None], agent: str = "a", **more: object) -> Path:
+def _scores(path: Path, scores: Sequence[float | None], agent: str = "a", **more: object) -> Path:
     return _rows(
         path,
         [
@@ -66,7 +66,7 @@ def _lm_eval(folder: Path, model: str, accuracies: list[int], stated: float) -> 
 
 
 def test_import_counts_what_the_attempts_are(tmp_path: Path, call: Call) -> None:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"benchmark": "b", "task_id": "1", "agent": "a", "score": 1},
         {"benchmark": "b", "task_id": "2", "agent": "a", "score": 0},
         {"benchmark": "b", "task_id": "3", "agent": "a", "kind": "infra_error"},
@@ -217,11 +217,11 @@ def test_an_alias_of_a_benchmark_holds_for_later_imports(tmp_path: Path, call: C
     one, two = _scores(tmp_path / "1.jsonl", [1, 0]), _scores(tmp_path / "2.jsonl", [1, 1], "z")
     call("import", one, "--history", store)
     call("import", two, "--benchmark", "B_v1", "--history", store)
-    code, out, _ = call("history", "alias", "benchmark", "B_v1", "b", "--history", store)
+    _, out, _ = call("history", "alias", "benchmark", "B_v1", "b", "--history", store)
     assert out.strip() == "B_v1 is b now, 2 attempts moved"
     three = _scores(tmp_path / "3.jsonl", [0, 0], "y")
     call("import", three, "--benchmark", "B_v1", "--history", store)
-    code, out, _ = call("history", "B_v1", "--history", store, "--json")
+    _, out, _ = call("history", "B_v1", "--history", store, "--json")
     assert [row["name"] for row in json.loads(out)] == ["a", "y", "z"]
 
 
@@ -264,7 +264,7 @@ def test_parts_make_equal_ids_distinct(tmp_path: Path, call: Call) -> None:
     code, _, error = call(*command)
     assert code == 1
     assert "--parts" in error
-    code, out, error = call(*command, "--parts", "--json")
+    code, _, error = call(*command, "--parts", "--json")
     assert code == 0, error
     with History.open(store, read_only=True) as history:
         assert history.outcomes("mmlu").tasks == (
@@ -294,9 +294,9 @@ def test_a_copy_elsewhere_of_what_was_read_otherwise_is_replaced(
     store = tmp_path / "h.duckdb"
     here, there = (_scores(tmp_path / name / "t.jsonl", [1, 0]) for name in ("here", "there"))
     call("import", here, "--history", store)
-    code, out, _ = call("import", there, "--history", store)
+    _, out, _ = call("import", there, "--history", store)
     assert "2 attempts known already" in out
-    code, out, _ = call("import", there, "--scale", "0", "4", "--history", store)
+    _, out, _ = call("import", there, "--scale", "0", "4", "--history", store)
     assert "read 2 attempts anew" in out
     with History.open(store, read_only=True) as history:
         assert history.agents("b")[0].mean == pytest.approx(0.125)

@@ -162,7 +162,7 @@ def checked(
 
 
 # Options that only importers follow: records are not changed for their sake.
-_ELSEWHERE = {
+_ELSEWHERE: dict[str, object] = {
     "benchmark": None,
     "tasks": (),
     "columns": {},
