@@ -102,6 +102,10 @@ def add_staged(
     connection.execute(statement("plain_names"))
     if _count(connection, "SELECT count(*) FROM aliases WHERE what = 'benchmark'"):
         connection.execute(statement("apply_aliases"))
+    last = {
+        name: _count(connection, f"SELECT coalesce(max({name}_id), 0) FROM {name}s")
+        for name in ("benchmark", "metric")
+    }
     for step in ("add_benchmarks", "add_metrics", "declare_metrics"):
         connection.execute(statement(step))
     refused = _refuse(connection)
@@ -119,7 +123,9 @@ def add_staged(
     reports = _reports(connection, ids, refused, removed)
     if superseded or any(one.duplicates for one in reports):
         connection.execute(statement("drop_empty_runs"), {"first": last_run})
-    if refused or removed or superseded:
+    if refused:
+        run_all(connection, "drop_refused", last)
+    if removed or superseded:
         run_all(connection, "drop_orphans")
     for table in ("resolved", "repeated", "numbered_metrics", "incoming", "incoming_metrics"):
         connection.execute(f"DROP TABLE {table}")

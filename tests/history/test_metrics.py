@@ -219,3 +219,18 @@ def test_a_newer_reading_takes_the_range_of_the_older_with_it() -> None:
         (old,) = history.known_sources(["d"])["d"][0]
         history.add_sources([Incoming(digest="e", records=_records({"1": 0.7}), replaces=(old,))])
         assert _scores(history) == {("a", "1"): 0.7}
+
+
+def test_a_refused_source_leaves_no_benchmark_and_no_metric_behind() -> None:
+    elsewhere = Metric(name="own", low=0, high=5, declared="user")
+    with History.in_memory() as history:
+        history.add(_records({"1": 1.0}))
+        mixed = [
+            Record(benchmark="new", task_id="1", agent="a", score=3.0, metric=elsewhere),
+            *_records({"1": 0.5}, "c", Metric(name="judge", lower_is_better=True)),
+        ]
+        (report,) = history.add_sources([Incoming(name="mixed", records=mixed)])
+        assert report.refused
+        assert [each.name for each in history.benchmarks()] == ["b"]
+        with pytest.raises(UnknownBenchmarkError):
+            history.metrics("new")
