@@ -195,6 +195,7 @@ class History(Upkeep):
 
         Parameters as in `outcomes`. An agent without a single score is listed with a mean of NaN.
         """
+        benchmark = self.benchmark_name(benchmark)
         matrix = self.outcomes(benchmark, metric=metric, version=version)
         scores = matrix.full_scores()
         tasks = np.sum(matrix.attempts > 0, axis=1)

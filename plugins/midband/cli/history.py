@@ -60,7 +60,9 @@ def history() -> None:
     """Show what the history holds: its benchmarks, or the agents of one.
 
     The subcommands show where a number comes from, state what a metric is, join two names of one
-    agent or benchmark, name sources that should be imported again, and remove results.
+    agent or benchmark, name sources that should be imported again, and remove results. A benchmark
+    that is called like a subcommand is shown by `midband history show NAME`, for example
+    `midband history show check`.
     """
 
 

@@ -133,12 +133,13 @@ def checked(
     check = Reconciliation()
     stated: list[StatedAggregate] = []
     absurd: dict[str, int] = {}
+    untouched = replace(options, **_ELSEWHERE) == ReadOptions()  # type: ignore[arg-type]
     for item in items:
         if isinstance(item, Record):
             check.see(item)
             for name in _absurd(item):
                 absurd[name] = absurd.get(name, 0) + 1
-            yield apply_options(item, options)
+            yield item if untouched else apply_options(item, options)
         elif isinstance(item, Note):
             reading.notes.append(item)
         elif isinstance(item, StatedAggregate):
@@ -160,6 +161,14 @@ def checked(
     reading.notes.extend(unexplained)
 
 
+# Options that only importers follow: records are not changed for their sake.
+_ELSEWHERE: dict[str, object] = {
+    "benchmark": None,
+    "tasks": (),
+    "columns": {},
+    "wide": "",
+    "accept_difference": False,
+}
 _SANE = {
     "cost_usd": sane_cost,
     "tokens": sane_tokens,

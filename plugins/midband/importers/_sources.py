@@ -235,6 +235,7 @@ class _Run:
     reports: dict[Path, SourceReport] = field(default_factory=dict)
     incoming: dict[Path, Incoming] = field(default_factory=dict)
     pending: list[tuple[Source, Incoming]] = field(default_factory=list)
+    salts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     held: int = 0
     done: int = 0
 
@@ -249,47 +250,60 @@ class _Run:
 
     def not_known(self, sources: Sequence[Source]) -> list[Source]:
         """Return the sources whose content this version has not read before and that open."""
+        digests: dict[Path, tuple[str, list[str]]] = {}
         for source in sources:
+            named = (source.importer.name, *source.importer.former_names)
             try:
-                self.incoming[source.path] = self._describe(source)
+                digests[source.path] = content_digests(
+                    source.path, [self._salt(name) for name in named]
+                )
             except OSError as error:
-                name = path_text(source.path)
+                name = named_text(self.found, source.path)
                 reason = f"{name}: expected a file to read, got: {error.strerror or error}"
                 self.settle(source, SourceReport(path=source.path, error=reason))
-        known = self.history.known_sources(one.digest for one in self.incoming.values())
+        known = self.history.known_sources(
+            digest for _, salted in digests.values() for digest in salted
+        )
+        readings = self.history.readings_of(
+            (content for content, _ in digests.values()),
+            benchmark=self.options.benchmark or "",
+            metric=self.options.metric,
+        )
+        names = self.history.source_names(
+            {number for ids, _ in known.values() for number in ids}.union(*readings.values())
+        )
+        said = _said(self.options)
         fresh = []
         for source in sources:
-            described = self.incoming.get(source.path)
-            if described is None:
+            if source.path not in digests:
                 continue
-            number, version = known.get(described.digest, (0, 0))
-            if number and version >= source.importer.version:
+            content, salted = digests[source.path]
+            digest = next((each for each in salted if each in known), salted[0])
+            numbers, version = known.get(digest, ((), 0))
+            place = named_text(self.found, source.path)
+            current = version >= source.importer.version
+            if current and any(_one_place(names[number], place) for number in numbers):
                 self.settle(source, SourceReport(path=source.path, known=True))
                 continue
-            others = self.history.readings_of(
-                described.content,
-                benchmark=self.options.benchmark or "",
-                metric=self.options.metric,
+            earlier = {*readings.get(content, ()), *numbers}.difference(numbers if current else ())
+            here = {number for number in earlier if _one_place(names[number], place)}
+            self.incoming[source.path] = Incoming(
+                name=place,
+                digest=digest,
+                content=content,
+                reader=source.importer.name,
+                reader_version=source.importer.version,
+                options=said,
+                replaces=tuple(sorted(here)),
+                copies=tuple(sorted(earlier - here)),
             )
-            described.replaces = tuple({*others, *([number] if number else [])})
             fresh.append(source)
         return fresh
 
-    def _describe(self, source: Source) -> Incoming:
-        named = (source.importer.name, *source.importer.former_names)
-        content, digests = content_digests(
-            source.path, [_salt(name, self.options) for name in named]
-        )
-        known = self.history.known_sources(digests)
-        digest = next((each for each in digests if each in known), digests[0])
-        return Incoming(
-            name=named_text(self.found, source.path),
-            digest=digest,
-            content=content,
-            reader=source.importer.name,
-            reader_version=source.importer.version,
-            options=_said(self.options),
-        )
+    def _salt(self, name: str) -> tuple[str, ...]:
+        if name not in self.salts:
+            self.salts[name] = _salt(name, self.options)
+        return self.salts[name]
 
     def take(self, sources: Sequence[Source]) -> None:
         """Read and add sources of one format; what a quick reader fails on is read one by one."""
@@ -408,6 +422,17 @@ def _why_refused(source: Source, error: BaseException) -> str:
     name = path_text(source.path)
     reason = reason.replace(str(source.path), name)
     return reason if name in reason else f"{name}: {reason}"
+
+
+def _one_place(held: str, path: str) -> bool:
+    """Whether two paths may be of one file, seen from different directories.
+
+    What a file holds does not say whose it is: that is often the name of its directory, or a file
+    beside it. So the same content in another place is read too.
+    """
+    one, two = Path(held).parts, Path(path).parts
+    few = min(len(one), len(two))
+    return one[-few:] == two[-few:]
 
 
 def _salt(name: str, options: ReadOptions) -> tuple[str, ...]:
