@@ -71,7 +71,7 @@ def main() -> None:
 
     from midband.importers._sources import import_paths
     from midband.importers.inspect_logs import read_many
-    from midband_history import History
+    from midband_history import History, Record, UnreadableSourceError
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -80,7 +80,11 @@ def main() -> None:
         print(f"{len(paths)} logs of {wanted.samples} samples, {size:.0f} MB")
         before = peak_mb(resource.RUSAGE_SELF)
         start = time.perf_counter()
-        records = sum(len(found) for _, found in read_many(paths, workers=wanted.workers))  # type: ignore[arg-type]
+        records = 0
+        for path, found in read_many(paths, workers=wanted.workers):
+            if isinstance(found, UnreadableSourceError):
+                raise SystemExit(f"{path}: {found}")
+            records += sum(isinstance(each, Record) for each in found)
         took = time.perf_counter() - start
         print(
             f"read    {records} records in {took:5.1f} s with {wanted.workers} processes, at most"

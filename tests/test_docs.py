@@ -7,9 +7,12 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.commands import options_of
 
-from midband import hookspecs
+from midband import PluginManager, hookspecs
 from midband.cli._root import COMMANDS, cli
+from midband.cli.history import history
+from midband.cli.import_ import import_
 from midband.cli.inspect import inspect as inspect_command
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +43,7 @@ def test_commands_in_documents_exist_with_their_options(path: Path) -> None:
         assert command is not None, words
         if command is inspect_command:
             continue
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = options_of(command, words[2:])
         for word in itertools.takewhile(lambda word: word != "--", words[2:]):
             if word.startswith("-"):
                 assert word in known, f"{path.name}: {' '.join(words)} has no {word}"
@@ -63,3 +66,43 @@ def test_every_hook_is_documented_with_its_arguments() -> None:
         if name.startswith("midband_"):
             names = function.__code__.co_varnames[: function.__code__.co_argcount]
             assert f"`{name}({', '.join(names)})`" in text
+
+
+IMPORTING = ROOT / "docs" / "importing.md"
+
+
+def _rows(heading: str) -> list[list[str]]:
+    """Return the cells of the table below a heading of docs/importing.md, but for its head."""
+    section = IMPORTING.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1]
+    section = section.split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines]
+    return [[cell.strip() for cell in row] for row in cells[2:]]
+
+
+def test_the_table_of_formats_names_every_importer_and_leaves_no_cell_empty() -> None:
+    rows = _rows("What identifies what, format by format")
+    named = [re.match(r"`([^`]+)`", row[0]) for row in rows]
+    assert all(named)
+    registered = PluginManager(environment={"MIDBAND_DISABLE_PLUGINS": "all"}).importers()
+    assert sorted(found[1] for found in named if found) == sorted(registered)
+    for row in rows:
+        assert len(row) == 7, row
+        assert all(row), row
+
+
+def test_every_option_of_import_and_every_command_of_history_is_documented() -> None:
+    text = IMPORTING.read_text(encoding="utf-8")
+    listed = " ".join(row[0] for row in _rows("Every option of `midband import`"))
+    for option in options_of(import_):
+        assert option in re.findall(r"--[a-z-]+", listed), option
+        assert text.count(option) > 1, f"{option} has no example"
+    for name in history.commands:
+        assert name == "show" or f"midband history {name}" in text, name
+
+
+def test_importing_is_reachable_from_the_readme_and_the_pages_of_harnesses() -> None:
+    pages = (ROOT / "docs" / "harnesses").glob("*.md")
+    assert "docs/importing.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in pages:
+        assert "(../importing.md" in page.read_text(encoding="utf-8"), page.name

@@ -1,7 +1,13 @@
 """What was run, when, by whom, with what result and cost."""
 
 from midband_history._adding import Incoming
-from midband_history._archives import TableFormat, members_of
+from midband_history._archives import (
+    TableFormat,
+    check_members,
+    extract_gzip,
+    extract_zip,
+    members_of,
+)
 from midband_history._connection import default_path
 from midband_history._errors import (
     InputError,
@@ -71,8 +77,11 @@ __all__ = [
     "UnknownTaskError",
     "UnreadableSourceError",
     "VersionSummary",
+    "check_members",
     "clean_id",
     "default_path",
+    "extract_gzip",
+    "extract_zip",
     "list_benchmarks",
     "members_of",
     "plain_benchmark",

@@ -10,7 +10,7 @@ from midband_history._labels import read_labels
 from midband_history._metric import Metric
 from midband_history._names import clean_id
 from midband_history._records import Record
-from midband_history._sql import statement
+from midband_history._sql import run_all, statement
 from midband_history._staging import stage_metrics, stage_records
 from midband_history._stated import Note
 from midband_history._summaries import AddReport, Counts
@@ -40,7 +40,12 @@ class Incoming:
     notes : list of Note
         Kept with the source; it may still grow while `records` are read.
     replaces : tuple of int
-        Ids of sources whose attempts are removed first: earlier readings of the same content.
+        Ids of sources whose attempts are removed first: earlier readings of the same content. If
+        this source is refused, they stay. If an attempt of theirs is lost that another source may
+        hold too, that source is no longer known, and importing it again adds the attempt.
+    copies : tuple of int
+        Ids of sources of the same content in other places. They are earlier readings too if they
+        have results of an agent of this source. Else what stands beside them names another agent.
     """
 
     records: Iterable[Record] = ()
@@ -52,6 +57,7 @@ class Incoming:
     options: str = ""
     notes: list[Note] = field(default_factory=list)
     replaces: tuple[int, ...] = ()
+    copies: tuple[int, ...] = ()
 
 
 def add_incoming(connection: "DuckDBPyConnection", sources: Sequence[Incoming]) -> list[AddReport]:
@@ -93,12 +99,17 @@ def add_staged(
     stage_metrics(connection, metrics)
     number_of = dict(zip(ids, sources, strict=True))
     _insert_sources(connection, number_of)
+    connection.execute(statement("plain_names"))
     if _count(connection, "SELECT count(*) FROM aliases WHERE what = 'benchmark'"):
         connection.execute(statement("apply_aliases"))
+    last = {
+        name: _count(connection, f"SELECT coalesce(max({name}_id), 0) FROM {name}s")
+        for name in ("benchmark", "metric")
+    }
     for step in ("add_benchmarks", "add_metrics", "declare_metrics"):
         connection.execute(statement(step))
     refused = _refuse(connection)
-    removed = _remove(connection, [one for i, one in number_of.items() if i not in refused])
+    removed = _remove(connection, {i: one for i, one in number_of.items() if i not in refused})
     last_run = _count(connection, "SELECT coalesce(max(run_id), 0) FROM runs")
     for step in (
         "match_contents", "add_tasks", "add_agents", "add_runs", "number_metrics", "resolve"
@@ -107,11 +118,15 @@ def add_staged(
     superseded = _deleted(connection, "drop_superseded")
     for step in ("add_outcomes", "see_metrics"):
         connection.execute(statement(step))
+    if removed:
+        _let_go(connection, min(ids))
     reports = _reports(connection, ids, refused, removed)
     if superseded or any(one.duplicates for one in reports):
         connection.execute(statement("drop_empty_runs"), {"first": last_run})
-    if refused or removed:
-        connection.execute(statement("drop_orphans"))
+    if refused:
+        run_all(connection, "drop_refused", last)
+    if removed or superseded:
+        run_all(connection, "drop_orphans")
     for table in ("resolved", "repeated", "numbered_metrics", "incoming", "incoming_metrics"):
         connection.execute(f"DROP TABLE {table}")
     _keep_notes(connection, number_of)
@@ -206,19 +221,53 @@ def _way(lower_is_better: object) -> str:
     return "lower" if lower_is_better else "higher"
 
 
-def _remove(connection: "DuckDBPyConnection", sources: Sequence[Incoming]) -> int:
+def _remove(connection: "DuckDBPyConnection", sources: dict[int, Incoming]) -> int:
     """Remove the attempts of earlier readings; their keys stay known until the end."""
-    old = sorted({number for each in sources for number in each.replaces})
+    found = {number for each in sources.values() for number in each.replaces}
+    if copies := [(old, new) for new, each in sources.items() for old in each.copies]:
+        rows = connection.execute(
+            statement("same_agents"),
+            {"old": [pair[0] for pair in copies], "new": [pair[1] for pair in copies]},
+        )
+        found.update(int(number) for (number,) in rows.fetchall())
+    old = sorted(found)
     connection.execute(statement("remove_sources"), {"ids": old}) if old else None
     if not old:
-        connection.execute("CREATE OR REPLACE TEMP TABLE removed (key UBIGINT, kind TINYINT)")
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE removed (key UBIGINT, kind TINYINT, run_id INTEGER)"
+        )
         return 0
     count = _count(connection, "SELECT count(*) FROM removed")
     for table in ("outcomes", "sources"):
         connection.execute(
             f"DELETE FROM {table} WHERE list_contains($1::INTEGER[], source_id)", [old]
         )
+    # What a run states of itself (its version, its cost) is read anew with its attempts.
+    connection.execute(
+        "DELETE FROM runs WHERE run_id IN (SELECT run_id FROM removed)"
+        " AND run_id NOT IN (SELECT run_id FROM outcomes)"
+    )
     return count
+
+
+def _let_go(connection: "DuckDBPyConnection", first: int) -> None:
+    """Forget what only the earlier reading has said: its range of values, and lost attempts.
+
+    A source that was passed over because the earlier reading held its attempts is no longer known
+    where some of these are gone, so that importing it adds them.
+    """
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE taken_away AS SELECT metric_id, score FROM removed"
+    )
+    run_all(connection, "see_again")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE forgotten AS"
+        " SELECT DISTINCT run_id, 0 AS source_id FROM removed ANTI JOIN outcomes USING (key)"
+    )
+    if _count(connection, "SELECT count(*) FROM forgotten"):
+        run_all(connection, "forget_sources", {"first": first})
+    for table in ("taken_away", "forgotten"):
+        connection.execute(f"DROP TABLE {table}")
 
 
 def _deleted(connection: "DuckDBPyConnection", step: str) -> int:

@@ -9,11 +9,12 @@ import gzip
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,103 @@ def opened(path: Path, table_format: TableFormat) -> Iterator[tuple[list[Member]
 def shown(path: Path) -> str:
     """Return a path as text that every terminal and file can hold."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def extract_zip(path: Path, folder: Path) -> None:
+    """Unpack a zip file into a folder of its own, up to a bound; archives in it are left out.
+
+    Raises
+    ------
+    UnreadableSourceError
+        It is broken, encrypted, beyond all measure, or holds a link or a path that leads out of it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+            check_members(path, infos)
+            files = [each for each in infos if _is_wanted(each)]
+            if len(files) > _MOST_MEMBERS:
+                msg = (
+                    f"{shown(path)}: expected at most {_MOST_MEMBERS:,} files in the archive, got"
+                    f" {len(files):,}: unpack it and import what is in it"
+                )
+                raise UnreadableSourceError(msg)
+            left = _bound(path.stat().st_size)
+            for info in files:
+                target = folder / info.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(info) as source:
+                    left -= _copy(source, target, left, f"{shown(path)}/{info.filename}")
+    except UnreadableSourceError:
+        raise
+    except OSError as error:
+        msg = f"{shown(path)}: expected files that can be unpacked, got: {error.strerror or error}"
+        raise UnreadableSourceError(msg) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        msg = f"{shown(path)}: expected a whole zip file without a password, got: {error}"
+        raise UnreadableSourceError(" ".join(msg.split())) from error
+
+
+def _is_wanted(info: zipfile.ZipInfo) -> bool:
+    """Whether a member is a file that is no archive, nor one that macOS adds beside each real one.
+
+    An archive within an archive is never opened.
+    """
+    name = info.filename
+    return not (info.is_dir() or name.lower().endswith(".zip") or name.startswith("__MACOSX/"))
+
+
+def check_members(path: Path, infos: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse an archive with a link, a path that leads out of it, or a password.
+
+    Raises
+    ------
+    UnreadableSourceError
+        It has one, which is named.
+    """
+    for info in infos:
+        parts = info.filename.replace("\\", "/").split("/")
+        got = ""
+        if parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", parts[0]):
+            got = "a path that leads out of it"
+        elif stat.S_ISLNK(info.external_attr >> 16):
+            got = "a link"
+        elif info.flag_bits & 1:
+            got = "a file with a password"
+        if got:
+            msg = (
+                f"{shown(path)}: expected plain files below the archive, got {got},"
+                f" {info.filename!r:.80}: unpack it yourself if you trust it"
+            )
+            raise UnreadableSourceError(msg)
+
+
+def extract_gzip(path: Path, target: Path, *, most: int | None = None) -> None:
+    """Write what a gzip file holds to a new file, up to a bound; or its first lines.
+
+    Parameters
+    ----------
+    most : int, optional
+        Whole lines of so many bytes are enough.
+
+    Raises
+    ------
+    UnreadableSourceError
+        It is broken, or expands beyond all measure.
+    """
+    try:
+        with gzip.open(path) as source:
+            if most is not None:
+                start = source.read(most)
+                end = start.rfind(b"\n") + 1 if len(start) == most else len(start)
+                target.write_bytes(start[:end])
+                return
+            _copy(source, target, _bound(path.stat().st_size), shown(path))
+    except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, UnreadableSourceError):
+            raise
+        msg = f"{shown(path)}: expected a whole gzip file, got: {error}: copy or export it again"
+        raise UnreadableSourceError(msg) from error
 
 
 def _is_table(name: str) -> bool:

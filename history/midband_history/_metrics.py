@@ -1,11 +1,12 @@
 """Which metric of a benchmark is read, and how a person states what a metric is."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from midband_history._errors import InputError
 from midband_history._metric import Metric
-from midband_history._sql import statement
+from midband_history._sql import run_all, statement
 from midband_history._summaries import MetricSummary
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def choose_metric(
     found = read_metrics(connection, benchmark_id)
     unnamed = next((number for number, _, one in found if not one.metric.known), None)
     held = [(number, one) for number, attempts, one in found if attempts]
+    if not held:
+        msg = f"expected results of {benchmark}, got none: import some"
+        raise InputError(msg)
     scored = [each for each in held if each[1].attempts] or held[:1]
     chosen = scored if wanted is None else [each for each in held if each[1].metric.label == wanted]
     if wanted and not chosen and [one.metric.known for _, one in scored] == [False]:
@@ -68,8 +72,11 @@ def choose_metric(
     names = ", ".join(
         f"{one.metric.label or 'an unnamed one'} ({one.agents} agents)" for _, one in scored
     )
+    if not chosen and not scored:
+        msg = f"expected results of {benchmark}, got none: import some first"
+        raise InputError(msg)
     if not chosen:
-        msg = f"expected a metric of {benchmark}, got {wanted!r}: it holds {names or 'none'}"
+        msg = f"expected a metric of {benchmark}, got {wanted!r}: it holds {names}"
         raise InputError(msg)
     if len(chosen) > 1:
         msg = (
@@ -120,7 +127,10 @@ def declare_metric(
     lower = one.metric.lower_is_better if lower_is_better is None else lower_is_better
     declared = one.metric.declared if scale is None else "user"
     stated = replace(one.metric, low=low, high=high, lower_is_better=lower, declared=declared)
-    if scale is not None and not replace(one, metric=stated).settled:
+    one = replace(one, metric=stated)
+    if scale is not None and not one.settled:
+        one = _see_held(connection, number, one)
+    if scale is not None and not one.settled:
         msg = (
             f"expected a scale that holds every value of {metric or 'the metric'} of"
             f" {benchmark}, got {low:g} to {high:g} and values from {one.seen_low:g} to"
@@ -138,6 +148,18 @@ def declare_metric(
     return replace(stated, name=name)
 
 
+def _see_held(connection: "DuckDBPyConnection", number: int, one: MetricSummary) -> MetricSummary:
+    """Let go of the values of refused sources: the person's word stands against them."""
+    low, high = connection.execute(
+        "UPDATE metrics SET seen_low = found.low, seen_high = found.high FROM ("
+        "SELECT min(score) AS low, max(score) AS high FROM outcomes WHERE metric_id = $number"
+        ") AS found WHERE metric_id = $number RETURNING seen_low, seen_high",
+        {"number": number},
+    ).fetchall()[0]
+    known = [math.nan if value is None else value for value in (low, high)]
+    return replace(one, seen_low=known[0], seen_high=known[1])
+
+
 def _name(connection: "DuckDBPyConnection", benchmark_id: int, number: int, label: str) -> None:
     """Name the unnamed metric; where another has the name, its results join that one's."""
     held = connection.execute(
@@ -148,6 +170,21 @@ def _name(connection: "DuckDBPyConnection", benchmark_id: int, number: int, labe
     if held is None:
         connection.execute("UPDATE metrics SET name = ? WHERE metric_id = ?", [label, number])
         return
-    for step in ("join_metrics_drop", "join_metrics_move", "join_metrics_see"):
-        connection.execute(statement(step), {"old": number, "new": held[0]})
+    both = {one: each.metric for one, _, each in read_metrics(connection, benchmark_id)}
+    mine, theirs = both[number], both[held[0]]
+    if not joinable(mine, theirs):
+        msg = (
+            f"expected the unnamed metric to be {label}, got {mine.scale_text()} and"
+            f" {theirs.scale_text()}: give both one scale and direction first"
+        )
+        raise InputError(msg)
+    for step in ("join_metrics_drop", "join_metrics_see", "join_metrics_move"):
+        run_all(connection, step, {"old": number, "new": held[0]})
     connection.execute("DELETE FROM metrics WHERE metric_id = ?", [number])
+
+
+def joinable(one: Metric, two: Metric) -> bool:
+    """Whether results by both can be results by one: nothing that is stated contradicts."""
+    if one.lower_is_better != two.lower_is_better:
+        return False
+    return not (one.declared and two.declared) or (one.low, one.high) == (two.low, two.high)

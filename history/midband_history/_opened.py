@@ -69,7 +69,8 @@ class Opened:
         'gsm8k'
         """
         plain = plain_benchmark(name)
-        return read_aliases(self._connection, "benchmark").get(plain, plain)
+        aliases = read_aliases(self._connection, "benchmark")
+        return aliases.get(name, aliases.get(plain, plain))
 
     @property
     def _connection(self) -> "DuckDBPyConnection":
@@ -80,8 +81,7 @@ class Opened:
 
     def _id(self, benchmark: str) -> int:
         row = self._connection.execute(
-            "SELECT benchmark_id FROM benchmarks WHERE name = ? OR name = ? ORDER BY name = ? DESC",
-            [self.benchmark_name(benchmark), benchmark, benchmark],
+            "SELECT benchmark_id FROM benchmarks WHERE name = ?", [self.benchmark_name(benchmark)]
         ).fetchone()
         if row is not None:
             return int(row[0])

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 from midband_history._errors import InputError, UnknownTaskError, nearest
 from midband_history._labels import read_labels
 from midband_history._metric import Metric
+from midband_history._metrics import joinable, read_metrics
+from midband_history._opened import plain_benchmark
 from midband_history._records import OUTCOME_KINDS
-from midband_history._sql import statement
+from midband_history._sql import run_all, statement
 from midband_history._stated import Note
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+
+_ALL = 2**31 - 1  # above the id of every source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,8 +222,9 @@ def forget(
         [[row[0] for row, _ in chosen], [row[2] for row, _ in chosen]],
     )
     if chosen:
-        for step in ("forget_outcomes", "forget_sources", "drop_orphans", "see_again"):
-            connection.execute(statement(step))
+        for step in ("forget_outcomes", "see_again", "forget_sources", "drop_orphans"):
+            run_all(connection, step, {"first": _ALL})
+        connection.execute("DROP TABLE taken_away")
         what = {"source": source, "run": run, "agent": agent, "benchmark": benchmark}
         connection.execute(
             "INSERT INTO removals VALUES (CAST(get_current_timestamp() AS TIMESTAMP), ?, ?)",
@@ -254,6 +260,10 @@ def set_alias(connection: "DuckDBPyConnection", what: str, alias: str, name: str
         connection.execute("SELECT alias, name FROM aliases WHERE what = ?", [what]).fetchall()
     )
     name = held.get(name, name)
+    if what == "benchmark":
+        name = plain_benchmark(name)
+        plain = plain_benchmark(alias)
+        alias = alias if plain == name else plain
     if alias == name:
         msg = f"expected two names of one {what}, got {alias!r} twice"
         raise InputError(msg)
@@ -281,10 +291,27 @@ def set_alias(connection: "DuckDBPyConnection", what: str, alias: str, name: str
     if new is None:
         connection.execute("UPDATE benchmarks SET name = ? WHERE benchmark_id = ?", [name, old[0]])
     else:
+        _check_scales(connection, (alias, name), old[0], new[0])
         for step in ("merge_tasks", "merge_metrics", "merge_runs", "drop_orphans"):
-            connection.execute(statement(step), _bound(step, old[0], new[0]))
+            run_all(connection, step, {"old": old[0], "new": new[0]})
     return int(count[0]) if count else 0
 
 
-def _bound(step: str, old: int, new: int) -> dict[str, int]:
-    return {} if step == "drop_orphans" else {"old": old, "new": new}
+def _check_scales(
+    connection: "DuckDBPyConnection", names: tuple[str, str], old: int, new: int
+) -> None:
+    """Refuse to join two benchmarks that differ in what one metric is."""
+    theirs = [one.metric for _, _, one in read_metrics(connection, old)]
+    ours = [one.metric for _, _, one in read_metrics(connection, new)]
+    for one in theirs:
+        for other in ours:
+            if one.same_as(other) and not joinable(one, other):
+                alias, name = names
+                said = f"{alias} {one.label}".rstrip()
+                msg = (
+                    f"expected {one.label or 'the unnamed metric'} of {alias} to be that of"
+                    f" {name}, got {one.scale_text()} and {other.scale_text()}: settle it with"
+                    f" `midband history metric {said} --scale LOW HIGH`, and --lower-is-better"
+                    " if it is"
+                )
+                raise InputError(msg)

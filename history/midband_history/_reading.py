@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history._labels import read_labels
+from midband_history._labels import read_aliases, read_labels
 from midband_history._matrix import FloatArray, IntArray, OutcomeMatrix
 from midband_history._metric import Metric
 from midband_history._sql import statement
@@ -30,7 +30,8 @@ class AgentRow:
     label : str
         Unique within the benchmark.
     former : tuple of str
-        What it was called before: its plain name, and its label in histories of midband 0.1.
+        What it was called before, or is called elsewhere: its plain name, its label in histories
+        of midband 0.1, and its aliases.
     """
 
     agent_ids: tuple[int, ...]
@@ -47,6 +48,7 @@ def read_agents(
 ) -> list[AgentRow]:
     """Return the agents that ran a benchmark by a date (UTC, naive), in order of their labels."""
     labels = read_labels(connection, [benchmark])
+    aliases = read_aliases(connection, "agent")
     groups: dict[str, list[tuple[Any, ...]]] = {}
     for row in connection.execute(
         statement("agents"), {"benchmark_id": benchmark_id, "as_of": as_of}
@@ -56,7 +58,14 @@ def read_agents(
         AgentRow(
             agent_ids=tuple(row[0] for row in rows),
             label=label,
-            former=tuple(dict.fromkeys(name for row in rows for name in (row[1], row[2]))),
+            former=tuple(
+                dict.fromkeys(
+                    [
+                        *(name for row in rows for name in (row[1], row[2])),
+                        *(alias for alias, name in aliases.items() if name == label),
+                    ]
+                )
+            ),
             model=_only(row[3] for row in rows),
             scaffold=_only(row[4] for row in rows),
             first=min((row[5] for row in rows if row[5] is not None), default=None),

@@ -127,6 +127,7 @@ def select_member(
     wide: str | None,
     only: str | None,
     scale: tuple[float, float],
+    metric: str = "",
 ) -> Selection:
     """Choose the columns of one file.
 
@@ -138,6 +139,8 @@ def select_member(
         As in `Table`.
     scale : tuple of float
         The least and the greatest score.
+    metric : str
+        What the scores are scores of: a column of that name holds them, if none is mapped.
 
     Raises
     ------
@@ -155,7 +158,7 @@ def select_member(
             )
             raise UnreadableSourceError(msg)
     if wide is None:
-        return _long(connection, found, number, columns, overrides, only, scale)
+        return _long(connection, found, number, columns, overrides, only, scale, metric)
     return _wide(connection, found, number, columns, overrides, only, wide, scale)
 
 
@@ -167,6 +170,7 @@ def _long(
     overrides: Mapping[str, str],
     only: str | None,
     scale: tuple[float, float],
+    metric: str,
 ) -> Selection:
     """Choose from a file with a row an attempt."""
     name = found.member.name
@@ -176,8 +180,18 @@ def _long(
             theirs.setdefault(column, column)
     notes: tuple[str, ...] = ()
     overrides = dict(overrides)
+    if metric in found.types and metric not in columns and "score" not in columns.values():
+        theirs = {ours: column for ours, column in theirs.items() if column != metric}
+        theirs["score"] = metric
     if "task_id" not in theirs:
         raise _lacks(found, "task_id", "--map theirs=task_id")
+    if metric and not {"score", "passed", "kind"} & set(theirs):
+        numeric = few(_numeric(connection, found, taken=set(theirs.values()))) or "none"
+        msg = (
+            f"{name}: expected a column {metric!r} for --metric, got these with numbers: {numeric}:"
+            " name one of them"
+        )
+        raise UnreadableSourceError(msg)
     if not {"score", "passed", "kind"} & set(theirs):
         msg = (
             f"{name}: expected a column 'score' or 'passed', got {few(list(found.types))}:"
@@ -205,6 +219,19 @@ def _long(
         scale=scale,
     )
     return Selection(name=name, sql=sql, theirs=theirs, notes=notes)
+
+
+def _numeric(connection: "DuckDBPyConnection", found: Scan, *, taken: set[str]) -> list[str]:
+    """Return the columns that begin with nothing but numbers, in the order of the file."""
+    if not (free := [column for column in found.types if column not in taken]):
+        return []
+    cells = [_known(found.column(column)) for column in free]
+    tests = ", ".join(
+        f"count({cell}) > 0 AND count({cell}) = count(try_cast({cell} AS DOUBLE))" for cell in cells
+    )
+    relation = found.relation(set(found.types))
+    row = connection.execute(f"SELECT {tests} FROM (FROM {relation} LIMIT 1000)").fetchone()
+    return [column for column, is_number in zip(free, row or (), strict=True) if is_number]
 
 
 def _wide(

@@ -1,5 +1,6 @@
 """What a source states beside its results: notes for people, and aggregates to be checked."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -125,25 +126,28 @@ class Reconciliation:
         unexplained: list[Note] = []
         unchecked: dict[str, list[str]] = {}
         for each in stated:
-            if each.not_checkable:
-                unchecked.setdefault(each.not_checkable, []).append(f"{each.name} {each.value:g}")
+            reason = each.not_checkable
+            if not (reason or math.isfinite(each.value)):
+                reason = "it is no number"
+            if reason:
+                unchecked.setdefault(reason, []).append(f"{each.name} {each.value:g}")
                 continue
             mine = [
                 tally
                 for (benchmark, agent), tally in self._tallies.items()
                 if each.agent in ("", agent) and each.benchmark in ("", benchmark)
             ]
-            reason = _reason(each, mine)
-            if reason == "":
+            known_reason = _reason(each, mine)
+            if known_reason == "":
                 continue
             read = _value(each, mine, missing=each.missing, total=each.total)
             known = "no mean" if read is None else f"{read:.6g}"
             text = f"the source states {each.name} {each.value:.6g}, the results read give {known}"
-            if reason is None:
+            if known_reason is None:
                 text += " and the reason is unknown"
                 unexplained.append(Note(code="aggregate-differs", text=text))
             else:
-                explained.append(Note(code="aggregate-explained", text=f"{text}: {reason}"))
+                explained.append(Note(code="aggregate-explained", text=f"{text}: {known_reason}"))
         for reason, names in unchecked.items():
             are = "is" if len(names) == 1 else "are"
             text = f"{', '.join(names)} {are} not checkable: {reason}"

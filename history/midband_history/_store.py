@@ -195,6 +195,7 @@ class History(Upkeep):
 
         Parameters as in `outcomes`. An agent without a single score is listed with a mean of NaN.
         """
+        benchmark = self.benchmark_name(benchmark)
         matrix = self.outcomes(benchmark, metric=metric, version=version)
         scores = matrix.full_scores()
         tasks = np.sum(matrix.attempts > 0, axis=1)
@@ -318,6 +319,43 @@ class History(Upkeep):
             version=version,
         )
 
+    def task_ids(self, benchmark: str) -> tuple[str, ...]:
+        """Return the tasks of a benchmark's newest version, in order.
+
+        Raises
+        ------
+        UnknownBenchmarkError
+            The history does not hold the benchmark.
+        """
+        contents = read_contents(self._connection, self._id(benchmark), None)
+        return choose_version(contents, benchmark=benchmark).names
+
+    def resolve_agent(self, benchmark: str, name: str) -> str:
+        """Return the label of the one agent that a label or a former name means.
+
+        Parameters
+        ----------
+        name : str
+            Its label; or its plain name, its label in histories of midband 0.1 or an alias, if
+            that means one agent only.
+
+        Raises
+        ------
+        InputError
+            It means no agent of the benchmark, or several, which are named.
+        """
+        known = self.benchmark_name(benchmark)
+        rows = read_agents(self._connection, known, self._id(benchmark), None)
+        if any(row.label == name for row in rows):
+            return name
+        return _former(rows, known, name, needed=True)[0]
+
+    def has_agent(self, benchmark: str, name: str) -> bool:
+        """Whether a label or a former name means agents of a benchmark, one or several."""
+        known = self.benchmark_name(benchmark)
+        rows = read_agents(self._connection, known, self._id(benchmark), None)
+        return any(name == row.label or name in row.former for row in rows)
+
     def records(self, benchmark: str | None = None) -> Iterator[Record]:
         """Yield every attempt at a benchmark, or at all, as it was added; those of a run together.
 
@@ -362,8 +400,11 @@ def _find(rows: list[AgentRow], benchmark: str, pattern: str, *, needed: bool = 
     """Return the labels that a label, a glob, or an unambiguous former name means."""
     exact = [row.label for row in rows if row.label == pattern]
     found = exact or [row.label for row in rows if fnmatchcase(row.label, pattern)]
-    if found:
-        return found
+    return found or _former(rows, benchmark, pattern, needed=needed)
+
+
+def _former(rows: list[AgentRow], benchmark: str, pattern: str, *, needed: bool) -> list[str]:
+    """Return the label that a former name means, if any."""
     former = [row.label for row in rows if pattern in row.former]
     if len(former) > 1:
         msg = (

@@ -77,7 +77,12 @@ class Table:
         What is in the rows of a table whose every other column is one of the other kind, with a
         score in every cell. An empty cell is a task that was not run.
     metric : Metric
-        What the scores are scores of, and their scale.
+        What the scores are scores of, and their scale. If it has the name of a column that is
+        mapped to nothing, the scores are read from there.
+    version : str
+        The version of the benchmark that was run; empty if unknown.
+    errors_fail : bool
+        Whether infrastructure and grader errors get the worst score instead of none.
     """
 
     path: Path
@@ -90,6 +95,8 @@ class Table:
     scaffold: str | None = None
     wide: Wide | None = None
     metric: Metric = UNKNOWN_METRIC
+    version: str = ""
+    errors_fail: bool = False
 
     def __post_init__(self) -> None:
         for theirs, ours in self.columns.items():
@@ -155,6 +162,7 @@ def stage_table(
                     wide=table.wide,
                     only=table.only,
                     scale=(table.metric.low, table.metric.high),
+                    metric=table.metric.label,
                 )
                 for number, member in enumerate(members)
             ]
@@ -167,7 +175,10 @@ def stage_table(
             if table.metric.lower_is_better:
                 worst, best = best, worst
             bound = {"kinds": list(OUTCOME_KINDS), "worst": worst, "best": best}
-            connection.execute(statement("stage_raw"), {"source_id": source_id, **bound, **_LIMITS})
+            said = {"version": clean_id(table.version), "errors_fail": table.errors_fail}
+            connection.execute(
+                statement("stage_raw"), {"source_id": source_id, **bound, **said, **_LIMITS}
+            )
         except duckdb.OutOfMemoryException as error:
             msg = f"expected room for {shown(table.path)}, got: {cause(error)}: free some"
             raise StoreError(msg) from error

@@ -24,36 +24,49 @@ from midband_history._provenance import (
 class Upkeep(Opened):
     """The part of `History` that looks after what is held."""
 
-    def known_sources(self, digests: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """Return those digests under which a source was added, with its id and reader's version.
+    def known_sources(self, digests: Iterable[str]) -> dict[str, tuple[tuple[int, ...], int]]:
+        """Return those digests under which sources were added, with their ids and reader's version.
 
-        Where a source was added several times, the last counts.
+        Copies of one file are several sources of one digest; the version is that of the oldest
+        reader.
         """
         found = self._connection.execute(
-            "SELECT digest, max(source_id), arg_max(reader_version, source_id) FROM sources"
+            "SELECT digest, list(source_id ORDER BY source_id), min(reader_version) FROM sources"
             " WHERE digest <> '' AND digest IN (SELECT unnest(?::VARCHAR[])) GROUP BY digest",
             [list(digests)],
         )
-        return {row[0]: (int(row[1]), int(row[2])) for row in found.fetchall()}
+        return {row[0]: (tuple(row[1]), int(row[2])) for row in found.fetchall()}
 
-    def readings_of(self, content: str, *, benchmark: str, metric: str) -> list[int]:
-        """Return the ids of sources with this very content, read with other options.
+    def source_names(self, ids: Iterable[int]) -> dict[int, str]:
+        """Return the names of sources: the files or directories that they were imported from."""
+        found = self._connection.execute(
+            "SELECT source_id, name FROM sources WHERE source_id IN (SELECT unnest(?::INTEGER[]))",
+            [list(ids)],
+        )
+        return {int(number): str(name) for number, name in found.fetchall()}
+
+    def readings_of(
+        self, contents: Iterable[str], *, benchmark: str, metric: str
+    ) -> dict[str, list[int]]:
+        """Return the ids of sources with one of these very contents, whatever their other options.
 
         Parameters
         ----------
-        content : str
-            Digest of the content alone.
+        contents : iterable of str
+            Digests of the contents alone.
         benchmark, metric : str
             The names that the person gave, or empty text: a reading under another name stands.
         """
         found = self._connection.execute(
-            "SELECT source_id, options FROM sources WHERE content = ? AND content <> ''", [content]
+            "SELECT content, source_id, options FROM sources WHERE content <> ''"
+            " AND content IN (SELECT unnest(?::VARCHAR[])) ORDER BY source_id",
+            [list(contents)],
         )
-        return [
-            int(number)
-            for number, options in found.fetchall()
-            if _named(options) == (benchmark, metric)
-        ]
+        readings: dict[str, list[int]] = {}
+        for content, number, options in found.fetchall():
+            if _named(options) == (benchmark, metric):
+                readings.setdefault(content, []).append(int(number))
+        return readings
 
     def declare_metric(
         self,

@@ -114,12 +114,10 @@ def _assemble(label: str, mine: Sequence[Content], contents: Sequence[Content]) 
     for each in contents:
         if each.name not in place:
             continue
-        if each.digest == chosen[each.name]:
+        if each.digest in ("", chosen[each.name]):
             column_of[each.task_id] = place[each.name]
-        elif not each.digest:
-            column_of[each.task_id] = place[each.name]
-            if len(known[each.name]) > 1:
-                by_label.add(each.task_id)
+        if not each.digest and len(known.get(each.name, ())) > 1:
+            by_label.add(each.task_id)
     return Version(
         label=label,
         names=tuple(names),

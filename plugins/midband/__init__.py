@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from midband._descriptors import Importer, NamedFactory, ReportSection
+    from midband._descriptors import Importer, NamedFactory, ReadOptions, ReportSection
     from midband._harness import (
         Capabilities,
         Command,
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from midband_history import (
         History,
         InputError,
+        Metric,
         MidbandError,
+        Note,
         OutcomeMatrix,
         Record,
+        StatedAggregate,
         UnreadableSourceError,
     )
     from midband_sampler import (
@@ -62,8 +65,10 @@ __all__ = [
     "InProcessHarness",
     "InputError",
     "MaxErrors",
+    "Metric",
     "MidbandError",
     "NamedFactory",
+    "Note",
     "OutcomeMatrix",
     "Plan",
     "PlanError",
@@ -71,6 +76,7 @@ __all__ = [
     "PluginManager",
     "Probe",
     "RankSettled",
+    "ReadOptions",
     "Record",
     "ReportSection",
     "Round",
@@ -79,6 +85,7 @@ __all__ = [
     "Selection",
     "Session",
     "Snapshot",
+    "StatedAggregate",
     "Strategy",
     "UnreadableSourceError",
     "get_plugin_manager",
@@ -104,8 +111,10 @@ _HOMES = {
     "InProcessHarness": "midband._harness",
     "InputError": "midband_history",
     "MaxErrors": "midband_sampler",
+    "Metric": "midband_history",
     "MidbandError": "midband_history",
     "NamedFactory": "midband._descriptors",
+    "Note": "midband_history",
     "OutcomeMatrix": "midband_history",
     "Plan": "midband_sampler",
     "PlanError": "midband_sampler",
@@ -113,6 +122,7 @@ _HOMES = {
     "PluginManager": "midband._manager",
     "Probe": "midband._harness",
     "RankSettled": "midband_sampler",
+    "ReadOptions": "midband._descriptors",
     "Record": "midband_history",
     "ReportSection": "midband._descriptors",
     "Round": "midband._harness",
@@ -121,6 +131,7 @@ _HOMES = {
     "Selection": "midband_sampler",
     "Session": "midband_sampler",
     "Snapshot": "midband_sampler",
+    "StatedAggregate": "midband_history",
     "Strategy": "midband_sampler",
     "UnreadableSourceError": "midband_history",
     "get_plugin_manager": "midband._manager",

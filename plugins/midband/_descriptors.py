@@ -53,6 +53,9 @@ class ReadOptions:
         Whether a table has one row a task or one row an agent, and what its columns are else.
     accept_difference : bool
         Whether a source is read although its own aggregate cannot be reproduced.
+    known_tasks : callable, optional
+        Returns the tasks that are known of a benchmark, none if it is unknown: where `tasks` is
+        empty, for sources that list only the solved ones. No part of what the person said.
     """
 
     benchmark: str | None = None
@@ -70,6 +73,9 @@ class ReadOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     wide: Literal["", "tasks", "agents"] = ""
     accept_difference: bool = False
+    known_tasks: Callable[[str], tuple[str, ...]] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         if self.scale is not None and not self.scale[0] < self.scale[1]:

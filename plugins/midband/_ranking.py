@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from midband_history import Record
-    from midband_sampler import Decision, Plan
+    from midband_sampler import Decision, MaxErrors, Plan
 
 
 _Attempt = tuple[str, str, str, int]  # agent, run id, task id, number
@@ -65,6 +65,7 @@ def rank_records(
     allow_changed: bool = False,
     versus: "Sequence[str]" = (),
     orders: "Mapping[str, LiveOrder] | None" = None,
+    max_errors: "MaxErrors | None" = None,
 ) -> list[Verdict]:
     """Rank every agent in the records by the plan, in the order of first appearance.
 
@@ -83,6 +84,8 @@ def rank_records(
         Reference agents whose comparison each decision shows.
     orders : mapping of str to LiveOrder, optional
         By the run ids of records. An agent's first run decides in which way it is judged.
+    max_errors : MaxErrors, optional
+        As for `Session`.
 
     Raises
     ------
@@ -122,7 +125,9 @@ def rank_records(
         _check_digest(plan, record, allow_changed=allow_changed)
         order = (orders or {}).get(record.run_id)
         if record.agent not in sessions:
-            sessions[record.agent] = Session(plan, versus=versus, live=order is not None)
+            sessions[record.agent] = Session(
+                plan, versus=versus, live=order is not None, max_errors=max_errors
+            )
             told[record.agent] = set()
         session = sessions[record.agent]
         if order is not None and (record.agent, record.run_id) not in begun:

@@ -195,3 +195,19 @@ def test_an_error_that_was_made_good_counts_as_the_later_attempt(
     assert verdict(*failed, *rows) == verdict(*rows, *failed) == plain
     lost = verdict(*failed, *rows[1:])
     assert (lost["errors"], plain["errors"]) == (1, 0)
+
+
+def test_a_limit_of_errors_ends_a_verdict(store: Path, tmp_path: Path, call: Call) -> None:
+    plan = planned(store, tmp_path, call, "tasks:30")
+    path = tmp_path / "new.jsonl"
+    rows = [
+        {"benchmark": "toy", "task_id": f"t{task:02d}", "agent": "new", "kind": "infra_error"}
+        if task % 2
+        else {"benchmark": "toy", "task_id": f"t{task:02d}", "agent": "new", "score": 1.0}
+        for task in range(N_TASKS)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (free,) = json.loads(call("rank", plan, path, "--json")[1])
+    (bound,) = json.loads(call("rank", plan, path, "--max-errors", "3", "--json")[1])
+    assert free["reason"] == "budget spent"
+    assert bound["reason"].startswith("too many errors: 4 attempts")

@@ -155,3 +155,90 @@ def test_rows_can_be_read_without_a_history(tmp_path: Path) -> None:
     path = _write(tmp_path / "r.csv", HEADER + "b,1,a,1\n")
     (record,) = read_records([path])
     assert (record.benchmark, record.task_id, record.agent, record.score) == ("b", "1", "a", 1.0)
+
+
+def test_errors_of_a_table_count_as_the_person_says(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path / "r.csv",
+        "benchmark,task_id,agent,score,kind\nb,1,a,1,valid\nb,2,a,,infra_error\nb,3,a,,cancelled\n",
+    )
+    for errors, mean, counted in (("source", 1.0, 1), ("missing", 1.0, 1), ("failed", 0.5, 2)):
+        report, matrix = _import(path, errors=errors)
+        assert matrix is not None
+        assert float(np.nanmean(matrix.scores)) == mean
+        assert report.counts[0].valid == counted
+
+
+def test_the_metric_of_a_table_may_be_one_of_its_columns(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path / "r.csv", "benchmark,task_id,agent,exact,f1\nb,1,a,1,0.5\nb,2,a,0,0.25\n"
+    )
+    for metric, scores in (("exact", [1.0, 0.0]), ("f1", [0.5, 0.25])):
+        report, matrix = _import(path, metric=metric)
+        assert matrix is not None
+        assert (report.counts[0].metric, matrix.scores[0].tolist()) == (metric, scores)
+    _, matrix = _import(path, metric="f1", columns={"exact": "score"})  # --map says more
+    assert matrix is not None
+    assert matrix.scores[0].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("first", ["", "1"])
+def test_a_version_can_be_named_also_when_results_are_read_anew(tmp_path: Path, first: str) -> None:
+    path = _write(tmp_path / "r.csv", HEADER + "b,1,a,1\nb,2,a,0\n")
+    with History.in_memory() as history:
+        import_paths(history, [path], options=ReadOptions(benchmark_version=first))
+        report = import_paths(history, [path], options=ReadOptions(benchmark_version="2"))
+        assert (report.added, report.replaced) == (0, 2)
+        assert [each.label for each in history.versions("b")] == ["2"]
+        assert history.outcomes("b", version="2").scores.tolist() == [[1.0, 0.0]]
+
+
+def _metrics(path: Path, history: History, *, metric: str = "", **columns: str) -> ImportReport:
+    return import_paths(history, [path], options=ReadOptions(metric=metric, columns=columns))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_metric_that_is_a_column_is_read_from_it(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"results.{ending}"
+    rows = [("1", 0.25, 1.0), ("2", 0.75, 0.0)]
+    if ending == "csv":
+        lines = ["benchmark,task_id,agent,f1,score", *(f"b,{t},x,{f},{s}" for t, f, s in rows)]
+    else:
+        lines = [
+            json.dumps({"benchmark": "b", "task_id": t, "agent": "x", "f1": f, "score": s})
+            for t, f, s in rows
+        ]
+    path.write_text("\n".join(lines) + "\n")
+    with History.in_memory() as history:
+        report = _metrics(path, history, metric="f1")
+        assert (report.added, report.refused) == (2, ())
+        assert [each.metric.label for each in history.metrics("b")] == ["f1"]
+        assert history.outcomes("b").scores.tolist() == [[0.25, 0.75]]
+        _metrics(path, history, metric="score")
+        assert history.outcomes("b", metric="score").scores.tolist() == [[1.0, 0.0]]
+
+
+def test_a_metric_that_is_no_column_names_the_score(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("benchmark,task_id,agent,score\nb,1,x,0.5\n")
+    with History.in_memory() as history:
+        assert _metrics(path, history, metric="accuracy").added == 1
+        assert [each.metric.label for each in history.metrics("b")] == ["accuracy"]
+
+
+def test_a_column_that_is_mapped_to_the_score_stays_it(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("benchmark,task_id,agent,f1,mine\nb,1,x,0.5,1\n")
+    with History.in_memory() as history:
+        _metrics(path, history, metric="f1", mine="score")
+        assert history.outcomes("b").scores.tolist() == [[1.0]]
+
+
+def test_an_unknown_metric_lists_the_columns_with_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("benchmark,task_id,agent,f1,words,bleu\nb,1,x,0.5,long,\nb,2,x,,text,0.25\n")
+    with History.in_memory() as history:
+        (refused,) = _metrics(path, history, metric="rouge").refused
+    assert "'rouge'" in refused.error
+    assert "numbers: f1, bleu:" in refused.error
+    assert "words" not in refused.error

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from midband import Decision, Harness, OutcomeMatrix, Plan, PluginManager, hookspecs, make_plan
 from midband._descriptors import ReadOptions
 from midband.importers._reading import read_source
+from midband.importers._sources import import_paths
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
-from midband_history import Record
+from midband_history import History, Record
 from midband_sampler import Rule, Session, Strategy, parse_stop
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -52,6 +53,21 @@ def test_its_format_is_read(manager: PluginManager, tmp_path: Path) -> None:
         each for each in read_source(importer, path, ReadOptions()) if isinstance(each, Record)
     ]
     assert [(each.task_id, each.score) for each in records] == [("t1", 1.0), ("t2", 0.5)]
+
+
+def test_its_format_is_checked_and_its_notes_are_told(
+    manager: PluginManager, tmp_path: Path
+) -> None:
+    right, wrong = tmp_path / "right.mine", tmp_path / "wrong.mine"
+    right.write_text("t1 a 1\nt2 a 0.5\nt3 a crashed\nmean of 0.75\n")
+    wrong.write_text("t1 b 1\nt2 b 0.5\nmean of 0.25\n")
+    with History.in_memory() as history:
+        report = import_paths(history, [tmp_path], manager.importers())
+    assert [source.error == "" for source in report.sources] == [True, False]
+    assert "mean 0.25" in report.sources[1].error
+    (counts,) = report.counts
+    assert (counts.metric, counts.valid, counts.passed, counts.errors) == ("judge", 2, 1, 1)
+    assert [note.code for note in report.sources[0].notes] == ["crashed"]
 
 
 class TestItsHarness(HarnessContract):

@@ -71,3 +71,8 @@ ORDER BY outcomes.rowid;
 DROP TABLE outcomes;
 ALTER TABLE attempts RENAME TO outcomes;
 DROP TYPE outcome_kind;
+
+-- A benchmark that was run from a package of evaluations is the same one.
+UPDATE benchmarks SET name = substr(name, 15)
+WHERE starts_with(name, 'inspect_evals/') AND length(name) > 14
+    AND substr(name, 15) NOT IN (SELECT name FROM benchmarks);

@@ -7,7 +7,10 @@ UPDATE outcomes SET metric_id = moved_metrics.new FROM moved_metrics
 WHERE outcomes.metric_id = moved_metrics.old;
 UPDATE metrics
 SET seen_low = least(metrics.seen_low, theirs.seen_low),
-    seen_high = greatest(metrics.seen_high, theirs.seen_high)
+    seen_high = greatest(metrics.seen_high, theirs.seen_high),
+    low = CASE WHEN metrics.declared = '' THEN theirs.low ELSE metrics.low END,
+    high = CASE WHEN metrics.declared = '' THEN theirs.high ELSE metrics.high END,
+    declared = CASE WHEN metrics.declared = '' THEN theirs.declared ELSE metrics.declared END
 FROM moved_metrics JOIN metrics AS theirs ON theirs.metric_id = moved_metrics.old
 WHERE metrics.metric_id = moved_metrics.new;
 DELETE FROM metrics WHERE metric_id IN (SELECT old FROM moved_metrics);

@@ -6,5 +6,6 @@ JOIN tasks AS ours ON ours.name = theirs.name AND ours.digest = theirs.digest
 WHERE theirs.benchmark_id = $old AND ours.benchmark_id = $new;
 UPDATE outcomes SET task_id = moved_tasks.new FROM moved_tasks
 WHERE outcomes.task_id = moved_tasks.old;
+DELETE FROM tasks WHERE task_id IN (SELECT old FROM moved_tasks);
 UPDATE tasks SET benchmark_id = $new WHERE benchmark_id = $old;
 DROP TABLE moved_tasks;

@@ -3,13 +3,21 @@ INSERT INTO incoming BY NAME
 SELECT
     CAST($source_id AS INTEGER) AS source_id, benchmark, task_id, agent, model, scaffold, agent_version, settings, run_id, harness,
     harness_version, known_start AS started, task_digest, source_key,
+    CAST($version AS VARCHAR) AS version,
     CASE
+    WHEN $errors_fail AND kind IN ('infra_error', 'grader_error') THEN 0
     WHEN kind <> '' THEN list_position($kinds, kind) - 1
     WHEN known IS NULL THEN 4
     ELSE 0
     END AS kind,
-    CASE WHEN kind IN ('', 'valid') THEN known END AS score,
-    CASE WHEN kind IN ('', 'valid') THEN coalesce(passed, known = $best) END AS passed,
+    CASE
+    WHEN kind IN ('', 'valid') THEN known
+    WHEN $errors_fail AND kind IN ('infra_error', 'grader_error') THEN $worst
+    END AS score,
+    CASE
+    WHEN kind IN ('', 'valid') THEN coalesce(passed, known = $best)
+    WHEN $errors_fail AND kind IN ('infra_error', 'grader_error') THEN false
+    END AS passed,
     attempt,
     CASE WHEN cost_usd BETWEEN 0 AND $most_cost_usd THEN cost_usd END AS cost_usd,
     CASE WHEN tokens BETWEEN 0 AND $most_tokens THEN tokens END AS tokens,

@@ -1,6 +1,7 @@
 """Strategies and stopping rules by name: midband's own, and those of plugins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from midband._manager import get_plugin_manager
@@ -8,6 +9,7 @@ from midband_history import InputError, MidbandError
 from midband_sampler import parse_stop, rule_forms, strategy_names
 
 if TYPE_CHECKING:
+    from midband_history import History
     from midband_sampler import Rule, Strategy
     from midband_sims import Names
 
@@ -47,6 +49,34 @@ def stopping_rule(text: str) -> "Rule":
     added = get_plugin_manager().stopping_rules()
     builds = {name: _guarded(f"the rule {name}", each.build) for name, each in added.items()}
     return parse_stop(text, builds)
+
+
+def current_name(store: "History", benchmark: str, name: str, agents: Sequence[str]) -> str:
+    """Return the label of an agent among these, or one that the history knows by this name.
+
+    Raises
+    ------
+    InputError
+        The name means several agents.
+    """
+    if name in agents or not store.has_agent(benchmark, name):
+        return name
+    return store.resolve_agent(benchmark, name)
+
+
+def with_agents(rule: "Rule", resolve: Callable[[str], str]) -> "Rule":
+    """Return a rule with the agents that it names under the names that `resolve` gives them."""
+    if not is_dataclass(rule) or isinstance(rule, type):
+        return rule
+    changes: dict[str, Any] = {}
+    for each in fields(rule):
+        value = getattr(rule, each.name)
+        if each.name == "agent" and isinstance(value, str):
+            changes[each.name] = resolve(value)
+        elif each.name == "rules" and isinstance(value, tuple):
+            changes[each.name] = tuple(with_agents(one, resolve) for one in value)
+    changes = {name: value for name, value in changes.items() if value != getattr(rule, name)}
+    return cast("Rule", replace(rule, **changes)) if changes else rule
 
 
 def study_names() -> "Names":

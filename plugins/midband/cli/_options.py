@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from midband_sampler import MaxErrors
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -32,6 +35,37 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
+class Errors(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic since 8.4
+    """How many attempts may end without a usable result: a number, or a share of them."""
+
+    name = "errors"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "MaxErrors":
+        """Return the limit."""
+        from midband_history import InputError
+        from midband_sampler import MaxErrors, parse_max_errors
+
+        if isinstance(value, MaxErrors):
+            return value
+        try:
+            return parse_max_errors(str(value))
+        except InputError as problem:
+            self.fail(str(problem), param, ctx)
+
+
+def max_errors_option(command: Command) -> Command:
+    """Add ``--max-errors N|SHARE``."""
+    return click.option(
+        "--max-errors",
+        type=Errors(),
+        metavar="N|SHARE",
+        help="End once more attempts have no usable result, such as 5 or 20%; scores of 0 are"
+        " results. By default it ends where none of the first ten has one; 100% never ends.",
+    )(command)
+
+
 def map_option(command: Command) -> Command:
     """Add ``--map THEIRS=OURS``."""
     return click.option(
@@ -39,7 +73,7 @@ def map_option(command: Command) -> Command:
         "mappings",
         multiple=True,
         metavar="THEIRS=OURS",
-        help="A column of theirs that midband calls otherwise; may be repeated.",
+        help="Read the column THEIRS as OURS, such as question=task_id; may be repeated.",
     )(command)
 
 
@@ -82,7 +116,7 @@ def as_of_option(command: Command) -> Command:
         "--as-of",
         type=Moment(),
         metavar="DATE",
-        help="See only what had been run by then; a date means the end of that day, UTC.",
+        help="Use only results of runs that began by then; a date means the end of that day, UTC.",
     )(command)
 
 
@@ -91,12 +125,12 @@ def metric_options(command: Command) -> Command:
     command = click.option(
         "--version",
         metavar="LABEL",
-        help="The version of the benchmark, as its sources call it; by default the newest.",
+        help="The version of the benchmark, as its sources call it; the newest by default.",
     )(command)
     return click.option(
         "--metric",
         metavar="NAME[.KEY]",
-        help="The metric, where the benchmark has results by several, or by one without a name.",
+        help="The metric, if the benchmark has results by several, or the name of an unnamed one.",
     )(command)
 
 

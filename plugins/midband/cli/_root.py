@@ -86,7 +86,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="midband")
 def cli() -> None:
-    """Run fewer evaluation tasks: those that still separate agents, until the rank is settled."""
+    """Run only the evaluation tasks that still separate agents, until the rank is settled."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

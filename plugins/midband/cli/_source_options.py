@@ -11,14 +11,19 @@ from midband.cli._options import pairs
 
 Command = TypeVar("Command", bound=Callable[..., object])
 _OPTIONS = (
-    click.option("--format", "format_name", metavar="NAME", help="The format; sniffed by default."),
     click.option(
-        "--benchmark", metavar="NAME", help="The benchmark, whatever the sources call it."
+        "--format", "format_name", metavar="NAME", help="The format; recognised by default."
+    ),
+    click.option(
+        "--benchmark",
+        metavar="NAME",
+        help="The name of the benchmark, whatever the sources call it.",
     ),
     click.option(
         "--metric",
         metavar="NAME[.KEY]",
-        help="The metric to read; by default the main one by the source's own word.",
+        help="The metric to read (of a table, a column), or the name of an unnamed one; by default"
+        " the source's main one.",
     ),
     click.option(
         "--scale",
@@ -29,68 +34,80 @@ _OPTIONS = (
     click.option(
         "--lower-is-better/--higher-is-better",
         default=None,
-        help="Which way the metric is better; by default by the source's own word.",
+        help="Whether a low or a high value is good; by default as the source says.",
     ),
-    click.option("--agent", "agent_name", metavar="NAME", help="The agent that ran."),
-    click.option("--model", metavar="NAME", help="The model within the agent."),
-    click.option("--scaffold", metavar="NAME", help="What is around the model."),
+    click.option("--agent", "agent_name", metavar="NAME", help="The name of the agent that ran."),
+    click.option("--model", metavar="NAME", help="The model that the agent used."),
+    click.option("--scaffold", metavar="NAME", help="The program around the model."),
     click.option(
         "--errors",
         type=click.Choice(["source", "missing", "failed"]),
         default="source",
         show_default=True,
-        help="What an attempt that ended in an error counts as: by the source's own policy, as no"
-        " result, or as a failure.",
+        help="How attempts that ended in an error count: as the source counts them, as no"
+        " result, or"
+        " as failures.",
     ),
     click.option(
         "--parts",
         is_flag=True,
-        help="Put the part of the benchmark (subject, domain) before each task id: PART/ID.",
+        help="Put the part (subject, domain) before each task id, as PART/ID.",
     ),
     click.option(
         "--tasks",
         "tasks_path",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="All task ids, one a line, for sources that list only the solved ones.",
+        help="All task ids, one a line, for sources that list only the solved ones; by default"
+        " those that the history holds of the benchmark.",
     ),
     click.option(
-        "--benchmark-version", metavar="LABEL", help="The version that was run, if no source says."
+        "--benchmark-version",
+        metavar="LABEL",
+        help="The version of the benchmark that was run, if the source does not say it.",
     ),
     click.option(
         "--wide",
         type=click.Choice(["tasks", "agents"]),
-        help="A table has a row for each task (and a column for each agent), or the reverse.",
+        help="The table has a row for each task and a column for each agent, or a row for"
+        " each agent"
+        " and a column for each task.",
     ),
     click.option(
         "--map",
         "mappings",
         multiple=True,
         metavar="THEIRS=OURS",
-        help="A column of theirs that midband calls otherwise; may be repeated.",
+        help="Read the column THEIRS as OURS, such as question=task_id; may be repeated.",
     ),
     click.option(
         "--accept-difference",
         is_flag=True,
-        help="Read a source although its own total differs from its results for no known reason.",
+        help="Read a source although its own aggregate differs from its results for no"
+        " known reason.",
     ),
 )
 
 
-def source_options(*, leave_out: Iterable[str] = ()) -> Callable[[Command], Command]:
+def source_options(
+    *, leave_out: Iterable[str] = (), only: Iterable[str] | None = None
+) -> Callable[[Command], Command]:
     """Add the options; the command takes them as keyword arguments for `read_options`.
 
     Parameters
     ----------
     leave_out : iterable of str
         Options, as on the command line, that the command has in another meaning.
+    only : iterable of str, optional
+        The options to add; all but `leave_out` by default.
     """
+    kept = None if only is None else set(only)
 
     def add(command: Command) -> Command:
         for option in reversed(_OPTIONS):
             probe = option(lambda: None)
-            names = probe.__click_params__[0].opts  # type: ignore[attr-defined]
-            if not set(names) & set(leave_out):
+            names = set(probe.__click_params__[0].opts)  # type: ignore[attr-defined]
+            if not names & set(leave_out) and (kept is None or names & kept):
                 command = option(command)
         return command
 

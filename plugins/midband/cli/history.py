@@ -59,8 +59,10 @@ class HistoryGroup(click.Group):
 def history() -> None:
     """Show what the history holds: its benchmarks, or the agents of one.
 
-    The subcommands say where a number comes from, state what a metric is, give a name to what has
-    several, check what is held, and remove results.
+    The subcommands show where a number comes from, state what a metric is, join two names of one
+    agent or benchmark, name sources that should be imported again, and remove results. A benchmark
+    that is called like a subcommand is shown by `midband history show NAME`, for example
+    `midband history show check`.
     """
 
 
@@ -69,33 +71,36 @@ def history() -> None:
     " --organization 'My Lab' --relationship first_party --developer 'gpt-*=openai'"
 )
 @click.argument("benchmark", required=False)
-@click.option("--metric", metavar="NAME[.KEY]", help="By which metric, where there are several.")
-@click.option("--version", metavar="LABEL", help="Of which version; by default the newest.")
+@click.option("--metric", metavar="NAME[.KEY]", help="The metric, if there are several.")
+@click.option(
+    "--version", metavar="LABEL", help="The version of the benchmark; the newest by default."
+)
 @click.option(
     "--export",
     "export_format",
     type=click.Choice(["every-eval-ever"]),
-    help="Write the results in this format instead, a pair of files a run, below --output.",
+    help="Instead write the results in this format, two files for each run, below --output.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where --export writes.",
+    help="The directory that --export writes to.",
 )
 @click.option("--organization", metavar="NAME", help="Who provides the results, for --export.")
 @click.option(
     "--relationship",
     type=click.Choice(["first_party", "third_party", "collaborative", "other"]),
-    help="Of the evaluator to the models, for --export.  [default: other]",
+    help="The evaluator's relationship to the models, for --export.  [default: other]",
 )
 @click.option(
     "--developer",
     "developers",
     multiple=True,
     metavar="GLOB=NAME",
-    help="Who made the models whose name does not begin with it, for --export; may be repeated.",
+    help="Who made the models that match GLOB, if their names do not say it, for --export; may be"
+    " repeated.",
 )
 @history_option
 @json_option
@@ -108,7 +113,10 @@ def show(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Show the benchmarks in the history, or the agents of BENCHMARK; or export the results."""
+    """Show the benchmarks, or the agents of one; or export.
+
+    With --export the results are written as files instead.
+    """
     if export_format is not None:
         return _export(benchmark, history_path, as_json=as_json, **given)
     for name, option in _EXPORT_ONLY.items():
@@ -171,7 +179,10 @@ def _say_what(store: "History", benchmark: str) -> None:
 def why(
     benchmark: str, task: str, agent: str | None, history_path: Path | None, as_json: bool
 ) -> int:
-    """Show every attempt of AGENT (or of all) at TASK, and the source that each comes from."""
+    """Show every attempt at a task, and its source.
+
+    With AGENT, only its attempts are shown.
+    """
     with open_history(history_path) as store:
         found = store.why(benchmark, task, agent)
     if as_json:
@@ -192,9 +203,10 @@ def why(
 @history_option
 @json_option
 def check(history_path: Path | None, as_json: bool) -> int:
-    """Name the sources that should be imported again, and what contradicts itself.
+    """Name sources that should be imported again, and contradictions.
 
-    The exit code is 1 if something is named.
+    A source should be imported again if an older midband read it. The exit code is 1 if something
+    is named.
     """
     from midband._manager import get_plugin_manager
 
@@ -227,12 +239,14 @@ def check(history_path: Path | None, as_json: bool) -> int:
 )
 @click.argument("benchmark")
 @click.argument("metric", required=False, default="")
-@click.option("--name", metavar="NAME", help="The name of a metric that no source has named.")
+@click.option(
+    "--name", metavar="NAME", help="Give this name to the metric that no source has named."
+)
 @click.option(
     "--scale",
     type=(float, float),
     metavar="LOW HIGH",
-    help="The least and the greatest value that it can give.",
+    help="The least and the greatest value that the metric can give.",
 )
 @click.option("--lower-is-better/--higher-is-better", default=None, help="Which way is better.")
 @history_option
@@ -246,9 +260,10 @@ def metric(
     history_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Show the metrics of BENCHMARK, or state what one is.
+    """Show the metrics of a benchmark, or state what one is.
 
-    No result is changed: scores are kept as their sources give them.
+    The options state the name, scale and direction of METRIC. This changes no result: scores are
+    kept as their sources give them.
     """
     stated = name is not None or scale is not None or lower_is_better is not None
     with open_history(history_path, read_only=not stated) as store:
@@ -278,10 +293,10 @@ def metric(
 def alias(
     what: Any, alias: str | None, name: str | None, history_path: Path | None, as_json: bool
 ) -> int:
-    """Let ALIAS stand for NAME, or list the aliases of agents or benchmarks.
+    """Let ALIAS stand for NAME, or list the aliases.
 
-    Two agents of which one is an alias of the other are one agent. The results of a benchmark that
-    becomes an alias move to the other.
+    Agents that share a name through an alias count as one agent. The results of a benchmark that
+    becomes an alias move to the benchmark NAME.
     """
     if (alias is None) != (name is None):
         msg = f"expected ALIAS and NAME, got {alias!r} alone"
@@ -299,9 +314,11 @@ def alias(
 
 
 @history.command(epilog="Example: midband history forget --source 'logs/broken*' --benchmark gaia")
-@click.option("--source", metavar="PATH", help="The file or directory they came from; globs work.")
+@click.option(
+    "--source", metavar="PATH", help="The file or directory that they came from; may be a glob."
+)
 @click.option("--run", "run_id", metavar="ID", help="The id of the run.")
-@click.option("--agent", metavar="NAME", help="The agent's label; globs work.")
+@click.option("--agent", metavar="NAME", help="The agent's label; may be a glob.")
 @click.option("--benchmark", metavar="NAME", help="The benchmark.")
 @history_option
 @json_option
@@ -313,9 +330,10 @@ def forget(
     history_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Remove the results that fit all that is named, and print what was removed.
+    """Remove results, and print what was removed.
 
-    Their files stay where they are and can be imported again. The exit code is 1 if nothing fits.
+    Results are removed if they match every given option. Their files stay where they are and can be
+    imported again. The exit code is 1 if nothing matches.
     """
     with open_history(history_path, read_only=False) as store:
         removed = store.forget(source=source, run=run_id, agent=agent, benchmark=benchmark)

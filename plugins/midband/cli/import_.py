@@ -11,9 +11,10 @@ from midband.cli._options import EXISTING, history_option, json_option
 from midband.cli._output import echo, on_terminal, print_json, print_table, warn
 from midband.cli._source_options import read_options, source_options
 from midband.cli._store import open_history
+from midband_history import StoreError
 
 if TYPE_CHECKING:
-    from midband.importers._sources import ImportReport
+    from midband.importers._report import ImportReport
 
 Progress = Callable[[int, int, Path], None]
 _SHOWN_NOTES = 20
@@ -30,21 +31,32 @@ def import_(
 ) -> int:
     """Read result files, or all result files in directories, into the history.
 
-    Each file comes in as a whole or is refused by name, and the rest is imported. Importing the
-    same again adds nothing. The exit code is 1 if a file was refused or nothing was found.
+    Each file is imported as a whole or refused by name; the others are still imported. Importing
+    the same again adds nothing. docs/importing.md says for every format what is read. The exit code
+    is 1 if a file was refused or nothing was found.
     """
+    from midband.importers._report import ImportEndedError
     from midband.importers._sources import import_paths
 
+    ended = ""
     options = read_options(**reading)
     with open_history(history_path, read_only=False) as store, _progress() as progress:
-        report = import_paths(
-            store, paths, format=reading["format_name"], options=options, progress=progress
-        )
+        try:
+            report = import_paths(
+                store, paths, format=reading["format_name"], options=options, progress=progress
+            )
+        except ImportEndedError as error:
+            report, ended = error.report, str(error)
         where = store.path
+    if ended and not report.sources:
+        raise StoreError(ended)
     if as_json:
         print_json(_as_dict(report, where))
     else:
         _show(report, where)
+    if ended:
+        echo(f"midband: {ended}", err=True)
+        return 1
     return 0 if report.imported and not report.refused else 1
 
 
@@ -105,7 +117,7 @@ def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
 
 def _show(report: "ImportReport", where: Path | None) -> None:
     from midband.importers._discovery import path_text
-    from midband.importers._sources import NO_RESULTS
+    from midband.importers._report import NO_RESULTS
 
     for source in report.refused:
         echo(f"midband: refused {source.error}", err=True)

@@ -23,7 +23,7 @@ from midband.cli._source_options import read_ids
 from midband.cli._store import open_history, say_undated
 
 if TYPE_CHECKING:
-    from midband_history import History
+    from midband_history import History, OutcomeMatrix
     from midband_sampler import Plan
 
 
@@ -91,7 +91,7 @@ Examples:
     "always_path",
     type=FILE,
     metavar="FILE",
-    help="Guard tasks, one id a line: they run first, whatever the strategy.",
+    help="A file of guard tasks, one id a line, which run first with every strategy.",
 )
 @click.option(
     "--explore",
@@ -99,7 +99,7 @@ Examples:
     default=0.0,
     show_default=True,
     metavar="SHARE",
-    help="Leave this share of the choices to chance, for a score that needs no model.",
+    help="Choose this share of the tasks at random, for a score estimate without a model.",
 )
 @click.option(
     "--attempts",
@@ -107,18 +107,24 @@ Examples:
     default=1,
     show_default=True,
     metavar="K",
-    help="Up to K attempts at a task, one more where it tells more than another task; for"
-    " --strategy information and cost, in sessions of your own.",
+    help="Allow up to K attempts at a task, where a further attempt is more informative than"
+    " another task; for --strategy information and cost, in your own sessions.",
 )
 @click.option(
     "--cost-unit",
     type=click.Choice(["usd", "seconds"]),
     default="usd",
     show_default=True,
-    help="What the strategies cost and cost-fixed count.",
+    help="What the strategies cost and cost-fixed minimise.",
 )
 @click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of all random choices; the same seed gives the same plan.",
+)
 @history_option
 @json_option
 def plan(
@@ -143,10 +149,10 @@ def plan(
 ) -> int:
     """Choose the tasks of BENCHMARK that a new agent should run, in order, and when to stop.
 
-    The plan is self-contained: a run with it never opens the history.
+    The plan holds all that a run needs, so the run does not open the history.
     """
     from midband._manager import get_plugin_manager
-    from midband.cli._choices import stopping_rule, strategy_named
+    from midband.cli._choices import current_name, stopping_rule, strategy_named, with_agents
     from midband_history import InputError
     from midband_sampler import Band, make_plan, renamed_rules
 
@@ -159,12 +165,14 @@ def plan(
     with open_history(history_path) as store:
         if exclude_agents:
             everyone = store.outcomes(benchmark, metric=metric, version=version).agents
-            _say_unmatched(exclude_agents, everyone, benchmark)
+            _say_unmatched(exclude_agents, everyone, store, benchmark)
         matrix = store.outcomes(
             benchmark, as_of=as_of, exclude_agents=exclude_agents, metric=metric, version=version
         )
         if not matrix.agents:
             _say_nothing_scored(store, benchmark)
+        stop = with_agents(stop, lambda name: current_name(store, benchmark, name, matrix.agents))
+        unused = _unused(store, benchmark, matrix)
         say_undated(store, benchmark, as_of)
     made = make_plan(
         matrix,
@@ -190,10 +198,10 @@ def plan(
         return 0
     facts = _facts(made, output, stop_text)
     if as_json:
-        print_json({**facts, "warnings": made.warnings, "notes": made.notes})
+        print_json({**facts, "warnings": made.warnings, "notes": (*made.notes, *unused)})
     else:
         print_facts(facts)
-        for note in made.notes:
+        for note in (*made.notes, *unused):
             echo(note)
     return 0
 
@@ -210,9 +218,32 @@ def _say_nothing_scored(store: "History", benchmark: str) -> None:
     raise InputError(msg)
 
 
-def _say_unmatched(patterns: Sequence[str], agents: Sequence[str], benchmark: str) -> None:
+def _unused(store: "History", benchmark: str, matrix: "OutcomeMatrix") -> tuple[str, ...]:
+    """Say in a line which metrics and versions of the benchmark the plan does not use."""
+    metrics = [
+        f"metric {each.metric.label or 'without a name'} ({each.agents} agents)"
+        for each in store.metrics(benchmark)
+        if each.attempts and each.metric.known and not each.metric.same_as(matrix.metric)
+    ]
+    versions = [
+        f"version {each.label or 'without a label'} ({each.tasks} tasks, {each.agents} agents)"
+        for each in store.versions(benchmark)
+        if matrix.version and each.label != matrix.version
+    ]
+    if not metrics and not versions:
+        return ()
+    options = ["--metric"] * bool(metrics) + ["--version"] * bool(versions)
+    line = f"not used of {benchmark}: {', '.join([*metrics, *versions])}"
+    return (f"{line}; {' and '.join(options)} choose",)
+
+
+def _say_unmatched(
+    patterns: Sequence[str], agents: Sequence[str], store: "History", benchmark: str
+) -> None:
     for pattern in patterns:
         if pattern not in agents and not any(fnmatchcase(agent, pattern) for agent in agents):
+            if store.has_agent(benchmark, pattern):
+                continue
             warn(
                 f"--exclude-agent {pattern} leaves out nobody: no agent of {benchmark} has such a"
                 f" name, `midband history {benchmark}` lists them"

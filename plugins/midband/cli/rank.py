@@ -1,5 +1,6 @@
 """``midband rank``: the verdict of a plan on finished runs."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,17 +8,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband._descriptors import ReadOptions
-from midband.cli._options import EXISTING, FILE, history_option, json_option
+from midband.cli._options import (
+    EXISTING,
+    FILE,
+    history_option,
+    json_option,
+    max_errors_option,
+)
 from midband.cli._output import echo, print_facts, print_json, print_table, warn
 from midband.cli._source_options import read_options, source_options
-from midband_history import InputError, Metric, UnreadableSourceError, plain_benchmark
+from midband_history import (
+    InputError,
+    Metric,
+    StoreError,
+    UnknownBenchmarkError,
+    UnreadableSourceError,
+    plain_benchmark,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from midband._ranking import LiveOrder, Verdict
     from midband_history import Note, Record
-    from midband_sampler import Plan
+    from midband_sampler import MaxErrors, Plan
 
 _SHOWN = 8
 
@@ -31,7 +45,7 @@ _SHOWN = 8
     "agents",
     multiple=True,
     metavar="NAME",
-    help="Rank only this agent, and name it so where the logs name nobody; may be repeated.",
+    help="Rank only this agent; where the logs name no agent, this is its name. May be repeated.",
 )
 @click.option(
     "--versus",
@@ -43,9 +57,10 @@ _SHOWN = 8
     "--all",
     "everyone",
     is_flag=True,
-    help="Bound the ranks of all reference agents at once, with agents of LOGS that ran every"
-    " task; LOGS may be left out.",
+    help="Bound the ranks of all reference agents at once, together with agents of LOGS that ran"
+    " every task; LOGS may be left out.",
 )
+@max_errors_option
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
 @json_option
@@ -55,20 +70,23 @@ def rank(
     agents: tuple[str, ...],
     versus: tuple[str, ...],
     everyone: bool,
+    max_errors: "MaxErrors | None",
     allow_changed: bool,
     history_path: Path | None,
     as_json: bool,
     **reading: Any,
 ) -> int:
-    """Rank the agents of LOGS by PLAN: the verdict that an adaptive run of them gives.
+    """Rank the agents of LOGS by PLAN, as an adaptive run would.
 
-    The results are judged in the order of the plan, so a full run and a run that was stopped
-    get the same verdict. A run that chose its tasks live is judged in the order that it chose.
-    Results of other benchmarks than the plan's are passed over with a note.
+    The results are judged in the order of the plan, so a full run and a run that stopped early get
+    the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
+    names results of other benchmarks, which are left out.
     """
+    from midband._manager import get_plugin_manager
     from midband._plans import read_plan
     from midband._ranking import is_old, rank_records
-    from midband.importers._sources import check_columns, find_sources
+    from midband.importers._sources import check_columns
+    from midband.importers._unpacking import opened_sources
 
     options = read_options(**reading)
     check_columns(options.columns)
@@ -85,17 +103,24 @@ def rank(
     if plan.chooses_live:
         from midband.inspect._rank import live_orders
 
-        sources = find_sources(paths, format_name=format_name)
-        orders = live_orders(
-            plan, [each.path for each in sources if each.importer.name == "inspect"]
-        )
+        importers = get_plugin_manager().importers()
+        with opened_sources(paths, importers, format_name=format_name) as found:
+            orders = live_orders(
+                plan, [each.path for each in found.sources if each.importer.name == "inspect"]
+            )
     records = _records(plan, paths, format_name, options, agents) if paths else []
     if everyone:
         return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)
     if plan.metric is None and is_old(plan) and any(record.metric.known for record in records):
         warn("the plan was made by midband 0.1 and does not say which metric it is about")
+    versus = tuple(_reference(plan, name, history_path) for name in versus)
     verdicts = rank_records(
-        plan, records, allow_changed=allow_changed, versus=versus, orders=orders
+        plan,
+        records,
+        allow_changed=allow_changed,
+        versus=versus,
+        orders=orders,
+        max_errors=max_errors,
     )
     if as_json:
         print_json([_row(verdict) for verdict in verdicts])
@@ -107,6 +132,38 @@ def rank(
         warn("found no results in these logs")
         return 1
     return 0
+
+
+def _reference(plan: "Plan", name: str, history_path: Path | None) -> str:
+    """Return the reference agent of the plan that a name means, or meant formerly.
+
+    Raises
+    ------
+    InputError
+        It means several.
+    """
+    from midband.cli._choices import current_name
+    from midband.cli._store import open_history
+
+    agents = plan.reference_agents
+    if name in agents:
+        return name
+    namesakes = [agent for agent in agents if agent.startswith((f"{name} [", f"{name}#"))]
+    if len(namesakes) > 1:
+        msg = (
+            f"expected one agent of the plan, got {name!r}, which means {_names(namesakes)}:"
+            " choose one of these"
+        )
+        raise InputError(msg)
+    if namesakes:
+        return namesakes[0]
+    with suppress(StoreError, UnknownBenchmarkError), open_history(history_path) as store:
+        label = current_name(store, plan.benchmark, name, ())
+        for agent in agents:
+            with suppress(InputError):
+                if label == current_name(store, plan.benchmark, agent, ()):
+                    return agent
+    return name
 
 
 def _records(

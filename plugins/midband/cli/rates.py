@@ -38,8 +38,8 @@ def rates(
 ) -> int:
     """Show the pass rate of every task of BENCHMARK.
 
-    A rate is the mean over agents of each agent's own mean: an agent counts once, however often
-    it tried.
+    The rate is the mean over agents of each agent's own mean, so every agent counts once, however
+    many attempts it made.
     """
     with open_history(history_path) as store:
         found = store.pass_rates(benchmark, as_of=as_of, metric=metric, version=version)

@@ -5,13 +5,14 @@ import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from midband._text import one_line
-from midband.cli._options import FILE, history_option, json_option
+from midband.cli._options import FILE, history_option, json_option, max_errors_option
 from midband.cli._output import echo, print_facts, print_json
+from midband.cli._source_options import read_options, source_options
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from midband._harness import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
-    from midband_sampler import Plan
+    from midband_sampler import MaxErrors, Plan
 
 _SHOWN = 5
 _INTERRUPTED = 130
@@ -40,12 +41,12 @@ _INTERRUPTED = 130
     "directory",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The directory of this run; the same command goes on where the last one was.",
+    help="The directory of this run; the same command resumes it.",
 )
 @click.option(
     "--round-size",
     type=click.IntRange(min=1),
-    help="Tasks a round; a tenth of the planned ones by default.",
+    help="Tasks in a round; a tenth of the planned tasks by default.",
 )
 @click.option(
     "--attempts",
@@ -55,17 +56,21 @@ _INTERRUPTED = 130
     help="How often each task is run.",
 )
 @click.option(
-    "--max-usd", type=click.FloatRange(min=0, min_open=True), help="Spend no more than this."
+    "--max-usd",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Spend no more dollars than this.",
 )
 @click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="End a round's command after so long; what it finished is kept.",
+    help="End a round's command after so many seconds; finished results are kept.",
 )
-@click.option("--benchmark", metavar="NAME", help="The benchmark, if the harness has another name.")
-@click.option("--in-process", is_flag=True, help="Load the harness once, so that a model stays.")
+@click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark.")
+@click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
+@source_options(only=("--metric", "--scale", "--lower-is-better", "--errors"))
+@max_errors_option
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
 @json_option
@@ -81,15 +86,18 @@ def run(
     timeout: float | None,
     benchmark: str | None,
     in_process: bool,
+    max_errors: "MaxErrors | None",
     allow_changed: bool,
     history_path: Path | None,
     as_json: bool,
+    **reading: Any,
 ) -> int:
     """Run HARNESS on the tasks of PLAN, round by round, until the rank is settled.
 
-    ARGUMENTS are the harness's own: its model, its agent, its data set. Each round is its real
-    command on some of the tasks. The same command goes on after a kill; nothing that finished is
-    run again. Ctrl-C lets the running round finish, a second one ends it.
+    ARGUMENTS are passed on to the harness: its model, its agent, its data set. Each round runs the
+    harness's own command on some of the tasks. If the run was stopped or killed, the same command
+    resumes it, and nothing that finished is run again. Ctrl-C lets the running round finish; a
+    second Ctrl-C ends it.
     """
     from midband._manager import choose, get_plugin_manager
     from midband._plans import read_plan
@@ -109,6 +117,8 @@ def run(
         benchmark=benchmark,
         in_process=in_process,
         allow_changed=allow_changed,
+        max_errors=max_errors,
+        reading=read_options(**reading),
     )
     with _screen() as screen:
         report = RoundDriver(

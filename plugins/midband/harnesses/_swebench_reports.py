@@ -50,6 +50,11 @@ _OF_FAILURES = ("unresolved_ids", "completed_ids", "with_logs")
 _RATES = ("resolution_rate", "resolved_rate", "resolve_rate", "accuracy")
 
 
+def lists_solved_only(report: Mapping[str, Any]) -> bool:
+    """Whether a run report has no list that tells which instances failed."""
+    return not any(isinstance(report.get(key), list) for key in _OF_FAILURES)
+
+
 def listed(report: Mapping[str, Any], path: Path, options: "ReadOptions") -> dict[str, Found]:
     """Return what the lists of a run report say of each instance.
 
@@ -74,7 +79,7 @@ def listed(report: Mapping[str, Any], path: Path, options: "ReadOptions") -> dic
     for key, says in _LISTS:
         for task in lists.get(key, ()):
             found.setdefault(task, says)
-    if not any(key in lists for key in _OF_FAILURES):
+    if lists_solved_only(report):
         found |= _all_others(found, path, options.tasks)
     if _counts_errors(report, found):
         failed = Found(0.0, "valid", errored=True)

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from midband.harnesses._files import (
 from midband.harnesses._stating import Amounts, choose_metric, rounding
 from midband.harnesses._swebench_ends import Ends
 from midband.harnesses._swebench_names import BENCHMARK, of_instance, of_run
-from midband.harnesses._swebench_reports import instances, listed, totals
+from midband.harnesses._swebench_reports import instances, listed, lists_solved_only, totals
 from midband.hookspecs import hookimpl
 from midband_history import Metric, Note, Record, StatedAggregate
 
@@ -102,7 +103,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     ----------
     path : Path
     options : ReadOptions
-        `tasks` completes reports that list solved instances only.
+        `tasks`, or else `known_tasks`, completes reports that list solved instances only.
 
     Raises
     ------
@@ -123,6 +124,15 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     elif layout == "run":
         ends = Ends.below(place.parent)
         origin = of_run(place, report, options, ends.agents)
+        if not options.tasks and options.known_tasks and lists_solved_only(report):
+            options = replace(options, tasks=options.known_tasks(origin.benchmark))
+            if options.tasks:
+                text = (
+                    "the report lists resolved instances only: all others of the"
+                    f" {len(options.tasks)} tasks that the history holds of {origin.benchmark} are"
+                    " taken as failed"
+                )
+                yield Note(code="tasks-from-history", text=text)
         found = listed(report, path, options)
         yield from totals(report, found)
     else:

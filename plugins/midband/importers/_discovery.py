@@ -225,8 +225,9 @@ class _Walk:
             return False
 
     def ends_like_results(self, name: str) -> bool:
-        """Whether a file has the ending of a format."""
-        return name.lower().endswith(self.suffixes)
+        """Whether a file has the ending of a format, or may be an archive of such files."""
+        lowered = name.lower()
+        return lowered.removesuffix(".gz").endswith((*self.suffixes, ".zip"))
 
     def tell(self, path: Path, what: str) -> None:
         """Tell of something that was passed over."""

@@ -2,17 +2,20 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import ReadOptions
 from midband_history import (
+    InputError,
     Metric,
     Note,
     Reconciliation,
     Record,
     StatedAggregate,
+    Table,
     UnreadableSourceError,
     sane_cost,
     sane_date,
@@ -52,10 +55,66 @@ def call_reader(reader: Callable[..., Any], what: object, options: ReadOptions) 
     )
 
 
-def read_source(importer: "Importer", path: Path, options: ReadOptions) -> Iterable[object]:
-    """Read one source with an importer, which may yield records, notes and stated aggregates."""
-    found: Iterable[object] = call_reader(importer.read, path, options)
-    return found
+class ReadingFailedError(Exception):
+    """An importer raised an error, whatever it is: the history has no part in it.
+
+    Parameters
+    ----------
+    error : BaseException
+        What it raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Tell the errors of an importer from those of who uses it."""
+    try:
+        yield
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise ReadingFailedError(error) from error
+
+
+def asked(reader: Callable[..., Any], what: object, options: ReadOptions) -> Iterator[Any]:
+    """Yield what an importer's function yields; whatever it raises is a `ReadingFailedError`."""
+    with _told_apart():
+        rest = iter(call_reader(reader, what, options))
+    while True:
+        with _told_apart():
+            try:
+                item = next(rest)
+            except StopIteration:
+                return
+        yield item
+
+
+def read_source(importer: "Importer", path: Path, options: ReadOptions) -> Iterator[object]:
+    """Read one source with an importer, which may yield records, notes and stated aggregates.
+
+    Raises
+    ------
+    ReadingFailedError
+        The importer raised an error.
+    """
+    return asked(importer.read, path, options)
+
+
+def described_table(importer: "Importer", path: Path, options: ReadOptions) -> Table:
+    """Return the table that an importer describes; raises as `read_source`."""
+    with _told_apart():
+        if importer.table is None:
+            msg = f"expected an importer of tables, got {importer.name}"
+            raise InputError(msg)
+        table = call_reader(importer.table, path, options)
+        if not isinstance(table, Table):
+            msg = f"expected a Table, got a {type(table).__name__}"
+            raise TypeError(msg)
+        return table
 
 
 def checked(
@@ -74,12 +133,13 @@ def checked(
     check = Reconciliation()
     stated: list[StatedAggregate] = []
     absurd: dict[str, int] = {}
+    untouched = replace(options, **_ELSEWHERE) == ReadOptions()  # type: ignore[arg-type]
     for item in items:
         if isinstance(item, Record):
             check.see(item)
             for name in _absurd(item):
                 absurd[name] = absurd.get(name, 0) + 1
-            yield apply_options(item, options)
+            yield item if untouched else apply_options(item, options)
         elif isinstance(item, Note):
             reading.notes.append(item)
         elif isinstance(item, StatedAggregate):
@@ -101,6 +161,14 @@ def checked(
     reading.notes.extend(unexplained)
 
 
+# Options that only importers follow: records are not changed for their sake.
+_ELSEWHERE: dict[str, object] = {
+    "benchmark": None,
+    "tasks": (),
+    "columns": {},
+    "wide": "",
+    "accept_difference": False,
+}
 _SANE = {
     "cost_usd": sane_cost,
     "tokens": sane_tokens,

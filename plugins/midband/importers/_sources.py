@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -15,17 +16,25 @@ from midband.importers._discovery import (
     path_text,
     survey,
 )
-from midband.importers._reading import Reading, call_reader, checked, read_source
+from midband.importers._reading import (
+    Reading,
+    ReadingFailedError,
+    asked,
+    checked,
+    described_table,
+    read_source,
+)
+from midband.importers._report import ImportEndedError, ImportReport, SourceReport, added
+from midband.importers._unpacking import Found, named_path, named_text, opened_sources
 from midband_history import (
     TABLE_COLUMNS,
-    AddReport,
-    Counts,
     Incoming,
     InputError,
     MidbandError,
     Note,
     Record,
     StoreError,
+    UnknownBenchmarkError,
     UnreadableSourceError,
 )
 
@@ -33,114 +42,19 @@ if TYPE_CHECKING:
     from midband._descriptors import Importer
     from midband_history import History
 
+__all__ = [
+    "ImportReport",
+    "SourceReport",
+    "check_columns",
+    "find_sources",
+    "import_paths",
+    "read_records",
+]
+
 Progress = Callable[[int, int, Path], None]
 # Small sources share a transaction up to so many records or sources; a larger one has its own.
 _BATCH_RECORDS = 20_000
 _BATCH_SOURCES = 256
-EMPTY = "no results of its own"
-NO_RESULTS = "no-results"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceReport:
-    """Result of importing one file or directory.
-
-    Parameters
-    ----------
-    path : Path
-    format : str
-        Name of the importer; empty if none recognised it.
-    added, duplicates : int
-        Attempts that were new, and that the history held already.
-    replaced : int
-        Attempts that an earlier reading of this content had added and that were read anew.
-    notes : tuple of Note
-        What a reader of the results must know: what was left out, chosen or differs, and why.
-    counts : tuple of Counts
-        What the attempts are, for each benchmark, agent and metric.
-    known : bool
-        Whether this very content had been imported before, so that it was not read again.
-    error : str
-        Why it was refused, on one line; empty if it was imported.
-    """
-
-    path: Path
-    format: str = ""
-    added: int = 0
-    duplicates: int = 0
-    replaced: int = 0
-    notes: tuple[Note, ...] = ()
-    counts: tuple[Counts, ...] = ()
-    known: bool = False
-    error: str = ""
-
-    @property
-    def skipped(self) -> tuple[str, ...]:
-        """The texts of the notes."""
-        return tuple(note.text for note in self.notes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportReport:
-    """Result of importing files and directories, in order of path.
-
-    Parameters
-    ----------
-    sources : tuple of SourceReport
-    notes : tuple of Note
-        What was passed over in directories, and why: a hidden result, a broken link.
-    """
-
-    sources: tuple[SourceReport, ...]
-    notes: tuple[Note, ...] = ()
-
-    @property
-    def imported(self) -> int:
-        """Sources that were imported, now or before."""
-        return sum(not source.error for source in self.sources)
-
-    @property
-    def unchanged(self) -> int:
-        """Sources among the imported of which nothing was new."""
-        return sum(
-            not source.error and source.added == 0 and source.replaced == 0
-            for source in self.sources
-        )
-
-    @property
-    def refused(self) -> tuple[SourceReport, ...]:
-        """Sources that were refused, each with its error."""
-        return tuple(source for source in self.sources if source.error)
-
-    @property
-    def added(self) -> int:
-        """Attempts that were new."""
-        return sum(source.added for source in self.sources)
-
-    @property
-    def duplicates(self) -> int:
-        """Attempts that the history held already, in sources that were read."""
-        return sum(source.duplicates for source in self.sources)
-
-    @property
-    def replaced(self) -> int:
-        """Attempts that were read anew."""
-        return sum(source.replaced for source in self.sources)
-
-    @property
-    def counts(self) -> tuple[Counts, ...]:
-        """What the attempts of all sources are, summed by benchmark, agent and metric."""
-        sums: dict[tuple[str, str, str], Counts] = {}
-        for one in (each for source in self.sources for each in source.counts):
-            key = (one.benchmark, one.agent, one.metric)
-            held = sums.get(key)
-            sums[key] = one if held is None else _sum(held, one)
-        return tuple(sums[key] for key in sorted(sums))
-
-
-def _sum(one: Counts, two: Counts) -> Counts:
-    numbers = ("valid", "passed", "errors", "unscored", "out_of_range")
-    return replace(one, **{name: getattr(one, name) + getattr(two, name) for name in numbers})
 
 
 def import_paths(
@@ -175,23 +89,38 @@ def import_paths(
     ------
     InputError
         `format` or the columns of `options` name what there is not.
-    StoreError
-        The history cannot be written.
+    ImportEndedError
+        The history cannot be written; its report says what was added before.
     """
     options = options or ReadOptions()
     check_columns(options.columns)
-    sources, unrecognised = survey(list(paths), _importers(importers), format_name=format)
-    run = _Run(history, options, len(sources), progress)
-    for one in unrecognised:
-        if not one.note:
-            run.reports[one.path] = SourceReport(path=one.path, error=one.reason)
-    fresh = run.not_known(sources)
-    for _, group in groupby(fresh, key=lambda source: source.importer.name):
-        run.take(list(group))
-    run.flush()
-    return ImportReport(
-        sources=tuple(run.reports[path] for path in sorted(run.reports)),
-        notes=tuple(Note(code="passed-over", text=one.reason) for one in unrecognised if one.note),
+    with opened_sources(list(paths), _importers(importers), format_name=format) as found:
+        run = _Run(history, options, found, progress)
+        for one in found.unrecognised:
+            if not one.note:
+                path = named_path(found, one.path)
+                run.reports[one.path] = SourceReport(path=path, error=one.reason)
+        try:
+            fresh = run.not_known(found.sources)
+            for _, group in groupby(fresh, key=lambda source: source.importer.name):
+                run.take(list(group))
+            run.flush()
+        except StoreError as error:
+            report = run.report()
+            raise ImportEndedError(_ending(error, report), report) from error
+        return run.report()
+
+
+def _ending(error: StoreError, report: ImportReport) -> str:
+    """Return why an import ended, and what the history holds of it."""
+    reason = " ".join(str(error).split()).removesuffix("; nothing was added")
+    left = report.total - len(report.sources)
+    if not report.added and not report.replaced:
+        return f"{reason}; nothing was added"
+    return (
+        f"{reason}; {report.added + report.replaced:,} attempts were added before that,"
+        f" {left:,} of {report.total:,} sources were not: import the same again, which adds"
+        " nothing twice"
     )
 
 
@@ -254,17 +183,37 @@ def read_records(
     UnreadableSourceError
         A source cannot be read, or its own aggregate cannot be reproduced.
     """
-    for source in find_sources(paths, format_name=format_name):
-        reading = Reading()
-        yield from checked(
-            source.path,
-            read_source(source.importer, source.path, options or ReadOptions()),
-            options or ReadOptions(),
-            reading,
-        )
+    options = options or ReadOptions()
+    with opened_sources(paths, _importers(None), format_name=format_name) as found:
+        for one in found.unrecognised:
+            if one.named:
+                raise UnreadableSourceError(one.reason)
+        for source in found.sources:
+            yield from _records_of(source, found, options, note)
+
+
+def _records_of(
+    source: Source,
+    found: Found,
+    options: ReadOptions,
+    note: Callable[[Path, Note], None] | None,
+) -> Iterator[Record]:
+    reading = Reading()
+    items = read_source(source.importer, source.path, options)
+    try:
+        yield from checked(source.path, items, options, reading)
+    except ReadingFailedError as failed:
+        error = failed.error
+        known = isinstance(error, MidbandError) and not isinstance(error, StoreError)
+        if known and not found.places:
+            raise error from failed
+        reason = str(error) if known else _why_refused(source, error)
+        raise UnreadableSourceError(found.shown(reason)) from failed
+    except UnreadableSourceError as error:
+        raise UnreadableSourceError(found.shown(str(error))) from error
+    if note is not None:
         for each in reading.notes:
-            if note is not None:
-                note(source.path, each)
+            note(named_path(found, source.path), each)
 
 
 def _importers(importers: "Mapping[str, Importer] | None") -> "Mapping[str, Importer]":
@@ -281,80 +230,107 @@ class _Run:
 
     history: "History"
     options: ReadOptions
-    total: int
+    found: Found
     progress: Progress | None
     reports: dict[Path, SourceReport] = field(default_factory=dict)
     incoming: dict[Path, Incoming] = field(default_factory=dict)
     pending: list[tuple[Source, Incoming]] = field(default_factory=list)
+    salts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     held: int = 0
     done: int = 0
 
+    def report(self) -> ImportReport:
+        """Return what became of the sources so far."""
+        others = self.found.unrecognised
+        return ImportReport(
+            sources=tuple(sorted(self.reports.values(), key=lambda each: each.path)),
+            notes=tuple(Note(code="passed-over", text=one.reason) for one in others if one.note),
+            total=len(self.found.sources) + sum(not one.note for one in others),
+        )
+
     def not_known(self, sources: Sequence[Source]) -> list[Source]:
         """Return the sources whose content this version has not read before and that open."""
+        digests: dict[Path, tuple[str, list[str]]] = {}
         for source in sources:
+            named = (source.importer.name, *source.importer.former_names)
             try:
-                self.incoming[source.path] = self._describe(source)
+                digests[source.path] = content_digests(
+                    source.path, [self._salt(name) for name in named]
+                )
             except OSError as error:
-                name = path_text(source.path)
+                name = named_text(self.found, source.path)
                 reason = f"{name}: expected a file to read, got: {error.strerror or error}"
                 self.settle(source, SourceReport(path=source.path, error=reason))
-        known = self.history.known_sources(one.digest for one in self.incoming.values())
+        known = self.history.known_sources(
+            digest for _, salted in digests.values() for digest in salted
+        )
+        readings = self.history.readings_of(
+            (content for content, _ in digests.values()),
+            benchmark=self.options.benchmark or "",
+            metric=self.options.metric,
+        )
+        names = self.history.source_names(
+            {number for ids, _ in known.values() for number in ids}.union(*readings.values())
+        )
+        said = _said(self.options)
         fresh = []
         for source in sources:
-            described = self.incoming.get(source.path)
-            if described is None:
+            if source.path not in digests:
                 continue
-            number, version = known.get(described.digest, (0, 0))
-            if number and version >= source.importer.version:
+            content, salted = digests[source.path]
+            digest = next((each for each in salted if each in known), salted[0])
+            numbers, version = known.get(digest, ((), 0))
+            place = named_text(self.found, source.path)
+            current = version >= source.importer.version
+            if current and any(_one_place(names[number], place) for number in numbers):
                 self.settle(source, SourceReport(path=source.path, known=True))
                 continue
-            others = self.history.readings_of(
-                described.content,
-                benchmark=self.options.benchmark or "",
-                metric=self.options.metric,
+            earlier = {*readings.get(content, ()), *numbers}.difference(numbers if current else ())
+            here = {number for number in earlier if _one_place(names[number], place)}
+            self.incoming[source.path] = Incoming(
+                name=place,
+                digest=digest,
+                content=content,
+                reader=source.importer.name,
+                reader_version=source.importer.version,
+                options=said,
+                replaces=tuple(sorted(here)),
+                copies=tuple(sorted(earlier - here)),
             )
-            described.replaces = tuple({*others, *([number] if number else [])})
             fresh.append(source)
         return fresh
 
-    def _describe(self, source: Source) -> Incoming:
-        named = (source.importer.name, *source.importer.former_names)
-        content, digests = content_digests(
-            source.path, [_salt(name, self.options) for name in named]
-        )
-        known = self.history.known_sources(digests)
-        digest = next((each for each in digests if each in known), digests[0])
-        return Incoming(
-            name=path_text(source.path),
-            digest=digest,
-            content=content,
-            reader=source.importer.name,
-            reader_version=source.importer.version,
-            options=_said(self.options),
-        )
+    def _salt(self, name: str) -> tuple[str, ...]:
+        if name not in self.salts:
+            self.salts[name] = _salt(name, self.options)
+        return self.salts[name]
 
     def take(self, sources: Sequence[Source]) -> None:
-        """Read and add sources of one format."""
-        importer = sources[0].importer
-        if importer.read_many is not None:
-            of_path = {source.path: source for source in sources}
-            readings = call_reader(importer.read_many, list(of_path), self.options)
-            for path, found in readings:
-                if isinstance(found, UnreadableSourceError):
-                    self.refuse(of_path[path], found)
-                else:
-                    self.guard(of_path[path], partial(self.hold, of_path[path], found))
-            return
-        for source in sources:
+        """Read and add sources of one format; what a quick reader fails on is read one by one."""
+        left = {source.path: source for source in sources}
+        reader = sources[0].importer.read_many
+        if reader is not None:
+            with suppress(ReadingFailedError):
+                for path, found in asked(reader, list(left), self.options):
+                    source = left.pop(path, None)
+                    if source is None:
+                        continue
+                    if isinstance(found, UnreadableSourceError):
+                        self.refuse(source, found)
+                    else:
+                        self.guard(source, partial(self.hold, source, found))
+        for source in left.values():
             self.guard(source, partial(self.take_one, source))
 
     def guard(self, source: Source, step: Callable[[], None]) -> None:
         """Carry out one step; a broken file or importer must not stop the rest."""
         try:
             step()
-        except StoreError:
+        except (StoreError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except ReadingFailedError as failed:
+            self.refuse(source, failed.error)
+        except BaseException as error:
             self.refuse(source, error)
 
     def take_one(self, source: Source) -> None:
@@ -362,19 +338,26 @@ class _Run:
         importer, path = source.importer, source.path
         described = self.incoming[path]
         if importer.table is not None:
-            table = call_reader(importer.table, path, self.options)
+            table = described_table(importer, path, self.options)
             report = self.history.add_table(table, described)
-            self.settle(source, _added(source, report, ()))
+            self.settle(source, added(source, report, ()))
             return
         reading = Reading()
-        rest = checked(path, read_source(importer, path, self.options), self.options, reading)
+        options = replace(self.options, known_tasks=self.known_tasks)
+        rest = checked(path, read_source(importer, path, options), options, reading)
         first = list(islice(rest, _BATCH_RECORDS))
         if len(first) < _BATCH_RECORDS:
             self.hold_records(source, first, reading)
             return
         described.records, described.notes = chain(first, rest), reading.notes
-        (report,) = self.history.add_sources([described])
-        self.settle(source, _added(source, report, reading.notes))
+        self.add_one(source, described)
+
+    def known_tasks(self, benchmark: str) -> tuple[str, ...]:
+        """Return the tasks that the history holds of a benchmark; none if it has none."""
+        try:
+            return self.history.task_ids(benchmark)
+        except UnknownBenchmarkError:
+            return ()
 
     def hold(self, source: Source, items: Iterable[object]) -> None:
         """Check what was read of a small source, and keep it."""
@@ -384,37 +367,72 @@ class _Run:
     def hold_records(self, source: Source, records: list[Record], reading: Reading) -> None:
         """Keep the records of a small source until there are enough to add them together."""
         described = self.incoming[source.path]
-        described.records, described.notes = records, reading.notes
+        notes = [replace(note, text=self.found.shown(note.text)) for note in reading.notes]
+        described.records, described.notes = records, notes
         self.pending.append((source, described))
         self.held += len(records)
         if len(self.pending) >= _BATCH_SOURCES or self.held >= _BATCH_RECORDS:
             self.flush()
 
     def flush(self) -> None:
-        """Add what is held, in one transaction."""
+        """Add what is held, in one transaction; one by one where that fails for one of them."""
         pending, self.pending, self.held = self.pending, [], 0
-        reports = self.history.add_sources([described for _, described in pending])
+        try:
+            reports = self.history.add_sources([described for _, described in pending])
+        except StoreError:
+            raise
+        except Exception:
+            for source, described in pending:
+                self.guard(source, partial(self.add_one, source, described))
+            return
         for (source, described), report in zip(pending, reports, strict=True):
             described.records = ()
-            self.settle(source, _added(source, report, described.notes))
+            self.settle(source, added(source, report, described.notes))
+
+    def add_one(self, source: Source, described: Incoming) -> None:
+        """Add one source in a transaction of its own."""
+        (report,) = self.history.add_sources([described])
+        self.settle(source, added(source, report, described.notes))
 
     def refuse(self, source: Source, error: BaseException) -> None:
         """Note why a source cannot be read."""
-        reason = " ".join(str(error).split())
-        if not isinstance(error, (MidbandError, OSError)):
-            reason = f"importer {source.importer.name} failed, {type(error).__name__}: {reason}"
-        name = path_text(source.path)
-        reason = reason.replace(str(source.path), name)
-        if name not in reason:
-            reason = f"{name}: {reason}"
+        reason = _why_refused(source, error)
         self.settle(source, SourceReport(path=source.path, error=reason))
 
     def settle(self, source: Source, report: SourceReport) -> None:
         """Note what became of a source."""
-        self.reports[source.path] = replace(report, format=source.importer.name)
+        path = named_path(self.found, source.path)
+        self.reports[source.path] = replace(
+            report,
+            path=path,
+            format=source.importer.name,
+            error=self.found.shown(report.error),
+            notes=tuple(replace(note, text=self.found.shown(note.text)) for note in report.notes),
+        )
         self.done += 1
         if self.progress is not None:
-            self.progress(self.done, self.total, source.path)
+            self.progress(self.done, len(self.found.sources), path)
+
+
+def _why_refused(source: Source, error: BaseException) -> str:
+    """Return why a source cannot be read, with its name, on one line."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, StoreError) or not isinstance(error, (MidbandError, OSError)):
+        reason = f"importer {source.importer.name} failed, {type(error).__name__}: {reason}"
+    name = path_text(source.path)
+    reason = reason.replace(str(source.path), name)
+    return reason if name in reason else f"{name}: {reason}"
+
+
+def _one_place(held: str, path: str) -> bool:
+    """Whether two paths may be of one file, seen from different directories.
+
+    What a file holds does not say whose it is: that is often the name of its directory, or a file
+    beside it. So the same content in another place is read too.
+    """
+    one, two = Path(held).parts, Path(path).parts
+    few = min(len(one), len(two))
+    return one[-few:] == two[-few:]
 
 
 def _salt(name: str, options: ReadOptions) -> tuple[str, ...]:
@@ -433,26 +451,12 @@ def _salt(name: str, options: ReadOptions) -> tuple[str, ...]:
 
 def _choices(options: ReadOptions) -> dict[str, object]:
     """Return the options that were given."""
-    default = asdict(ReadOptions())
-    return {key: value for key, value in asdict(options).items() if value != default[key]}
+    default = ReadOptions()
+    names = [each.name for each in fields(options) if each.compare]
+    chosen = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in chosen.items() if value != getattr(default, name)}
 
 
 def _said(options: ReadOptions) -> str:
     said = _choices(options)
     return json.dumps(said, sort_keys=True) if said else ""
-
-
-def _added(source: Source, report: AddReport, notes: Iterable[Note]) -> SourceReport:
-    if report.refused:
-        return SourceReport(path=source.path, error=f"{source.path}: {report.refused}")
-    found = [*notes, *(Note(code="kept-outside", text=text) for text in report.skipped)]
-    if not (report.added or report.duplicates or report.replaced or found):
-        found.append(Note(code=NO_RESULTS, text=EMPTY))
-    return SourceReport(
-        path=source.path,
-        added=report.added,
-        duplicates=report.duplicates,
-        replaced=report.replaced,
-        notes=tuple(found),
-        counts=report.counts,
-    )

@@ -77,6 +77,8 @@ def open_table(path: Path, *, options: ReadOptions) -> Table:
         scaffold=options.scaffold or None,
         wide=options.wide or None,
         metric=with_scale(Metric(), options),
+        version=options.benchmark_version,
+        errors_fail=options.errors == "failed",
     )
 
 

@@ -14,6 +14,7 @@ from midband.rounds._budget import Budget
 from midband.rounds._execution import Execution
 from midband.rounds._interrupt import Interrupt
 from midband.rounds._journal import Journal
+from midband.rounds._metrics import plan_to_read_by, reading_by
 from midband.rounds._process import last_lines, wait_for_earlier
 from midband.rounds._report import Listener, RunReport, Standing
 from midband.rounds._results import INTERRUPTED, RoundEnd, collect
@@ -73,14 +74,22 @@ class RoundDriver:
         ------
         InputError
             The directory belongs to another plan or other arguments, the harness refuses the
-            arguments, or a limit cannot be kept.
+            arguments, a limit cannot be kept, or results are by another metric than the plan's.
         MidbandError
             The harness is not there, or results are of other tasks or agents than planned.
         """
         self._check_plan()
         with Journal(self.directory) as journal, self.interrupt:
             live = self._live(journal.events)
-            self._state = RunState(self.plan, live=live)
+            begun = [event for event in journal.events if event["event"] == "run"]
+            self._read_by = plan_to_read_by(
+                self.plan,
+                self.harness,
+                self.settings.reading,
+                begun=begun[-1] if begun else {},
+                note=self.listener.note,
+            )
+            self._state = RunState(self.plan, live=live, max_errors=self.settings.max_errors)
             self._journal = journal
             self._restore()
             report = self._loop(live)
@@ -317,6 +326,8 @@ class RoundDriver:
 
     def _begin_journal(self, live: bool) -> None:
         header = {**self._header(), "live": live}
+        if self.plan.metric is None and self._read_by.metric is not None:
+            header["metric"] = self._read_by.metric.label
         begun = [event for event in self._journal.events if event["event"] == "run"]
         if not begun:
             self.plan.write(self.directory / PLAN)
@@ -348,8 +359,10 @@ class RoundDriver:
             self.harness,
             results,
             end,
-            plan=self.plan,
+            plan=self._read_by,
             known=self._state.known,
+            options=reading_by(self._read_by, self.settings.reading),
+            named=self.plan.metric is None or bool(self.settings.reading.metric),
             allow_changed=self.settings.allow_changed,
         )
         attempts = self.settings.attempts

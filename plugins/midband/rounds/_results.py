@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midband._ranking import score_by
+from midband.importers._reading import apply_options, call_reader
+from midband.rounds._metrics import says_metric
 from midband_history import (
     OUTCOME_KINDS,
     InputError,
@@ -16,8 +19,9 @@ from midband_history import (
 from midband_sampler import DigestMismatchError
 
 if TYPE_CHECKING:
+    from midband._descriptors import ReadOptions
     from midband._harness import Harness
-    from midband_history import Record
+    from midband_history import Metric, Record
     from midband_sampler import Plan
 
 FINISHED, FAILED, TIMED_OUT, INTERRUPTED = "finished", "failed", "timed out", "interrupted"
@@ -241,9 +245,11 @@ def collect(
     *,
     plan: "Plan",
     known: Known,
+    options: "ReadOptions",
+    named: bool = False,
     allow_changed: bool,
 ) -> RoundEnd:
-    """Return the end of a round with what it left at `path`.
+    """Return the end of a round with what it left at `path`, its scores in [0, 1].
 
     Parameters
     ----------
@@ -254,40 +260,68 @@ def collect(
         With everything but the results.
     plan : Plan
     known : Known
+    options : ReadOptions
+        How the results are read.
+    named : bool
+        Whether the user said that results without a metric are by the plan's.
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
 
     Raises
     ------
     InputError
-        There are results of several agents.
+        There are results of several agents, or by another metric than the plan's.
     DigestMismatchError
         A task's content has changed since the plan was made.
     MidbandError
         The harness's adapter failed.
     """
     records: list[Record] = []
-    unreadable: list[str] = []
     if path.exists():
-        try:
-            records.extend(harness.read_results(path, benchmark=plan.benchmark))
-        except UnreadableSourceError as error:
-            unreadable.append(" ".join(str(error).split()))
-        except MidbandError:
-            raise
-        except Exception as error:  # a fault of the adapter, not of the user
-            msg = (
-                f"expected {harness.name} to read {path}, its adapter failed,"
-                f" {type(error).__name__}: {error}: report it to its authors; nothing is lost"
-            )
-            raise MidbandError(msg) from error
-    return _sorted_out(
-        records,
-        replace(end, unreadable=tuple(unreadable)),
-        plan=plan,
-        known=known,
-        allow_changed=allow_changed,
-    )
+        records, unreadable = _read(harness, path, options)
+        if unreadable and options.metric:
+            # A file that lacks the plan's metric is told from a torn one by reading what it has.
+            others, _ = _read(harness, path, replace(options, metric=""))
+            for record in others:
+                score_by(plan, record)
+        end = replace(end, unreadable=unreadable)
+    if plan.metric is not None and (named or not says_metric(harness)):
+        records, end = _named(records, end, plan.metric)
+    return _sorted_out(records, end, plan=plan, known=known, allow_changed=allow_changed)
+
+
+def _read(
+    harness: "Harness", path: Path, options: "ReadOptions"
+) -> "tuple[list[Record], tuple[str, ...]]":
+    """Return what can be read, and why the rest cannot."""
+    records: list[Record] = []
+    try:
+        for record in call_reader(harness.read_results, path, options):
+            records.append(apply_options(record, replace(options, metric="")))
+    except UnreadableSourceError as error:
+        return records, (" ".join(str(error).split()),)
+    except MidbandError:
+        raise
+    except (Exception, SystemExit) as error:  # a fault of the adapter, not of the user
+        msg = (
+            f"expected {harness.name} to read {path}, its adapter failed,"
+            f" {type(error).__name__}: {error}: report it to its authors; nothing is lost"
+        )
+        raise MidbandError(msg) from error
+    return records, ()
+
+
+def _named(
+    records: "list[Record]", end: RoundEnd, metric: "Metric"
+) -> "tuple[list[Record], RoundEnd]":
+    """Take results of a harness that names no metric for the plan's, and say so."""
+    if all(record.metric.known or record.score is None for record in records):
+        return records, end
+    named = [
+        record if record.metric.known else replace(record, metric=metric) for record in records
+    ]
+    note = f"the results name no metric: taken as {metric.label}, the plan's"
+    return named, replace(end, notes=(*end.notes, note))
 
 
 def _sorted_out(
@@ -318,7 +352,7 @@ def _sorted_out(
             Result(
                 task=record.task_id,
                 attempt=record.attempt,
-                score=record.score,
+                score=score_by(plan, record),
                 kind=record.kind,
                 cost_usd=cost,
                 seconds=_amount(record.duration_s, _MOST_SECONDS, odd, "duration"),

@@ -1,9 +1,11 @@
 """How a run in rounds is to go."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from midband._descriptors import ReadOptions
 from midband_history import InputError
+from midband_sampler import MaxErrors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,11 @@ class RunSettings:
         Run within midband's own process, see `InProcessHarness`.
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
+    max_errors : MaxErrors or None
+        So many attempts may end without a usable result; by default the run ends where none of
+        the first ten has one.
+    reading : ReadOptions
+        What the user says about the results: `metric`, `scale`, `lower_is_better` and `errors`.
     """
 
     arguments: tuple[str, ...] = ()
@@ -42,6 +49,8 @@ class RunSettings:
     benchmark: str | None = None
     in_process: bool = False
     allow_changed: bool = False
+    max_errors: MaxErrors | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
     def __post_init__(self) -> None:
         for name in ("round_size", "attempts", "max_tasks"):

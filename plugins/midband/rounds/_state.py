@@ -7,7 +7,7 @@ from midband.rounds._results import INTERRUPTED, Known, Result, RoundEnd
 from midband_sampler import Session
 
 if TYPE_CHECKING:
-    from midband_sampler import Plan
+    from midband_sampler import MaxErrors, Plan
 
 # So often a task is tried before it counts as one without a result; the last time alone, since
 # one that hangs or crashes the harness takes others with it.
@@ -24,6 +24,8 @@ class RunState:
     plan : Plan
     live : bool
         Whether the strategy chooses each task from the results so far.
+    max_errors : MaxErrors, optional
+        As for `Session`.
 
     Attributes
     ----------
@@ -39,8 +41,8 @@ class RunState:
         Rounds without a score since the last one with any.
     """
 
-    def __init__(self, plan: "Plan", *, live: bool) -> None:
-        self.session = Session(plan, live=live)
+    def __init__(self, plan: "Plan", *, live: bool, max_errors: "MaxErrors | None" = None) -> None:
+        self.session = Session(plan, live=live, max_errors=max_errors)
         self._live = live
         self.rounds = 0
         self.waiting: list[str] = []

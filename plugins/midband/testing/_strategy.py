@@ -141,7 +141,7 @@ class StrategyContract:
         matrix = make_matrix(_TASKS, costs=self.make_strategy().needs_costs)
         whole = make_plan(matrix, strategy=self.make_strategy(), stop=Never(0.8), seed=SEED)
         try:
-            again = Plan.from_json(whole.to_json())
+            again = Plan.from_json(whole.to_json(), strategies=lambda _: self.make_strategy())
         except (TypeError, ValueError) as error:
             msg = (
                 f"expected a plan that can be written and read, got {type(error).__name__}: {error}"

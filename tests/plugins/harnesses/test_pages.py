@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.commands import options_of
 from tests.environments import ROOT
 from tests.plugins.conftest import Call
 from tests.plugins.harnesses.conftest import Environment, MakePlan
@@ -59,7 +60,7 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         if command is inspect_command:
             continue
         ours = words[2 : words.index("--")] if "--" in words else words[2:]
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = options_of(command, ours)
         for word in ours:
             assert not word.startswith("-") or word in known, f"{page.name}: no {word} in {words}"
 

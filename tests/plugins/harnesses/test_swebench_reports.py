@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from tests.plugins.harnesses.reading import lines, read, write
 
+from midband._descriptors import ReadOptions
 from midband.harnesses import swebench
 from midband.harnesses._swebench_reports import Found, listed
-from midband_history import UnreadableSourceError
+from midband.importers._sources import import_paths
+from midband_history import History, Record, UnreadableSourceError
 
 
 def _report(resolved: int = 2, unresolved: int = 4, **more: Any) -> dict[str, Any]:
@@ -324,3 +326,29 @@ def test_a_torn_report_and_an_unknown_metric_are_refused_in_a_line(tmp_path: Pat
         read(path, "swebench")
     with pytest.raises(UnreadableSourceError, match=r"a metric of the source \(resolved\)"):
         read(write(path, text), "swebench", metric="accuracy")
+
+
+def test_solved_instances_alone_are_completed_by_the_tasks_of_the_history(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole" / "one.run.json", _report())
+    solved = write(tmp_path / "solved" / "two.run.json", {"resolved_ids": ["o__p-1"]})
+    options = ReadOptions(benchmark="swe")
+    with History.in_memory() as history:
+        (refused,) = import_paths(history, [solved], options=options).refused
+        assert "--tasks FILE" in refused.error
+        import_paths(history, [whole], options=options)
+        report = import_paths(history, [solved], options=options)
+        assert (report.refused, report.added) == ((), 6)
+        (note,) = [each for each in report.sources[0].notes if each.code == "tasks-from-history"]
+        assert "6 tasks that the history holds of swe" in note.text
+        rates = {agent.name: agent.mean for agent in history.agents("swe")}
+        assert rates["two"] == pytest.approx(1 / 6)
+
+
+def test_the_tasks_that_are_named_come_before_those_of_the_history(tmp_path: Path) -> None:
+    solved = write(tmp_path / "two.run.json", {"resolved_ids": ["a"]})
+    options = ReadOptions(tasks=("a", "b"), known_tasks=lambda benchmark: ("a", "b", "c"))
+    records = [each for each in swebench.read(solved, options=options) if isinstance(each, Record)]
+    assert {record.task_id for record in records} == {"a", "b"}
+    options = replace(options, tasks=())
+    records = [each for each in swebench.read(solved, options=options) if isinstance(each, Record)]
+    assert {record.task_id for record in records} == {"a", "b", "c"}
