@@ -1,6 +1,6 @@
 """Strategies and stopping rules by name: midband's own, and those of plugins."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,13 +31,21 @@ def plugin_strategy(name: str) -> "Strategy | None":
 
 def rule_help() -> str:
     """Say how stopping rules are written, those of plugins included."""
-    added = get_plugin_manager().stopping_rules()
+    added = _offered(get_plugin_manager().stopping_rules)
     return f"{', '.join([*rule_forms(), *added])}; joined by and/or."
+
+
+def _offered(names: Callable[[], Mapping[str, object]]) -> tuple[str, ...]:
+    """Return the names that plugins offer; none where two of them conflict, which help survives."""
+    try:
+        return tuple(names())
+    except MidbandError:
+        return ()
 
 
 def strategy_help() -> str:
     """List the strategies, those of plugins included."""
-    names = [*strategy_names(), *get_plugin_manager().strategies()]
+    names = [*strategy_names(), *_offered(get_plugin_manager().strategies)]
     return (
         f"How tasks are chosen: {', '.join(names)}; see docs/strategies.md. auto is information,"
         " unless replays of the history's own agents surely speak for another."
