@@ -98,6 +98,7 @@ def read_contents(
             version=row[3],
             whole=bool(row[4]),
             last=row[5],
+            order=row[6],
         )
         for row in connection.execute(statement("tasks"), bound).fetchall()
     ]

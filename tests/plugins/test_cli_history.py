@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,27 @@ def test_a_mean_over_a_part_of_the_benchmark_is_said_to_be_one(store: Path, call
         )
     _, _, said = call("history", "toy", "--history", store)
     assert "the mean of 1 agent is over fewer than the 40 tasks" in said
+
+
+def test_results_at_another_content_are_said_to_be_left_out(store: Path, call: Call) -> None:
+    with History.open(store) as history:
+        history.add(
+            [
+                Record(
+                    benchmark="toy",
+                    task_id="t01",
+                    agent="a00",
+                    score=1.0,
+                    run_id="old",
+                    started=datetime(2024, 1, 1, tzinfo=UTC),
+                    task_digest="reworded since",
+                )
+            ]
+        )
+    for command in ("history", "rates"):
+        said = call(command, "toy", "--history", store)[2]
+        assert "1 results at other contents of the tasks" in said
+        assert "`midband history why toy TASK`" in said
 
 
 def test_rates_as_table_csv_and_json_agree(store: Path, call: Call) -> None:

@@ -315,7 +315,7 @@ def test_costs_that_cannot_be_are_unknown(tmp_path: Path) -> None:
     found = Read(_pair(tmp_path, [row], [_result(1.0)]))
     (record,) = found.records
     assert (record.tokens, record.cost_usd, record.attempt) == (None, None, 2)
-    assert {"implausible-cost", "implausible-tokens"} <= set(found.notes)
+    assert "absurd-amounts" in found.notes
 
 
 def test_scaffold_attempts_and_errors_of_rows(tmp_path: Path) -> None:
@@ -341,3 +341,23 @@ def test_lost_rows_and_aggregates_alone_are_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UnreadableSourceError, match="aggregate without"):
         list(read(aggregate, options=ReadOptions()))
+
+
+def test_how_the_model_was_called_tells_two_of_its_runs_apart(tmp_path: Path) -> None:
+    found = []
+    for heat in (0.1, 0.9):
+        called = {"generation_args": {"temperature": heat, "top_p": None}}
+        results = [_result(1.0, "r1") | {"generation_config": called}]
+        path = _pair(tmp_path / str(heat), [_row("s", 1.0, "r1")], results)
+        found.append(Read(path).records[0].settings)
+    assert found == [{"temperature": 0.1}, {"temperature": 0.9}]
+
+
+def test_a_setting_in_which_the_results_differ_is_no_setting_of_the_run(tmp_path: Path) -> None:
+    results = [
+        _result(1.0, name)
+        | {"generation_config": {"generation_args": {"temperature": heat, "max_tokens": 9}}}
+        for name, heat in (("r1", 0.1), ("r2", 0.9))
+    ]
+    path = _pair(tmp_path, [_row("s", 1.0, "r1"), _row("s", 1.0, "r2")], results)
+    assert Read(path).records[0].settings == {"max_tokens": 9}

@@ -340,6 +340,16 @@ def test_terminal_bench_model_stands_in_the_folder_of_the_submission(
     assert own.notes == {}  # the run's file has said it
 
 
+def test_terminal_bench_results_with_lists_of_ids_are_no_report_of_swebench(tmp_path: Path) -> None:
+    path = _run(tmp_path / "run", [True, False], about={"model_name": "m"})
+    content = json.loads(path.read_text())
+    content |= {"resolved_ids": ["t0"], "unresolved_ids": ["t1"]}
+    path.write_text(json.dumps(content))
+    importers = get_plugin_manager().importers()
+    fits = {each.name for each in importers.values() if each.table is None and each.sniff(path)}
+    assert fits == {"terminal-bench"}
+
+
 def test_terminal_bench_run_that_is_dated_too_is_no_submission(tmp_path: Path) -> None:
     place = tmp_path / "terminal-bench-core@0.1.1" / "20250923_droid_gpt-5" / "20250924_run_1"
     path = _run(place, [True], about={"model_name": "None"})

@@ -8,7 +8,7 @@ import pytest
 from midband._descriptors import Importer, ReadOptions
 from midband.cli._root import run
 from midband.importers._sources import find_sources, import_paths
-from midband_history import History, InputError, Record, UnreadableSourceError
+from midband_history import History, InputError, Metric, Record, UnreadableSourceError
 
 HEADER = "benchmark,task_id,agent,score\n"
 
@@ -146,3 +146,41 @@ def test_runs_of_unknown_date_that_a_date_leaves_out_are_mentioned(
     assert "left out 1 runs of b of unknown date" in capsys.readouterr().err
     assert run(["rates", "b", *store]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["toxicity_rate", "Failure Rate", "judge.wer"])
+def test_a_name_of_which_less_is_mostly_better_is_pointed_out(tmp_path: Path, name: str) -> None:
+    scorer, _, key = name.partition(".")
+
+    def _read(_: Path, *, options: ReadOptions) -> Iterable[Record]:
+        metric = Metric(name=scorer, key=key, lower_is_better=options.benchmark == "stated")
+        yield Record(benchmark="b", task_id="1", agent="a", score=0.25, metric=metric)
+
+    importers = {"toy": Importer(name="toy", sniff=lambda _: True, read=_read, suffixes=(".toy",))}
+    (tmp_path / "a.toy").touch()
+    for options, said in (
+        (ReadOptions(), True),
+        (ReadOptions(benchmark="stated"), False),
+        (ReadOptions(lower_is_better=True), False),
+        (ReadOptions(lower_is_better=False), False),
+    ):
+        path = tmp_path / f"h{said}{options.benchmark}{options.lower_is_better}.duckdb"
+        with History.open(path) as history:
+            report = import_paths(
+                history, [tmp_path / "a.toy"], importers=importers, options=options
+            )
+        codes = [note.code for source in report.sources for note in source.notes]
+        assert ("direction-unclear" in codes) == said
+
+
+def test_what_helm_writes_beside_its_results_is_no_table(tmp_path: Path) -> None:
+    names = ("instances.json", "display_predictions.json", "display_requests.json")
+    for folder in ("run", "other"):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_text('[{"id": "id0", "split": "test"}]')
+    (tmp_path / "run" / "per_instance_stats.json").write_text("[]")
+    tables = {
+        source.path.parent.name for source in find_sources([tmp_path]) if source.importer.table
+    }
+    assert tables == {"other"}

@@ -39,3 +39,17 @@ def say_undated(store: "History", benchmark: str, as_of: datetime | None) -> Non
     undated = store.left_out(benchmark, as_of=as_of).undated
     if undated:
         warn(f"left out {undated} runs of {benchmark} of unknown date: they may be later")
+
+
+def say_other_contents(
+    store: "History",
+    benchmark: str,
+    *,
+    as_of: datetime | None = None,
+    metric: str | None = None,
+    version: str | None = None,
+) -> None:
+    """Warn of results that no number shown counts, being at other contents of the tasks."""
+    matrix = store.outcomes(benchmark, as_of=as_of, metric=metric, version=version)
+    for note in matrix.notes:
+        warn(f"{note}: see `midband history why {benchmark} TASK`")

@@ -8,7 +8,7 @@ import click
 
 from midband.cli._options import history_option, json_option
 from midband.cli._output import echo, print_facts, print_json, print_table, warn
-from midband.cli._store import open_history
+from midband.cli._store import open_history, say_other_contents
 
 if TYPE_CHECKING:
     from midband_history import History
@@ -131,6 +131,7 @@ def show(
             rows = list(store.agents(benchmark, metric=metric, version=version))
             if not as_json:
                 _say_what(store, benchmark)
+                say_other_contents(store, benchmark, metric=metric, version=version)
     if as_json:
         print_json(rows)
     else:

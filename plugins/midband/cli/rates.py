@@ -10,7 +10,7 @@ import click
 
 from midband.cli._options import as_of_option, history_option, json_option, metric_options
 from midband.cli._output import csv_cell, plain, print_json, print_table
-from midband.cli._store import open_history, say_undated
+from midband.cli._store import open_history, say_other_contents, say_undated
 
 
 @click.command(epilog="Example: midband rates gaia --as-of 2025-06-30 --format csv > rates.csv")
@@ -44,6 +44,7 @@ def rates(
     with open_history(history_path) as store:
         found = store.pass_rates(benchmark, as_of=as_of, metric=metric, version=version)
         say_undated(store, benchmark, as_of)
+        say_other_contents(store, benchmark, as_of=as_of, metric=metric, version=version)
     columns = [field.name for field in fields(found[0])] if found else ["task_id", "pass_rate"]
     rows = [[getattr(rate, name) for name in columns] for rate in found]
     if as_json or layout == "json":

@@ -57,7 +57,7 @@ def shared_fields(aggregate: dict[str, Any], *, own: bool) -> dict[str, Any]:
         "started": moment(aggregate.get("evaluation_timestamp")),
     }
     if not own:
-        return shared
+        return shared | {"settings": _generation(aggregate)}
     source, details = mapping(aggregate.get("source_metadata")), details_of(aggregate)
     about = mapping(mapping(aggregate.get("model_info")).get("additional_details"))
     return shared | {
@@ -78,6 +78,21 @@ def details_of(aggregate: dict[str, Any]) -> dict[str, Any]:
     results = aggregate.get("evaluation_results")
     first = mapping(results[0]) if isinstance(results, list) and results else {}
     return mapping(mapping(first.get("score_details")).get("details"))
+
+
+def _generation(aggregate: dict[str, Any]) -> dict[str, Any]:
+    """Return how the model was called, where every result says the same."""
+    results = aggregate.get("evaluation_results")
+    said = [
+        mapping(mapping(mapping(each).get("generation_config")).get("generation_args"))
+        for each in (results if isinstance(results, list) else [])
+    ]
+    first = said[0] if said else {}
+    return {
+        name: value
+        for name, value in first.items()
+        if value is not None and all(each.get(name) == value for each in said)
+    }
 
 
 def _settings(text: object) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _layout(path: Path) -> str:
         return "instance"
     if b'"total_instances":' in start and b'"resolved_instances":' in start:
         return "run"
-    if start.startswith(b"{") and _OF_IDS.search(start):
+    if start.startswith(b"{") and _OF_IDS.search(start) and b'"trial_name":' not in start:
         return "run"
     if _OLD.match(start):
         return "run"

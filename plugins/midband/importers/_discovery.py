@@ -37,6 +37,8 @@ _COMPANION_ENDINGS = (
     "__run_metadata.json",  # terminal-bench, where the folders have become part of the name
     *("_RAW_SUBMISSIONS.jsonl", "_WALL_CLOCK_TIMES.jsonl"),  # HAL
 )
+# What HELM writes beside its results, under names that others may use for results.
+_OF_HELM = frozenset({"display_predictions.json", "display_requests.json", "instances.json"})
 _JOURNAL = "rounds.jsonl"  # of midband run
 
 
@@ -315,6 +317,8 @@ def _is_companion(folder: Path, name: str) -> bool:
         return True
     if folder.name == "simulations":  # tau2-bench: of the result file above
         return (folder.parent / "results.json").is_file()
+    if name in _OF_HELM:
+        return (folder / "per_instance_stats.json").is_file()
     if name.startswith("BFCL_") and name.endswith("_result.json"):  # of the score file
         return True
     if name.startswith("output.") and name.endswith(".jsonl"):  # OpenHands: of the report beside

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from inspect_ai.log import EvalLog, EvalSample, EvalSampleSummary, EvalSpec
 
-# A sample ends a moment after its scores are given; a later scoring takes a command.
-_A_MOMENT = timedelta(seconds=2)
 _MOST_BYTES = 50_000_000
 
 
@@ -138,7 +136,7 @@ def _after(
     if not times:
         return found
     ended = moment(completed_at)
-    later = 0 if ended is None else sum(when > ended + _A_MOMENT for when in times)
+    later = 0 if ended is None else sum(when > ended for when in times)
     return Scoring(
         last=max(times) if found.last is None else max(found.last, *times),
         again=found.again or later > 0,

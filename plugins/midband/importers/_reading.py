@@ -1,6 +1,7 @@
 """What is done to everything that an importer reads: the person's options, and the check."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,14 @@ from midband_history import (
 
 if TYPE_CHECKING:
     from midband._descriptors import Importer
+
+
+# Names of metrics of which less is mostly better.
+_REVERSE = re.compile(
+    r"(attack_success|error|fail|failure|hallucination|refusal|toxicity|violation)[ _-]?rate"
+    r"|perplexity|toxicity|(\b|_)(loss|wer|cer|mae|rmse)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(kw_only=True)
@@ -134,11 +143,14 @@ def checked(
     stated: list[StatedAggregate] = []
     absurd: dict[str, int] = {}
     untouched = replace(options, **_ELSEWHERE) == ReadOptions()  # type: ignore[arg-type]
+    unclear: dict[str, None] = {}
     for item in items:
         if isinstance(item, Record):
             check.see(item)
             for name in _absurd(item):
                 absurd[name] = absurd.get(name, 0) + 1
+            if options.lower_is_better is None and not item.metric.lower_is_better:
+                unclear[item.metric.label] = None
             yield item if untouched else apply_options(item, options)
         elif isinstance(item, Note):
             reading.notes.append(item)
@@ -150,6 +162,11 @@ def checked(
     for name, count in absurd.items():
         text = f"{count:,} attempts have a {name} that cannot be: taken as unknown"
         reading.notes.append(Note(code="absurd-amount", text=text))
+    if not any(note.code == "direction-unclear" for note in reading.notes):
+        for label in filter(_REVERSE.search, unclear):
+            text = f"greater values of {label} are taken to be better"
+            note = f"{text}: --lower-is-better says otherwise"
+            reading.notes.append(Note(code="direction-unclear", text=note))
     explained, unexplained = check.judge(stated)
     reading.notes.extend(explained)
     if unexplained and not options.accept_difference:
