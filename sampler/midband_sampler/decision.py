@@ -85,6 +85,8 @@ class Decision:
         The plan's, what a budget had to guess, that results are missing, and the drift alarm:
         results that are improbable for an agent like those of the history, over all looks (false
         for 5 % of such agents at most, as far as the history can tell; see `docs/guarantees.md`).
+    scale : str
+        The metric's scale, of which scores are shares; empty where it is 0 to 1.
     plan_digest : str
     """
 
@@ -122,6 +124,7 @@ class Decision:
     better_than: Mapping[str, float]
     warnings: tuple[str, ...]
     plan_digest: str
+    scale: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; NaN becomes None."""
@@ -240,7 +243,8 @@ def _score(decision: Decision) -> str:
     if math.isnan(decision.target_score):
         return f"{what} unknown"
     low, high = 100 * decision.target_score_low, 100 * decision.target_score_high
-    return f"{what} {100 * decision.target_score:.1f} % ({low:.1f} to {high:.1f} %)"
+    text = f"{what} {100 * decision.target_score:.1f} % ({low:.1f} to {high:.1f} %)"
+    return f"{text} of the scale {decision.scale}" if decision.scale else text
 
 
 def _progress(decision: Decision, *, ended: bool) -> str:
@@ -262,7 +266,7 @@ def _basis(decision: Decision) -> str:
         parts.append(f"{decision.unscored} unscored")
     text = f"{', '.join(parts)}; {decision.tasks_planned} planned"
     if not math.isnan(decision.spent_usd):
-        text += f"; ${decision.spent_usd:,.2f} spent"
+        text += f"; ${decision.spent_usd:,.2f} spent on the judged tasks"
     if not math.isnan(decision.cost_saved_usd):
         text += f"; ${decision.cost_saved_usd:,.2f} expected for the tasks that were not run"
     return text

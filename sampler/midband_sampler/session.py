@@ -415,6 +415,7 @@ class Session:
                 *missing_warnings(results=results, judged=self._judged_attempts),
             ),
             plan_digest=self._digest,
+            scale=_scale(plan),
         )
 
     def _tied(self, interval: Interval) -> tuple[str, ...]:
@@ -444,3 +445,11 @@ class Session:
             starts = Counter(self._in_order)
             waiting = {task for task in starts if starts[task] > len(self._scores.get(task, ()))}
         return tuple(sorted(waiting, key=self._place.__getitem__))
+
+
+def _scale(plan: Plan) -> str:
+    """Return the scale of the plan's metric in words; empty for 0 to 1 with more being better."""
+    metric = plan.metric
+    if metric is None or (metric.low, metric.high, metric.lower_is_better) == (0.0, 1.0, False):
+        return ""
+    return metric.scale_text()
