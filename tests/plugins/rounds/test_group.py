@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.plugins.rounds.conftest import line_with
 
-from midband.rounds._group import Group
-from midband.rounds._process import is_at_work
+from midband.rounds.process import ProcessGroup, is_at_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +102,7 @@ def test_another_group_that_got_the_number_is_not_waited_for(tmp_path: Path) -> 
     with subprocess.Popen(
         ["cat"], stdin=subprocess.PIPE, start_new_session=True, env={"MIDBAND_ROUND": "mark"}
     ) as process:
-        group = Group.of(process.pid, "mark")
+        group = ProcessGroup.of(process.pid, "mark")
         kept.write_text(json.dumps(asdict(group)))
         assert is_at_work(tmp_path)
         for other in (replace(group, started="1"), replace(group, boot="another")):

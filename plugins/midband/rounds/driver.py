@@ -2,33 +2,29 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing, redirect_stdout
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from midband._credentials import arguments_without_credentials
 from midband._harness import Round
 from midband._plans import read_plan
-from midband.rounds._budget import Budget
-from midband.rounds._execution import Execution
-from midband.rounds._interrupt import Interrupt
-from midband.rounds._journal import Journal
-from midband.rounds._metrics import plan_to_read_by, reading_by
-from midband.rounds._process import last_lines, wait_for_earlier
-from midband.rounds._report import Listener, RunReport, Standing
-from midband.rounds._results import INTERRUPTED, RoundEnd, collect
-from midband.rounds._settings import RunSettings
-from midband.rounds._state import MAX_BARREN, RunState
-from midband.rounds._subset import check_attempts, named
+from midband.rounds.collect import collect, plan_to_read_by
+from midband.rounds.journal import FAILED, FINISHED, INTERRUPTED, RoundEnd, RunJournal
+from midband.rounds.process import OUTPUT, Interrupt, last_lines, run_steps, wait_for_earlier
+from midband.rounds.run_settings import Listener, RunReport, RunSettings, check_attempts, named
+from midband.rounds.state import MAX_BARREN, RoundPlanner, RunState
 from midband_history import InputError, MidbandError
 from midband_sampler import Plan
 
 if TYPE_CHECKING:
-    from midband._harness import Harness
+    from midband._harness import Command, Harness, InProcessHarness, RoundRunner
 
 PLAN = "plan.json"
-_SHARE = 10
 
 
 @dataclass
@@ -63,7 +59,6 @@ class RoundDriver:
             msg = f"expected a harness that runs in process, got {name}: leave out --in-process"
             raise InputError(msg)
         self.directory = self.directory.absolute()
-        self._budget = Budget(self.plan, self.settings)
         self._execution = Execution(self.harness, self.settings, self.interrupt, self.listener.note)
         self._failures: set[str] = set()
 
@@ -79,56 +74,40 @@ class RoundDriver:
             The harness is not there, or results are of other tasks or agents than planned.
         """
         self._check_plan()
-        with Journal(self.directory) as journal, self.interrupt:
-            live = self._live(journal.events)
-            begun = [event for event in journal.events if event["event"] == "run"]
+        with closing(RunJournal(self.directory)) as journal, self.interrupt.counting():
+            self._journal = journal
+            self._live = self._chooses_live()
             self._read_by = plan_to_read_by(
                 self.plan,
                 self.harness,
                 self.settings.reading,
-                begun=begun[-1] if begun else {},
+                begun=journal.begun,
                 note=self.listener.note,
             )
-            self._state = RunState(self.plan, live=live, max_errors=self.settings.max_errors)
-            self._journal = journal
+            self._state = RunState(self.plan, live=self._live, max_errors=self.settings.max_errors)
+            self._planner = RoundPlanner(self.plan, self.harness, self.settings, self._state)
             self._restore()
-            report = self._loop(live)
+            report = self._loop()
         if not (report.failed or report.interrupted):
             decision, source = report.standing.decision, self.directory
             self._tell_plugins("midband_run_finished", decision=decision, source=source)
         return report
 
-    def standing(self) -> Standing:
-        """Return where the run stands."""
-        state = self._state
-        decision = state.session.decision()
-        planned = self.plan.tasks[: decision.tasks_planned]
-        ahead = [task for task in planned if not state.was_tried(task)]
-        return Standing(
-            decision=decision,
-            rounds=state.rounds,
-            tasks=state.tasks,
-            recorded_usd=self._budget.recorded_usd(state),
-            spent_usd=self._budget.spent_usd(state),
-            remaining_usd=0.0 if decision.stop else self._budget.expected_usd(ahead, state),
-            without_result=tuple(state.without_result),
-        )
-
     def _check_plan(self) -> None:
         self.plan.check_single()
         kept = self.directory / PLAN
-        if kept.exists() and read_plan(kept).digest != self.plan.digest:
+        begun = read_plan(kept).digest if kept.exists() else self.plan.digest
+        if begun != self.plan.digest:
             msg = (
-                f"expected plan {read_plan(kept).digest}, with which {self.directory} was begun,"
-                f" got {self.plan.digest}: use that plan or another directory"
+                f"expected plan {begun}, with which {self.directory} was begun, got"
+                f" {self.plan.digest}: use that plan or another directory"
             )
             raise InputError(msg)
 
-    def _live(self, events: list[dict[str, Any]]) -> bool:
+    def _chooses_live(self) -> bool:
         """Whether tasks are chosen live: calibrated for a choice after each result, not a batch."""
-        begun = [event["live"] for event in events if event["event"] == "run"]
-        if begun:
-            return bool(begun[0])
+        if self._journal.begun:
+            return bool(self._journal.begun["live"])
         live = self.plan.chooses_live and self.settings.round_size == 1
         if self.plan.chooses_live and not live:
             self.listener.note(
@@ -139,60 +118,25 @@ class RoundDriver:
 
     def _restore(self) -> None:
         """Take in the rounds of the journal; one that did not end is read, and ended."""
-        unfinished: dict[str, Any] | None = None
-        steps = 0
+        state = self._state
         for number, event in enumerate(self._journal.events, start=1):
             try:
-                unfinished, steps = self._take(event, unfinished, steps)
+                state.restore(event, self.listener.note)
             except (MidbandError, ValueError) as error:
                 found = f"what does not fit ({' '.join(str(error).split())})"
                 raise self._journal.damaged(number, found) from error
-        if self._state.has_scores or unfinished is not None:
+        if state.has_scores or state.open_round is not None:
             self._check_same()
-        if self._state.rounds:
-            self.listener.note(f"going on after {self._state.rounds} rounds in {self.directory}")
-        if unfinished is not None:
-            self._finish_earlier(unfinished, steps)
-
-    def _take(
-        self, event: dict[str, Any], unfinished: dict[str, Any] | None, steps: int
-    ) -> tuple[dict[str, Any] | None, int]:
-        """Take in an event; return the round that is open after it, and its next step."""
-        kind = event["event"]
-        if kind == "round":
-            strange = sorted(set(event["tasks"]) - set(self.plan.all_tasks))
-            if strange:
-                msg = f"a round with {strange[0]!r:.40}, which is no task of the plan"
-                raise InputError(msg)
-            self._state.replay(tuple(event["tasks"]))
-            return event, 0
-        if kind == "stopped":
-            self._state.forgive()
-        if kind not in ("step", "ended", "withdrawn"):
-            return unfinished, steps
-        if unfinished is None:
-            msg = f"the event {kind!r} without a round that is open"
-            raise InputError(msg)
-        if kind == "step":
-            return unfinished, event["step"] + 1
-        if kind == "withdrawn":
-            self._state.waiting.extend(unfinished["tasks"])
-            return None, steps
-        end = RoundEnd.from_dict(event["round"])
-        if (end.name, list(end.tasks)) != (unfinished["name"], unfinished["tasks"]):
-            msg = f"the end of another round than {unfinished['name']}"
-            raise InputError(msg)
-        for note in end.notes:
-            self.listener.note(f"{end.name}: {note}")
-        self._state.take(end, attempts=event["attempts"])
-        return None, steps
+        if state.rounds:
+            self.listener.note(f"going on after {state.rounds} rounds in {self.directory}")
+        if state.open_round is not None:
+            self._finish_earlier(state.open_round, state.next_step)
 
     def _check_same(self) -> None:
-        begun = [event for event in self._journal.events if event["event"] == "run"][-1]
         for name, value in self._header().items():
             # midband 0.1 kept the digest of all arguments, credentials among them.
             old = _digest(self.settings.arguments) if name == "arguments" else value
-            if begun[name] not in (value, old):
+            if self._journal.begun[name] not in (value, old):
                 msg = (
                     f"expected the same {name} with which {self.directory} was begun, got"
                     f" {'others' if name == 'arguments' else repr(value)}: repeat the same command,"
@@ -214,7 +158,7 @@ class RoundDriver:
             "benchmark": self.settings.benchmark or self.plan.benchmark,
         }
 
-    def _loop(self, live: bool) -> RunReport:
+    def _loop(self) -> RunReport:
         while True:
             decision = self._state.session.decision()
             if decision.stop:
@@ -225,91 +169,45 @@ class RoundDriver:
                 self._journal.write("stopped", {"reason": "no results"})
                 rounds = f"{MAX_BARREN} rounds in a row brought no score"
                 return self._report(f"{rounds}: see {self._last_directory()}", failed=True)
-            tasks, refusal = self._next_tasks()
+            tasks, refusal = self._planner.next_tasks()
             if not tasks:
                 return self._report(refusal or "no task left to run")
-            self._run_round(tasks, live)
+            self._run_round(tasks)
 
     def _report(self, reason: str, *, failed: bool = False, interrupted: bool = False) -> RunReport:
         return RunReport(
-            standing=self.standing(),
+            standing=self._planner.standing(),
             reason=reason,
             failed=failed,
             interrupted=interrupted,
             last_lines=last_lines(self._last_directory()) if failed else (),
         )
 
-    def _next_tasks(self) -> tuple[tuple[str, ...], str]:
-        """Return the tasks of the next round, and why there are not more of them."""
-        state, budget = self._state, self._budget
-        if budget.is_unknown(state):
-            self._refuse_unknown_costs()
-        size = self._round_size()
-        alone = state.alone()
-        if alone is not None:
-            refusal = budget.refusal([], alone, state)
-            return (() if refusal else (alone,)), refusal
-        again = [task for task in state.waiting if state.was_tried(task)][:size]
-        left = [task for task in state.waiting if task not in again]
-        chosen: list[str] = []
-        # At least one new task beside those tried before: one that never ends must not stand
-        # in the way of the rest.
-        while len(chosen) < max(size, len(again) + 1):
-            task = again[len(chosen)] if len(chosen) < len(again) else None
-            if task is None:
-                task = left.pop(0) if left else state.ask()
-            if task is None:
-                return tuple(chosen), ""
-            refusal = budget.refusal(chosen, task, state)
-            if refusal:
-                if task not in state.waiting:
-                    state.waiting.append(task)
-                return tuple(chosen), refusal
-            chosen.append(task)
-        return tuple(chosen), ""
-
-    def _round_size(self) -> int:
-        if self.settings.round_size is not None:
-            return self.settings.round_size
-        planned = self._state.session.decision().tasks_planned
-        size = -(-planned // _SHARE)
-        return size if self._state.has_scores else max(size, self.plan.stop.min_tasks)
-
-    def _refuse_unknown_costs(self) -> None:
-        hint = "leave out --max-usd and use --max-tasks"
-        if not self.harness.capabilities.costs:
-            got = f"a history without costs and {self.harness.name}, which records none"
-        elif self._state.rounds:
-            got = f"none in the results of {self._state.rounds} rounds"
-        else:
-            return
-        msg = f"expected costs to keep --max-usd by, got {got}: {hint}"
-        raise InputError(msg)
-
-    def _run_round(self, tasks: tuple[str, ...], live: bool) -> None:
+    def _run_round(self, tasks: tuple[str, ...]) -> None:
         self._execution.make_ready()
         batch = self._batch(tasks, self._free_name())
         command = self._execution.prepare(batch)
-        self._begin_journal(live)
-        results = batch.directory if command is None else command.results
-        start = {"name": batch.name, "tasks": tasks, "results": self._stored(results)}
+        self._begin_journal()
+        results = (batch.directory if command is None else command.results).absolute()
+        if results.is_relative_to(self.directory):  # it moves with the directory
+            results = results.relative_to(self.directory)
+        start = {"name": batch.name, "tasks": tasks, "results": str(results)}
         self._journal.write("round", start)
         self._state.begin(tasks)
-        self.listener.round_started(batch, self.standing())
+        self.listener.round_started(batch, self._planner.standing())
         try:
-            done = self._execution.run(batch, command, starts=self._step_starts)
+            end, found = self._execution.run(batch, command, starts=self._step_starts)
         except MidbandError:
             if self._journal.events[-1].get("step", 0) == 0:  # refused before anything was run
                 self._journal.write("withdrawn", {})
             raise
-        end = RoundEnd(name=batch.name, tasks=tasks, status=done.status, codes=done.codes)
-        self._end(end, done.results)
+        self._end(end, found)
 
     def _step_starts(self, number: int) -> None:
         self._journal.write("step", {"step": number})
 
     def _free_name(self) -> str:
-        number = sum(event["event"] == "round" for event in self._journal.events)
+        number = len(self._journal.of("round"))
         while (self.directory / f"r{number:03d}").exists():
             number += 1
         return f"r{number:03d}"
@@ -324,19 +222,19 @@ class RoundDriver:
             arguments=self.settings.arguments,
         )
 
-    def _begin_journal(self, live: bool) -> None:
-        header = {**self._header(), "live": live}
+    def _begin_journal(self) -> None:
+        header = {**self._header(), "live": self._live}
         if self.plan.metric is None and self._read_by.metric is not None:
             header["metric"] = self._read_by.metric.label
-        begun = [event for event in self._journal.events if event["event"] == "run"]
+        begun = self._journal.begun
         if not begun:
             self.plan.write(self.directory / PLAN)
-        if not begun or header.items() - begun[-1].items():
+        if header.items() - begun.items():
             self._journal.write("run", header)
 
-    def _finish_earlier(self, start: Mapping[str, Any], steps: int) -> None:
+    def _finish_earlier(self, begun: dict[str, Any], step: int) -> None:
         """End a round that was left open: wait for its processes, run its later steps, read it."""
-        batch = self._batch(tuple(start["tasks"]), start["name"])
+        batch = self._batch(tuple(begun["tasks"]), begun["name"])
         if not wait_for_earlier(
             batch.directory,
             timeout=self.settings.timeout,
@@ -344,10 +242,10 @@ class RoundDriver:
             note=lambda line: self.listener.note(f"{batch.name} {line}"),
         ):
             return
-        codes = self._execution.run_rest(batch, first=steps, starts=self._step_starts)
+        codes = self._execution.run_rest(batch, first=step, starts=self._step_starts)
         end = RoundEnd(name=batch.name, tasks=batch.tasks, status=INTERRUPTED, codes=codes)
         self.listener.note(f"{batch.name} was left open: reading what it brought")
-        self._end(end, self.directory / start["results"])
+        self._end(end, self.directory / begun["results"])
 
     def _end(self, end: RoundEnd, results: Path) -> None:
         """Read a round and take it in.
@@ -355,37 +253,28 @@ class RoundDriver:
         One that a second Ctrl-C ended stays open in the journal: the next call reads what is
         there and runs the rest.
         """
+        attempts, reading = self.settings.attempts, self.settings.reading
         found = collect(
             self.harness,
             results,
             end,
             plan=self._read_by,
-            known=self._state.known,
-            options=reading_by(self._read_by, self.settings.reading),
-            named=self.plan.metric is None or bool(self.settings.reading.metric),
+            earlier=self._state.earlier,
+            reading=reading,
+            named=self.plan.metric is None or bool(reading.metric),
             allow_changed=self.settings.allow_changed,
         )
-        attempts = self.settings.attempts
         stays_open = end.status == INTERRUPTED and self.interrupt.count > 1
         if not stays_open:
-            self._journal.write("ended", {"round": found.to_dict(), "attempts": attempts})
-        told = self._state.take(found, attempts=attempts)
-        if not stays_open:
-            for result in told:
+            self._journal.write("ended", {"round": asdict(found), "attempts": attempts})
+        for result in self._state.take(found, attempts=attempts):
+            if not stays_open:
                 task, score = result.task, result.score
                 self._tell_plugins("midband_result_recorded", task_id=task, score=score)
-        self.listener.round_ended(found, self.standing())
-
-    def _stored(self, results: Path) -> str:
-        """Return a path as the journal keeps it: one in the directory moves with it."""
-        inside = results.absolute()
-        if inside.is_relative_to(self.directory):
-            return str(inside.relative_to(self.directory))
-        return str(inside)
+        self.listener.round_ended(found, self._planner.standing())
 
     def _last_directory(self) -> Path:
-        names = [event["name"] for event in self._journal.events if event["event"] == "round"]
-        return self.directory / str(names[-1])
+        return self.directory / str(self._journal.of("round")[-1]["name"])
 
     def _tell_plugins(self, hook: str, **arguments: object) -> None:
         """Tell observers; one that fails is named once and does not end the run."""
@@ -402,3 +291,134 @@ class RoundDriver:
 
 def _digest(arguments: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(arguments)).encode()).hexdigest()[:16]
+
+
+class Execution:
+    """Runs the rounds of one harness, in its own processes or in this one.
+
+    Parameters
+    ----------
+    harness : Harness
+    settings : RunSettings
+    interrupt : Interrupt
+    note : callable
+        Told what the user should know.
+    """
+
+    def __init__(
+        self,
+        harness: "Harness",
+        settings: RunSettings,
+        interrupt: Interrupt,
+        note: Callable[[str], None],
+    ) -> None:
+        self._harness = harness
+        self._settings = settings
+        self._interrupt = interrupt
+        self._note = note
+        self._runner: RoundRunner | None = None
+        self._ready = False
+
+    def make_ready(self) -> None:
+        """Look for the harness, or load it into this process, before the first round.
+
+        Raises
+        ------
+        MidbandError
+            It is not there.
+        """
+        if self._ready:
+            return
+        if self._settings.in_process:
+            with redirect_stdout(sys.stderr):
+                harness = cast("InProcessHarness", self._harness)
+                self._runner = harness.start(self._settings.arguments)
+        else:
+            problem = self._harness.probe().problem
+            if problem:
+                raise MidbandError(problem)
+        self._ready = True
+
+    def prepare(self, batch: Round) -> "Command | None":
+        """Write the subset and return the command, None in this process.
+
+        Raises
+        ------
+        MidbandError
+            The round is refused, or its program is not there; nothing is left of it then.
+        """
+        batch.directory.mkdir()
+        try:
+            self._harness.write_subset(batch.plan, batch.directory, tasks=batch.tasks)
+            return None if self._settings.in_process else self._command(batch)
+        except BaseException:
+            shutil.rmtree(batch.directory)
+            raise
+
+    def _command(self, batch: Round) -> "Command":
+        command = self._harness.build_command(batch)
+        for step in command.steps:
+            if shutil.which(step[0], path=command.environment.get("PATH")) is None:
+                msg = f"expected the program {step[0]}, found none: install {self._harness.name}"
+                raise MidbandError(msg)
+        return command
+
+    def run(
+        self, batch: Round, command: "Command | None", *, starts: Callable[[int], None]
+    ) -> tuple[RoundEnd, Path]:
+        """Run a prepared round; `starts` is called with the number of each step.
+
+        Returns
+        -------
+        RoundEnd
+            Without results.
+        Path
+            What the harness's reader is given.
+        """
+        codes: tuple[int, ...] = ()
+        if command is None:
+            status, results = self._call(batch)
+        else:
+            status, codes = self._steps(batch, command, first=0, starts=starts)
+            results = command.results
+        return RoundEnd(name=batch.name, tasks=batch.tasks, status=status, codes=codes), results
+
+    def run_rest(
+        self, batch: Round, *, first: int, starts: Callable[[int], None]
+    ) -> tuple[int, ...]:
+        """Run the steps from `first` on of a round that was left open; return exit codes."""
+        if self._settings.in_process:
+            return ()
+        return self._steps(batch, self._command(batch), first=first, starts=starts)[1]
+
+    def _steps(
+        self, batch: Round, command: "Command", *, first: int, starts: Callable[[int], None]
+    ) -> tuple[str, tuple[int, ...]]:
+        return run_steps(
+            batch.directory,
+            command.steps,
+            first=first,
+            environment=command.environment,
+            timeout=self._settings.timeout,
+            interrupt=self._interrupt,
+            starts=starts,
+            note=lambda line: self._note(f"{batch.name} {line}"),
+        )
+
+    def _call(self, batch: Round) -> tuple[str, Path]:
+        """Run a round in this process; return its status and its results."""
+        runner = cast("RoundRunner", self._runner)
+        self._interrupt.raises = True
+        try:
+            with redirect_stdout(sys.stderr):
+                return FINISHED, runner(batch)
+        except KeyboardInterrupt:
+            return INTERRUPTED, batch.directory
+        except InputError:
+            raise
+        except Exception as error:  # what a harness raises must not lose the rounds before
+            line = f"{type(error).__name__}: {error}\n"
+            (batch.directory / OUTPUT).write_text(line, encoding="utf-8")
+            return FAILED, batch.directory
+        finally:
+            self._interrupt.raises = False

@@ -1,0 +1,159 @@
+"""What a user chooses for a run in rounds, and what the run reports."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from midband._descriptors import ReadOptions
+from midband_history import InputError
+from midband_sampler import MaxErrors
+
+if TYPE_CHECKING:
+    from midband._harness import Harness, Round
+    from midband.rounds.journal import RoundEnd
+    from midband_sampler import Decision, Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What the user chose for one run; all but the limits stay the same when it is resumed.
+
+    Parameters
+    ----------
+    arguments : tuple of str
+        For the harness, unchanged.
+    round_size : int or None
+        Tasks a round; a tenth of the planned tasks if None, and no fewer in the first round than
+        the stopping rule needs.
+    attempts : int
+        How often each task is run.
+    max_usd : float or None
+        No round is started that is expected to take the cost above this, US dollars.
+    max_tasks : int or None
+        No more different tasks are run than this.
+    timeout : float or None
+        Seconds after which a step of a round is ended.
+    benchmark : str or None
+        What the harness calls the benchmark, where the plan calls it otherwise.
+    in_process : bool
+        Run within midband's own process, see `InProcessHarness`.
+    allow_changed : bool
+        Accept tasks whose content differs from what the plan was made from.
+    max_errors : MaxErrors or None
+        So many attempts may end without a usable result; by default the run ends where none of
+        the first ten has one.
+    reading : ReadOptions
+        What the user says about the results: `metric`, `scale`, `lower_is_better` and `errors`.
+    """
+
+    arguments: tuple[str, ...] = ()
+    round_size: int | None = None
+    attempts: int = 1
+    max_usd: float | None = None
+    max_tasks: int | None = None
+    timeout: float | None = None
+    benchmark: str | None = None
+    in_process: bool = False
+    allow_changed: bool = False
+    max_errors: MaxErrors | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("round_size", "attempts", "max_tasks", "max_usd", "timeout"):
+            value = getattr(self, name)
+            amount = name in ("max_usd", "timeout")
+            if value is not None and not (0 < value < math.inf if amount else value >= 1):
+                msg = f"expected {name} {'> 0' if amount else '>= 1'}, got {value}"
+                raise InputError(msg)
+        if self.in_process and self.timeout is not None:
+            msg = "expected a timeout or in_process, got both: only a process can be ended"
+            raise InputError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a run stands after a round.
+
+    Parameters
+    ----------
+    decision : Decision
+    rounds, tasks : int
+        Run so far; tasks that the harness was given, or ran unasked.
+    recorded_usd : float
+        Cost that the harness recorded, US dollars.
+    spent_usd : float
+        The same with an expected cost for every attempt that recorded none; NaN if unknown.
+    remaining_usd : float
+        Expected cost of the planned tasks that have not been run, were all of them needed;
+        NaN if unknown.
+    without_result : tuple of str
+        Tasks that were told as no information.
+    """
+
+    decision: "Decision"
+    rounds: int
+    tasks: int
+    recorded_usd: float
+    spent_usd: float
+    remaining_usd: float
+    without_result: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """How a run ended.
+
+    Parameters
+    ----------
+    standing : Standing
+    reason : str
+        Why it ended, on one line.
+    failed : bool
+        Whether it ended for want of results.
+    interrupted : bool
+        Whether Ctrl-C ended it.
+    last_lines : tuple of str
+        How the harness's output ended, where it failed.
+    """
+
+    standing: Standing
+    reason: str
+    failed: bool = False
+    interrupted: bool = False
+    last_lines: tuple[str, ...] = ()
+
+
+class Listener(Protocol):
+    """Is told how a run goes on."""
+
+    def round_started(self, batch: "Round", standing: Standing) -> None:
+        """Hear that a round starts."""
+
+    def round_ended(self, end: "RoundEnd", standing: Standing) -> None:
+        """Hear what a round brought, once it is judged."""
+
+    def note(self, line: str) -> None:
+        """Hear what the user should know."""
+
+
+def fixed_order(plan: "Plan") -> tuple[str, ...]:
+    """Return the tasks that a run without midband goes through, in the plan's order."""
+    return plan.fixed().tasks[: plan.max_tasks]
+
+
+def named(plan: "Plan", benchmark: str | None) -> "Plan":
+    """Return the plan with the name that the harness gives the benchmark."""
+    return plan if benchmark is None else replace(plan, benchmark=benchmark)
+
+
+def check_attempts(harness: "Harness", attempts: int) -> None:
+    """Refuse more than one attempt of a harness that runs a task once.
+
+    Raises
+    ------
+    InputError
+        It cannot repeat tasks.
+    """
+    if attempts > 1 and not harness.capabilities.attempts:
+        msg = f"expected --attempts 1 with {harness.name}, got {attempts}: it runs a task once"
+        raise InputError(msg)

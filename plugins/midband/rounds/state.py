@@ -1,0 +1,345 @@
+"""Where a run stands: what it was told, what it has cost, and what it runs next."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from midband.rounds.journal import INTERRUPTED, AttemptResult, EarlierResults, RoundEnd
+from midband.rounds.run_settings import RunSettings, Standing
+from midband_history import InputError
+from midband_sampler import Session
+
+if TYPE_CHECKING:
+    from midband._harness import Harness
+    from midband_sampler import MaxErrors, Plan
+
+# So often a task is tried before it counts as one without a result; the last time alone, since
+# one that hangs or crashes the harness takes others with it.
+MAX_TRIES = 3
+# So many rounds without a score end the run: something is wrong with its surroundings.
+MAX_BARREN = 2
+# Rounds that the planned tasks make, unless the user says how many tasks one has.
+_ROUNDS = 10
+# Until this run's own costs are known, a round may be expected to take this share of what is left.
+_FIRST_SHARE = 0.25
+
+
+class RunState:
+    """Takes in rounds, one after the other; the same rounds give the same state.
+
+    Parameters
+    ----------
+    plan : Plan
+    live : bool
+        Whether the strategy chooses each task from the results so far.
+    max_errors : MaxErrors, optional
+        As for `Session`.
+
+    Attributes
+    ----------
+    rounds : int
+        Rounds that have ended.
+    given : set of str
+        Tasks that the harness was given and that came back, with or without a result.
+    waiting : list of str
+        Tasks that the session asked for and that are to be run in the next round.
+    costs : list of float
+        Known costs of attempts, US dollars.
+    extra_usd : float
+        Known costs of what was not asked for, US dollars.
+    uncosted : Counter of str
+        Number of attempts by task that were started and whose cost is unknown.
+    barren : int
+        Rounds without a score since the last one with any.
+    has_scores : bool
+        Whether any attempt has a score.
+    without_result : dict of str to None
+        Tasks that were told as no information, in their order.
+    earlier : EarlierResults
+        What a new round's results are compared with.
+    open_round : dict or None
+        The event of a round that was begun and has not ended.
+    next_step : int
+        The first step of it that was not started.
+    """
+
+    def __init__(self, plan: "Plan", *, live: bool, max_errors: "MaxErrors | None" = None) -> None:
+        self.session = Session(plan, live=live, max_errors=max_errors)
+        self._live = live
+        self._planned = frozenset(plan.all_tasks)
+        self.rounds = 0
+        self.given: set[str] = set()
+        self.waiting: list[str] = []
+        self.costs: list[float] = []
+        self.extra_usd = 0.0
+        self.uncosted: Counter[str] = Counter()
+        self.barren = 0
+        self.has_scores = False
+        self.without_result: dict[str, None] = {}
+        self.earlier = EarlierResults()
+        self.open_round: dict[str, Any] | None = None
+        self.next_step = 0
+        self._tries: Counter[str] = Counter()
+        self._extra: set[str] = set()
+
+    @property
+    def tasks(self) -> int:
+        """Number of different tasks that were given to the harness, or that it ran unasked."""
+        return len(self.given | self._extra)
+
+    def alone(self) -> str | None:
+        """Return a task whose last try is due, which it has by itself; None if there is none."""
+        due = (task for task in self.waiting if self._tries[task] == MAX_TRIES - 1)
+        return next(due, None)
+
+    def ask(self) -> str | None:
+        """Return the next new task; None once decided or out of tasks."""
+        return next(iter(self.session.ask(1)), None)
+
+    def begin(self, tasks: tuple[str, ...]) -> None:
+        """Note that a round of these tasks starts."""
+        for task in tasks:
+            self.session.start(task)
+        self.waiting = [task for task in self.waiting if task not in tasks]
+
+    def restore(self, event: dict[str, Any], note: Callable[[str], None]) -> None:
+        """Take in an event that an earlier process wrote into the journal.
+
+        Raises
+        ------
+        InputError
+            It does not follow from the events before.
+        ValueError
+            It ends a round with something else than results.
+        """
+        kind = event["event"]
+        if kind == "stopped":  # what ended for want of results starts anew
+            self.barren = 0
+            self._tries.clear()
+        elif kind == "round":
+            strange = sorted(set(event["tasks"]) - self._planned)
+            if strange:
+                msg = f"a round with {strange[0]!r:.40}, which is no task of the plan"
+                raise InputError(msg)
+            self._repeat(tuple(event["tasks"]))
+            self.open_round, self.next_step = event, 0
+        elif kind in ("step", "ended", "withdrawn"):
+            begun = self.open_round
+            if begun is None:
+                msg = f"the event {kind!r} without a round that is open"
+                raise InputError(msg)
+            if kind == "step":
+                self.next_step = event["step"] + 1
+                return
+            self.open_round = None
+            if kind == "withdrawn":
+                self.waiting.extend(begun["tasks"])
+                return
+            end = RoundEnd.from_dict(event["round"])
+            if (end.name, list(end.tasks)) != (begun["name"], begun["tasks"]):
+                msg = f"the end of another round than {begun['name']}"
+                raise InputError(msg)
+            for line in end.notes:
+                note(f"{end.name}: {line}")
+            self.take(end, attempts=event["attempts"])
+
+    def _repeat(self, tasks: tuple[str, ...]) -> None:
+        """Begin a round that an earlier process began, with the choices that led to it."""
+        for task in tasks:
+            if self._live and task not in self.given:
+                asked = self.ask()
+                if asked not in (task, None):  # another version of midband chose otherwise
+                    self.waiting.append(asked)
+        self.begin(tasks)
+
+    def take(self, end: RoundEnd, *, attempts: int) -> list[AttemptResult]:
+        """Take in the end of a round and return what the session was told.
+
+        Tasks whose result is open are tried again; after `MAX_TRIES` they are told as they are,
+        without a result as ``missing``.
+        """
+        self.rounds += 1
+        self._count_costs(end, attempts)
+        self.earlier.keys.update(result.key for result in end.results if result.key)
+        self.earlier.agent = end.agent or self.earlier.agent
+        self._extra.update(end.extra)
+        if end.scored:
+            self.barren = 0
+        elif not (self.has_scores and self.given.issuperset(end.tasks)):
+            self.barren += 1
+        self.has_scores |= bool(end.scored)
+        open_tasks = end.open_tasks()
+        told: list[AttemptResult] = []
+        for task in end.tasks:
+            self.given.add(task)
+            # A kill of midband says nothing of the task.
+            self._tries[task] += end.status != INTERRUPTED
+            last = self._tries[task] >= MAX_TRIES and self.barren < MAX_BARREN
+            if task in open_tasks and not last:
+                self.waiting.append(task)
+            else:
+                told += self._tell(task, [each for each in end.results if each.task == task])
+        return told
+
+    def _tell(self, task: str, results: list[AttemptResult]) -> list[AttemptResult]:
+        if not any(result.kind == "valid" for result in results):
+            self.without_result[task] = None
+        told = results or [AttemptResult(task=task, attempt=0, score=None, kind="missing")]
+        for result in told:
+            self.session.tell(
+                task,
+                score=result.score,
+                outcome=result.kind,
+                usd=result.cost_usd,
+                seconds=result.seconds,
+            )
+        self.earlier.attempts.update((task, result.attempt) for result in results)
+        return told
+
+    def _count_costs(self, end: RoundEnd, attempts: int) -> None:
+        self.extra_usd += end.extra_usd
+        known = [(each.task, each.cost_usd) for each in end.results if each.cost_usd is not None]
+        self.costs += [cost for _, cost in known]
+        number = Counter(task for task, _ in known)
+        for task in end.tasks:
+            self.uncosted[task] += max(attempts - number[task], 0)
+
+
+class RoundPlanner:
+    """Chooses the tasks of each round, cut so that it is not expected to pass the limits.
+
+    An attempt is expected to cost what the history says of its task, or what an attempt of this
+    run has cost on average, whichever is more. Unknown is NaN.
+
+    Parameters
+    ----------
+    plan : Plan
+    harness : Harness
+    settings : RunSettings
+    state : RunState
+        As it stands at each call.
+    """
+
+    def __init__(
+        self, plan: "Plan", harness: "Harness", settings: RunSettings, state: RunState
+    ) -> None:
+        self._plan = plan
+        self._harness = harness
+        self._settings = settings
+        self._state = state
+        self._costs = dict(zip(plan.all_tasks, plan.expected_cost_usd.tolist(), strict=True))
+        self._typical = _mean([cost for cost in self._costs.values() if not math.isnan(cost)])
+
+    def standing(self) -> Standing:
+        """Return where the run stands."""
+        state = self._state
+        decision = state.session.decision()
+        planned = self._plan.tasks[: decision.tasks_planned]
+        ahead = [task for task in planned if task not in state.given]
+        return Standing(
+            decision=decision,
+            rounds=state.rounds,
+            tasks=state.tasks,
+            recorded_usd=math.fsum(state.costs) + state.extra_usd,
+            spent_usd=self._spent_usd(),
+            remaining_usd=0.0 if decision.stop else self._expected_usd(ahead),
+            without_result=tuple(state.without_result),
+        )
+
+    def next_tasks(self) -> tuple[tuple[str, ...], str]:
+        """Return the tasks of the next round, and why there are not more of them.
+
+        Raises
+        ------
+        InputError
+            The cost is limited and cannot be known.
+        """
+        state = self._state
+        if self._is_unknown():
+            self._refuse_unknown_costs()
+        alone = state.alone()
+        if alone is not None:
+            refusal = self._refusal([], alone)
+            return (() if refusal else (alone,)), refusal
+        size = self._round_size()
+        again = [task for task in state.waiting if task in state.given][:size]
+        queue = [*again, *(task for task in state.waiting if task not in again)]
+        chosen: list[str] = []
+        # At least one new task beside those tried before: one that never ends must not stand
+        # in the way of the rest.
+        while len(chosen) < max(size, len(again) + 1):
+            task = queue.pop(0) if queue else state.ask()
+            if task is None:
+                break
+            refusal = self._refusal(chosen, task)
+            if refusal:
+                if task not in state.waiting:
+                    state.waiting.append(task)
+                return tuple(chosen), refusal
+            chosen.append(task)
+        return tuple(chosen), ""
+
+    def _round_size(self) -> int:
+        if self._settings.round_size is not None:
+            return self._settings.round_size
+        size = -(-self._state.session.decision().tasks_planned // _ROUNDS)
+        return size if self._state.has_scores else max(size, self._plan.stop.min_tasks)
+
+    def _refusal(self, chosen: list[str], task: str) -> str:
+        """Return why a task cannot join those chosen for a round; empty if it can."""
+        state, max_tasks, max_usd = self._state, self._settings.max_tasks, self._settings.max_usd
+        tasks = state.tasks + len(set(chosen) - state.given)
+        if max_tasks is not None and tasks >= max_tasks and task not in state.given:
+            return f"task limit reached: {tasks} of {max_tasks} tasks run"
+        if max_usd is None:
+            return ""
+        if self._is_unknown():
+            return "one task to learn what it costs" if chosen else ""
+        spent = self._spent_usd()
+        cost = self._expected_usd([*chosen, task])
+        if cost > max_usd - spent + 1e-9:
+            ahead = f"the next {len(chosen) + 1} tasks are" if chosen else "the next task is"
+            return (
+                f"money limit reached: ${spent:.2f} of ${max_usd:.2f} spent, and {ahead} expected"
+                f" to cost ${cost:.2f}"
+            )
+        if chosen and not state.costs and cost > (max_usd - spent) * _FIRST_SHARE:
+            return "few tasks to learn what they cost"
+        return ""
+
+    def _is_unknown(self) -> bool:
+        """Whether there is a limit to the cost, and no cost to judge it by."""
+        return self._settings.max_usd is not None and math.isnan(self._attempt_usd(""))
+
+    def _refuse_unknown_costs(self) -> None:
+        if not self._harness.capabilities.costs:
+            got = f"a history without costs and {self._harness.name}, which records none"
+        elif self._state.rounds:
+            got = f"none in the results of {self._state.rounds} rounds"
+        else:
+            return
+        hint = "leave out --max-usd and use --max-tasks"
+        msg = f"expected costs to keep --max-usd by, got {got}: {hint}"
+        raise InputError(msg)
+
+    def _attempt_usd(self, task: str) -> float:
+        """Return the expected cost of one attempt, US dollars."""
+        expected = self._costs.get(task, math.nan)
+        known = (self._typical if math.isnan(expected) else expected, _mean(self._state.costs))
+        return max((cost for cost in known if not math.isnan(cost)), default=math.nan)
+
+    def _expected_usd(self, tasks: Iterable[str]) -> float:
+        """Return the expected cost of these tasks, each with all its attempts, US dollars."""
+        return math.fsum(self._attempt_usd(task) * self._settings.attempts for task in tasks)
+
+    def _spent_usd(self) -> float:
+        """Return recorded costs and, where an attempt has none, expected ones; US dollars."""
+        uncosted = self._state.uncosted.items()
+        expected = [self._attempt_usd(task) * count for task, count in uncosted if count]
+        return math.fsum(self._state.costs) + self._state.extra_usd + math.fsum(expected)
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean of known values; NaN where there is none."""
+    return math.fsum(values) / len(values) if values else math.nan
