@@ -11,8 +11,7 @@ Examples
 ...         return RandomStrategy()
 """
 
-from midband.testing._harness import HarnessContract
-from midband.testing._stopping import StoppingRuleContract
-from midband.testing._strategy import StrategyContract
+from midband.testing.harness import HarnessContract
+from midband.testing.sampling import StoppingRuleContract, StrategyContract
 
 __all__ = ["HarnessContract", "StoppingRuleContract", "StrategyContract"]

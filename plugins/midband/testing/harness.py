@@ -1,4 +1,4 @@
-"""What every harness must keep to, so that no task runs that was not asked for."""
+"""What every harness must keep to: no task runs unasked, and no attempt is lost or made up."""
 
 import glob
 import json
@@ -10,9 +10,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from midband._harness import Capabilities, Command, Harness, InProcessHarness, Probe, Round
-from midband.testing._checks import check, check_name, plan_of, refused, snapshot
-from midband.testing._results import ResultsContract
-from midband_history import InputError, MidbandError
+from midband.testing.checks import check, check_name, expecting, plan_of, refused, snapshot
+from midband_history import History, InputError, MidbandError, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
     import pytest
@@ -20,6 +19,96 @@ if TYPE_CHECKING:
     from midband_sampler import Plan
 
 _SLOWEST_PROBE_S = 5.0
+_MOST_FILES = 12
+
+
+class ResultsContract:
+    """The part of `HarnessContract` that is about results."""
+
+    def make_harness(self) -> Harness:
+        """Return a new harness."""
+        raise NotImplementedError
+
+    def results(self, tmp_path: Path) -> Path:
+        """Return a directory of results that the harness really wrote, at least one attempt."""
+        raise NotImplementedError
+
+    def test_results_are_records_and_the_same_each_time(self, tmp_path: Path) -> None:
+        """Reading changes nothing, and a history takes the results in once."""
+        path = self.results(tmp_path)
+        before = snapshot(path)
+        records = self._read(path)
+        check(len(records) > 0, f"expected attempts in {path}, got none")
+        strange = [each for each in records if not isinstance(each, Record)]
+        check(not strange, f"expected records of midband, got {strange[:1]}")
+        check(_texts(self._read(path)) == _texts(records), "expected the same records twice")
+        check(snapshot(path) == before, f"expected {path} unchanged by reading it")
+        with History.in_memory() as history:
+            first = history.add(records)
+            check(
+                first.duplicates == 0,
+                f"expected an attempt once, got {first.duplicates} of {len(records)} twice",
+            )
+            again = history.add(self._read(path))
+            check(again.added == 0, f"expected nothing new the second time, got {again.added}")
+
+    def test_the_benchmark_can_be_named(self, tmp_path: Path) -> None:
+        """The name given overrides that of the results."""
+        path = self.results(tmp_path)
+        records = list(self.make_harness().read_results(path, benchmark="another"))
+        found = {each.benchmark for each in records}
+        check(found == {"another"}, f"expected the benchmark 'another', got {sorted(found)}")
+
+    def test_half_a_file_is_refused(self, tmp_path: Path) -> None:
+        """A torn file is an `UnreadableSourceError`, never fewer or other results."""
+        path = self.results(tmp_path)
+        whole = sorted(_texts(self._read(path)))
+        torn = 0
+        for name in sorted(snapshot(path))[:_MOST_FILES]:
+            copy = tmp_path / "torn" / path.name
+            shutil.copytree(path, copy)
+            content = (copy / name).read_bytes()
+            (copy / name).chmod(0o600)
+            (copy / name).write_bytes(content[: len(content) * 3 // 5].rstrip())
+            with expecting(f"UnreadableSourceError for half of {name}"):
+                found = self._read_or_none(copy)
+            torn += found is None
+            check(
+                found is None or sorted(_texts(found)) == whole,
+                f"expected half of {name} to be refused, got {len(found or ())} records"
+                f" where the whole gives {len(whole)}",
+            )
+            shutil.rmtree(tmp_path / "torn")
+        check(torn > 0, f"expected half a file of {path} to be refused, got no refusal")
+
+    def test_what_is_not_its_own_is_left_out(self, tmp_path: Path) -> None:
+        """Other files beside the results change nothing; nowhere is no crash."""
+        path = self.results(tmp_path)
+        whole = sorted(_texts(self._read(path)))
+        copy = tmp_path / "mixed" / path.name
+        shutil.copytree(path, copy)
+        (copy / "notes.txt").write_text("not a result\n")
+        (copy / "other.json").write_text('{"hello": [1, 2]}\n')
+        (copy / "other.jsonl").write_text('{"hello": 1}\n')
+        (copy / "image.bin").write_bytes(bytes(range(256)))
+        found = sorted(_texts(self._read(copy)))
+        check(found == whole, f"expected the same {len(whole)} records, got {len(found)}")
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        for place in (empty, tmp_path / "nowhere"):
+            with expecting(f"no results in {place}"):
+                strange = self._read_or_none(place)
+            check(not strange, f"expected no results in {place}, got {strange}")
+
+    def _read(self, path: Path) -> list[Record]:
+        return list(self.make_harness().read_results(path))
+
+    def _read_or_none(self, path: Path) -> list[Record] | None:
+        """Return the records, None where they are refused as unreadable."""
+        try:
+            return self._read(path)
+        except UnreadableSourceError:
+            return None
 
 
 class HarnessContract(ResultsContract):
@@ -106,11 +195,8 @@ class HarnessContract(ResultsContract):
             if path is not None:
                 monkeypatch.setenv("PATH", path)
             start = perf_counter()
-            try:
+            with expecting("probe to return a Probe"):
                 found = self.make_harness().probe()
-            except Exception as error:
-                msg = f"expected probe to return a Probe, got {type(error).__name__}: {error}"
-                raise AssertionError(msg) from error
             took = perf_counter() - start
             check(isinstance(found, Probe), f"expected probe to return a Probe, got {found!r}")
             check(
@@ -138,8 +224,7 @@ class HarnessContract(ResultsContract):
         subsets = [plan.tasks, *((task,) for task in plan.tasks), plan.tasks[1:4]]
         for place, tasks in enumerate(subsets):
             self._check_selected(plan, tasks, tmp_path / f"r{place:03d}")
-        files = self.make_harness().write_subset(plan, tmp_path / "all")
-        command = self.make_harness().build_command(self._round(plan, plan.tasks, tmp_path / "all"))
+        files, command = self._prepared(plan, None, tmp_path / "all")
         found = set(self.selected(command, files, plan.tasks))
         check(
             found == set(plan.tasks),
@@ -203,8 +288,7 @@ class HarnessContract(ResultsContract):
         here.mkdir()
         monkeypatch.chdir(here)
         plan = self._plan()
-        files = self.make_harness().write_subset(plan, directory)
-        self.make_harness().build_command(self._round(plan, plan.tasks, directory))
+        files, _ = self._prepared(plan, None, directory)
         check(isinstance(files, tuple), f"expected a tuple of files, got {files!r}")
         found = {path.resolve() for path in tmp_path.rglob("*") if path.is_file()}
         check(
@@ -229,8 +313,7 @@ class HarnessContract(ResultsContract):
             return
         plan = self._plan()
         directory = tmp_path / "r000"
-        self.make_harness().write_subset(plan, directory)
-        command = self.make_harness().build_command(self._round(plan, plan.tasks, directory))
+        _, command = self._prepared(plan, None, directory)
         check(isinstance(command, Command), f"expected a Command, got {command!r}")
         check(len(command.steps) > 0, "expected at least one step, got none")
         for step in command.steps:
@@ -256,12 +339,9 @@ class HarnessContract(ResultsContract):
         """What one round writes is not taken for another's."""
         if not self._takes_subsets():
             return
-        plan = self._plan()
-        places = set()
-        for name in ("r000", "r001"):
-            batch = self._round(plan, self.task_ids[:2], tmp_path / name)
-            self.make_harness().write_subset(plan, tmp_path / name, tasks=batch.tasks)
-            places.add(self.make_harness().build_command(batch).results)
+        plan, names = self._plan(), ("r000", "r001")
+        commands = [self._prepared(plan, self.task_ids[:2], tmp_path / name)[1] for name in names]
+        places = {command.results for command in commands}
         check(len(places) == 2, f"expected a place for the results of each round, got {places}")
 
     def test_attempts_are_run_or_refused(self, tmp_path: Path) -> None:
@@ -291,13 +371,7 @@ class HarnessContract(ResultsContract):
         plan, harness = self._plan(), self.make_harness()
         harness.write_subset(plan, tmp_path / "r000")
         for words in self.refused_arguments:
-            batch = Round(
-                plan=plan,
-                tasks=plan.tasks,
-                directory=tmp_path / "r000",
-                name="r000",
-                arguments=(*self.arguments, *words),
-            )
+            batch = self._round(plan, plan.tasks, tmp_path / "r000", words=words)
             refused(
                 lambda batch=batch: harness.build_command(batch),  # type: ignore[misc]
                 InputError,
@@ -311,7 +385,13 @@ class HarnessContract(ResultsContract):
         return plan_of(self.task_ids, benchmark=self.benchmark)
 
     def _round(
-        self, plan: "Plan", tasks: Sequence[str], directory: Path, *, attempts: int = 1
+        self,
+        plan: "Plan",
+        tasks: Sequence[str],
+        directory: Path,
+        *,
+        attempts: int = 1,
+        words: Sequence[str] = (),
     ) -> Round:
         return Round(
             plan=plan,
@@ -319,23 +399,28 @@ class HarnessContract(ResultsContract):
             directory=directory,
             name=directory.name,
             attempts=attempts,
-            arguments=self.arguments,
+            arguments=(*self.arguments, *words),
         )
+
+    def _prepared(
+        self, plan: "Plan", tasks: Sequence[str] | None, directory: Path
+    ) -> tuple[tuple[Path, ...], Command]:
+        """Write a subset and return its files and its command; all planned tasks for None."""
+        files = self.make_harness().write_subset(plan, directory, tasks=tasks)
+        batch = self._round(plan, plan.tasks if tasks is None else tasks, directory)
+        return files, self.make_harness().build_command(batch)
 
     def _written(
         self, plan: "Plan", tasks: Sequence[str], directory: Path
     ) -> tuple[dict[str, bytes], Command]:
         """Return the files and the command of a subset, and clear the directory."""
-        harness = self.make_harness()
-        harness.write_subset(plan, directory, tasks=tasks)
-        command = harness.build_command(self._round(plan, tasks, directory))
+        _, command = self._prepared(plan, tasks, directory)
         files = snapshot(directory)
         shutil.rmtree(directory)
         return files, command
 
     def _check_selected(self, plan: "Plan", tasks: Sequence[str], directory: Path) -> None:
-        files = self.make_harness().write_subset(plan, directory, tasks=tasks)
-        command = self.make_harness().build_command(self._round(plan, tasks, directory))
+        files, command = self._prepared(plan, tasks, directory)
         found = set(self.selected(command, files, plan.tasks))
         check(
             found == set(tasks),
@@ -351,3 +436,7 @@ def _forms(task: str) -> set[str]:
 def _in_order(words: Sequence[str], step: Sequence[str]) -> bool:
     rest = iter(step)
     return all(word in rest for word in words)
+
+
+def _texts(records: Iterable[Record]) -> list[str]:
+    return [repr(each) for each in records]

@@ -1,7 +1,9 @@
-"""What the contracts share: checks that hold under ``python -O`` too, and things to try on."""
+"""What the contracts share: checks that hold under ``python -O`` too, and inputs to try."""
 
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +17,7 @@ SEED = 20260101
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 Error = TypeVar("Error", bound=Exception)
+_Errors = type[Exception] | tuple[type[Exception], ...]
 
 
 def check(condition: object, message: str) -> None:
@@ -31,15 +34,31 @@ def check_name(name: object) -> None:
     )
 
 
+@contextmanager
+def expecting(what: str, kinds: _Errors = Exception) -> Iterator[None]:
+    """Fail the test with what was expected if one of these errors is raised."""
+    try:
+        yield
+    except kinds as error:
+        msg = f"expected {what}, got {type(error).__name__}: {error}"
+        raise AssertionError(msg) from error
+
+
+@contextmanager
+def unknown_is_taken(what: str) -> Iterator[None]:
+    """Fail the test if numpy warns of a number that is NaN."""
+    with warnings.catch_warnings(), expecting(f"unknown {what} to be taken", Warning):
+        warnings.simplefilter("error")
+        yield
+
+
 def refused(call: Callable[[], object], kinds: type[Error], message: str) -> Error:
     """Check that a call raises one of these errors, and return it."""
     try:
         found = call()
     except kinds as error:
-        check(
-            len(str(error).splitlines()) == 1,
-            f"expected an error of one line, got {str(error)!r}",
-        )
+        one_line = len(str(error).splitlines()) == 1
+        check(one_line, f"expected an error of one line, got {str(error)!r}")
         return error
     except Exception as error:
         msg = f"{message}, got {type(error).__name__}: {error}"
