@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,7 +59,8 @@ class RoundDriver:
             msg = f"expected a harness that runs in process, got {name}: leave out --in-process"
             raise InputError(msg)
         self.directory = self.directory.absolute()
-        self._execution = Execution(self.harness, self.settings, self.interrupt, self.listener.note)
+        self._runner: RoundRunner | None = None
+        self._ready = False
         self._failures: set[str] = set()
 
     def run(self) -> RunReport:
@@ -184,9 +185,10 @@ class RoundDriver:
         )
 
     def _run_round(self, tasks: tuple[str, ...]) -> None:
-        self._execution.make_ready()
+        if not self._ready:
+            self._make_ready()
         batch = self._batch(tasks, self._free_name())
-        command = self._execution.prepare(batch)
+        command = self._prepare(batch)
         self._begin_journal()
         results = (batch.directory if command is None else command.results).absolute()
         if results.is_relative_to(self.directory):  # it moves with the directory
@@ -195,16 +197,84 @@ class RoundDriver:
         self._journal.write("round", start)
         self._state.begin(tasks)
         self.listener.round_started(batch, self._planner.standing())
+        codes: tuple[int, ...] = ()
         try:
-            end, found = self._execution.run(batch, command, starts=self._step_starts)
+            if command is None:
+                status, found = self._call(batch)
+            else:
+                status, codes = self._steps(batch, command)
+                found = command.results
         except MidbandError:
             if self._journal.events[-1].get("step", 0) == 0:  # refused before anything was run
                 self._journal.write("withdrawn", {})
             raise
-        self._end(end, found)
+        self._end(RoundEnd(name=batch.name, tasks=tasks, status=status, codes=codes), found)
 
-    def _step_starts(self, number: int) -> None:
-        self._journal.write("step", {"step": number})
+    def _make_ready(self) -> None:
+        """Look for the harness, or load it into this process, before the first round."""
+        if self.settings.in_process:
+            with redirect_stdout(sys.stderr):
+                harness = cast("InProcessHarness", self.harness)
+                self._runner = harness.start(self.settings.arguments)
+        else:
+            problem = self.harness.probe().problem
+            if problem:
+                raise MidbandError(problem)
+        self._ready = True
+
+    def _prepare(self, batch: Round) -> "Command | None":
+        """Write the subset and return the command, None in this process.
+
+        Nothing is left of a round that is refused or whose program is not there.
+        """
+        batch.directory.mkdir()
+        try:
+            self.harness.write_subset(batch.plan, batch.directory, tasks=batch.tasks)
+            return None if self.settings.in_process else self._command(batch)
+        except BaseException:
+            shutil.rmtree(batch.directory)
+            raise
+
+    def _command(self, batch: Round) -> "Command":
+        command = self.harness.build_command(batch)
+        for step in command.steps:
+            if shutil.which(step[0], path=command.environment.get("PATH")) is None:
+                msg = f"expected the program {step[0]}, found none: install {self.harness.name}"
+                raise MidbandError(msg)
+        return command
+
+    def _steps(
+        self, batch: Round, command: "Command", *, first: int = 0
+    ) -> tuple[str, tuple[int, ...]]:
+        """Run the steps of a round from `first` on; return its status and their exit codes."""
+        return run_steps(
+            batch.directory,
+            command.steps,
+            first=first,
+            environment=command.environment,
+            timeout=self.settings.timeout,
+            interrupt=self.interrupt,
+            starts=lambda number: self._journal.write("step", {"step": number}),
+            note=lambda line: self.listener.note(f"{batch.name} {line}"),
+        )
+
+    def _call(self, batch: Round) -> tuple[str, Path]:
+        """Run a round in this process; return its status and its results."""
+        runner = cast("RoundRunner", self._runner)
+        self.interrupt.raises = True
+        try:
+            with redirect_stdout(sys.stderr):
+                return FINISHED, runner(batch)
+        except KeyboardInterrupt:
+            return INTERRUPTED, batch.directory
+        except InputError:
+            raise
+        except Exception as error:  # what a harness raises must not lose the rounds before
+            line = f"{type(error).__name__}: {error}\n"
+            (batch.directory / OUTPUT).write_text(line, encoding="utf-8")
+            return FAILED, batch.directory
+        finally:
+            self.interrupt.raises = False
 
     def _free_name(self) -> str:
         number = len(self._journal.of("round"))
@@ -242,7 +312,9 @@ class RoundDriver:
             note=lambda line: self.listener.note(f"{batch.name} {line}"),
         ):
             return
-        codes = self._execution.run_rest(batch, first=step, starts=self._step_starts)
+        codes: tuple[int, ...] = ()
+        if not self.settings.in_process:
+            _, codes = self._steps(batch, self._command(batch), first=step)
         end = RoundEnd(name=batch.name, tasks=batch.tasks, status=INTERRUPTED, codes=codes)
         self.listener.note(f"{batch.name} was left open: reading what it brought")
         self._end(end, self.directory / begun["results"])
@@ -291,134 +363,3 @@ class RoundDriver:
 
 def _digest(arguments: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(arguments)).encode()).hexdigest()[:16]
-
-
-class Execution:
-    """Runs the rounds of one harness, in its own processes or in this one.
-
-    Parameters
-    ----------
-    harness : Harness
-    settings : RunSettings
-    interrupt : Interrupt
-    note : callable
-        Told what the user should know.
-    """
-
-    def __init__(
-        self,
-        harness: "Harness",
-        settings: RunSettings,
-        interrupt: Interrupt,
-        note: Callable[[str], None],
-    ) -> None:
-        self._harness = harness
-        self._settings = settings
-        self._interrupt = interrupt
-        self._note = note
-        self._runner: RoundRunner | None = None
-        self._ready = False
-
-    def make_ready(self) -> None:
-        """Look for the harness, or load it into this process, before the first round.
-
-        Raises
-        ------
-        MidbandError
-            It is not there.
-        """
-        if self._ready:
-            return
-        if self._settings.in_process:
-            with redirect_stdout(sys.stderr):
-                harness = cast("InProcessHarness", self._harness)
-                self._runner = harness.start(self._settings.arguments)
-        else:
-            problem = self._harness.probe().problem
-            if problem:
-                raise MidbandError(problem)
-        self._ready = True
-
-    def prepare(self, batch: Round) -> "Command | None":
-        """Write the subset and return the command, None in this process.
-
-        Raises
-        ------
-        MidbandError
-            The round is refused, or its program is not there; nothing is left of it then.
-        """
-        batch.directory.mkdir()
-        try:
-            self._harness.write_subset(batch.plan, batch.directory, tasks=batch.tasks)
-            return None if self._settings.in_process else self._command(batch)
-        except BaseException:
-            shutil.rmtree(batch.directory)
-            raise
-
-    def _command(self, batch: Round) -> "Command":
-        command = self._harness.build_command(batch)
-        for step in command.steps:
-            if shutil.which(step[0], path=command.environment.get("PATH")) is None:
-                msg = f"expected the program {step[0]}, found none: install {self._harness.name}"
-                raise MidbandError(msg)
-        return command
-
-    def run(
-        self, batch: Round, command: "Command | None", *, starts: Callable[[int], None]
-    ) -> tuple[RoundEnd, Path]:
-        """Run a prepared round; `starts` is called with the number of each step.
-
-        Returns
-        -------
-        RoundEnd
-            Without results.
-        Path
-            What the harness's reader is given.
-        """
-        codes: tuple[int, ...] = ()
-        if command is None:
-            status, results = self._call(batch)
-        else:
-            status, codes = self._steps(batch, command, first=0, starts=starts)
-            results = command.results
-        return RoundEnd(name=batch.name, tasks=batch.tasks, status=status, codes=codes), results
-
-    def run_rest(
-        self, batch: Round, *, first: int, starts: Callable[[int], None]
-    ) -> tuple[int, ...]:
-        """Run the steps from `first` on of a round that was left open; return exit codes."""
-        if self._settings.in_process:
-            return ()
-        return self._steps(batch, self._command(batch), first=first, starts=starts)[1]
-
-    def _steps(
-        self, batch: Round, command: "Command", *, first: int, starts: Callable[[int], None]
-    ) -> tuple[str, tuple[int, ...]]:
-        return run_steps(
-            batch.directory,
-            command.steps,
-            first=first,
-            environment=command.environment,
-            timeout=self._settings.timeout,
-            interrupt=self._interrupt,
-            starts=starts,
-            note=lambda line: self._note(f"{batch.name} {line}"),
-        )
-
-    def _call(self, batch: Round) -> tuple[str, Path]:
-        """Run a round in this process; return its status and its results."""
-        runner = cast("RoundRunner", self._runner)
-        self._interrupt.raises = True
-        try:
-            with redirect_stdout(sys.stderr):
-                return FINISHED, runner(batch)
-        except KeyboardInterrupt:
-            return INTERRUPTED, batch.directory
-        except InputError:
-            raise
-        except Exception as error:  # what a harness raises must not lose the rounds before
-            line = f"{type(error).__name__}: {error}\n"
-            (batch.directory / OUTPUT).write_text(line, encoding="utf-8")
-            return FAILED, batch.directory
-        finally:
-            self._interrupt.raises = False
