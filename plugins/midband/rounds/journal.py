@@ -1,4 +1,4 @@
-"""The journal of a run: what was started and what it brought, kept so that a kill loses nothing."""
+"""The journal of a run: every start and every result is kept, so that a kill loses nothing."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class AttemptResult:
 
 @dataclass(kw_only=True)
 class EarlierResults:
-    """What earlier rounds hold, with which a new round's results are compared.
+    """Results of earlier rounds, with which those of a new round are compared.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ class RunJournal:
 
     @property
     def begun(self) -> dict[str, Any]:
-        """How the run was begun, or taken up with other settings; empty for a new one."""
+        """Return the event with which the run was begun or last went on; empty for a new run."""
         return next(iter(self.of("run")[::-1]), {})
 
     def damaged(self, number: int, found: str) -> StoreError:
@@ -296,7 +296,7 @@ class RunJournal:
         self.events.append(entry)
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Close the file and release its lock."""
         os.close(self._file)
 
 
@@ -339,12 +339,12 @@ def _is_list(value: object, kind: type) -> bool:
 
 
 def _misfits(data: Mapping[str, Any], forms: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return which fields have not their form, and what form that is."""
+    """Return the fields that lack their form, each with that form."""
     return [(name, form) for name, form in forms.items() if not _FORMS[form](data.get(name))]
 
 
 def _check(data: object, forms: Mapping[str, str]) -> None:
-    """Refuse with a ValueError what has not the fields of these forms."""
+    """Raise ValueError unless all fields have these forms."""
     if not isinstance(data, Mapping):
         msg = f"expected a result, got {data!r:.40}"
         raise ValueError(msg)

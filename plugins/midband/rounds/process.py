@@ -77,14 +77,6 @@ class Interrupt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LivingProcess:
-    """A living process of a group; `started` is when it began, in the system's own words."""
-
-    pid: int
-    started: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class ProcessGroup:
     """A process group as it is kept on the disk.
 
@@ -109,8 +101,8 @@ class ProcessGroup:
     @classmethod
     def of(cls, leader: int, mark: str) -> Self:
         """Describe the group that a process leads."""
-        started = (each.started for each in _members(leader) if each.pid == leader)
-        return cls(number=leader, started=next(started, ""), boot=_boot(), mark=mark)
+        started = _members(leader).get(leader, "")
+        return cls(number=leader, started=started, boot=_boot(), mark=mark)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -127,23 +119,22 @@ class ProcessGroup:
         whole = type(number) is int and all(isinstance(text, str) for text in texts.values())
         return cls(number=number, **texts) if whole else cls(number=0)
 
-    def members(self, *, sure: bool = False) -> tuple[LivingProcess, ...]:
-        """Return its living processes; none if another group has its number by now.
+    def members(self, *, sure: bool = False) -> tuple[int, ...]:
+        """Return the ids of its living processes; none if another group has its number by now.
 
         `sure` says that none can have: by who began it, and has looked at it ever since.
         """
         if self.number < 2 or not (sure or self.boot == _boot()):
             return ()
-        found = tuple(_members(self.number))
+        found = _members(self.number)
         if sure:
-            return found
-        leader = next((each for each in found if each.pid == self.number), None)
-        if leader is not None:
-            return found if leader.started == self.started else ()
+            return tuple(found)
+        if self.number in found:
+            return tuple(found) if found[self.number] == self.started else ()
         # The number of a process is not given away while it names a group, but it may have been
         # since that group ended: what is left must carry our mark, where the system shows it.
         marks = [mark for mark in map(_mark, found) if mark is not None]
-        return found if self.mark in marks or not marks else ()
+        return tuple(found) if self.mark in marks or not marks else ()
 
     def end(self, *, sure: bool = False) -> None:
         """End all its processes: asked first, killed after `GRACE_SECONDS`."""
@@ -162,15 +153,16 @@ class ProcessGroup:
             os.killpg(self.number, number)
 
 
-def _members(group: int) -> Iterator[LivingProcess]:
-    """Yield the living processes of a group, by ``/proc`` or, where there is none, by ``ps``."""
+def _members(group: int) -> dict[int, str]:
+    """Return the living processes of a group, and when each began in the system's own words."""
     if not (_PROC / "self" / "stat").exists():
-        yield from _members_of_ps(group)
-        return
+        return _members_of_ps(group)
+    found = {}
     for entry in os.listdir(_PROC):  # noqa: PTH208 - much faster, and asked for often
         fields = _fields(entry) if entry.isdigit() else []
         if fields and int(fields[2]) == group and fields[0] not in _DEAD:
-            yield LivingProcess(pid=int(entry), started=fields[19])
+            found[int(entry)] = fields[19]
+    return found
 
 
 def _fields(entry: str) -> list[str]:
@@ -183,25 +175,27 @@ def _fields(entry: str) -> list[str]:
     return line[line.rfind(b")") + 1 :].decode().split()
 
 
-def _members_of_ps(group: int) -> Iterator[LivingProcess]:
+def _members_of_ps(group: int) -> dict[int, str]:
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
-        return
+        return {}
     except PermissionError:
         pass
     asked = ("ps", "-A", "-o", "pid=,pgid=,stat=,lstart=")
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    for line in done.stdout.splitlines():
-        pid, number, state, started = line.split(None, 3)
-        if int(number) == group and state[0] not in _DEAD:
-            yield LivingProcess(pid=int(pid), started=started.strip())
+    lines = [line.split(None, 3) for line in done.stdout.splitlines()]
+    return {
+        int(pid): started.strip()
+        for pid, number, state, started in lines
+        if int(number) == group and state[0] not in _DEAD
+    }
 
 
-def _mark(member: LivingProcess) -> str | None:
+def _mark(process: int) -> str | None:
     """Return the mark that a process carries; None where its variables cannot be seen."""
     try:
-        variables = (_PROC / str(member.pid) / "environ").read_bytes().split(b"\0")
+        variables = (_PROC / str(process) / "environ").read_bytes().split(b"\0")
     except OSError:
         return None
     known = dict(each.split(b"=", 1) for each in variables if b"=" in each)
@@ -400,11 +394,11 @@ def is_at_work(directory: Path) -> bool:
     return bool(ProcessGroup.read(directory / RUNNING).members())
 
 
-def _named(members: Sequence[LivingProcess]) -> str:
+def _named(members: Sequence[int]) -> str:
     """Return the numbers of processes for a line, in brackets; empty without any."""
     if not members:
         return ""
-    numbers = ", ".join(str(each.pid) for each in members[:_SHOWN])
+    numbers = ", ".join(map(str, members[:_SHOWN]))
     more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
     return f" (process {numbers}{more})"
 

@@ -1,4 +1,4 @@
-"""What a user chooses for a run in rounds, and what the run reports."""
+"""The settings of a run in rounds, and its report."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What the user chose for one run; all but the limits stay the same when it is resumed.
+    """Settings of one run; all but the limits stay the same when it is resumed.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class RunSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Where a run stands after a round.
+    """State of a run after a round.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """How a run ended.
+    """Result of a run.
 
     Parameters
     ----------
@@ -124,16 +124,16 @@ class RunReport:
 
 
 class Listener(Protocol):
-    """Is told how a run goes on."""
+    """Receives the progress of a run."""
 
     def round_started(self, batch: "Round", standing: Standing) -> None:
-        """Hear that a round starts."""
+        """Receive the start of a round."""
 
     def round_ended(self, end: "RoundEnd", standing: Standing) -> None:
-        """Hear what a round brought, once it is judged."""
+        """Receive the result of a round, once it is judged."""
 
     def note(self, line: str) -> None:
-        """Hear what the user should know."""
+        """Receive a line for the user."""
 
 
 def fixed_order(plan: "Plan") -> tuple[str, ...]:

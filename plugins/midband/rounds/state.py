@@ -1,4 +1,4 @@
-"""Where a run stands: what it was told, what it has cost, and what it runs next."""
+"""The state of a run: its results, costs and tries so far, and the choice of the next tasks."""
 
 import math
 from collections import Counter
@@ -26,7 +26,7 @@ _FIRST_SHARE = 0.25
 
 
 class RunState:
-    """Takes in rounds, one after the other; the same rounds give the same state.
+    """State of a run, built from its rounds in order; the same rounds give the same state.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ class RoundPlanner:
         self._typical = _mean([cost for cost in self._costs.values() if not math.isnan(cost)])
 
     def standing(self) -> Standing:
-        """Return where the run stands."""
+        """Return the state for a report."""
         state = self._state
         decision = state.session.decision()
         planned = self._plan.tasks[: decision.tasks_planned]

@@ -1,4 +1,4 @@
-"""What the contracts share: checks that hold under ``python -O`` too, and inputs to try."""
+"""Checks and inputs that the contracts share; the checks hold under ``python -O`` too."""
 
 import re
 import warnings

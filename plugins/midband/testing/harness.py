@@ -1,4 +1,4 @@
-"""What every harness must keep to: no task runs unasked, and no attempt is lost or made up."""
+"""The contract of a harness: no task runs unasked, no attempt is lost, doubled or made up."""
 
 import glob
 import json
@@ -176,7 +176,7 @@ class HarnessContract(ResultsContract):
         )
 
     def test_its_capabilities_agree_with_its_methods(self) -> None:
-        """What it says it can do it has methods for."""
+        """It has methods for all that it says it can do."""
         harness = self.make_harness()
         able = harness.capabilities
         check(isinstance(able, Capabilities), f"expected Capabilities, got {able!r}")
@@ -336,7 +336,7 @@ class HarnessContract(ResultsContract):
         )
 
     def test_each_round_has_results_of_its_own(self, tmp_path: Path) -> None:
-        """What one round writes is not taken for another's."""
+        """Results of one round are not taken for those of another."""
         if not self._takes_subsets():
             return
         plan, names = self._plan(), ("r000", "r001")
@@ -365,7 +365,7 @@ class HarnessContract(ResultsContract):
         )
 
     def test_contradicting_arguments_are_refused(self, tmp_path: Path) -> None:
-        """What would widen or undo the subset cannot be given beside it."""
+        """Arguments that would widen or undo the subset are an error."""
         if not self._takes_subsets():
             return
         plan, harness = self._plan(), self.make_harness()

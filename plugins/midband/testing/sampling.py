@@ -1,4 +1,4 @@
-"""What every strategy and every stopping rule must keep to, so that what is claimed holds."""
+"""The contracts of strategies and stopping rules, on which the claims of a run rest."""
 
 import json
 import random
@@ -122,7 +122,7 @@ class StrategyContract:
         check(before == after, "expected the matrix unchanged, got other values in it")
 
     def test_a_wider_band_keeps_at_least_as_many_tasks(self) -> None:
-        """What a narrow band holds a wider one holds too."""
+        """A wider band holds all that a narrow one holds."""
         matrix = make_matrix(_TASKS)
         narrow = set(self._select(matrix, band=Band(0.3, 0.7)).tasks.tolist())
         wide = set(self._select(matrix, band=Band(0.1, 0.9)).tasks.tolist())
@@ -280,7 +280,7 @@ class StoppingRuleContract:
         )
 
     def test_knowing_more_is_no_reason_to_go_on(self) -> None:
-        """Where it stops it stops too with narrower bounds, more results and more spent."""
+        """A rule that stops also stops with narrower bounds, more results and more spent."""
         if not self.monotone:
             return
         rule, look = self.make_rule(), _looks()
