@@ -1,12 +1,13 @@
-"""Strategies and stopping rules by name: midband's own, and those of plugins."""
+"""Strategies and stopping rules by name, those of plugins among them, and plans that name them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from midband._manager import get_plugin_manager
 from midband_history import InputError, MidbandError
-from midband_sampler import parse_stop, rule_forms, strategy_names
+from midband_sampler import Plan, parse_stop, rule_forms, strategy_names
 
 if TYPE_CHECKING:
     from midband_history import History
@@ -112,3 +113,19 @@ def _guarded(what: str, build: Callable[..., object]) -> Callable[..., object]:
             raise InputError(msg) from problem
 
     return _build
+
+
+def read_plan(path: Path | str) -> Plan:
+    """Read a plan; plugins are loaded only where its rule or strategy is none of midband's own.
+
+    Raises
+    ------
+    PlanError
+        The file is no plan, was changed, or needs a plugin that is not there.
+    """
+    return Plan.read(path, rules=_added_rules, strategies=plugin_strategy)
+
+
+def _added_rules() -> Mapping[str, Callable[..., object]]:
+    added = get_plugin_manager().stopping_rules()
+    return {name: each.restore or each.build for name, each in added.items()}
