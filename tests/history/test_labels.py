@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import History, InputError, Record
-from midband_history._labels import Identity, label_agents
+from midband_history.labels import Identity, label_agents
 
 WORDS = st.sampled_from(["", "x", "y", "a [model=x]"])
 IDENTITIES = st.lists(

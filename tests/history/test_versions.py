@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import History, InputError, Record
-from midband_history._versions import Content, choose_version
+from midband_history.labels import Content, choose_version
 
 DIGESTS = ("", "x", "y")
 
