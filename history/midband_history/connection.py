@@ -221,33 +221,36 @@ def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
     for name in (str(path.absolute()), str(path)):  # a name may hold any of the words below
         reason = reason.replace(name, "it")
     no_locks = ("No locks available", "not supported", "not implemented", "not permitted")
-    if "Could not set lock" in reason and any(words in reason for words in no_locks):
-        return (
+    locked = "Could not set lock" in reason
+    wish = "to read" if read_only else "to write"
+    answers = (
+        (
+            locked and any(words in reason for words in no_locks),
             f"expected to open the history {path}, got a file system without locks"
-            f" ({_first_line(reason)}): name a history on another disk"
-        )
-    if "Could not set lock" in reason or "used by another process" in reason:
-        return _in_use(path)
-    if "different configuration" in reason:
-        wish = "to read" if read_only else "to write"
-        return (
+            f" ({_first_line(reason)}): name a history on another disk",
+        ),
+        (locked or "used by another process" in reason, _in_use(path)),
+        (
+            "different configuration" in reason,
             f"expected to open the history {path} {wish}, found it open the other way in this"
-            " process: close that one first"
-        )
-    if "version number" in reason:
-        return (
+            " process: close that one first",
+        ),
+        (
+            "version number" in reason,
             f"expected a history that this DuckDB can read at {path}, got one written by a newer"
-            " DuckDB: upgrade with `pip install -U duckdb midband`"
-        )
-    if "not a valid DuckDB database" in reason or "in-memory database" in reason:
-        return (
+            " DuckDB: upgrade with `pip install -U duckdb midband`",
+        ),
+        (
+            "not a valid DuckDB database" in reason or "in-memory database" in reason,
             f"expected a midband history at {path}, got a file of another kind:"
-            " name another with --history or MIDBAND_HISTORY"
-        )
-    return (
+            " name another with --history or MIDBAND_HISTORY",
+        ),
+    )
+    other = (
         f"expected to open the history {path}, got: {_first_line(reason)}:"
         " put that right, or name another with --history or MIDBAND_HISTORY"
     )
+    return next((text for holds, text in answers if holds), other)
 
 
 def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: bool) -> None:

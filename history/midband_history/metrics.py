@@ -189,9 +189,6 @@ def choose_metric(
     names = ", ".join(
         f"{one.metric.label or 'an unnamed one'} ({one.agents} agents)" for _, one in scored
     )
-    if not chosen and not scored:
-        msg = f"expected results of {benchmark}, got none: import some first"
-        raise InputError(msg)
     if not chosen:
         msg = f"expected a metric of {benchmark}, got {wanted!r}: it holds {names}"
         raise InputError(msg)
