@@ -21,7 +21,7 @@ from midband_sampler import Never, Plan, Session, make_plan
 RESAMPLES = 2000
 LIVE_TASKS = 1000
 SIZES = ((50, 500), (300, 5000), (1000, 500))
-STRATEGIES = ("random", "design", "information")
+STRATEGIES = ("random", "information-fixed", "information")
 
 
 def history(n_agents: int, n_tasks: int) -> OutcomeMatrix:
@@ -36,7 +36,7 @@ def prepared(matrix: OutcomeMatrix, strategy: str) -> Plan:
     if strategy == "random":
         return make_plan(matrix, strategy=strategy, stop=Never(0.9))
     plan = make_plan(matrix, strategy="information", stop=Never(0.9), max_tasks=30)
-    if strategy == "design":
+    if strategy == "information-fixed":
         return replace(plan, max_tasks=None).fixed()
     return replace(plan, max_tasks=LIVE_TASKS)
 

@@ -20,6 +20,7 @@ from midband_sampler import Plan, make_plan, parse_stop
 from midband_sims import LeaveOneAgentOut, Study, StudySettings, draw_candidate, replay
 
 RESAMPLES = 2000
+BAND = ("band",)
 
 
 def plain_loop(plan: Plan, scores: np.ndarray, columns: np.ndarray) -> tuple[int, int]:
@@ -77,16 +78,16 @@ def main() -> int:
     gaia = next(matrix for matrix in boards if matrix.benchmark == "gaia")
     print(against_plain_loop(gaia, 8))
     print(against_plain_loop(swebench, 2))
-    print(study(boards, StudySettings(seeds=20), "HAL x 8, loao, 20 seeds, band"))
-    later = StudySettings(protocols=("temporal",), cuts=("2024-11-20",), seeds=10)
+    print(study(boards, StudySettings(strategies=BAND, seeds=20), "HAL x 8, loao, 20 seeds, band"))
+    later = StudySettings(protocols=("temporal",), cuts=("2024-11-20",), strategies=BAND, seeds=10)
     print(study([swebench], later, "SWE-bench Verified, temporal, 10 seeds, band"))
     large = read_matrix(root / "mmlu_pro.parquet", "mmlu-pro")
     begun = time.perf_counter()
-    Study([large], StudySettings(draws=20)).run()
+    Study([large], StudySettings(strategies=BAND, draws=20)).run()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"MMLU-Pro, loao: {time.perf_counter() - begun:.1f} s, peak memory {peak:.0f} MB")
     profile = cProfile.Profile()
-    profile.runcall(Study([gaia], StudySettings(seeds=5)).run)
+    profile.runcall(Study([gaia], StudySettings(strategies=BAND, seeds=5)).run)
     text = io.StringIO()
     pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(8)
     print("profile of gaia, loao, 5 seeds:", *text.getvalue().splitlines()[4:17], sep="\n")

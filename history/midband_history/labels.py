@@ -79,6 +79,9 @@ class Content:
         Whether one of those runs covered the whole benchmark.
     last : datetime or None
         Start of the latest of those runs.
+    order : int
+        Place of the latest of those runs among all of the benchmark: by their start, then by who
+        ran and by their names, whatever the order of import.
     """
 
     task_id: int
@@ -87,6 +90,7 @@ class Content:
     version: str
     whole: bool
     last: datetime | None
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,7 +359,7 @@ def _assemble(label: str, mine: Sequence[Content], contents: Sequence[Content]) 
         if each.digest:
             known.setdefault(each.name, set()).add(each.digest)
     chosen: dict[str, str] = {}
-    for each in sorted(mine, key=lambda one: (one.last or datetime.min, one.task_id)):
+    for each in sorted(mine, key=lambda one: (one.order, one.digest)):
         digests = known.get(each.name, set())
         if each.digest or not digests:
             chosen[each.name] = each.digest

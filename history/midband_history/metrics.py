@@ -193,10 +193,11 @@ def choose_metric(
         msg = f"expected a metric of {benchmark}, got {wanted!r}: it holds {names}"
         raise InputError(msg)
     if len(chosen) > 1:
-        msg = (
-            f"expected one metric of {benchmark}, got {names}: choose with --metric NAME, or"
-            f" name an unnamed one with `midband history metric {benchmark} --name NAME`"
-        )
+        msg = f"expected one metric of {benchmark}, got {names}: choose with --metric NAME"
+        if not all(one.metric.known for _, one in chosen):
+            msg += (
+                f", or name the unnamed one with `midband history metric {benchmark} --name NAME`"
+            )
         raise InputError(msg)
     number, one = chosen[0]
     if not one.settled:

@@ -64,6 +64,10 @@ _PLAIN_STEMS = frozenset(
         "validation",
     )
 )
+# A column of a wide table that sums up the others.
+_SUMS = frozenset(
+    ("all", "average", "avg", "global average", "mean", "overall", "score", "sum", "total")
+)
 _WHO = ("agent", "model", "llm", "system", "solver", "submission", "candidate", "method")
 
 
@@ -232,6 +236,9 @@ def _long(connection: "DuckDBPyConnection", found: Scan, table: Table, number: i
         notes = (_guess_agent(found, theirs, overrides, columns),)
     if "benchmark" not in theirs and "benchmark" not in overrides:
         raise _lacks(found, "benchmark", "--map theirs=benchmark or --benchmark")
+    unread = [column for column in found.types if column not in theirs.values()]
+    if unread:
+        notes = (*notes, f"columns that are not read: {few(unread)}")
     relation = found.relation(set(theirs.values()))
     if "agent" in overrides and "agent" in theirs:
         _check_one_agent(connection, found, relation, theirs["agent"], overrides["agent"])
@@ -287,6 +294,8 @@ def _wide(connection: "DuckDBPyConnection", found: Scan, table: Table, number: i
     if "benchmark" not in theirs and "benchmark" not in overrides:
         raise _lacks(found, "benchmark", "--map theirs=benchmark or --benchmark")
     rest = [column for column in found.types if column not in taken]
+    sums = [column for column in rest if column.strip().lower() in _SUMS]
+    rest = [column for column in rest if column not in sums]
     if not rest:
         raise _lacks(found, cell, f"a wide table with a column for every {cell}")
     names = [clean_id(column) for column in rest]
@@ -328,7 +337,12 @@ def _wide(connection: "DuckDBPyConnection", found: Scan, table: Table, number: i
         f"SELECT (SELECT count(*) FROM {relation}) * {len(rest)} - (SELECT count(*) FROM ({sql}))"
     ).fetchone()
     kept_back = ", ".join(map(repr, theirs.values()))
-    notes = [f"{len(rest)} columns are taken for {cell.removesuffix('_id')}s, all but {kept_back}"]
+    notes = [
+        f"{len(rest)} columns are taken for {cell.removesuffix('_id')}s, all but {kept_back}:"
+        f" {few(rest)}"
+    ]
+    if sums:
+        notes.append(f"left out {few(sums)}: taken for sums of the other columns")
     if table.only is None and counted and counted[0]:
         notes.append(f"{counted[0]} cells are empty: taken as not run")
     return Selection(name=found.member.name, sql=sql, theirs=theirs, notes=tuple(notes))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from midband_history import InputError
 
@@ -149,6 +149,16 @@ class NamedFactory:
     build: Callable[..., object]
     summary: str = ""
     restore: Callable[..., object] | None = None
+
+    @classmethod
+    def of(cls, kind: type[Any]) -> "NamedFactory":
+        """Describe a class of strategies or rules by what it says of itself."""
+        return cls(
+            name=kind.name,
+            build=getattr(kind, "parse", kind),
+            summary=(kind.__doc__ or "").partition("\n")[0],
+            restore=kind,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

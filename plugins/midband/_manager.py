@@ -127,15 +127,25 @@ class PluginManager:
 
     def strategies(self) -> "dict[str, NamedFactory]":
         """Return the strategies that plugins add, by name."""
-        from midband_sampler import STRATEGY_NAMES
+        from midband_sampler import old_strategy_names, strategy_names
 
-        return self._collect("midband_register_strategies", "strategy", ours=STRATEGY_NAMES)
+        ours = (*strategy_names(), *old_strategy_names())
+        return self._factories("midband_register_strategies", "strategy", ours)
 
     def stopping_rules(self) -> "dict[str, NamedFactory]":
         """Return the stopping rules that plugins add, by name."""
-        from midband_sampler import RULE_NAMES
+        from midband_sampler import rule_names
 
-        return self._collect("midband_register_stopping_rules", "stopping rule", ours=RULE_NAMES)
+        return self._factories("midband_register_stopping_rules", "stopping rule", rule_names())
+
+    def _factories(self, hook: str, kind: str, ours: Iterable[str]) -> "dict[str, NamedFactory]":
+        """Return what a hook offers; a class stands for what builds it."""
+        from midband._descriptors import NamedFactory
+
+        return {
+            name: NamedFactory.of(item) if isinstance(item, type) else item
+            for name, item in self._collect(hook, kind, ours=ours).items()
+        }
 
     def report_sections(self) -> "dict[str, ReportSection]":
         """Return the report sections that plugins add, by name."""

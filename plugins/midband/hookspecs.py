@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from midband._descriptors import Importer, NamedFactory, ReportSection
     from midband._harness import Harness
-    from midband_sampler import Decision, Plan
+    from midband_sampler import Decision, Plan, Rule, Strategy
 
 hookspec = HookspecMarker("midband")
 hookimpl = HookimplMarker("midband")
@@ -29,13 +29,13 @@ def midband_register_harnesses() -> "Iterable[Harness]":  # type: ignore[empty-b
 
 
 @hookspec
-def midband_register_strategies() -> "Iterable[NamedFactory]":  # type: ignore[empty-body]
-    """Return strategies that ``midband plan --strategy`` may name."""
+def midband_register_strategies() -> "Iterable[NamedFactory | type[Strategy]]":  # type: ignore[empty-body]
+    """Return strategies that ``midband plan --strategy`` may name: their classes, or factories."""
 
 
 @hookspec
-def midband_register_stopping_rules() -> "Iterable[NamedFactory]":  # type: ignore[empty-body]
-    """Return stopping rules that ``midband plan --stop`` may name."""
+def midband_register_stopping_rules() -> "Iterable[NamedFactory | type[Rule]]":  # type: ignore[empty-body]
+    """Return stopping rules that ``midband plan --stop`` may name: their classes, or factories."""
 
 
 @hookspec

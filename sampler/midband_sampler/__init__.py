@@ -1,137 +1,104 @@
 """Which task next, and when to stop."""
 
-from midband_sampler._attempts import AttemptPrediction, Attempts
-from midband_sampler._band import Band, find_band, in_band
-from midband_sampler._bootstrap import bootstrap_ranks
-from midband_sampler._calibration import (
-    Calibration,
-    calibrate,
-    required_replays,
+from midband_sampler.band import Band
+from midband_sampler.bounds.bootstrap import bootstrap_ranks
+from midband_sampler.bounds.e_process import PairedEProcess
+from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.decision import Decision
+from midband_sampler.errors import DigestMismatchError, PlanError
+from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
+from midband_sampler.max_errors import MaxErrors, parse_max_errors
+from midband_sampler.model.fitted import PredictionModel
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.model.response import fit_response_model
+from midband_sampler.plan import Plan
+from midband_sampler.planning import MIN_COVERAGE, make_plan
+from midband_sampler.rank_sets import rank_sets
+from midband_sampler.session import Session
+from midband_sampler.settings import PlanSettings
+from midband_sampler.starting import sequential_bounds, start_kernel
+from midband_sampler.stopping.base import Claim, Rule
+from midband_sampler.stopping.beats import Beats
+from midband_sampler.stopping.budget import Budget
+from midband_sampler.stopping.combine import AllOf, AnyOf
+from midband_sampler.stopping.futility import Futility
+from midband_sampler.stopping.never import Never
+from midband_sampler.stopping.parse import (
+    parse_stop,
+    renamed_rules,
+    rule_forms,
+    rule_names,
+    stop_from_dict,
 )
-from midband_sampler._combined import AllOf, AnyOf, Hopeless
-from midband_sampler._confidence import PairedRanks, PredictedRanks, RankInterval
-from midband_sampler._costs import COST_UNITS, choice_costs
-from midband_sampler._decision import Decision
-from midband_sampler._errors import DigestMismatchError, PlanError
-from midband_sampler._estimators import (
-    Estimate,
-    assisted_full_score,
-    paired_difference,
-    predicted_full_score,
-    randomised_full_score,
-)
-from midband_sampler._evidence import Evidence
-from midband_sampler._look import Look
-from midband_sampler._making import MIN_COVERAGE, make_plan
-from midband_sampler._max_errors import MaxErrors, parse_max_errors
-from midband_sampler._model import PredictionModel
-from midband_sampler._plan import Plan
-from midband_sampler._prediction import FullScorePrediction, rank_bounds
-from midband_sampler._rank_sets import rank_sets
-from midband_sampler._replays import hold_out_folds
-from midband_sampler._response import (
-    ResponseModel,
-    ability_grid,
-    candidate_prior,
-    fit_response_model,
-    recent_ability,
-)
-from midband_sampler._rule_text import RULE_NAMES, parse_stop, stop_from_dict
-from midband_sampler._session import Session
-from midband_sampler._steering import Steering
-from midband_sampler._stopping import (
-    INCONCLUSIVE,
-    Beats,
-    Budget,
-    Claim,
-    Never,
-    RankSettled,
-    ScoreWithin,
-    StoppingRule,
-    TopK,
-)
-from midband_sampler._strategies import (
-    CHOOSERS,
-    STRATEGIES,
-    STRATEGY_NAMES,
-    BandStrategy,
-    Chooser,
-    FixedChooser,
-    RandomStrategy,
-    Selection,
-    Strategy,
-    StratifiedStrategy,
+from midband_sampler.stopping.rank import RankSettled
+from midband_sampler.stopping.score import ScoreWithin
+from midband_sampler.stopping.snapshot import Snapshot
+from midband_sampler.stopping.top import TopK
+from midband_sampler.strategies.base import Choice, Selection, Strategy
+from midband_sampler.strategies.find import (
     check_strategy,
     find_strategy,
+    old_strategy_names,
+    strategies,
+    strategy_names,
 )
+from midband_sampler.strategies.fixed_band import BandStrategy
+from midband_sampler.strategies.policy import Policy
+from midband_sampler.strategies.stratified import StratifiedStrategy
+from midband_sampler.strategies.uniform import RandomStrategy
 
 __all__ = [
-    "CHOOSERS",
-    "COST_UNITS",
-    "INCONCLUSIVE",
+    "ALL_RUN",
     "MIN_COVERAGE",
-    "RULE_NAMES",
-    "STRATEGIES",
-    "STRATEGY_NAMES",
     "AllOf",
     "AnyOf",
-    "AttemptPrediction",
-    "Attempts",
     "Band",
     "BandStrategy",
     "Beats",
     "Budget",
-    "Calibration",
-    "Chooser",
+    "Choice",
     "Claim",
     "Decision",
     "DigestMismatchError",
-    "Estimate",
-    "Evidence",
-    "FixedChooser",
-    "FullScorePrediction",
-    "Hopeless",
-    "Look",
+    "FullScorePosterior",
+    "Futility",
     "MaxErrors",
     "Never",
-    "PairedRanks",
+    "PairedEProcess",
     "Plan",
     "PlanError",
-    "PredictedRanks",
+    "PlanSettings",
+    "Policy",
     "PredictionModel",
     "RandomStrategy",
-    "RankInterval",
     "RankSettled",
-    "ResponseModel",
+    "Recorded",
+    "Rule",
     "ScoreWithin",
     "Selection",
+    "SequentialRankBounds",
     "Session",
-    "Steering",
-    "StoppingRule",
+    "Snapshot",
     "Strategy",
     "StratifiedStrategy",
     "TopK",
-    "ability_grid",
-    "assisted_full_score",
     "bootstrap_ranks",
-    "calibrate",
-    "candidate_prior",
     "check_strategy",
-    "choice_costs",
-    "find_band",
     "find_strategy",
     "fit_response_model",
-    "hold_out_folds",
-    "in_band",
     "make_plan",
-    "paired_difference",
+    "old_strategy_names",
     "parse_max_errors",
     "parse_stop",
-    "predicted_full_score",
-    "randomised_full_score",
-    "rank_bounds",
     "rank_sets",
-    "recent_ability",
-    "required_replays",
+    "renamed_rules",
+    "replay",
+    "replay_order",
+    "rule_forms",
+    "rule_names",
+    "sequential_bounds",
+    "start_kernel",
     "stop_from_dict",
+    "strategies",
+    "strategy_names",
 ]

@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from midband_history import History, OutcomeMatrix
-from midband_sampler import Band, in_band
+from midband_sampler import Band
+from midband_sampler.band import in_band
 
 SHARED = Path(__file__).parents[3] / "shared"
 BAND_SIZES = {

@@ -15,13 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband import (
-    Band,
     Capabilities,
     Command,
     Decision,
     Importer,
     InputError,
-    NamedFactory,
     OutcomeMatrix,
     Plan,
     Probe,
@@ -32,7 +30,7 @@ from midband import (
     hookimpl,
     subset_of,
 )
-from midband_sampler import Claim, Look, Selection
+from midband_sampler import Choice, Claim, FullScorePosterior, Rule, Selection, Snapshot, Strategy
 
 LOG = "MIDBAND_EXAMPLE_LOG"
 RESULTS = "results.toy.json"
@@ -40,25 +38,60 @@ _WHAT = "results of toy-eval"
 
 
 @dataclass(frozen=True)
-class Separating:
+class Separating(Strategy):
     """The tasks that some known agents solve and others do not, in random order."""
 
-    name: str = "separating"
+    name = "separating"
+    random_order = True
 
-    def select(self, matrix: OutcomeMatrix, *, band: Band, rng: np.random.Generator) -> Selection:
+    def order(
+        self,
+        history: OutcomeMatrix,
+        posterior: FullScorePosterior | None,
+        rng: np.random.Generator,
+    ) -> Selection:
         """Leave out the tasks on which all agents agree; keep all if there is no other."""
-        del band
-        known = ~np.isnan(matrix.scores)
-        lowest = np.where(known, matrix.scores, np.inf).min(axis=0)
-        highest = np.where(known, matrix.scores, -np.inf).max(axis=0)
+        del posterior
+        known = ~np.isnan(history.scores)
+        lowest = np.where(known, history.scores, np.inf).min(axis=0)
+        highest = np.where(known, history.scores, -np.inf).max(axis=0)
         apart = np.flatnonzero(lowest < highest)
         if apart.size == 0:
-            apart = np.arange(len(matrix.tasks))
+            apart = np.arange(len(history.tasks))
         return Selection(rng.permutation(apart).astype(np.int64))
 
 
 @dataclass(frozen=True)
-class WithinRanks:
+class Easiest(Strategy):
+    """The task that this agent is most likely to pass, chosen after every result."""
+
+    name = "easiest"
+    live = True
+    needs_model = True
+
+    def order(
+        self,
+        history: OutcomeMatrix,
+        posterior: FullScorePosterior | None,
+        rng: np.random.Generator,
+    ) -> Selection:
+        """Order by what a new agent is expected to pass."""
+        del history, rng
+        if posterior is None:
+            raise TypeError(self.name)
+        return Selection(np.argsort(-posterior.predicted()[0], kind="stable").astype(np.int64))
+
+    def choose(
+        self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
+    ) -> Choice:
+        """Maximise the predicted pass rate."""
+        del step
+        chance = np.where(available, posterior.predicted(), -np.inf)
+        return Choice(chance.argmax(axis=1).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class WithinRanks(Rule):
     """Stop when the rank is known to within so many ranks.
 
     Parameters
@@ -69,41 +102,46 @@ class WithinRanks:
         Chance that the bounds cover at the stop, over all looks.
     """
 
+    name = "within"
     ranks: int = 1
     confidence: float = 0.95
     min_tasks: int = 10
 
-    @classmethod
-    def parse(cls, *texts: str) -> "WithinRanks":
-        """Read what stands after ``within``: ranks and confidence."""
-        try:
-            ranks, confidence = (*texts, *("1", "0.95")[len(texts) :])
-            return cls(int(ranks), float(confidence))
-        except ValueError as error:
-            msg = f"expected within:RANKS:CONFIDENCE, got {':'.join(('within', *texts))}"
-            raise InputError(msg) from error
+    def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
+        """Compare the bounds."""
+        return np.asarray(snapshot.rank_high - snapshot.rank_low <= self.ranks)
 
-    def stops(self, look: Look) -> NDArray[np.bool_]:
-        """Look at the bounds."""
-        narrow = look.rank_high - look.rank_low <= self.ranks
-        return np.asarray(narrow & (look.tasks >= self.min_tasks))
-
-    def reason(self, look: Look) -> str:
-        """Say how well the rank is known."""
-        return f"known to {int(look.rank_high - look.rank_low)} ranks"
-
-    def claims(self, look: Look) -> tuple[Claim, ...]:
+    def claim(self, snapshot: Snapshot) -> Claim:
         """Claim the bounds."""
-        return (Claim(f"rank {int(look.rank_low)} to {int(look.rank_high)}", self.confidence),)
+        low, high = int(snapshot.rank_low), int(snapshot.rank_high)
+        return Claim(f"rank {low} to {high}", self.confidence)
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the settings."""
-        return {
-            "rule": "within",
-            "ranks": self.ranks,
-            "confidence": self.confidence,
-            "min_tasks": self.min_tasks,
-        }
+    def reason(self, snapshot: Snapshot) -> str:
+        """Say how well the rank is known."""
+        return f"known to {int(snapshot.rank_high - snapshot.rank_low)} ranks"
+
+
+@dataclass(frozen=True)
+class BottomHalf(Rule):
+    """Stop when the candidate is certainly in the bottom half.
+
+    Parameters
+    ----------
+    confidence : float
+        Chance that the claim is right, over all looks.
+    """
+
+    name = "bottom-half"
+    confidence: float = 0.95
+
+    def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
+        """Compare the best possible rank with the middle."""
+        return np.asarray(snapshot.rank_low > (len(snapshot.reference_agents) + 1) / 2)
+
+    def claim(self, snapshot: Snapshot) -> Claim:
+        """Claim it."""
+        del snapshot
+        return Claim("in the bottom half", self.confidence)
 
 
 @dataclass(frozen=True)
@@ -190,15 +228,15 @@ def cheapest(cells: Sequence[Mapping[str, object]]) -> str:
 
 
 @hookimpl
-def midband_register_strategies() -> Iterable[NamedFactory]:
-    """Offer ``--strategy separating``."""
-    return [NamedFactory(name="separating", build=Separating)]
+def midband_register_strategies() -> Iterable[type[Strategy]]:
+    """Offer ``--strategy separating`` and ``easiest``."""
+    return [Separating, Easiest]
 
 
 @hookimpl
-def midband_register_stopping_rules() -> Iterable[NamedFactory]:
-    """Offer ``--stop within:RANKS:CONFIDENCE``."""
-    return [NamedFactory(name="within", build=WithinRanks.parse, restore=WithinRanks)]
+def midband_register_stopping_rules() -> Iterable[type[Rule]]:
+    """Offer ``--stop within:RANKS:CONFIDENCE`` and ``bottom-half:CONFIDENCE``."""
+    return [WithinRanks, BottomHalf]
 
 
 @hookimpl

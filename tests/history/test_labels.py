@@ -221,3 +221,31 @@ def test_choosing_a_version_never_mixes_contents_in_a_cell(
     assert version == choose_version(data.draw(st.permutations(contents)), wanted, benchmark="b"), (
         "the order in which contents are known says nothing"
     )
+
+
+def test_contents_of_one_moment_are_told_apart_by_who_ran_them_not_by_import() -> None:
+    # Two agents ran the same ids with other contents at the same time: one whole set counts.
+    moment = datetime(2025, 1, 1, tzinfo=UTC)
+    sources = {
+        agent: [
+            Record(
+                benchmark="b",
+                task_id=str(task),
+                agent=agent,
+                score=1.0,
+                started=moment,
+                task_digest=f"{(task + shift) % 2}{agent}",
+            )
+            for task in range(4)
+        ]
+        for shift, agent in enumerate(("x", "y"))
+    }
+    seen = set()
+    for order in (("x", "y"), ("y", "x")):
+        with History.in_memory() as history:
+            for agent in order:
+                history.add(sources[agent])
+            matrix = history.outcomes("b")
+            seen.add((matrix.agents, matrix.task_digests))
+    assert len(seen) == 1
+    assert seen.pop()[0] == ("y",)

@@ -249,3 +249,21 @@ def test_ids_of_a_whole_number_and_a_float_are_mentioned(tmp_path: Path) -> None
         assert history.add_table(Table(path=tmp_path / "0.csv", format="csv")).skipped == ()
         (later,) = history.add_table(Table(path=tmp_path / "1.csv", format="csv")).skipped
         assert "'2' and '2.0'" in later
+
+
+def test_a_wide_table_names_its_columns_and_leaves_out_their_average(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text("task,m1,m2,Average\nt1,1,0,0.5\nt2,0,1,0.5\n")
+    with History.in_memory() as history:
+        report = history.add_table(Table(path=path, format="csv", benchmark="b", wide="tasks"))
+        assert history.outcomes("b").agents == ("m1", "m2")
+    assert any("m1, m2" in note for note in report.skipped)
+    assert any("left out Average" in note for note in report.skipped)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("benchmark,task_id,agent,score,temperature\nb,t,a,1,0.1\n")
+    with History.in_memory() as history:
+        report = history.add_table(Table(path=path, format="csv"))
+    assert report.skipped == ("columns that are not read: temperature",)

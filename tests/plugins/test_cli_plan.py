@@ -85,7 +85,7 @@ def test_agents_dates_and_tasks_can_be_limited(store: Path, tmp_path: Path, call
         (("--cost-unit", "euros"), ("euros", "seconds")),
         (("--attempts", "0"), ("0",)),
         (("--attempts", "2", "--strategy", "band"), ("cost or information", "'band'")),
-        (("--cost-unit", "seconds", "--strategy", "band"), ("cost-design", "'band'")),
+        (("--cost-unit", "seconds", "--strategy", "band"), ("cost-fixed", "'band'")),
     ],
 )
 def test_bad_settings_are_bad_usage(

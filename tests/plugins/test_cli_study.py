@@ -38,7 +38,7 @@ def test_a_protocol_that_the_data_cannot_serve_names_what_is_missing(
 def test_an_unknown_strategy_lists_the_known(store: Path, call: Call, one_line: OneLine) -> None:
     code, _, error = call("study", "--history", store, "--strategy", "best")
     assert code == 2
-    one_line(error, "design", "random", "'best'")
+    one_line(error, "information-fixed", "random", "'best'")
 
 
 def test_a_recommendation_says_how_much_it_rests_on(store: Path, call: Call) -> None:
@@ -75,3 +75,16 @@ def test_replays_without_a_plan_are_said(store: Path, call: Call) -> None:
     assert "12 of 12 replays had no plan: " in error
     assert "'a99'" in error
     assert "no plan" not in call(*study, "rank:0.9:0.2")[2]
+
+
+def test_settings_of_plans_are_varied(store: Path, call: Call, one_line: OneLine) -> None:
+    study = ("study", "--history", store, "--strategy", "band", "--stop", "none", "--json")
+    code, text, error = call(*study, "--plan", "band=[0.3, 0.7]", "--plan", "band=[0.1, 0.9]")
+    assert code == 0, error
+    narrow, wide = json.loads(text)
+    assert (narrow["plan"], wide["plan"]) == ("band=[0.3, 0.7]", "band=[0.1, 0.9]")
+    assert narrow["tasks_planned"] < wide["tasks_planned"]
+    for odd, named in (("band", "explore=0.1"), ("colour=red", "colour"), ("explore=x", "explore")):
+        code, _, error = call(*study, "--plan", odd)
+        assert code == 2
+        one_line(error, named)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,16 @@ import pytest
 from midband.testing import StoppingRuleContract, StrategyContract
 from midband_history import OutcomeMatrix
 from midband_sampler import (
-    STRATEGIES,
     Band,
     Claim,
-    Look,
     RankSettled,
+    Rule,
     Selection,
-    StoppingRule,
+    Snapshot,
     Strategy,
     parse_stop,
     stop_from_dict,
+    strategies,
 )
 
 RULES = (
@@ -37,16 +37,16 @@ RULES = (
     "top:3 and tasks:20",
     "beats:agent-3 or score:4 or usd:10",
 )
-GIVING_UP = ("rank or hopeless", "score:3:0.9 or hopeless or tasks:25")
+GIVING_UP = ("rank or futility", "score:3:0.9 or futility or tasks:25")
 
 
 class TestOurStrategies(StrategyContract):
-    @pytest.fixture(autouse=True, params=sorted(STRATEGIES))
+    @pytest.fixture(autouse=True, params=sorted(strategies()))
     def _one(self, request: pytest.FixtureRequest) -> None:
         self.name = request.param
 
     def make_strategy(self) -> Strategy:
-        return STRATEGIES[self.name]
+        return strategies()[self.name]
 
 
 class TestOurRules(StoppingRuleContract):
@@ -54,7 +54,7 @@ class TestOurRules(StoppingRuleContract):
     def _one(self, request: pytest.FixtureRequest) -> None:
         self.text = request.param
 
-    def make_rule(self) -> StoppingRule:
+    def make_rule(self) -> Rule:
         return parse_stop(self.text)
 
 
@@ -87,14 +87,18 @@ Select = Callable[[OutcomeMatrix, Band, np.random.Generator], Any]
 
 
 @dataclass(frozen=True)
-class BrokenStrategy:
+class BrokenStrategy(Strategy):
     """A strategy that breaks one clause."""
 
     select_: Select
     name: str = "broken"
+    band: Band = field(default_factory=Band)
 
-    def select(self, matrix: OutcomeMatrix, *, band: Band, rng: np.random.Generator) -> Any:
-        return self.select_(matrix, band, rng)
+    def configured(self, *, band: Band, costs: Any) -> Strategy:
+        return replace(self, band=band)
+
+    def order(self, history: OutcomeMatrix, posterior: Any, rng: np.random.Generator) -> Any:
+        return self.select_(history, self.band, rng)
 
 
 def _shuffled(matrix: OutcomeMatrix, rng: np.random.Generator) -> Any:
@@ -203,44 +207,45 @@ def test_a_broken_strategy_fails(check: str, broken: Any, message: str) -> None:
 class BrokenRule(RankSettled):
     """A rule that breaks one clause."""
 
-    stops_: Callable[[RankSettled, Look], Any] | None = None
+    stops_: Callable[[RankSettled, Snapshot], Any] | None = None
     reason_: Any = "rank settled"
     claims_: Any = ()
     settings: Any = None
 
-    def stops(self, look: Look) -> Any:
+    def stops(self, look: Snapshot) -> Any:
         return super().stops(look) if self.stops_ is None else self.stops_(self, look)
 
-    def reason(self, look: Look) -> Any:
+    def reason(self, look: Snapshot) -> Any:
         return self.reason_
 
-    def claims(self, look: Look) -> Any:
+    def claims(self, look: Snapshot) -> Any:
         return self.claims_
 
     def to_dict(self) -> Any:
-        return super().to_dict() if self.settings is None else self.settings
+        plain = RankSettled(self.confidence, self.width, self.min_tasks)
+        return plain.to_dict() if self.settings is None else self.settings
 
 
-def _shape(look: Look) -> tuple[int, ...]:
+def _shape(look: Snapshot) -> tuple[int, ...]:
     return np.broadcast_shapes(np.shape(look.rank_low), np.shape(look.tasks))
 
 
-def _first_only(rule: RankSettled, look: Look) -> Any:
+def _first_only(rule: RankSettled, look: Snapshot) -> Any:
     """Answer every candidate of a replay as the first."""
     return np.full(_shape(look), np.ravel(look.rank_high - look.rank_low)[0] <= 2)
 
 
-def _writes(rule: RankSettled, look: Look) -> Any:
+def _writes(rule: RankSettled, look: Snapshot) -> Any:
     look.rank_low[...] = 1
     return RankSettled.stops(rule, look)
 
 
-def _moody(rule: RankSettled, look: Look) -> Any:
+def _moody(rule: RankSettled, look: Snapshot) -> Any:
     _CALLS.append(1)
     return np.full(_shape(look), len(_CALLS) % 2 == 0)
 
 
-def _divides(rule: RankSettled, look: Look) -> Any:
+def _divides(rule: RankSettled, look: Snapshot) -> Any:
     return (look.usd.astype(int) > 2) & np.ones(_shape(look), dtype=bool)
 
 
@@ -306,7 +311,7 @@ def _divides(rule: RankSettled, look: Look) -> Any:
 )
 def test_a_broken_rule_fails(check: str, broken: dict[str, Any], message: str) -> None:
     class Contract(StoppingRuleContract):
-        def make_rule(self) -> StoppingRule:
+        def make_rule(self) -> Rule:
             rule = BrokenRule()
             for name, value in broken.items():  # past the checks of a rule of ours
                 object.__setattr__(rule, name, value)

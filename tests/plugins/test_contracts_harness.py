@@ -11,13 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.example_plugin.midband_example import Separating, ToyEval, WithinRanks, toy_eval
+from tests.example_plugin.midband_example import (
+    BottomHalf,
+    Easiest,
+    Separating,
+    ToyEval,
+    WithinRanks,
+    toy_eval,
+)
 
 from midband import Capabilities, Command, Harness, InputError, Plan, Probe, Record, Round
 from midband._manager import get_plugin_manager
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
 from midband_history import UnreadableSourceError
-from midband_sampler import StoppingRule, Strategy
+from midband_sampler import Rule, Strategy
 
 RAW = Path(__file__).parents[3] / "shared" / "raw_samples"
 
@@ -234,11 +241,21 @@ class TestExampleStrategy(StrategyContract):
         return Separating()
 
 
+class TestExampleLiveStrategy(StrategyContract):
+    def make_strategy(self) -> Strategy:
+        return Easiest()
+
+
+class TestExampleBottomHalf(StoppingRuleContract):
+    def make_rule(self) -> Rule:
+        return BottomHalf(0.9)
+
+
 class TestExampleRule(StoppingRuleContract):
-    def make_rule(self) -> StoppingRule:
+    def make_rule(self) -> Rule:
         return WithinRanks(2, 0.9)
 
-    def restore(self, **settings: Any) -> StoppingRule:
+    def restore(self, **settings: Any) -> Rule:
         return WithinRanks(**settings)
 
 

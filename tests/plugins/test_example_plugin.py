@@ -16,7 +16,7 @@ import pytest
 from tests.environments import ROOT, build_wheel, clean_variables, make_environment, run
 from tests.plugins.conftest import Call, OneLine
 
-from midband import OutcomeMatrix, Plan, PlanError, _manager, hookspecs
+from midband import OutcomeMatrix, Plan, PlanError, Session, _manager, hookspecs
 from midband._plans import read_plan
 from midband_sims import Names, Study, StudySettings
 
@@ -107,6 +107,52 @@ def test_a_study_goes_on_only_from_results_of_the_same_plugins(tmp_path: Path) -
     ]
     assert found[1] > 0
     assert (found[0], found[2], found[3]) == (0, 0, 0)
+
+
+@pytest.mark.usefixtures("example")
+def test_its_live_strategy_is_planned_run_and_studied(
+    call: Call, store: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.json"
+    options = ("--strategy", "easiest", "--stop", "rank:0.8:0.2 or bottom-half:0.8")
+    code, _, err = call("plan", "toy", "--history", store, "-o", path, *options)
+    assert (code, err) == (0, "")
+    plan = read_plan(path)
+    assert plan.strategy == "easiest"
+    assert plan.chooses_live
+    assert plan.fixed().strategy == "easiest-fixed"
+    session, ran = Session(plan), []
+    while tasks := session.ask(1):
+        ran += tasks
+        session.tell(tasks[0], score=float(len(ran) > 3))
+    assert len(set(ran)) == len(ran) == session.decision().tasks_run
+    code, out, err = call("study", "--history", store, "--json", *options)
+    assert code == 0, err
+    (cell,) = json.loads(out)
+    assert cell["strategy_ran"] == "easiest"
+    assert 0 < cell["fraction_run"] <= 1
+
+
+def test_without_the_plugin_a_plan_that_chooses_live_is_refused(
+    call: Call, one_line: OneLine, store: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("example")
+    path = tmp_path / "plan.json"
+    options = ("--strategy", "easiest", "--stop", "rank:0.8:0.2")
+    assert call("plan", "toy", "--history", store, "-o", path, *options)[0] == 0
+    _manager.get_plugin_manager.cache_clear()
+    request.getfixturevalue("monkeypatch").undo()
+    code, _, err = call("export", path, "--for", "inspect")
+    assert code == 1
+    one_line(err, "'easiest'", "install the plugin")
+
+
+@pytest.mark.usefixtures("example")
+def test_help_lists_its_strategies_and_rules(call: Call) -> None:
+    _, out, _ = call("plan", "--help")
+    words = " ".join(out.split())
+    assert "easiest" in words
+    assert "bottom-half" in words
 
 
 @pytest.mark.usefixtures("example")

@@ -17,7 +17,7 @@ from midband.importers._reading import read_source
 from midband.importers._sources import import_paths
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
 from midband_history import History, Record
-from midband_sampler import Session, StoppingRule, Strategy, parse_stop
+from midband_sampler import Rule, Session, Strategy, parse_stop
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "plugins.md"
 
@@ -90,13 +90,19 @@ class TestItsStrategy(StrategyContract):
         return made
 
 
-class TestItsRule(StoppingRuleContract):
-    def make_rule(self) -> StoppingRule:
-        made: StoppingRule = PLUGIN.parse("3", "0.9")
+class TestItsLiveStrategy(StrategyContract):
+    def make_strategy(self) -> Strategy:
+        made: Strategy = PLUGIN.Hardest()
         return made
 
-    def restore(self, **settings: Any) -> StoppingRule:
-        made: StoppingRule = PLUGIN.NotLast(**settings)
+
+class TestItsRule(StoppingRuleContract):
+    def make_rule(self) -> Rule:
+        made: Rule = PLUGIN.NotLast.parse("3", "0.9")
+        return made
+
+    def restore(self, **settings: Any) -> Rule:
+        made: Rule = PLUGIN.NotLast(**settings)
         return made
 
 
@@ -121,7 +127,7 @@ def decided(manager: PluginManager) -> tuple[Plan, Decision]:
 def test_its_rule_stops_a_session(decided: tuple[Plan, Decision]) -> None:
     _, decision = decided
     assert decision.stop
-    assert decision.reason == "better than 3"
+    assert decision.reason == "better than 3 of the agents"
     assert decision.tasks_run < 60
 
 
@@ -135,7 +141,7 @@ def test_its_observers_are_told(
     manager.hook.midband_run_finished(plan=plan, decision=decision, source=None)
     assert capsys.readouterr().err.splitlines() == [
         "t1: no result",
-        f"rank {decision.low} to {decision.high}: better than 3",
+        f"rank {decision.low} to {decision.high}: better than 3 of the agents",
     ]
 
 

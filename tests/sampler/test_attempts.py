@@ -11,9 +11,7 @@ from scipy.stats import binomtest
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler import (
-    AttemptPrediction,
-    Attempts,
-    FullScorePrediction,
+    FullScorePosterior,
     Never,
     Plan,
     PlanError,
@@ -21,6 +19,7 @@ from midband_sampler import (
     Session,
     make_plan,
 )
+from midband_sampler.model.attempts import AttemptPosterior, Attempts
 
 Told = Sequence[tuple[int, float]]
 
@@ -77,7 +76,7 @@ def test_moments_and_gains_are_those_of_enumeration(
     for task, result in told:
         if sum(each == task for each, _ in kept) < most:
             kept.append((task, result))
-    prediction = AttemptPrediction(
+    prediction = AttemptPosterior(
         profiles, np.log(prior), attempts=Attempts(most=most, correlation=correlation)
     )
     for task, result in kept:
@@ -102,8 +101,8 @@ def test_moments_and_gains_are_those_of_enumeration(
 def test_one_attempt_is_the_plain_prediction() -> None:
     rng = np.random.default_rng(1)
     profiles, prior = rng.uniform(0.05, 0.95, (6, 9)), np.log(rng.dirichlet(np.ones(9)))
-    plain = FullScorePrediction(profiles, prior, binary=False, candidates=2)
-    one = AttemptPrediction(
+    plain = FullScorePosterior(profiles, prior, binary=False, candidates=2)
+    one = AttemptPosterior(
         profiles, prior, candidates=2, attempts=Attempts(most=1, correlation=0.4)
     )
     for tasks, scores in (([0, 3], [1.0, 0.0]), ([2, 2], [0.5, np.nan])):
@@ -124,7 +123,7 @@ def test_alike_attempts_are_not_repeated_and_unlike_ones_may_be() -> None:
     prior = np.log(np.full(9, 1 / 9))
     again = {}
     for correlation in (0.95, 0.05):
-        prediction = AttemptPrediction(
+        prediction = AttemptPosterior(
             profiles, prior, attempts=Attempts(most=5, correlation=correlation)
         )
         assert prediction.variance_reduction()[0].argmax() == 0
@@ -135,7 +134,7 @@ def test_alike_attempts_are_not_repeated_and_unlike_ones_may_be() -> None:
 
 def test_a_lost_attempt_is_used_up_and_a_lost_task_leaves_the_target() -> None:
     profiles = np.full((2, 3), 0.5)
-    prediction = AttemptPrediction(
+    prediction = AttemptPosterior(
         profiles, np.log(np.full(3, 1 / 3)), attempts=Attempts(most=2, correlation=0.5)
     )
     for task, score in ((0, np.nan), (0, 1.0), (1, np.nan), (1, np.nan)):

@@ -6,20 +6,17 @@ from scipy.stats import binomtest
 
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import (
-    CHOOSERS,
-    FullScorePrediction,
+    FullScorePosterior,
     Plan,
     PredictionModel,
     RandomStrategy,
     RankSettled,
     Session,
-    ability_grid,
-    candidate_prior,
     fit_response_model,
-    hold_out_folds,
     make_plan,
-    required_replays,
 )
+from midband_sampler.calibration import hold_out_folds, required_replays
+from midband_sampler.model.response import ability_grid, candidate_prior
 
 
 def simulate(
@@ -75,14 +72,14 @@ def test_the_predicted_variance_reduction_is_the_exact_expectation() -> None:
     rng = np.random.default_rng(4)
     profiles = rng.uniform(0.05, 0.95, (6, 9))
     prior = np.log(np.full(9, 1 / 9))
-    base = FullScorePrediction(profiles, prior, binary=True)
+    base = FullScorePosterior(profiles, prior, binary=True)
     gains = base.variance_reduction()[0]
     before = float(base.moments()[1][0] * 6) ** 2
     for task in range(6):
         expected = 0.0
         rate = float(base.predicted()[0, task])
         for score, chance in ((1.0, rate), (0.0, 1 - rate)):
-            after = FullScorePrediction(profiles, prior, binary=True)
+            after = FullScorePosterior(profiles, prior, binary=True)
             after.observe(np.array([0]), np.array([task]), np.array([score]))
             expected += chance * float(after.moments()[1][0] * 6) ** 2
         assert gains[task] == pytest.approx(before - expected, rel=1e-6)
@@ -184,7 +181,7 @@ def test_whole_scaffolds_are_held_out() -> None:
     assert hold_out_folds(("a",) * 12)[1] == "agent"
 
 
-@pytest.mark.parametrize("name", sorted(CHOOSERS))
+@pytest.mark.parametrize("name", ["information-fixed", "information", "difficulty-matched"])
 def test_calibrated_intervals_cover_unseen_agents(name: str) -> None:
     # 240 new agents that the history never saw; fails by chance below 1e-4 at true coverage 90 %.
     misses, share = 0, []
@@ -216,8 +213,11 @@ def test_the_guarantee_asked_for_is_given_or_refused() -> None:
     for strategy in ("auto", "design", "information"):
         with pytest.raises(InputError, match="expected a strategy that can be always-valid"):
             make_plan(matrix, strategy=strategy, guarantee="always-valid")
-    with pytest.raises(InputError, match="expected a strategy that can be calibrated"):
-        make_plan(matrix, strategy=RandomStrategy(), guarantee="calibrated")
+    own, named = (
+        make_plan(matrix, strategy=each, guarantee="calibrated", stop=RankSettled(0.9, 0.2))
+        for each in (RandomStrategy(), "random")
+    )
+    assert own == named
     assert make_plan(matrix, strategy="random", guarantee="always-valid").calibration is None
 
 

@@ -13,18 +13,17 @@ from scipy.stats import binomtest
 
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import (
-    INCONCLUSIVE,
     AnyOf,
-    Claim,
     Decision,
-    Evidence,
-    Hopeless,
-    Look,
+    Futility,
     Never,
+    PairedEProcess,
     Plan,
     PlanError,
+    Rule,
     ScoreWithin,
     Session,
+    Snapshot,
     TopK,
     make_plan,
     parse_stop,
@@ -111,7 +110,7 @@ def test_bets_are_placed_on_the_planned_order() -> None:
     plan = make_plan(history, strategy="random", stop=parse_stop("beats:agent-3:0.9"))
     candidate = dict.fromkeys(history.tasks, 1.0)
     decision = run(plan, candidate)
-    evidence, rival = Evidence.nothing(), scores_of(history, 3)
+    evidence, rival = PairedEProcess.nothing(), scores_of(history, 3)
     expected = 0
     for expected, task in enumerate(plan.tasks, start=1):
         evidence = evidence.after(np.array(1.0 - rival[task]))
@@ -334,31 +333,33 @@ def test_what_is_called_hopeless_would_not_have_been_settled(
             assert decision.claims == ()
             assert decision.tasks_run < budget
             end = run(replace(plan, stop=parse_stop(without)), scores_of(everyone, row))
-            settled += end.reason not in INCONCLUSIVE
+            settled += bool(end.claims)
     assert given_up >= 5
     assert binomtest(settled, given_up, 0.1, alternative="greater").pvalue > 1e-4
 
 
-class Recorder:
+class Recorder(Rule):
     """A rule that stops nothing and keeps what it was shown."""
 
-    confidence, min_tasks = 0.9, 2
+    name = "recorder"
+    confidence = 0.9
+    min_tasks = 2
 
     def __init__(self) -> None:
         self.least: list[float] = []
         self.width: list[float] = []
 
-    def stops(self, look: Look) -> NDArray[np.bool_]:
+    def met(self, look: Snapshot) -> NDArray[np.bool_]:
         if look.least_half_width is not None and look.score_low.ndim == 0:
             self.least.append(float(look.least_half_width(look.tasks_left)))
             self.width.append(float(look.score_high - look.score_low))
         return np.zeros(np.shape(look.score_low), dtype=bool)
 
-    def reason(self, look: Look) -> str:
+    def reason(self, look: Snapshot) -> str:
         raise NotImplementedError
 
-    def claims(self, look: Look) -> tuple[Claim, ...]:
-        return ()
+    def claim(self, look: Snapshot) -> None:
+        return None
 
     def to_dict(self) -> dict[str, object]:
         return {"rule": "recorder"}
@@ -367,7 +368,7 @@ class Recorder:
 class OnlyRank(Recorder):
     """Stops as `ScoreWithin` does, but claims nothing about the score."""
 
-    def stops(self, look: Look) -> NDArray[np.bool_]:
+    def met(self, look: Snapshot) -> NDArray[np.bool_]:
         return ScoreWithin(6, 0.9).stops(look)
 
 
@@ -396,7 +397,7 @@ def test_bounds_never_end_narrower_than_was_said(strategy: str) -> None:
     close = 0
     for row in range(24, 44):
         recorder = Recorder()
-        rule = AnyOf((recorder, Hopeless(TopK(24, 0.9))))
+        rule = AnyOf((recorder, Futility(TopK(24, 0.9))))
         plan = replace(base, stop=rule, max_tasks=30)
         assert run(plan, scores_of(everyone, row)).tasks_run == 30
         final = recorder.width[-1] / 2

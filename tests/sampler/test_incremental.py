@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import OutcomeMatrix
-from midband_sampler import Never, PairedRanks, RankInterval, Session, make_plan
+from midband_sampler import Never, SequentialRankBounds, Session, make_plan
 
 
 def history(seed: int, n_agents: int = 20, n_tasks: int = 50, *, holes: float = 0.0) -> np.ndarray:
@@ -20,7 +20,7 @@ def history(seed: int, n_agents: int = 20, n_tasks: int = 50, *, holes: float = 
 def from_definition(
     reference: np.ndarray, told: dict[int, float], certain: set[int], confidence: float
 ) -> tuple[int, int, int]:
-    """Rank and bounds by the formulas of `PairedRanks`, everything at once."""
+    """Rank and bounds by the formulas of `SequentialRankBounds`, everything at once."""
     expected = np.nanmean(reference, axis=0)
     target = np.array([not np.isnan(told.get(j, 0.0)) for j in range(reference.shape[1])])
     means = np.nanmean(np.where(target, reference - expected, np.nan), axis=1)
@@ -49,21 +49,52 @@ def test_told_one_by_one_is_told_at_once(
 ) -> None:
     reference, rng = history(seed, holes=0.1), np.random.default_rng(seed)
     results = {task: float(rng.choice([0.0, 0.5, 1.0, np.nan])) for task in order[:told]}
-    certain = set(order[:guards])
-    one, other = (PairedRanks(reference, resamples=400, seed=3) for _ in range(2))
+    one, other = (
+        SequentialRankBounds(reference, confidence=0.9, guards=guards, resamples=400, seed=3)
+        for _ in range(2)
+    )
     for ranks, tasks in ((one, order[:told]), (other, sorted(order[:told]))):
         for task in tasks:
-            (ranks.add_certain if task in certain else ranks.add)(task, results[task])
-    ours, theirs = one.interval(0.9), other.interval(0.9)
-    expected = from_definition(reference, results, certain, 0.9)
-    assert (ours.rank, ours.low, ours.high) == expected
-    assert (theirs.rank, theirs.low, theirs.high) == expected
+            ranks.observe(np.array(task), np.array(results[task]))
+    expected = from_definition(reference, results, set(range(guards)), 0.9)
+    for ranks in (one, other):
+        found = ranks.interval()
+        assert (int(found.rank), int(found.low), int(found.high)) == expected
+    ours, theirs = one.diagnose(), other.diagnose()
     assert ours.naive == pytest.approx(theirs.naive, abs=0.006)
     assert np.allclose(ours.better, theirs.better, atol=0.006, equal_nan=True)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 6), st.floats(0, 0.3))
+def test_a_whole_order_at_once_is_one_result_after_the_other(
+    seed: int, guards: int, lost: float
+) -> None:
+    reference, rng = history(seed, holes=0.1), np.random.default_rng(seed)
+    results = rng.choice([0.0, 0.5, 1.0], 50)
+    results[rng.random(50) < lost] = np.nan
+    rivals = {"first": 0, "last": 19}
+    one, whole = (
+        SequentialRankBounds(reference, confidence=0.9, guards=guards, rivals=rivals)
+        for _ in range(2)
+    )
+    whole.observe(np.arange(50), results)
+    looks, least = whole.interval(), whole.least_half_width(np.arange(1, 51), np.array(5))
+    for place, score in enumerate(results):
+        one.observe(np.array(place), np.array(score))
+        single, at_once = one.interval(), looks.at(place)
+        for name in ("rank", "low", "high", "score", "score_low", "score_high"):
+            np.testing.assert_equal(getattr(single, name), getattr(at_once, name), err_msg=name)
+        assert one.tasks == whole.tasks[place]
+        alone = one.least_half_width(np.array(place + 1), np.array(5))
+        np.testing.assert_allclose(least[place], alone)
+        for name in rivals:
+            expected = one.evidence[name].log_better
+            np.testing.assert_allclose(whole.evidence[name].at(place).log_better, expected)
+
+
 def plain_diagnostics(
-    reference: np.ndarray, results: np.ndarray, interval: RankInterval
+    reference: np.ndarray, results: np.ndarray, low: int, high: int
 ) -> tuple[float, np.ndarray]:
     """Draw tasks with replacement; shrink for the finite population; count."""
     rng, n = np.random.default_rng(5), results.size
@@ -73,26 +104,24 @@ def plain_diagnostics(
     means = excess.mean() + (means - excess.mean()) * np.sqrt(1 - n / reference.shape[1])
     above = (reference - expected).mean(axis=1) > means[:, None]
     ranks = 1 + above.sum(axis=1)
-    return float(np.mean((ranks >= interval.low) & (ranks <= interval.high))), 1 - above.mean(
-        axis=0
-    )
+    return float(np.mean((ranks >= low) & (ranks <= high))), 1 - above.mean(axis=0)
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.7, 0.76])
 def test_the_diagnostics_are_those_of_the_plain_bootstrap_as_things_were(rate: float) -> None:
     reference = history(1, n_agents=40, n_tasks=400)
     results = (np.random.default_rng(2).random(400) < rate).astype(float)
-    ranks = PairedRanks(reference, resamples=4000, seed=0)
-    kept: dict[int, RankInterval] = {}
+    ranks = SequentialRankBounds(reference, confidence=0.6, resamples=4000, seed=0)
     for task, score in enumerate(results):
-        ranks.add(task, score)
+        ranks.observe(np.array(task), np.array(score))
         if task + 1 in (30, 80, 150, 220, 300, 400):
-            kept[task + 1] = ranks.interval(0.6)
-    for n, interval in kept.items():  # asked for after the run went on
-        naive, better = plain_diagnostics(reference, results[:n], interval)
-        assert interval.naive == pytest.approx(naive, abs=0.04)
-        assert np.allclose(interval.better, better, atol=0.05)
-    assert kept[400].naive == 1.0
+            found, interval = ranks.diagnose(), ranks.interval()
+            naive, better = plain_diagnostics(
+                reference, results[: task + 1], int(interval.low), int(interval.high)
+            )
+            assert found.naive == pytest.approx(naive, abs=0.04)
+            assert np.allclose(found.better, better, atol=0.05)
+    assert ranks.diagnose().naive == 1.0
 
 
 @pytest.mark.parametrize("strategy", ["random", "information"])

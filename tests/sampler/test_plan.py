@@ -6,16 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler import (
-    Band,
-    Never,
-    Plan,
-    PlanError,
-    RankSettled,
-    in_band,
-    make_plan,
-    parse_stop,
-)
+from midband_sampler import Band, Never, Plan, PlanError, RankSettled, make_plan, parse_stop
+from midband_sampler.band import in_band
 
 
 def graded(rates: list[float], n_agents: int = 20, benchmark: str = "toy") -> OutcomeMatrix:
@@ -43,7 +35,7 @@ def test_a_task_seen_twice_is_not_taken_for_half() -> None:
 
 def test_a_thin_band_is_widened_and_says_so() -> None:
     matrix = graded([0.5] * 4 + [0.2] * 8 + [0.0] * 48)
-    plan = make_plan(matrix)
+    plan = make_plan(matrix, strategy="band")
     assert len(plan.tasks) == 12
     assert plan.band == Band(0.15, 0.85)
     assert "widened to 15-85 %" in plan.warnings[0]
@@ -53,7 +45,7 @@ def test_a_thin_band_is_widened_and_says_so() -> None:
 def test_a_benchmark_that_no_band_can_rank_is_refused() -> None:
     matrix = graded([0.5] * 4 + [0.0] * 61, benchmark="scicode")
     with pytest.raises(PlanError, match="at least 8 mid-difficulty tasks in 'scicode'"):
-        make_plan(matrix)
+        make_plan(matrix, strategy="band")
 
 
 def test_few_reference_agents_get_a_random_order_without_a_promise() -> None:

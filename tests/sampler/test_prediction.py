@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midband_sampler import FullScorePrediction, ability_grid, candidate_prior
+from midband_sampler import FullScorePosterior
+from midband_sampler.model.response import ability_grid, candidate_prior
 
 
 def profiles(n_tasks: int, seed: int) -> np.ndarray:
@@ -18,10 +19,10 @@ def profiles(n_tasks: int, seed: int) -> np.ndarray:
 
 def started(
     rates: np.ndarray, seed: int, told: int, *, candidates: int = 1, centre: float = 0.0
-) -> FullScorePrediction:
+) -> FullScorePosterior:
     """Tell each candidate so many results of its own."""
     rng = np.random.default_rng(seed)
-    made = FullScorePrediction(rates, candidate_prior(centre), candidates=candidates, binary=True)
+    made = FullScorePosterior(rates, candidate_prior(centre), candidates=candidates, binary=True)
     orders = np.stack([rng.permutation(len(rates)) for _ in range(candidates)])
     for step in range(told):
         made.observe(
@@ -56,7 +57,7 @@ def test_results_one_at_a_time_are_results_at_once() -> None:
     orders = np.stack([rng.permutation(80) for _ in range(4)])
     results = np.stack([rng.integers(0, 2, 4).astype(float) for _ in range(30)])
     for row in range(4):
-        alone = FullScorePrediction(rates, candidate_prior(0.0), binary=True)
+        alone = FullScorePosterior(rates, candidate_prior(0.0), binary=True)
         alone.moments()
         for step in range(30):
             alone.observe_one(0, int(orders[row, step]), float(results[step, row]))
@@ -71,9 +72,7 @@ def test_bounds_of_one_are_bounds_of_each(
     seed: int, told: int, multiplier: float, binary: bool
 ) -> None:
     rng = np.random.default_rng(seed)
-    made = FullScorePrediction(
-        profiles(60, seed), candidate_prior(0.0), candidates=2, binary=binary
-    )
+    made = FullScorePosterior(profiles(60, seed), candidate_prior(0.0), candidates=2, binary=binary)
     for step in range(told):
         scores = rng.integers(0, 2, 2).astype(float) if binary else rng.random(2)
         made.observe(
@@ -99,7 +98,7 @@ def test_tasks_that_are_alike_tie_to_the_first() -> None:
 def test_a_design_is_greedy_on_the_covariance_of_the_results(costly: bool) -> None:
     rates = profiles(40, 4)
     costs = np.random.default_rng(1).uniform(0.5, 2.0, 40) if costly else np.ones(40)
-    made = FullScorePrediction(rates, candidate_prior(0.3), binary=True)
+    made = FullScorePosterior(rates, candidate_prior(0.3), binary=True)
     weight = made.ability()[0]
     centred = rates - (rates @ weight)[:, None]
     covariance = (centred * weight) @ centred.T + np.diag((rates * (1 - rates)) @ weight)
@@ -118,8 +117,8 @@ def test_a_design_is_greedy_on_the_covariance_of_the_results(costly: bool) -> No
 
 def test_a_fractional_result_ends_the_rounding_to_what_passes_and_fails_can_reach() -> None:
     profiles, prior = np.full((2, 1), 0.9), np.zeros(1)
-    one = FullScorePrediction(profiles, prior, binary=True)
-    many = FullScorePrediction(profiles, prior, candidates=2, binary=True)
+    one = FullScorePosterior(profiles, prior, binary=True)
+    many = FullScorePosterior(profiles, prior, candidates=2, binary=True)
     one.observe_one(0, 0, 0.5)
     many.observe(np.array([0, 1]), np.array([0, 0]), np.array([0.5, 0.5]))
     low, high = one.bounds_one(0, 2.0)

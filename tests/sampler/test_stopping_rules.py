@@ -11,13 +11,13 @@ from midband_sampler import (
     AnyOf,
     Beats,
     Budget,
-    Evidence,
-    Hopeless,
-    Look,
+    Futility,
     Never,
+    PairedEProcess,
     RankSettled,
+    Rule,
     ScoreWithin,
-    StoppingRule,
+    Snapshot,
     TopK,
     parse_stop,
     stop_from_dict,
@@ -36,10 +36,10 @@ def look(
     usd: float = float("nan"),
     seconds: float = float("nan"),
     least: float | None = None,
-    evidence: dict[str, Evidence] | None = None,
-) -> Look:
+    evidence: dict[str, PairedEProcess] | None = None,
+) -> Snapshot:
     bounds = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
-    return Look(
+    return Snapshot(
         rank_low=1 + np.sum(bounds[1][..., None] < SCORES, axis=-1),
         rank_high=1 + np.sum(bounds[0][..., None] < SCORES, axis=-1),
         score_low=bounds[0],
@@ -56,7 +56,7 @@ def look(
     )
 
 
-def said(rule: StoppingRule, at: Look) -> str | None:
+def said(rule: Rule, at: Snapshot) -> str | None:
     """The reason to stop, None to go on."""
     return rule.reason(at) if rule.stops(at) else None
 
@@ -82,7 +82,7 @@ def test_each_rule_stops_on_what_it_is_about() -> None:
 
 def test_what_is_not_known_stops_nothing() -> None:
     unknown = look(float("nan"), float("nan"), least=0.0)
-    for rule in (Beats("middling"), ScoreWithin(20), Hopeless(Beats("middling"))):
+    for rule in (Beats("middling"), ScoreWithin(20), Futility(Beats("middling"))):
         assert not rule.stops(unknown)
     assert not Budget(usd=0.01).stops(look())
     assert not Budget(seconds=0.01).stops(look())
@@ -91,13 +91,13 @@ def test_what_is_not_known_stops_nothing() -> None:
 @pytest.mark.parametrize(
     "rule", [RankSettled(0.9, 0.0), Beats("weak"), TopK(3), ScoreWithin(10)], ids=str
 )
-def test_few_results_settle_nothing(rule: StoppingRule) -> None:
+def test_few_results_settle_nothing(rule: Rule) -> None:
     assert rule.stops(look(tasks=10))
     assert not rule.stops(look(tasks=9))
 
 
 def test_evidence_decides_where_there_is_any() -> None:
-    equal, ahead = Evidence.nothing(), Evidence.nothing()
+    equal, ahead = PairedEProcess.nothing(), PairedEProcess.nothing()
     for _ in range(30):
         ahead = ahead.after(np.array(0.5))
     assert not Beats("middling").stops(look(evidence={"middling": equal}))
@@ -156,27 +156,27 @@ def test_a_budget_does_not_set_the_confidence() -> None:
 def test_hopeless_is_said_only_when_nothing_can_help() -> None:
     # At best the bounds end 0.06 to either side of a centre in 0.45 to 0.55.
     at = look(0.45, 0.55, least=0.06)
-    assert said(Hopeless(ScoreWithin(5.9)), look(0.45, 0.58, least=0.06)) is not None
-    assert said(Hopeless(ScoreWithin(6.1)), look(0.45, 0.58, least=0.06)) is None
-    assert said(Hopeless(ScoreWithin(5)), at) is None  # settled already: no reason to give up
+    assert said(Futility(ScoreWithin(5.9)), look(0.45, 0.58, least=0.06)) is not None
+    assert said(Futility(ScoreWithin(6.1)), look(0.45, 0.58, least=0.06)) is None
+    assert said(Futility(ScoreWithin(5)), at) is None  # settled already: no reason to give up
     wide = look(0.3, 0.5, least=0.09)
-    assert said(Hopeless(Beats("middling")), wide) is None  # may end at 0.5 and above 0.4
-    assert said(Hopeless(Beats("middling")), look(0.35, 0.45, least=0.09)) is not None
-    assert said(Hopeless(RankSettled(0.9, 0.0)), look(0.35, 0.45, least=0.04)) is None
-    assert said(Hopeless(RankSettled(0.9, 0.0)), look(0.35, 0.45, least=0.06)) is not None
-    assert said(Hopeless(TopK(3)), look(0.35, 0.45, least=0.11)) is not None
-    assert said(Hopeless(TopK(4)), look(0.35, 0.45, least=0.11)) is None
+    assert said(Futility(Beats("middling")), wide) is None  # may end at 0.5 and above 0.4
+    assert said(Futility(Beats("middling")), look(0.35, 0.45, least=0.09)) is not None
+    assert said(Futility(RankSettled(0.9, 0.0)), look(0.35, 0.45, least=0.04)) is None
+    assert said(Futility(RankSettled(0.9, 0.0)), look(0.35, 0.45, least=0.06)) is not None
+    assert said(Futility(TopK(3)), look(0.35, 0.45, least=0.11)) is not None
+    assert said(Futility(TopK(4)), look(0.35, 0.45, least=0.11)) is None
 
 
 def test_hopeless_counts_the_bets_that_are_left() -> None:
-    even = {"middling": Evidence.nothing()}
+    even = {"middling": PairedEProcess.nothing()}
     # 40 times the capital is needed; 9 tasks, all won, make 34.7 of it, 10 make 60.8.
     beats = Beats("middling")
-    assert said(Hopeless(beats), look(left=9, least=0.0, evidence=even)) is not None
-    assert said(Hopeless(beats), look(left=10, least=0.0, evidence=even)) is None
+    assert said(Futility(beats), look(left=9, least=0.0, evidence=even)) is not None
+    assert said(Futility(beats), look(left=10, least=0.0, evidence=even)) is None
     # 21 tasks were run, so a budget of 30 leaves 9.
-    assert said(Hopeless(beats, tasks=30), look(left=99, least=0.0, evidence=even)) is not None
-    assert said(Hopeless(beats, tasks=31), look(left=99, least=0.0, evidence=even)) is None
+    assert said(Futility(beats, tasks=30), look(left=99, least=0.0, evidence=even)) is not None
+    assert said(Futility(beats, tasks=31), look(left=99, least=0.0, evidence=even)) is None
 
 
 @pytest.mark.parametrize(
@@ -205,15 +205,15 @@ def test_hopeless_counts_the_bets_that_are_left() -> None:
         ),
         (
             "rank or hopeless or tasks:9",
-            AnyOf((RankSettled(), Budget(tasks=9), Hopeless(RankSettled(), 9))),
+            AnyOf((RankSettled(), Budget(tasks=9), Futility(RankSettled(), 9))),
         ),
         (
             "rank or hopeless or top:2",
-            AnyOf((RankSettled(), TopK(2), Hopeless(AnyOf((RankSettled(), TopK(2)))))),
+            AnyOf((RankSettled(), TopK(2), Futility(AnyOf((RankSettled(), TopK(2)))))),
         ),
     ],
 )
-def test_rules_are_read_and_kept(text: str, rule: StoppingRule) -> None:
+def test_rules_are_read_and_kept(text: str, rule: Rule) -> None:
     assert parse_stop(text) == rule
     assert stop_from_dict(rule.to_dict()) == rule
 

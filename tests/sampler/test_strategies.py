@@ -6,19 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
-from midband_sampler import (
-    STRATEGY_NAMES,
-    Never,
-    Plan,
-    PlanError,
-    RankSettled,
-    Session,
-    choice_costs,
-    make_plan,
-)
+from midband_sampler import Never, Plan, PlanError, RankSettled, Session, make_plan, strategy_names
+from midband_sampler.costs import choice_costs
 
-FIXED = ("band", "cost-design", "design", "random", "stratified")
-LIVE = ("cost", "information", "matched")
+LIVE = ("cost", "difficulty-matched", "information")
+FIXED = ("band", "random", "stratified", *(f"{name}-fixed" for name in LIVE))
 
 
 def history(
@@ -61,7 +53,9 @@ def test_cost_takes_the_greatest_reduction_per_dollar() -> None:
     assert dearer > 5  # costs do change the choice
 
 
-@pytest.mark.parametrize(("name", "without"), [("cost", "information"), ("cost-design", "design")])
+@pytest.mark.parametrize(
+    ("name", "without"), [("cost", "information"), ("cost-fixed", "information-fixed")]
+)
 def test_equal_costs_change_nothing(name: str, without: str) -> None:
     matrix = history(costs=np.full(40, 0.25))
     stop = RankSettled(0.9, 0.2)
@@ -71,12 +65,12 @@ def test_equal_costs_change_nothing(name: str, without: str) -> None:
     assert "all alike" in " ".join(one.notes)
 
 
-def test_the_fixed_form_of_cost_is_cost_design() -> None:
+def test_the_fixed_form_of_cost_goes_by_its_old_name_too() -> None:
     matrix = history()
     stop = RankSettled(0.9, 0.2)
     live, design = (make_plan(matrix, strategy=each, stop=stop) for each in ("cost", "cost-design"))
     fixed = live.fixed()
-    assert (fixed.strategy, fixed.tasks) == ("cost-design", design.tasks)
+    assert (fixed.strategy, fixed.tasks) == ("cost-fixed", design.tasks)
     assert fixed.calibration == design.calibration
     assert drive(fixed, matrix, 5)[1] == drive(design, matrix, 5)[1]
 
@@ -105,7 +99,7 @@ def test_a_plan_by_cost_says_what_the_costs_were_good_for() -> None:
     scores = matrix.scores.copy()
     scores[:, :30] = np.random.default_rng(6).random((24, 30)) < 0.5
     odd = OutcomeMatrix.from_scores(scores, cost_usd=matrix.cost_usd)
-    for name, without in (("cost", "information"), ("cost-design", "design")):
+    for name, without in (("cost", "information"), ("cost-fixed", "information-fixed")):
         plan = make_plan(odd, strategy=name, stop=stop)
         (warning,) = plan.warnings
         assert "weighing costs saved nothing" in warning
@@ -129,7 +123,7 @@ def test_without_costs_there_is_no_choice_by_cost() -> None:
         make_plan(matrix, strategy="cost-design", cost_unit="seconds")
     with pytest.raises(PlanError, match="got none"):
         make_plan(history(costs=np.zeros(40)), strategy="cost")
-    with pytest.raises(InputError, match="cost or cost-design"):
+    with pytest.raises(InputError, match="cost or cost-fixed"):
         make_plan(history(), strategy="design", cost_unit="seconds")
     with pytest.raises(InputError, match="usd, seconds"):
         make_plan(history(), strategy="cost", cost_unit="euros")
@@ -184,4 +178,4 @@ def test_a_larger_plan_begins_with_the_smaller_one(
 
 
 def test_every_strategy_is_among_those_tested_for_nesting() -> None:
-    assert {*FIXED, *LIVE, "auto"} == set(STRATEGY_NAMES)
+    assert {*FIXED, *LIVE, "auto"} == set(strategy_names())

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sims import ClusterError, Study, StudyResult, StudySettings, run_units
+from midband_sims import Study, StudyResult, StudySettings
+from midband_sims.executors import ClusterError, run_units
 
 SETTINGS = StudySettings(strategies=("random",), stops=("none",), seeds=40, draws=2)
 

@@ -10,14 +10,12 @@ from midband_sims import (
     SyntheticSettings,
     clopper_pearson,
     kendall,
-    noise_ceiling,
-    pairwise_counts,
     random_subsets,
     spearman,
     synthetic_history,
-    tied_rank,
-    top_k_agreement,
 )
+from midband_sims.cells import noise_ceiling
+from midband_sims.measures import pairwise_counts, tied_rank, top_k_agreement
 
 SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9]), min_size=3, max_size=12)
 

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sims import (
-    PROTOCOLS,
-    LeaveOneAgentOut,
-    LeaveOneScaffoldOut,
-    RandomFolds,
-    Temporal,
-    parse_protocol,
-)
+from midband_sims import LeaveOneAgentOut, parse_protocol
+from midband_sims.protocols import PROTOCOLS, LeaveOneScaffoldOut, RandomFolds, Temporal
 
 
 def bare(n_agents: int = 6, n_tasks: int = 5) -> OutcomeMatrix:

@@ -24,7 +24,7 @@ def same(matrix: OutcomeMatrix, *, strategy: str, stop: str, seed: int, limit: i
         plan = make_plan(known, strategy=strategy, stop=parse_stop(stop), seed=seed)
         candidate = draw_candidate(matrix, split.candidates[0], np.random.default_rng(seed))
         fast = asdict(replay(plan, candidate, track=True))
-        slow = asdict(replay(plan, candidate, track=True, fast=False, resamples=200))
+        slow = asdict(replay(plan, candidate, track=True, by_session=True, resamples=200))
         for name, value in fast.items():
             np.testing.assert_equal(value, slow[name], err_msg=name)
         count += 1
@@ -71,7 +71,7 @@ def test_tasks_in_flight_save_time_and_cost_tasks(matrix: OutcomeMatrix, in_flig
         matrix.select(agents=range(11)), strategy="random", stop=parse_stop("rank:0.8:0.5")
     )
     candidate = draw_candidate(matrix, 13, np.random.default_rng(0))
-    done = replay(plan, candidate, in_flight=in_flight, fast=False, resamples=200)
+    done = replay(plan, candidate, in_flight=in_flight, by_session=True, resamples=200)
     alone = replay(plan, candidate)
     assert alone.conclusive
     assert alone.tasks_run <= done.tasks_run

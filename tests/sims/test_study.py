@@ -5,24 +5,24 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from midband_history import InputError, OutcomeMatrix, StoreError, read_matrix
-from midband_sampler import Session, make_plan, parse_stop
+from midband_sampler import PlanSettings, Session, make_plan, parse_stop
 from midband_sims import (
     Study,
     StudyResult,
     StudySettings,
     SyntheticSettings,
-    budget_tasks,
     recommend,
     synthetic_history,
     write_charts,
 )
+from midband_sims.study import budget_tasks
 
 KEYS = [
     "benchmark",
@@ -162,7 +162,7 @@ def test_what_cannot_be_served_is_said_and_the_rest_runs() -> None:
 def test_a_refused_band_is_counted_and_never_zero() -> None:
     hard = SyntheticSettings(agents=12, tasks=60, difficulty_mean=8.0, difficulty_sd=0.5)
     matrix = synthetic_history(hard, np.random.default_rng(1)).matrix
-    (cell,) = Study([matrix], StudySettings(draws=2)).run().cells
+    (cell,) = Study([matrix], StudySettings(strategies=("band",), draws=2)).run().cells
     assert cell["n_refused"] == 12
     assert "do not reduce" in str(cell["refused_because"])
     assert math.isnan(float(str(cell["coverage"])))
@@ -182,15 +182,54 @@ def test_bad_budgets_are_refused(text: str) -> None:
         budget_tasks(text, 200)
 
 
-def test_settings_come_from_toml(tmp_path: Path) -> None:
-    path = tmp_path / "study.toml"
-    path.write_text('protocols = ["loao", "random"]\nstops = "none"\nseeds = 3\n')
-    assert StudySettings.from_toml(path) == StudySettings(
+def test_settings_come_from_plain_values() -> None:
+    plain = {"protocols": ["loao", "random"], "stops": "none", "seeds": 3}
+    assert StudySettings.from_mapping(plain) == StudySettings(
         protocols=("loao", "random"), stops=("none",), seeds=3
     )
-    path.write_text("sedes = 3\n")
     with pytest.raises(InputError, match="sedes"):
-        StudySettings.from_toml(path)
+        StudySettings.from_mapping({"sedes": 3})
+
+
+def test_every_setting_of_a_plan_can_be_varied(matrix: OutcomeMatrix) -> None:
+    values = {
+        "guarantee": ["calibrated"],
+        "explore": [0.0, 0.3],
+        "always": [[], [matrix.tasks[3]]],
+        "band": [[0.3, 0.7], [0.2, 0.8]],
+        "cost_unit": "usd",
+        "attempts": 1,
+    }
+    assert {*values, "strategy", "stop", "max_tasks", "seed", "as_of", "fallback"} == {
+        each.name for each in fields(PlanSettings)
+    }
+    settings = StudySettings.from_mapping(
+        {"strategies": "band", "stops": "rank:0.8:0.3", "draws": 2, "plan": values}
+    )
+    result = Study([matrix], settings).run()
+    assert len(result.cells) == 8
+    assert len({cell["plan"] for cell in result.cells}) == 8
+    assert {row["plan"] for row in result.replays} == {cell["plan"] for cell in result.cells}
+    planned = {str(cell["plan"]): float(str(cell["tasks_planned"])) for cell in result.cells}
+    for plan, size in planned.items():
+        assert size <= planned[plan.replace("band=[0.3, 0.7]", "band=[0.2, 0.8]")]
+    with pytest.raises(InputError, match="seed"):
+        StudySettings.from_mapping({"plan": {"seed": [1, 2]}})
+    with pytest.raises(InputError, match="colour"):
+        StudySettings.from_mapping({"plan": {"colour": "red"}})
+
+
+def test_a_study_replays_attempts_one_by_one() -> None:
+    rng = np.random.default_rng(5)
+    chance = 1 / (1 + np.exp(-np.linspace(-1.5, 1.5, 14)[:, None] - rng.normal(0, 1, 25)))
+    each = (rng.random((14, 25, 2)) < chance[..., None]).astype(float)
+    matrix = OutcomeMatrix.from_scores(each.mean(axis=2), attempt_scores=each)
+    settings = StudySettings(
+        strategies=("information",), stops=("rank:0.8:0.2",), draws=2, plan={"attempts": (1, 2)}
+    )
+    once, twice = Study([matrix], settings).run().cells
+    assert once["plan"] == "attempts=1"
+    assert float(str(twice["tasks_run"])) > float(str(once["tasks_run"]))
 
 
 def test_a_verdict_rests_on_counted_replays() -> None:
@@ -217,7 +256,11 @@ def test_charts_are_one_page_and_pictures(matrix: OutcomeMatrix, tmp_path: Path)
 def test_the_band_goes_stale_as_published(shared_data: Path) -> None:
     matrix = read_matrix(shared_data / "swebench_verified.parquet", "swebench-verified")
     settings = StudySettings(
-        protocols=("temporal",), cuts=("2024-11-20",), stops=("none",), draws=100
+        protocols=("temporal",),
+        cuts=("2024-11-20",),
+        strategies=("band",),
+        stops=("none",),
+        draws=100,
     )
     (cell,) = Study([matrix], settings).run().cells
     assert cell["n_reference"] == 44
@@ -231,7 +274,7 @@ def test_the_leaderboard_study_is_fast(shared_data: Path) -> None:
     source = shared_data / "hal_leaderboard.parquet"
     matrices = [read_matrix(source, name) for name in ("gaia", "usaco", "corebench_hard")]
     begun = time.process_time()
-    Study(matrices, StudySettings(seeds=5, draws=20)).run()
+    Study(matrices, StudySettings(strategies=("band",), seeds=5, draws=20)).run()
     assert time.process_time() - begun < 30
 
 

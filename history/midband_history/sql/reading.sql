@@ -84,20 +84,33 @@ SELECT DISTINCT name FROM tasks WHERE benchmark_id = $benchmark_id ORDER BY name
 
 -- name: tasks
 -- The tasks of one benchmark with the versions under which each content was run, and when last.
+-- Runs that began at one time are ordered by who ran and their names, never by order of import.
+WITH ordered AS (
+    SELECT
+        runs.run_id, runs.version, runs.whole, runs.started,
+        row_number() OVER (
+            ORDER BY
+                runs.started NULLS FIRST, agents.name, agents.model, agents.scaffold,
+                agents.version, agents.settings, runs.name
+        ) AS nth
+    FROM runs JOIN agents USING (agent_id)
+    WHERE runs.benchmark_id = $benchmark_id
+        AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP))
+)
 SELECT
     tasks.task_id, tasks.name, tasks.digest, coalesce(used.version, '') AS version,
-    coalesce(used.whole, false) AS whole, used.started AS last
+    coalesce(used.whole, false) AS whole, used.started AS last,
+    coalesce(used.nth, 0) AS "order"
 FROM tasks
 LEFT JOIN (
     SELECT
-        outcomes.task_id, runs.version, bool_or(runs.whole) AS whole, max(runs.started) AS started
-    FROM outcomes JOIN runs USING (run_id)
-    WHERE runs.benchmark_id = $benchmark_id
-        AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP))
-    GROUP BY outcomes.task_id, runs.version
+        outcomes.task_id, ordered.version, bool_or(ordered.whole) AS whole,
+        max(ordered.started) AS started, max(ordered.nth) AS nth
+    FROM outcomes JOIN ordered USING (run_id)
+    GROUP BY outcomes.task_id, ordered.version
 ) AS used USING (task_id)
 WHERE tasks.benchmark_id = $benchmark_id
-ORDER BY tasks.name, used.started NULLS FIRST, tasks.task_id;
+ORDER BY tasks.name, "order", tasks.digest;
 
 -- name: attempts
 -- Every attempt at one benchmark by the chosen agents, in the order in which they count. An attempt

@@ -1,28 +1,58 @@
 """Strategies and stopping rules by name: midband's own, and those of plugins."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from midband._manager import get_plugin_manager
 from midband_history import InputError, MidbandError
-from midband_sampler import parse_stop
+from midband_sampler import parse_stop, rule_forms, strategy_names
 
 if TYPE_CHECKING:
     from midband_history import History
-    from midband_sampler import StoppingRule, Strategy
+    from midband_sampler import Rule, Strategy
     from midband_sims import Names
 
 
 def strategy_named(name: str) -> "str | Strategy":
     """Return a plugin's strategy of that name, or the name for the sampler to look up."""
+    return plugin_strategy(name) or name
+
+
+def plugin_strategy(name: str) -> "Strategy | None":
+    """Return a plugin's strategy of that name, or the fixed form of one; None without."""
     added = get_plugin_manager().strategies()
-    if name not in added:
-        return name
-    return cast("Strategy", _guarded(f"the strategy {name}", added[name].build)())
+    for live in (name, name.removesuffix("-fixed")):
+        if live in added:
+            made = cast("Strategy", _guarded(f"the strategy {live}", added[live].build)())
+            return made if live == name else made.fixed()
+    return None
 
 
-def stopping_rule(text: str) -> "StoppingRule":
+def rule_help() -> str:
+    """Say how stopping rules are written, those of plugins included."""
+    added = _offered(get_plugin_manager().stopping_rules)
+    return f"{', '.join([*rule_forms(), *added])}; joined by and/or."
+
+
+def _offered(names: Callable[[], Mapping[str, object]]) -> tuple[str, ...]:
+    """Return the names that plugins offer; none where two of them conflict, which help survives."""
+    try:
+        return tuple(names())
+    except MidbandError:
+        return ()
+
+
+def strategy_help() -> str:
+    """List the strategies, those of plugins included."""
+    names = [*strategy_names(), *_offered(get_plugin_manager().strategies)]
+    return (
+        f"How tasks are chosen: {', '.join(names)}; see docs/strategies.md. auto is information,"
+        " unless replays of the history's own agents surely speak for another."
+    )
+
+
+def stopping_rule(text: str) -> "Rule":
     """Return the rule that a text such as ``rank:0.95:0.2 or usd:20`` describes."""
     added = get_plugin_manager().stopping_rules()
     builds = {name: _guarded(f"the rule {name}", each.build) for name, each in added.items()}
@@ -42,7 +72,7 @@ def current_name(store: "History", benchmark: str, name: str, agents: Sequence[s
     return store.resolve_agent(benchmark, name)
 
 
-def with_agents(rule: "StoppingRule", resolve: Callable[[str], str]) -> "StoppingRule":
+def with_agents(rule: "Rule", resolve: Callable[[str], str]) -> "Rule":
     """Return a rule with the agents that it names under the names that `resolve` gives them."""
     if not is_dataclass(rule) or isinstance(rule, type):
         return rule
@@ -54,7 +84,7 @@ def with_agents(rule: "StoppingRule", resolve: Callable[[str], str]) -> "Stoppin
         elif each.name == "rules" and isinstance(value, tuple):
             changes[each.name] = tuple(with_agents(one, resolve) for one in value)
     changes = {name: value for name, value in changes.items() if value != getattr(rule, name)}
-    return cast("StoppingRule", replace(rule, **changes)) if changes else rule
+    return cast("Rule", replace(rule, **changes)) if changes else rule
 
 
 def study_names() -> "Names":

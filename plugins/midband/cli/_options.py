@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -132,3 +132,18 @@ def metric_options(command: Command) -> Command:
         metavar="NAME[.KEY]",
         help="The metric, if the benchmark has results by several, or the name of an unnamed one.",
     )(command)
+
+
+class LateHelp(click.Option):
+    """An option whose help lists what there is, and is worked out only when it is shown."""
+
+    def __init__(self, *args: Any, late_help: str, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._late_help = late_help
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Ask for the help text."""
+        from midband.cli import _choices
+
+        self.help = getattr(_choices, self._late_help)()
+        return super().get_help_record(ctx)

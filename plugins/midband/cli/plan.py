@@ -12,6 +12,7 @@ from midband import __version__
 from midband.cli._options import (
     FILE,
     TARGET,
+    LateHelp,
     as_of_option,
     history_option,
     json_option,
@@ -48,9 +49,8 @@ Examples:
     "--strategy",
     default="auto",
     show_default=True,
-    help="How tasks are chosen: auto, band, cost, cost-design, design, information, matched,"
-    " random, stratified, or a plugin's; see docs/strategies.md. auto takes information,"
-    " unless replays of the history's own agents clearly favour matched or design.",
+    cls=LateHelp,
+    late_help="strategy_help",
 )
 @click.option(
     "--guarantee",
@@ -74,8 +74,8 @@ Examples:
     default="rank:0.95:0.2",
     show_default=True,
     metavar="RULE",
-    help="rank:CONFIDENCE:WIDTH (width as a share of the reference agents), beats:AGENT, top:K,"
-    " score:POINTS, tasks:N, usd:X, seconds:X, hopeless, joined by and/or; or none.",
+    cls=LateHelp,
+    late_help="rule_help",
 )
 @metric_options
 @as_of_option
@@ -115,7 +115,7 @@ Examples:
     type=click.Choice(["usd", "seconds"]),
     default="usd",
     show_default=True,
-    help="What the strategies cost and cost-design minimise.",
+    help="What the strategies cost and cost-fixed minimise.",
 )
 @click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
 @click.option(
@@ -154,7 +154,7 @@ def plan(
     from midband._manager import get_plugin_manager
     from midband.cli._choices import current_name, stopping_rule, strategy_named, with_agents
     from midband_history import InputError
-    from midband_sampler import Band, make_plan
+    from midband_sampler import Band, make_plan, renamed_rules
 
     try:
         band = Band(*band_limits)
@@ -191,17 +191,18 @@ def plan(
     )
     if str(output) != "-":
         made.write(output)
-    for warning in made.warnings:
+    for warning in (*made.warnings, *renamed_rules(stop_text)):
         warn(warning)
     if str(output) == "-":
         echo_document(made.to_json())
         return 0
     facts = _facts(made, output, stop_text)
+    notes = (*made.notes, *unused, *_unnamed(made))
     if as_json:
-        print_json({**facts, "warnings": made.warnings, "notes": (*made.notes, *unused)})
+        print_json({**facts, "warnings": made.warnings, "notes": notes})
     else:
         print_facts(facts)
-        for note in (*made.notes, *unused):
+        for note in notes:
             echo(note)
     return 0
 
@@ -235,6 +236,16 @@ def _unused(store: "History", benchmark: str, matrix: "OutcomeMatrix") -> tuple[
     options = ["--metric"] * bool(metrics) + ["--version"] * bool(versions)
     line = f"not used of {benchmark}: {', '.join([*metrics, *versions])}"
     return (f"{line}; {' and '.join(options)} choose",)
+
+
+def _unnamed(made: "Plan") -> tuple[str, ...]:
+    """Say in a line that nobody has named the plan's metric, and how to."""
+    if made.metric is not None:
+        return ()
+    return (
+        f"the history does not name the metric of {made.benchmark}, so results that name theirs are"
+        " not accepted: import its sources again, or name it once with --metric NAME",
+    )
 
 
 def _say_unmatched(

@@ -1,5 +1,6 @@
 """``midband study``: simulate what policies would have saved, and how often they would be wrong."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ COLUMNS = (
 @click.option(
     "--cut", "cuts", multiple=True, metavar="DATE", help="Last known day, for temporal; or half."
 )
-@click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="[default: band]")
+@click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="[default: auto]")
 @click.option(
     "--stop", "stops", multiple=True, metavar="RULE", help="[default: rank:0.95:0.2]; or none."
 )
@@ -49,6 +50,13 @@ COLUMNS = (
     multiple=True,
     metavar="N|SHARE",
     help="At most so many tasks (40), a share of them (0.25, 25%), or the band's number (band).",
+)
+@click.option(
+    "--plan",
+    "plan_settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A further setting of the plans, such as explore=0.1; once a value to try.",
 )
 @click.option("--seeds", type=click.IntRange(1), help="Replays of each candidate.  [default: 1]")
 @click.option("--seed", type=click.IntRange(0), help="What all randomness descends from.")
@@ -86,7 +94,10 @@ def study(
     from midband.cli._choices import study_names
     from midband_sims import Study, StudySettings
 
+    varied = _plan_settings(given.pop("plan_settings"))
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v}
+    if varied:
+        options["plan"] = varied
     if source is not None and source.suffix == ".toml":
         file, options = _read_toml(source), options
         stored = file.pop("source", None)
@@ -196,6 +207,24 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         msg = f"expected a TOML file of study settings, cannot read {path}: {error}"
         raise InputError(msg) from error
+
+
+def _plan_settings(texts: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Read ``NAME=VALUE``, the value as JSON where it is JSON."""
+    from midband_history import InputError
+
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not (name and sign):
+            msg = f"expected a setting of plans like explore=0.1, got {text!r}"
+            raise InputError(msg)
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = value
+        found.setdefault(name.replace("-", "_"), []).append(read)
+    return found
 
 
 def _texts(value: object) -> list[str]:

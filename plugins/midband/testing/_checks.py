@@ -49,7 +49,7 @@ def refused(call: Callable[[], object], kinds: type[Error], message: str) -> Err
 
 
 def make_matrix(
-    tasks: Sequence[str], *, benchmark: str = "toy", holes: bool = False
+    tasks: Sequence[str], *, benchmark: str = "toy", holes: bool = False, costs: bool = False
 ) -> OutcomeMatrix:
     """Return results of 12 agents from weak to strong, half of the tasks of middle difficulty.
 
@@ -57,6 +57,8 @@ def make_matrix(
     ----------
     holes : bool
         Leave one cell in four unknown, and the last task for everyone.
+    costs : bool
+        Say what each attempt cost.
     """
     rng = np.random.default_rng(SEED)
     ability = np.linspace(-1.5, 1.5, N_AGENTS)[:, None]
@@ -66,7 +68,8 @@ def make_matrix(
     if holes:
         scores[rng.random(scores.shape) < 0.25] = np.nan
         scores[:, -1] = np.nan
-    return OutcomeMatrix.from_scores(scores, tasks=tuple(tasks), benchmark=benchmark)
+    paid = np.tile(np.linspace(1.0, 2.0, len(tasks)), (N_AGENTS, 1)) if costs else None
+    return OutcomeMatrix.from_scores(scores, tasks=tuple(tasks), benchmark=benchmark, cost_usd=paid)
 
 
 def plan_of(tasks: Sequence[str], *, benchmark: str = "toy") -> Plan:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband.testing._checks import N_AGENTS, SEED, check, make_matrix
-from midband_sampler import Claim, Look, Plan, StoppingRule, make_plan, stop_from_dict
+from midband_sampler import Claim, Plan, Rule, Snapshot, make_plan, stop_from_dict
 
 _SHAPE = (40, 7)
 _AGENTS = tuple(f"agent-{place}" for place in range(N_AGENTS))
@@ -22,7 +22,7 @@ _ARRAYS = (
 
 
 class StoppingRuleContract:
-    """Checks of a `midband_sampler.StoppingRule`; subclass it, and say how yours is made.
+    """Checks of a `midband_sampler.Rule`; subclass it, and say how yours is made.
 
     The reference agents are called ``agent-0`` to ``agent-11``.
 
@@ -36,13 +36,13 @@ class StoppingRuleContract:
 
     monotone: bool = True
 
-    def make_rule(self) -> StoppingRule:
+    def make_rule(self) -> Rule:
         """Return a new rule."""
         raise NotImplementedError
 
-    def restore(self, **settings: object) -> StoppingRule:
+    def restore(self, **settings: object) -> Rule:
         """Rebuild a rule from its settings, as `NamedFactory.restore`; unused for midband's own."""
-        raise NotImplementedError
+        return type(self.make_rule()).from_settings(**settings)
 
     def test_it_states_its_confidence(self) -> None:
         """Confidence lies above one half and below one; the fewest results are a whole number."""
@@ -155,7 +155,7 @@ class StoppingRuleContract:
         )
         check(np.array_equal(first, second), "expected one answer to one look, got two")
 
-    def _stops(self, rule: StoppingRule, look: Look) -> NDArray[np.bool_]:
+    def _stops(self, rule: Rule, look: Snapshot) -> NDArray[np.bool_]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
@@ -180,9 +180,9 @@ class StoppingRuleContract:
         return {str(self.make_rule().to_dict()["rule"]): self.restore}
 
 
-def _look(**values: Any) -> Look:
+def _look(**values: Any) -> Snapshot:
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in values.items()}
-    return Look(
+    return Snapshot(
         **arrays,
         reference_scores=np.linspace(0.1, 0.9, N_AGENTS),
         reference_agents=_AGENTS,
@@ -190,7 +190,7 @@ def _look(**values: Any) -> Look:
     )
 
 
-def _looks() -> Look:
+def _looks() -> Snapshot:
     """Return looks of every kind: wide and narrow bounds, few and many results, costs unknown."""
     rng = np.random.default_rng(SEED)
     centre, half = rng.random(_SHAPE), rng.choice([0.0, 0.005, 0.05, 0.2, 0.6], _SHAPE)
@@ -210,7 +210,7 @@ def _looks() -> Look:
     )
 
 
-def _each(look: Look) -> Iterator[tuple[tuple[int, ...], Look]]:
+def _each(look: Snapshot) -> Iterator[tuple[tuple[int, ...], Snapshot]]:
     arrays = np.broadcast_arrays(*(getattr(look, name) for name in _ARRAYS))
     for place in np.ndindex(_SHAPE):
         values: dict[str, Any] = {
@@ -219,7 +219,7 @@ def _each(look: Look) -> Iterator[tuple[tuple[int, ...], Look]]:
         yield place, replace(look, **values)
 
 
-def _knowing_more(look: Look) -> Iterator[tuple[str, Look]]:
+def _knowing_more(look: Snapshot) -> Iterator[tuple[str, Snapshot]]:
     middle = (look.score_low + look.score_high) / 2
     rank = (look.rank_low + look.rank_high) // 2
     yield (

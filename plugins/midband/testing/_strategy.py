@@ -7,7 +7,15 @@ import numpy as np
 
 from midband.testing._checks import SEED, check, check_name, make_matrix
 from midband_history import OutcomeMatrix
-from midband_sampler import Band, Never, Plan, Selection, Strategy, make_plan
+from midband_sampler import (
+    Band,
+    Never,
+    Plan,
+    PredictionModel,
+    Selection,
+    Strategy,
+    make_plan,
+)
 
 _TASKS = tuple(f"task-{place:02d}" for place in range(40))
 _SEEDS = 400
@@ -108,13 +116,13 @@ class StrategyContract:
 
     def test_every_prefix_is_a_fair_sample(self) -> None:
         """Over many seeds every selected task is as often early as late."""
-        if not self.fair_prefix:
+        if not self.fair_prefix or self.make_strategy().needs_model:
             return
         matrix = make_matrix(_TASKS)
         strategy = self.make_strategy()
         early, late = np.zeros(len(_TASKS)), np.zeros(len(_TASKS))
         for seed in np.random.SeedSequence(SEED).spawn(_SEEDS):
-            tasks = strategy.select(matrix, band=Band(), rng=np.random.default_rng(seed)).tasks
+            tasks = strategy.order(matrix, None, np.random.default_rng(seed)).tasks
             half = tasks.size // 2
             early[tasks[:half]] += 1
             late[tasks[tasks.size - half :]] += 1
@@ -130,10 +138,10 @@ class StrategyContract:
 
     def test_a_plan_can_be_made_with_it(self) -> None:
         """A plan with it is written and reads back the same; a smaller one is its beginning."""
-        matrix = make_matrix(_TASKS)
-        whole = make_plan(matrix, strategy=self.make_strategy(), stop=Never(), seed=SEED)
+        matrix = make_matrix(_TASKS, costs=self.make_strategy().needs_costs)
+        whole = make_plan(matrix, strategy=self.make_strategy(), stop=Never(0.8), seed=SEED)
         try:
-            again = Plan.from_json(whole.to_json())
+            again = Plan.from_json(whole.to_json(), strategies=lambda _: self.make_strategy())
         except (TypeError, ValueError) as error:
             msg = (
                 f"expected a plan that can be written and read, got {type(error).__name__}: {error}"
@@ -142,13 +150,37 @@ class StrategyContract:
         check(again == whole, "expected the plan to read back the same, got another")
         few = max(len(whole.tasks) // 2, 1)
         part = make_plan(
-            matrix, strategy=self.make_strategy(), stop=Never(), seed=SEED, max_tasks=few
+            matrix, strategy=self.make_strategy(), stop=Never(0.8), seed=SEED, max_tasks=few
         )
         check(
-            part.tasks == whole.tasks[:few],
+            part.tasks[:few] == whole.tasks[:few],
             f"expected a smaller plan to begin the larger, got {part.tasks[:3]}",
         )
 
+    def test_a_live_strategy_chooses_what_may_run(self) -> None:
+        """Each choice is a task that may run next, and the same for the same results."""
+        strategy = self.make_strategy()
+        if not strategy.live:
+            return
+        matrix = make_matrix(_TASKS)
+        posterior = PredictionModel.fit(matrix).predict(candidates=2)
+        costs = np.linspace(1.0, 2.0, len(_TASKS)) if strategy.needs_costs else None
+        ready = strategy.configured(band=Band(), costs=costs)
+        rows = np.arange(2)
+        for step in range(len(_TASKS)):
+            available = posterior.available.copy()
+            chosen = ready.choose(posterior, available, step).tasks
+            check(
+                chosen.shape == (2,) and bool(available[rows, chosen].all()),
+                f"expected a task that may run for each of two candidates, got {chosen}",
+            )
+            again = ready.choose(posterior, available, step).tasks
+            check(bool(np.array_equal(again, chosen)), "expected one choice, got two")
+            posterior.observe(rows, chosen, np.array([1.0, 0.0]))
+
     def _select(self, matrix: OutcomeMatrix, *, band: Band | None = None) -> Selection:
-        rng = np.random.default_rng(SEED)
-        return self.make_strategy().select(matrix, band=band or Band(), rng=rng)
+        strategy = self.make_strategy()
+        costs = np.linspace(1.0, 2.0, len(matrix.tasks)) if strategy.needs_costs else None
+        ready = strategy.configured(band=band or Band(), costs=costs)
+        posterior = PredictionModel.fit(matrix).predict() if strategy.needs_model else None
+        return ready.order(matrix, posterior, np.random.default_rng(SEED))

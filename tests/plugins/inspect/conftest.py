@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from midband_history import Metric, OutcomeMatrix
-from midband_sampler import RankSettled, StoppingRule, make_plan
+from midband_sampler import RankSettled, Rule, make_plan
 
 pytest.importorskip("inspect_ai", reason="needs midband[inspect]")
 
@@ -40,7 +40,7 @@ def make(tmp_path: Path, toy: Any) -> MakePlan:
         *,
         benchmark: str = "toy",
         ids: Sequence[str] | None = None,
-        stop: StoppingRule | None = None,
+        stop: Rule | None = None,
         n: int = 40,
         name: str = "plan.json",
         digests: bool = True,

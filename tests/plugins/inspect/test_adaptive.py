@@ -351,7 +351,7 @@ def test_a_live_plan_without_a_calibrated_fixed_order_is_refused_where_it_would_
     monkeypatch.delattr(inspect_ai, "SampleSource", raising=False)
     path = make(strategy="information")
     replace(Plan.read(path), fallback=None).write(path)
-    assert "--strategy design" in refused(path)
+    assert "-fixed" in refused(path)
 
 
 def test_changed_tasks_are_refused_unless_allowed(make: MakePlan) -> None:

@@ -15,7 +15,7 @@ from tests.plugins.rounds.adapter import Plugin
 
 from midband import Plan, get_plugin_manager
 from midband_history import Metric, OutcomeMatrix
-from midband_sampler import Never, RankSettled, StoppingRule, make_plan
+from midband_sampler import Never, RankSettled, Rule, make_plan
 
 Call = Callable[..., tuple[int, str, str]]
 ADAPTER = Path(__file__).with_name("adapter.py")
@@ -135,7 +135,7 @@ def make_bench(toy_history: OutcomeMatrix, tmp_path: Path, call: Call) -> Iterat
     def _make(
         *,
         n: int | None = 12,
-        stop: StoppingRule | None = None,
+        stop: Rule | None = None,
         costs: bool = True,
         strategy: str = "random",
     ) -> Bench:

@@ -1,0 +1,318 @@
+"""The calibration: how wide intervals must be to cover on the history's own agents.
+
+Each agent of the history is replayed as a candidate against a model that has not seen it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from midband_history import FloatArray, IntArray, OutcomeMatrix
+from midband_sampler.bounds.best_case import BestCaseWidth
+from midband_sampler.bounds.posterior import PosteriorRankBounds
+from midband_sampler.costs import expected_usd
+from midband_sampler.kernel import Kernel, Recorded, replay
+from midband_sampler.model.attempts import Attempts
+from midband_sampler.model.fitted import PredictionModel
+from midband_sampler.model.posterior import rank_bounds
+from midband_sampler.stopping.base import Rule
+from midband_sampler.strategies.policy import Policy
+
+MIN_REPLAYS = 10
+_STEP = 1.05
+LARGEST = 6.0
+UNCHECKED = 1e9
+_NARROW = 10
+_BLIND_FACTOR = 1.2
+_MAX_FOLDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What replaying a policy on the history's own agents showed.
+
+    Parameters
+    ----------
+    multiplier : float
+        Standard deviations on either side of the predicted full score; `UNCHECKED` where there
+        were too few agents to replay, which leaves only the bounds that no result can pass.
+    confidence : float
+        Share of new agents whose rank interval at the stop is to cover.
+    replays : int
+        Agents of the history that were replayed, each against a model that had not seen it.
+    covered : int
+        Replays whose interval at the stop covered the true rank.
+    fraction_run : float
+        Mean share of the benchmark's tasks that the replays ran; 1 without replays.
+    held_out : str
+        ``"scaffold"`` or ``"agent"``: what each replay left out. Leaving out agents alone cannot
+        see a change of scaffold; the interval is widened by a fifth then.
+    surprise : float
+        Log odds against the model that at most 5 % of the replays exceeded; 0 if not measured. See
+        `Decision.warnings`.
+    """
+
+    multiplier: float
+    confidence: float
+    replays: int
+    covered: int
+    fraction_run: float
+    held_out: str
+    surprise: float = 0.0
+
+    @property
+    def guarantee(self) -> str:
+        """By what the confidence holds, for people."""
+        if not self.replays:
+            return "certain: what no result of the tasks that were not run could change"
+        return (
+            f"calibrated on {self.replays} replays of earlier agents, each without its"
+            f" {self.held_out}"
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        plain = asdict(self)
+        if not self.surprise:  # plans from before it was measured keep their digests
+            del plain["surprise"]
+        return plain
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Agents held out together, and the rest of the history with its fitted model."""
+
+    history: OutcomeMatrix
+    candidates: OutcomeMatrix
+    model: PredictionModel
+    attempts: Attempts | None = None
+    costs: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Replays:
+    """How a policy went on every agent of a history, for each width of interval.
+
+    Parameters
+    ----------
+    covered : ndarray of bool, shape (n_replays, n_multipliers)
+        Whether the interval at the stop held the true rank.
+    run : ndarray of float64, shape (n_replays, n_multipliers)
+        Share of the benchmark's tasks run until the stop.
+    error : ndarray of float64, shape (n_replays, n_multipliers)
+        Estimated less true full score at the stop.
+    spent : ndarray of float64, shape (n_replays, n_multipliers)
+        Share of the expected cost of all tasks that ran until the stop; NaN without costs.
+    """
+
+    covered: NDArray[np.bool_]
+    run: FloatArray
+    error: FloatArray
+    spent: FloatArray
+
+
+def required_replays(confidence: float) -> int:
+    """Fewest replays from which a conformal bound at this confidence exists, at least 10."""
+    return max(MIN_REPLAYS, int(np.ceil(confidence / (1.0 - confidence) - 1e-9)))
+
+
+def interval_multipliers(confidence: float, held_out: str) -> tuple[FloatArray, FloatArray]:
+    """Return the widths to try, in standard deviations: first the narrow ones, then all.
+
+    From the normal quantile (a fifth above it where only agents were held out) in steps of 5 % to
+    6. Wide intervals keep a replay going over most tasks, so they are tried only when needed.
+    """
+    floor = float(ndtri(0.5 + confidence / 2)) * (1.0 if held_out == "scaffold" else _BLIND_FACTOR)
+    steps = int(np.ceil(np.log(LARGEST / floor) / np.log(_STEP)))
+    grid = np.round(floor * _STEP ** np.arange(steps + 1), 6)
+    return grid[:_NARROW], grid
+
+
+def calibrate(
+    replays: Replays, multipliers: FloatArray, *, confidence: float, held_out: str
+) -> Calibration | None:
+    """Find the narrowest interval that covers in enough replays at the rule's own stop.
+
+    The multiplier is the smallest of those tried from which on at least ``ceil((n + 1)
+    confidence)`` of n intervals cover at the stop that this multiplier leads to (split-conformal
+    count; Vovk, Gammerman, Shafer 2005). None where not even the largest does.
+
+    Parameters
+    ----------
+    replays : Replays
+        At each of `multipliers`.
+    multipliers : ndarray of float64
+        Ascending; see `interval_multipliers`.
+    confidence : float
+    held_out : str
+        ``"scaffold"`` or ``"agent"``.
+    """
+    covered, run = replays.covered, replays.run
+    n = covered.shape[0]
+    fails = np.flatnonzero(covered.sum(axis=0) < np.ceil((n + 1) * confidence - 1e-9))
+    chosen = int(fails.max()) + 1 if fails.size else 0
+    if chosen == multipliers.size:
+        return None
+    return Calibration(
+        multiplier=float(multipliers[chosen]),
+        confidence=confidence,
+        replays=n,
+        covered=int(covered[:, chosen].sum()),
+        fraction_run=round(float(run[:, chosen].mean()), 6),
+        held_out=held_out,
+    )
+
+
+def make_folds(
+    matrix: OutcomeMatrix, attempts: Attempts | None = None, costs: FloatArray | None = None
+) -> tuple[list[Fold], str]:
+    """Hold out each group of `hold_out_folds` in turn; fitted once for all strategies."""
+    groups, held_out = hold_out_folds(matrix.scaffolds)
+    everyone = np.arange(len(matrix.agents))
+    folds = []
+    for group in groups:
+        history = matrix.select(agents=np.setdiff1d(everyone, group))
+        candidates = matrix.select(agents=group)
+        folds.append(Fold(history, candidates, PredictionModel.fit(history), attempts, costs))
+    return folds, held_out
+
+
+def hold_out_folds(scaffolds: tuple[str, ...]) -> tuple[list[IntArray], str]:
+    """Group agents to hold out together: whole scaffolds where that leaves enough agents.
+
+    At most ten groups; the largest scaffolds are dealt first to the smallest group. Agents of
+    unknown scaffold stand for themselves.
+    """
+    n_agents = len(scaffolds)
+    names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
+    labels, counts = np.unique(names, return_counts=True)
+    known = len({name for name in scaffolds if name})
+    if known >= 2 and n_agents - counts.max() >= 4:
+        sizes = [0] * min(_MAX_FOLDS, labels.size)
+        group: dict[str, int] = {}
+        for place in np.argsort(-counts, kind="stable"):
+            smallest = sizes.index(min(sizes))
+            group[str(labels[place])] = smallest
+            sizes[smallest] += int(counts[place])
+        fold, held_out = np.array([group[name] for name in names]), "scaffold"
+    else:
+        fold, held_out = np.arange(n_agents) % min(n_agents, _MAX_FOLDS), "agent"
+    return [np.flatnonzero(fold == k).astype(np.int64) for k in np.unique(fold)], held_out
+
+
+def replay_all(
+    folds: Sequence[Fold],
+    policy: Policy,
+    multipliers: FloatArray,
+    *,
+    rule: Rule,
+    max_tasks: int | None,
+    seed: int,
+) -> Replays:
+    """Replay a policy on every held-out agent, at every multiplier at once."""
+    parts = [
+        _replay(fold, policy, multipliers, rule=rule, max_tasks=max_tasks, seed=seed)
+        for fold in folds
+    ]
+    return Replays(
+        covered=np.concatenate([part.covered for part in parts]),
+        run=np.concatenate([part.run for part in parts]),
+        error=np.concatenate([part.error for part in parts]),
+        spent=np.concatenate([part.spent for part in parts]),
+    )
+
+
+def _replay(
+    fold: Fold,
+    policy: Policy,
+    multipliers: FloatArray,
+    *,
+    rule: Rule,
+    max_tasks: int | None,
+    seed: int,
+) -> Replays:
+    candidates = fold.candidates
+    agents, references, others = _with_named(fold, rule)
+    attempts = fold.attempts if policy.strategy.live else None
+    most = 1 if attempts is None else attempts.most
+    if attempts is not None:
+        candidates = _first_attempts(candidates, most)
+    n_candidates, n_tasks = candidates.scores.shape
+    posterior = fold.model.predict(candidates=n_candidates, attempts=attempts)
+    order, _ = policy.order(fold.history, posterior, np.random.default_rng(seed))
+    live = policy.strategy.live
+    results = ~np.isnan(candidates.scores) if attempts is None else candidates.attempts
+    kernel = Kernel(
+        rule,
+        PosteriorRankBounds(
+            posterior,
+            references,
+            multipliers=multipliers,
+            best_case=BestCaseWidth(posterior, None if live else order)
+            if rule.looks_ahead
+            else None,
+        ),
+        agents=agents,
+        limit=min(order.size * most, max_tasks or order.size * most),
+        available=np.sum(results, axis=1)[:, None],
+    )
+    recorded = Recorded(
+        scores=candidates.scores if attempts is None else candidates.attempt_scores,
+        usd=np.where(
+            np.isnan(candidates.cost_usd), expected_usd(fold.history), candidates.cost_usd
+        ),
+        seconds=candidates.duration_s,
+    )
+    truth = candidates.full_scores()
+    best, _ = rank_bounds(truth, truth, references)
+    worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
+    costs = np.full(n_tasks, np.nan) if fold.costs is None else fold.costs
+    paid, total = np.zeros(n_candidates), costs.sum() * most
+    shape = (n_candidates, multipliers.size)
+    covered = np.zeros(shape, dtype=bool)
+    run, error, spent = np.ones(shape), np.zeros(shape), np.ones(shape)
+    for tasks, step in replay(kernel, policy, recorded, order=order, posterior=posterior):
+        paid += costs[tasks] / total
+        if step.interval is None:
+            continue
+        found = step.interval
+        held = (found.low <= worst[:, None]) & (found.high >= best[:, None])
+        if rule.claims_score:
+            held &= found.score_low <= truth[:, None] + 1e-9
+            held &= found.score_high >= truth[:, None] - 1e-9
+        covered |= step.ends & held
+        run[step.ends] = kernel.run / (n_tasks * most)
+        error = np.where(step.ends, found.score - truth[:, None], error)
+        spent = np.where(step.ends, paid[:, None], spent)
+    return Replays(
+        covered=covered[others], run=run[others], error=error[others], spent=spent[others]
+    )
+
+
+def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
+    """Return what running everything so many times would have shown."""
+    each = np.full((*matrix.scores.shape, most), np.nan)
+    kept = matrix.attempt_scores[:, :, :most]
+    each[:, :, : kept.shape[2]] = kept
+    counts = np.sum(~np.isnan(each), axis=2).astype(np.int64)
+    total = np.where(np.isnan(each), 0.0, each).sum(axis=2)
+    scores = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+    return replace(matrix, scores=scores, attempts=counts, attempt_scores=each)
+
+
+def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_]]:
+    """Return the references with every agent that the rule names, and who is replayed.
+
+    A named agent is known when the plan is used, so it is known to the replays, and ranked against:
+    an interval that holds the rank then leaves no room for a wrong side. It is not replayed itself,
+    for it can be neither better nor worse than itself.
+    """
+    named = set(rule.named_agents)
+    is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)
+    held_out = np.flatnonzero(is_named)
+    agents = (*fold.history.agents, *(fold.candidates.agents[row] for row in held_out))
+    truth = fold.candidates.full_scores()[held_out]
+    return agents, np.concatenate([fold.model.reference_full_scores, truth]), ~is_named

@@ -1,0 +1,155 @@
+"""Costs: what one attempt at each task is expected to take, and what a run has cost so far."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from midband_history import FloatArray, InputError, OutcomeMatrix
+from midband_sampler.errors import PlanError
+
+COST_UNITS = ("usd", "seconds")
+_LEAST = 0.01
+
+
+def expected_usd(matrix: OutcomeMatrix) -> FloatArray:
+    """Mean recorded cost of a task; where only run costs are known, these spread evenly.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_tasks,)
+        US dollars for one attempt; NaN if unknown.
+    """
+    each = _mean_over_agents(matrix.cost_usd)
+    if not np.isnan(each).all() or np.isnan(matrix.run_cost_usd).all():
+        return each
+    tasks_run = np.maximum((matrix.attempts > 0).sum(axis=1), 1)
+    spread = float(np.nanmean(matrix.run_cost_usd / tasks_run))
+    return np.full(each.shape, round(spread, 9))
+
+
+def expected_seconds(matrix: OutcomeMatrix) -> FloatArray:
+    """Mean recorded duration of one attempt at a task, shape (n_tasks,); NaN if unknown."""
+    return _mean_over_agents(matrix.duration_s)
+
+
+def choice_costs(matrix: OutcomeMatrix, *, unit: str) -> FloatArray:
+    """Costs to weigh information against: complete and positive.
+
+    A task of unknown cost gets the median of the known ones, and none counts less than a hundredth
+    of the median, so that a task recorded as free is cheap and not infinitely attractive.
+
+    Parameters
+    ----------
+    matrix : OutcomeMatrix
+    unit : str
+        ``"usd"`` or ``"seconds"``.
+
+    Raises
+    ------
+    PlanError
+        The history holds no cost above 0 in that unit.
+    """
+    check_cost_unit(unit)
+    costs = expected_usd(matrix) if unit == "usd" else expected_seconds(matrix)
+    known = costs[costs > 0.0]
+    if not known.size:
+        other = {"usd": "--cost-unit seconds", "seconds": "--cost-unit usd"}[unit]
+        msg = (
+            f"expected costs of tasks in {unit} in the history of {matrix.benchmark!r}, got none:"
+            f" use --strategy information, or {other}"
+        )
+        raise PlanError(msg)
+    middle = float(np.median(known))
+    return np.asarray(np.maximum(np.where(np.isnan(costs), middle, costs), _LEAST * middle))
+
+
+def check_cost_unit(unit: str) -> None:
+    """Raise an error that lists the units there are unless `unit` is one of them."""
+    if unit not in COST_UNITS:
+        msg = f"expected a cost unit among {', '.join(COST_UNITS)}, got {unit!r}"
+        raise InputError(msg)
+
+
+def _mean_over_agents(values: FloatArray) -> FloatArray:
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    each = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return np.asarray(np.round(each, 9))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one attempt; NaN where not known.
+
+    Parameters
+    ----------
+    usd, seconds : float
+        US dollars and seconds, at least 0.
+    """
+
+    usd: float
+    seconds: float
+
+    @classmethod
+    def told(cls, usd: float | None, seconds: float | None) -> "Cost":
+        """Check what a caller told; None is not known."""
+        if usd is None and seconds is None:
+            return _UNKNOWN
+        values = [math.nan if each is None else float(each) for each in (usd, seconds)]
+        for name, value in zip(("usd", "seconds"), values, strict=True):
+            if value < 0.0 or math.isinf(value):
+                msg = f"expected {name} >= 0, or None where it is not known, got {value:g}"
+                raise InputError(msg)
+        return cls(*values)
+
+
+_UNKNOWN = Cost(math.nan, math.nan)
+
+
+class Spending:
+    """Sums the cost of the judged tasks; the history's mean stands in for what was not told."""
+
+    def __init__(self) -> None:
+        self.usd = 0.0
+        self.seconds = 0.0
+        self._usd_guessed = 0
+        self._seconds_missing = 0
+
+    def add(self, attempts: Sequence[Cost], *, expected_usd: float) -> None:
+        """Take in the attempts at one task.
+
+        Parameters
+        ----------
+        attempts : sequence of Cost
+        expected_usd : float
+            What one attempt cost in the history; NaN where not known.
+        """
+        told = [each.usd for each in attempts if not math.isnan(each.usd)]
+        guessed = len(attempts) - len(told)
+        self.usd += math.fsum(sorted(told)) + (guessed * expected_usd if guessed else 0.0)
+        self._usd_guessed += guessed
+        self._seconds_missing += sum(math.isnan(each.seconds) for each in attempts)
+        self.seconds += math.fsum(sorted(each.seconds for each in attempts))
+
+    def warnings(self, *, in_usd: bool, in_seconds: bool) -> tuple[str, ...]:
+        """Say what a budget in these units rests on; nothing where every cost was told."""
+        found = []
+        if in_usd and math.isnan(self.usd):
+            found.append(
+                "the budget in dollars cannot be counted: neither the results nor the history say"
+                " what some attempts cost; nothing stops on it"
+            )
+        elif in_usd and self._usd_guessed:
+            found.append(
+                f"the cost of {self._usd_guessed} attempts was not told: counted at their mean in"
+                f" the history, {self.usd:.2f} USD in all"
+            )
+        if in_seconds and self._seconds_missing:
+            found.append(
+                f"the budget in seconds cannot be counted: the duration of {self._seconds_missing}"
+                " attempts was not told; nothing stops on it"
+            )
+        return tuple(found)

@@ -1,0 +1,341 @@
+"""The kernel: the one loop that live sessions, calibrations and studies step through.
+
+A run is a sequence of steps, one a completed task:
+
+    choose   a `Policy` names the next task: a strategy by the results so far, or the next of a
+             fixed order
+    observe  `Bounds` take in its result
+    bound    and say where the candidate's rank and score on the target can be
+    rule     a stopping `Rule` sees a `Snapshot` of all that, and may end the run
+
+Results that are missing are read three ways, each with bounds of its own: left out, told as 0 and
+told as 1. What the rule sees are the outer bounds, and what it claims has to hold in each reading.
+
+A live session is one candidate at one width of interval: `Session` chooses when a harness asks, and
+steps through the completed prefix of what was started. A calibration replays many candidates at
+many widths at once. A study replays one candidate; where the order is fixed and the bounds can take
+it, every step of the run is an entry of one array, and the kernel is stepped once.
+
+Least numbers of results, limits and stops are enforced here and nowhere else.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import FloatArray, IntArray
+from midband_sampler.bounds.base import (
+    Bounds,
+    Diagnostics,
+    Interval,
+    least_sure,
+    outer_interval,
+    whole,
+)
+from midband_sampler.bounds.e_process import weakest
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.stopping.base import Rule
+from midband_sampler.stopping.snapshot import Snapshot
+from midband_sampler.strategies.policy import Policy
+
+ALL_RUN = "all planned tasks run"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Step:
+    """What one step of the kernel came to.
+
+    Arrays have the shape of the bounds; where a whole order was taken in at once, the first axis is
+    that of its tasks.
+
+    Parameters
+    ----------
+    run : int or ndarray of int64
+        Completed tasks.
+    interval : Interval or None
+        None where too few results are there for the rule to be asked.
+    settled : ndarray of bool
+        Whether the rule lets the run stop.
+    ends : ndarray of bool
+        Whether the run ends at this very task: the rule is settled, or nothing is left to run.
+    snapshot : Snapshot or None
+        What the rule saw.
+    """
+
+    run: IntArray
+    interval: Interval | None
+    settled: NDArray[np.bool_]
+    ends: NDArray[np.bool_]
+    snapshot: Snapshot | None
+
+    def at(self, place: int) -> "Step":
+        """Return one task's part of a whole order; its snapshot if it is settled."""
+        if self.interval is None or self.snapshot is None:
+            return self
+        return Step(
+            run=self.run[place],
+            interval=self.interval.at(place),
+            settled=self.settled[place],
+            ends=self.ends[place],
+            snapshot=self.snapshot.at(place) if self.settled[place] else None,
+        )
+
+
+class Kernel:
+    """Steps candidates through their results, and says where each run ends.
+
+    Parameters
+    ----------
+    rule : Rule
+    bounds : Bounds
+    agents : tuple of str, length n_reference
+        Reference agents, in the order of the bounds.
+    limit : int
+        A run ends after so many completed tasks.
+    available : ndarray of int64 or None
+        Results that there are of each candidate at all, shape (candidates, 1): its run ends when it
+        has no more. None where that is not known.
+    again : callable or None
+        Begins the bounds anew, to read missing results as 0 and as 1. None where a missing result
+        says that the task was never run: it is then only left out.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        bounds: Bounds,
+        *,
+        agents: tuple[str, ...],
+        limit: int,
+        available: IntArray | None = None,
+        again: Callable[[], Bounds] | None = None,
+    ) -> None:
+        self.rule = rule
+        self.bounds = bounds
+        self.readings: tuple[Bounds, ...] = (bounds,)
+        self._again = again
+        self._taken: list[tuple[IntArray, tuple[FloatArray, ...]]] = []
+        self.agents = agents
+        self.limit = limit
+        self.run = 0
+        self._available = available
+        self._ended: NDArray[np.bool_] | None = None
+        self._looks_ahead = rule.looks_ahead
+        self._least = rule.min_tasks
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every run has ended."""
+        return self._ended is not None and bool(self._ended.all())
+
+    def step(
+        self,
+        tasks: IntArray,
+        scores: FloatArray,
+        *,
+        usd: FloatArray,
+        seconds: FloatArray,
+        missing_as: tuple[FloatArray, FloatArray] | None = None,
+    ) -> Step:
+        """Take in a result of each candidate, bound, and ask the rule.
+
+        Parameters
+        ----------
+        tasks : ndarray of int64
+            As the bounds count them, shape () or (candidates,); or the whole order, shape
+            (n_tasks,), for bounds of one candidate that can take it at once.
+        scores : ndarray of float64, of the same shape
+            In [0, 1]; NaN is no result.
+        usd, seconds : ndarray of float64
+            Spent so far; NaN where not known.
+        missing_as : tuple of two ndarray of float64, or None
+            The scores with missing results told as 0, and told as 1. None where none is missing.
+        """
+        self._observe(tasks, scores, missing_as or (scores, scores), new=missing_as is not None)
+        now = self.bounds.tasks
+        at_once = now.ndim == 1
+        run = np.arange(1, len(scores) + 1) if at_once else whole(self.run + 1)
+        self.run += len(scores) if at_once else 1
+        last = run >= self.limit
+        if self._available is not None:
+            last = last | (now >= self._available)
+        enough = now >= self._least
+        if not at_once and self.run < self.limit and not enough.any():
+            nothing = np.zeros(now.shape, dtype=bool)
+            return Step(run=run, interval=None, settled=nothing, ends=nothing, snapshot=None)
+        interval, snapshot = self._look(run, usd, seconds)
+        settled = self.rule.stops(snapshot)
+        ends = settled | last
+        if interval.low.ndim and not at_once:
+            ends = np.broadcast_to(ends, interval.low.shape)
+        if at_once:
+            ends = ends & (np.cumsum(ends) == 1)
+        elif self._ended is not None:
+            ends = ends & ~self._ended
+        self._ended = ends if self._ended is None else self._ended | ends
+        return Step(run=run, interval=interval, settled=settled, ends=ends, snapshot=snapshot)
+
+    def _observe(
+        self,
+        tasks: IntArray,
+        scores: FloatArray,
+        extremes: tuple[FloatArray, FloatArray],
+        *,
+        new: bool,
+    ) -> None:
+        """Take results into each reading; the extreme ones begin with the first missing result."""
+        if self._again is not None:
+            if new and len(self.readings) == 1:
+                self.readings = (self.bounds, self._again(), self._again())
+                for earlier, each in self._taken:
+                    for reading, score in zip(self.readings[1:], each, strict=True):
+                        reading.observe(earlier, score)
+                self._taken.clear()
+            elif len(self.readings) == 1:
+                self._taken.append((tasks, extremes))
+        for reading, score in zip(self.readings, (scores, *extremes), strict=False):
+            reading.observe(tasks, score)
+
+    def interval(self) -> Interval:
+        """Bound rank and score by the results so far, whatever the missing ones would have been."""
+        return outer_interval([each.interval() for each in self.readings])
+
+    def diagnose(self) -> Diagnostics:
+        """Return the uncorrected view, of the reading that is least sure of each comparison."""
+        return least_sure([each.diagnose() for each in self.readings])
+
+    def _look(
+        self, run: IntArray, usd: FloatArray, seconds: FloatArray
+    ) -> tuple[Interval, Snapshot]:
+        """Return the outer interval, and what the rule sees."""
+        if len(self.readings) == 1:
+            interval = self.bounds.interval()
+            return interval, self._snapshot(self.bounds, interval, run, usd, seconds)
+        intervals = [each.interval() for each in self.readings]
+        seen = [
+            self._snapshot(bounds, interval, run, usd, seconds)
+            for bounds, interval in zip(self.readings, intervals, strict=True)
+        ]
+        outer, ahead = outer_interval(intervals), [each.least_half_width for each in seen]
+        reaches = [each for each in ahead if each is not None]
+        snapshot = replace(
+            seen[0],
+            rank_low=outer.low,
+            rank_high=outer.high,
+            score_low=outer.score_low,
+            score_high=outer.score_high,
+            evidence=weakest([each.evidence for each in seen]),
+            least_half_width=partial(_widest, reaches) if reaches else None,
+            readings=tuple(seen),
+        )
+        return outer, snapshot
+
+    def _snapshot(
+        self,
+        bounds: Bounds,
+        interval: Interval,
+        run: IntArray,
+        usd: FloatArray,
+        seconds: FloatArray,
+    ) -> Snapshot:
+        return Snapshot(
+            rank_low=interval.low,
+            rank_high=interval.high,
+            score_low=interval.score_low,
+            score_high=interval.score_high,
+            tasks=bounds.tasks,
+            tasks_run=run,
+            tasks_left=self.limit - run,
+            usd=usd,
+            seconds=seconds,
+            reference_scores=bounds.reference_scores,
+            reference_agents=self.agents,
+            evidence=bounds.evidence,
+            least_half_width=partial(bounds.least_half_width, run) if self._looks_ahead else None,
+        )
+
+
+def _widest(reaches: Sequence[Callable[[IntArray], FloatArray]], left: IntArray) -> FloatArray:
+    """Return the least half width in the reading where it stays widest."""
+    return np.asarray(np.max([reach(left) for reach in reaches], axis=0))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recorded:
+    """What candidates are known to answer: the results that a replay hands out.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (candidates, n_tasks) or (candidates, n_tasks, n_attempts)
+        NaN where there is none.
+    usd, seconds : ndarray of float64, shape (candidates, n_tasks)
+        Cost of one attempt; NaN where not known.
+    """
+
+    scores: FloatArray
+    usd: FloatArray
+    seconds: FloatArray
+
+
+def replay(
+    kernel: Kernel,
+    policy: Policy,
+    recorded: Recorded,
+    *,
+    order: IntArray,
+    posterior: FullScorePosterior,
+) -> Iterator[tuple[IntArray, Step]]:
+    """Let recorded results answer until every run has ended; yield each step with its tasks.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Over bounds that count tasks by their position among all.
+    policy : Policy
+    recorded : Recorded
+    order : ndarray of int64
+        The policy's order before the run.
+    posterior : FullScorePosterior
+        That of the kernel's bounds: what the policy chooses by.
+
+    Yields
+    ------
+    tasks : ndarray of int64, shape (candidates,)
+    step : Step
+    """
+    rows = np.arange(recorded.scores.shape[0])
+    usd, seconds = np.zeros(rows.size), np.zeros(rows.size)
+    shape = np.shape(kernel.bounds.tasks)
+    while kernel.run < kernel.limit and not kernel.all_ended:
+        tasks = policy.choose(posterior, posterior.available, kernel.run, order).tasks
+        scores = recorded.scores[rows, tasks]
+        if scores.ndim > 1:
+            scores = scores[rows, posterior.attempt_numbers(rows, tasks)]
+        usd = usd + recorded.usd[rows, tasks]
+        seconds = seconds + recorded.seconds[rows, tasks]
+        yield (
+            tasks,
+            kernel.step(tasks, scores, usd=usd.reshape(shape), seconds=seconds.reshape(shape)),
+        )
+
+
+def replay_order(kernel: Kernel, recorded: Recorded, *, order: IntArray) -> Step:
+    """Replay one candidate down a fixed order, every task of it at once.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Over bounds that count tasks by their place in the order.
+    recorded : Recorded
+        Of one candidate.
+    order : ndarray of int64, shape (n_planned,)
+    """
+    return kernel.step(
+        np.arange(order.size),
+        recorded.scores[0, order],
+        usd=np.cumsum(recorded.usd[0, order]),
+        seconds=np.cumsum(recorded.seconds[0, order]),
+    )

@@ -1,0 +1,207 @@
+"""Attempts: what one more attempt at a task tells, beside a first one at another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
+from midband_sampler.errors import PlanError
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.model.response import fit_response_model
+
+_LEAST, _MOST = 0.01, 0.99
+MIN_REPEATED = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempts:
+    """How often a task may be tried, and how alike attempts at one task are.
+
+    Parameters
+    ----------
+    most : int
+        Attempts at each task that make up the full score.
+    correlation : float
+        Of the results of two attempts of one agent at one task, given its ability; in [0, 1].
+        0: attempts at a task are as different as tasks of the same difficulty. 1: always the same.
+    """
+
+    most: int
+    correlation: float
+
+    @classmethod
+    def learn(cls, matrix: OutcomeMatrix, most: int) -> "Attempts":
+        """Estimate the correlation from the cells of a history that were tried repeatedly.
+
+        By moments: with x, x' two attempts at a cell and p its rate under the response model, the
+        sum over cells of the mean of (x - p) (x' - p) over that of p (1 - p), within .01 to .99.
+
+        Raises
+        ------
+        PlanError
+            Fewer than half of the history's cells were tried more than once.
+        """
+        if most < 2:
+            msg = f"expected at least 2 attempts to learn from, got {most}"
+            raise InputError(msg)
+        ran, repeated = matrix.attempts > 0, matrix.attempts > 1
+        share = repeated.sum() / max(int(ran.sum()), 1)
+        if share < MIN_REPEATED:
+            msg = (
+                f"expected several attempts at most tasks in the history of {matrix.benchmark!r},"
+                f" to learn what a second one tells, got them at {share:.0%}: leave --attempts out"
+            )
+            raise PlanError(msg)
+        model = fit_response_model(matrix)
+        rate = model.pass_rates(model.abilities).T
+        excess = np.where(
+            np.isnan(matrix.attempt_scores), 0.0, matrix.attempt_scores - rate[:, :, None]
+        )
+        pairs = matrix.attempts * (matrix.attempts - 1)
+        products = excess.sum(axis=2) ** 2 - (excess**2).sum(axis=2)
+        alike = (products[repeated] / pairs[repeated]).sum()
+        correlation = float(alike / (rate * (1.0 - rate))[repeated].sum())
+        return cls(most=most, correlation=round(float(np.clip(correlation, _LEAST, _MOST)), 6))
+
+
+class AttemptPosterior(FullScorePosterior):
+    """Posterior predictive full scores where a task may be tried up to K times.
+
+    The target is what running everything K times would show: S, the sum over tasks of the mean of
+    K attempts. Given the ability t, the candidate's own pass rate of task j is taken to be
+    Beta-distributed with mean p_j(t) and concentration k = 1 / correlation - 1, and its attempts
+    to be independent given that rate. After n attempts with s passes the next one passes with
+    probability
+
+        mu = (k p_j(t) + s) / (k + n)
+
+    and the m = K - n attempts left have a mean with variance
+    mu (1 - mu) (k + n + m) / (k + n + 1) / m. For a binary result x of one more attempt at j, first
+    or not, the expected posterior variance of S is Var(S) - Cov(S, x)^2 / Var(x), exactly, with
+
+        Cov(S, x) = Cov(E[S | t], mu) + E[mu (1 - mu)] (1 + (m - 1) / (k + n + 1)) / K
+
+    over the ability's posterior: what it tells of the ability, and of its own task. With k small
+    (attempts alike) a second attempt at a task tells little; with k large it is worth as much as a
+    first attempt at a task of that difficulty. K = 1 is `FullScorePosterior`.
+
+    An attempt without a result is used up: the task's score is then the mean of those left.
+
+    Parameters
+    ----------
+    profiles, log_prior, candidates
+        As in `FullScorePosterior`.
+    attempts : Attempts
+    """
+
+    def __init__(
+        self,
+        profiles: FloatArray,
+        log_prior: FloatArray,
+        *,
+        candidates: int = 1,
+        attempts: Attempts,
+    ) -> None:
+        super().__init__(profiles, log_prior, candidates=candidates, binary=False)
+        shape = self.unseen.shape
+        self.may_run = np.ones(shape, dtype=bool)
+        self.made = np.zeros(shape, dtype=np.int64)
+        self._strength = 1.0 / float(np.clip(attempts.correlation, _LEAST, _MOST)) - 1.0
+        self._of = np.full(shape, attempts.most, dtype=np.int64)
+        self._valid = np.zeros(shape)
+        self._passes = np.zeros(shape)
+        everything = np.arange(shape[1])
+        for row in range(shape[0]):
+            rows = np.full(shape[1], row)
+            self._unseen_variance[row] = self._ahead(rows, everything)[1].sum(axis=0)
+
+    @property
+    def available(self) -> NDArray[np.bool_]:
+        """Tasks with an attempt left, shape (candidates, n_tasks)."""
+        return self.may_run
+
+    def attempt_numbers(self, rows: IntArray, tasks: IntArray) -> IntArray:
+        """Count the attempts that each named candidate has made at its task."""
+        return np.asarray(self.made[rows, tasks])
+
+    def _rate(self, rows: IntArray, tasks: IntArray) -> FloatArray:
+        """Chance mu that the next attempt passes, shape (n, n_nodes)."""
+        strength = self._strength
+        passes, valid = self._passes[rows, tasks, None], self._valid[rows, tasks, None]
+        return np.asarray((strength * self._profiles[tasks] + passes) / (strength + valid))
+
+    def _ahead(self, rows: IntArray, tasks: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of what each task's attempts left will add, shape (n, n_nodes)."""
+        of = np.maximum(self._of[rows, tasks, None], 1)
+        left = self._of[rows, tasks, None] - self._valid[rows, tasks, None]
+        known = self._strength + self._valid[rows, tasks, None]
+        rate = self._rate(rows, tasks)
+        spread = left * (known + left) / (known + 1.0) / of**2
+        return left / of * rate, spread * rate * (1.0 - rate)
+
+    def observe(self, rows: IntArray, tasks: IntArray, scores: FloatArray) -> None:
+        """Take in one attempt of each named candidate; NaN uses the attempt up.
+
+        Parameters
+        ----------
+        rows, tasks : ndarray of int64, shape (n,)
+            Candidate and task of each score; a candidate stands in `rows` at most once.
+        scores : ndarray of float64, shape (n,)
+        """
+        self._weights = self._moments = None
+        mean, variance = self._ahead(rows, tasks)
+        seen, left = self._seen(rows, tasks)
+        rate = self._rate(rows, tasks)
+        known = ~np.isnan(scores)
+        self.made[rows, tasks] += 1
+        self._valid[rows, tasks] += known
+        self._passes[rows, tasks] += np.where(known, scores, 0.0)
+        self._of[rows, tasks] -= ~known
+        self.unseen[rows, tasks] = False
+        self.may_run[rows, tasks] = self._valid[rows, tasks] < self._of[rows, tasks]
+        mean_after, variance_after = self._ahead(rows, tasks)
+        seen_after, left_after = self._seen(rows, tasks)
+        self._unseen_mean[rows] += mean_after - mean
+        self._unseen_variance[rows] += variance_after - variance
+        self._sum[rows] += seen_after - seen
+        self._left[rows] += left_after - left
+        self._total[rows] -= self._of[rows, tasks] == 0
+        rows, rate, scores = rows[known], rate[known], scores[known, None]
+        self._log_posterior[rows] += scores * np.log(rate) + (1.0 - scores) * np.log1p(-rate)
+
+    def _seen(self, rows: IntArray, tasks: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return what each task has added for sure, and what it can still add at most."""
+        of = np.maximum(self._of[rows, tasks], 1)
+        left = self._of[rows, tasks] - self._valid[rows, tasks]
+        return self._passes[rows, tasks] / of, left / of
+
+    def observe_one(self, row: int, task: int, score: float) -> None:
+        """Take in one attempt of one candidate; NaN uses the attempt up."""
+        self.observe(np.array([row]), np.array([task]), np.array([score]))
+
+    def predicted(self) -> FloatArray:
+        """Chance that the next attempt at each task passes, shape (candidates, n_tasks)."""
+        return np.asarray(
+            (self._strength * super().predicted() + self._passes) / (self._strength + self._valid)
+        )
+
+    def variance_reduction(self) -> FloatArray:
+        """How much one more attempt is expected to reduce the variance of the full score's sum.
+
+        Shape (candidates, n_tasks), in single precision; -inf where none is left. The formula
+        stands with the class; mu is linear in p, so that two matrix products do for all tasks.
+        """
+        nodes, weights = self._support()
+        rates, ahead = self._rates[nodes], self._unseen_mean[:, nodes]
+        about = ahead - (weights * ahead).sum(axis=1, keepdims=True)
+        known = self._strength + self._valid
+        slope, base = self._strength / known, self._passes / known
+        mean, square = weights @ rates, weights @ self._rate_squares[nodes]
+        rate = slope * mean + base
+        noise = base * (1.0 - base) + slope * (1.0 - 2.0 * base) * mean - slope**2 * square
+        left = self._of - self._valid
+        own = noise * (1.0 + (left - 1.0) / (known + 1.0)) / np.maximum(self._of, 1)
+        covariance = slope * ((weights * about) @ rates) + own
+        gain = covariance**2 / np.maximum(rate * (1.0 - rate), 1e-9)
+        return np.where(self.may_run, gain.astype(np.float32), -np.inf)

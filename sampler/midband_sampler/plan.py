@@ -1,0 +1,377 @@
+"""The plan: everything a run needs to choose and to stop, frozen and self-contained."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from midband_history import FloatArray, InputError, IntArray, Metric
+from midband_sampler.band import Band
+from midband_sampler.calibration import Calibration
+from midband_sampler.errors import PlanError
+from midband_sampler.model.attempts import Attempts
+from midband_sampler.model.fitted import PredictionModel
+from midband_sampler.plan_text import FORMAT, AddedRules, AddedStrategies, plain_values, plan_fields
+from midband_sampler.plan_values import (
+    MOST_BYTES,
+    parse,
+    whole,
+)
+from midband_sampler.stopping.base import Rule
+from midband_sampler.strategies.base import Strategy
+from midband_sampler.strategies.exploration import Exploration
+from midband_sampler.strategies.find import strategies
+from midband_sampler.strategies.policy import Policy
+
+_SHOWN = 300
+ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """What to run and when to stop, without the history it came from.
+
+    Parameters
+    ----------
+    benchmark : str
+    tasks : tuple of str
+        Ids of the tasks to run, in order.
+    all_tasks : tuple of str, length n_all_tasks
+        Ids of every task of the benchmark.
+    task_digests : mapping of str to str
+        Content digest of each task; empty text where unknown.
+    reference_agents : tuple of str, length n_reference
+    reference_scores : ndarray of float64, shape (n_reference, n_all_tasks)
+        Mean scores in [0, 1], NaN where never run.
+    expected_cost_usd : ndarray of float64, shape (n_all_tasks,)
+        Mean cost of one attempt over the reference agents, US dollars; NaN if unknown.
+    strategy : str
+        Name of the strategy.
+    stop : Rule
+    model : PredictionModel or None
+        Present where the rank is predicted for the full benchmark.
+    calibration : Calibration or None
+        What the predicted rank's confidence rests on; None where the always-valid bound is used.
+    fallback : Calibration or None
+        The same for `tasks` run in order, where the strategy chooses live: see `fixed`.
+    max_tasks : int or None
+        A session asks for no more tasks than this.
+    notes : tuple of str
+        Why the plan is as it is.
+    band : Band or None
+        The band that was used, after any widening.
+    always : tuple of str
+        Guard tasks: they run first, whatever the strategy.
+    explore : float
+        Chance that a choice after the guard tasks is drawn uniformly from all tasks left.
+    attempts : Attempts or None
+        How often a session may ask for a task; None for once, further results then average.
+    cost_unit : str
+        ``"usd"`` or ``"seconds"``: what `task_costs` counts.
+    task_costs : ndarray of float64, shape (n_all_tasks,), or None
+        What the strategy weighs information against, complete and positive; None where it does
+        not.
+    seed : int
+    as_of : str
+        ISO date up to which the history was read; empty for all of it.
+    warnings : tuple of str
+        What a reader must know before trusting a result.
+    versions : mapping of str to str
+        Version of midband and of each plugin that took part.
+    metric : Metric or None
+        What the reference scores are scores of; None in plans of midband 0.1, which did not say.
+    version : str
+        The version of the benchmark; empty where its results tell no versions apart.
+    added_strategy : Strategy or None
+        What `strategy` names where it is not one of midband's own.
+    """
+
+    benchmark: str
+    tasks: tuple[str, ...]
+    all_tasks: tuple[str, ...]
+    task_digests: Mapping[str, str]
+    reference_agents: tuple[str, ...]
+    reference_scores: FloatArray
+    expected_cost_usd: FloatArray
+    strategy: str
+    stop: Rule
+    model: PredictionModel | None = None
+    calibration: Calibration | None = None
+    fallback: Calibration | None = None
+    max_tasks: int | None = None
+    notes: tuple[str, ...] = ()
+    band: Band | None = None
+    always: tuple[str, ...] = ()
+    explore: float = 0.0
+    attempts: Attempts | None = None
+    cost_unit: str = "usd"
+    task_costs: FloatArray | None = None
+    seed: int = 0
+    as_of: str = ""
+    warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    metric: Metric | None = None
+    version: str = ""
+    added_strategy: Strategy | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.reference_agents), len(self.all_tasks))
+        if self.reference_scores.shape != shape:
+            msg = f"expected reference_scores of shape {shape}, got {self.reference_scores.shape}"
+            raise InputError(msg)
+        known = set(self.all_tasks)
+        strange = [task for task in self.tasks if task not in known]
+        if strange or len(set(self.tasks)) != len(self.tasks):
+            found = f"unknown {strange[:3]}" if strange else "a task twice"
+            msg = (
+                f"expected distinct planned tasks out of all_tasks, got {found}: make the plan anew"
+            )
+            raise InputError(msg)
+        if self.tasks[: len(self.always)] != self.always:
+            msg = (
+                f"expected the guard tasks {self.always} first, got"
+                f" {self.tasks[: len(self.always)]}: make the plan anew"
+            )
+            raise InputError(msg)
+        if self.calibration is not None and self.model is None:
+            msg = "expected a model in a calibrated plan, got none: make the plan anew"
+            raise InputError(msg)
+        if not self.tasks:
+            msg = "expected at least one task in the plan, got none: make the plan anew"
+            raise PlanError(msg)
+        check_named(self.stop.named_agents, self.reference_agents)
+
+    @property
+    def reference_full_scores(self) -> FloatArray:
+        """Mean of each reference agent over the tasks it ran, shape (n_reference,)."""
+        known = ~np.isnan(self.reference_scores)
+        total = np.where(known, self.reference_scores, 0.0).sum(axis=1)
+        return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+
+    @property
+    def target(self) -> str:
+        """What a rank by this plan is a rank on: ``full benchmark`` or ``planned tasks``."""
+        whole = self.calibration is not None or len(self.tasks) == len(self.all_tasks)
+        return "full benchmark" if whole else "planned tasks"
+
+    @property
+    def guarantee(self) -> str:
+        """By what the confidence of a verdict holds."""
+        return ALWAYS_VALID if self.calibration is None else self.calibration.guarantee
+
+    @property
+    def chooses_live(self) -> bool:
+        """Whether the session names each next task from the results so far."""
+        found = self._strategy
+        return self.calibration is not None and found is not None and found.live
+
+    @property
+    def fair_bets(self) -> bool:
+        """Whether the tasks run in an order that no result of a reference agent has shaped."""
+        found = self._strategy
+        return self.calibration is None and found is not None and found.keeps_all
+
+    @cached_property
+    def columns(self) -> IntArray:
+        """Position of each planned task among all tasks, shape (n_planned,)."""
+        column = {task: place for place, task in enumerate(self.all_tasks)}
+        return np.array([column[task] for task in self.tasks], dtype=np.int64)
+
+    @cached_property
+    def _strategy(self) -> Strategy | None:
+        """Return the strategy, ready to choose; None for one that only a plugin knows."""
+        found = self.added_strategy or strategies().get(self.strategy)
+        if found is None:
+            return None
+        return found.configured(band=self.band or Band(), costs=self.task_costs)
+
+    @property
+    def exploration(self) -> Exploration:
+        """Guard tasks and randomised share, by position among all tasks."""
+        column = {task: place for place, task in enumerate(self.all_tasks)}
+        always = tuple(column[task] for task in self.always)
+        return Exploration(always=always, explore=self.explore, seed=self.seed)
+
+    def policy(self) -> Policy | None:
+        """Return what names each next task; None where that is the plan's order."""
+        found = self._strategy
+        if found is None or not self.chooses_live:
+            return None
+        return Policy(found, self.exploration)
+
+    def check_single(self) -> None:
+        """Raise an error if a session may ask for a task again, which most harnesses cannot."""
+        if self.attempts is not None:
+            msg = (
+                f"expected a plan of one attempt a task, got up to {self.attempts.most}: drive a"
+                " `midband.Session` of your own with it, or make it without --attempts"
+            )
+            raise PlanError(msg)
+
+    def fixed(self) -> "Plan":
+        """Return the plan for a harness that cannot choose while it runs.
+
+        Itself, unless the strategy chooses live; then its tasks in their order, with an interval
+        that was calibrated for this order.
+        """
+        if not self.chooses_live:
+            return self
+        if self.fallback is None:
+            msg = (
+                f"expected a harness that can choose while it runs for strategy {self.strategy!r},"
+                " whose fixed order was not calibrated: make the plan with --strategy"
+                f" {self.strategy}-fixed"
+            )
+            raise PlanError(msg)
+        found = self._strategy
+        form = None if found is None else found.fixed()
+        return replace(
+            self,
+            strategy=f"{self.strategy}-fixed" if form is None else form.name,
+            added_strategy=None if self.added_strategy is None else form,
+            calibration=self.fallback,
+            fallback=None,
+            attempts=None,
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the content, first 16 hex digits: names this plan in logs."""
+        return hashlib.sha256(self._body().encode()).hexdigest()[:16]
+
+    def _body(self) -> str:
+        """Return the plan's text without its digest: of a plan that was read, as it was written."""
+        written: str = self.__dict__.get("_written", "")
+        return written or json.dumps(plain_values(vars(self)), ensure_ascii=False, indent=1)
+
+    def to_json(self) -> str:
+        """Return the plan as JSON text that ends with its digest."""
+        return f'{self._body()[:-2]},\n "digest": "{self.digest}"\n}}\n'
+
+    def write(self, path: Path | str) -> None:
+        """Write the JSON text; a half-written plan is never left behind."""
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.part")
+        try:
+            partial.write_text(self.to_json(), encoding="utf-8")
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            msg = f"expected a writable place for the plan, got {target}: {error.strerror}"
+            raise PlanError(msg) from error
+
+    @classmethod
+    def read(
+        cls,
+        path: Path | str,
+        *,
+        rules: AddedRules | None = None,
+        strategies: AddedStrategies | None = None,
+    ) -> "Plan":
+        """Read a plan that `write` wrote; `rules` and `strategies` as in `from_json`."""
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+            found = content.decode()
+        except (OSError, ValueError) as error:
+            msg = f"expected a plan written by `midband plan`, cannot read {path}: {error}"
+            raise PlanError(msg) from error
+        if len(content) > MOST_BYTES:
+            msg = (
+                f"expected a plan of at most {MOST_BYTES >> 20} MB, got a larger file in {path}:"
+                " name the plan, or make it anew"
+            )
+            raise PlanError(msg)
+        return cls.from_json(found, name=str(path), rules=rules, strategies=strategies)
+
+    @classmethod
+    def from_json(
+        cls,
+        text: str,
+        *,
+        name: str = "this text",
+        rules: AddedRules | None = None,
+        strategies: AddedStrategies | None = None,
+    ) -> "Plan":
+        """Rebuild a plan; a changed or foreign text is a `PlanError`.
+
+        A plan that an earlier version wrote keeps its text, and so its digest.
+
+        Parameters
+        ----------
+        text : str
+        name : str
+            What an error calls it.
+        rules : callable, optional
+            Stopping rules besides midband's own, as `stop_from_dict` takes them.
+        strategies : callable, optional
+            Returns a strategy besides midband's own by its name; None where there is none.
+        """
+        try:
+            data = parse(text)
+            found = whole(data, "midband_plan", low=1)
+            if found > FORMAT:
+                msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
+                raise PlanError(msg)
+            plan = cls(**plan_fields(data, rules, strategies))
+            if plan.chooses_live:
+                plan.policy()  # refused here and not in the run
+            digest = data["digest"]
+            # Not a field: a plan derived from this one by `replace` has a text of its own.
+            written = {each: value for each, value in data.items() if each != "digest"}
+            plan.__dict__["_written"] = json.dumps(written, ensure_ascii=False, indent=1)
+            found_digest = plan.digest
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            MemoryError,
+            zlib.error,
+        ) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else str(error)
+            line = " ".join(what.split())
+            if isinstance(error, PlanError) and what == line and len(line) <= _SHOWN:
+                raise
+            what = line[:_SHOWN] or type(error).__name__
+            msg = (
+                f"expected a plan written by `midband plan`, got something else in {name}"
+                f" ({what}): name the plan, or make it anew"
+            )
+            raise PlanError(msg) from error
+        if found_digest != digest:
+            msg = (
+                f"expected plan {str(digest)[:16]!r}, got {found_digest} in {name}: it was changed"
+                " by hand;"
+                " make it anew"
+            )
+            raise PlanError(msg)
+        return plan
+
+    def __eq__(self, other: object) -> bool:
+        """Plans are equal when their content is."""
+        return isinstance(other, Plan) and self._body() == other._body()
+
+    def __hash__(self) -> int:
+        """Hash of the digest."""
+        return hash(self.digest)
+
+
+def check_named(names: Iterable[str], agents: Sequence[str]) -> None:
+    """Raise unless every name is among the agents; the message offers the nearest."""
+    for name in names:
+        if name not in agents:
+            near = get_close_matches(name, agents, 3, 0.3) or list(agents[:3])
+            msg = (
+                f"expected a reference agent to compare with, got {name!r}: the plan's agents"
+                f" include {', '.join(repr(each) for each in near)}"
+            )
+            raise PlanError(msg)

@@ -1,0 +1,199 @@
+"""A plan as plain values for JSON, and back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+from midband_history import Metric
+from midband_sampler.band import Band
+from midband_sampler.calibration import Calibration
+from midband_sampler.errors import PlanError
+from midband_sampler.model.attempts import Attempts
+from midband_sampler.model.fitted import PredictionModel
+from midband_sampler.plan_values import (
+    array,
+    flag,
+    mapping,
+    number,
+    pack,
+    text,
+    texts,
+    whole,
+)
+from midband_sampler.stopping.base import check_confidence
+from midband_sampler.stopping.parse import Build, stop_from_dict
+from midband_sampler.strategies.base import Strategy
+from midband_sampler.strategies.find import present_name, strategies
+
+FORMAT = 2
+_NAMES = frozenset(
+    {
+        "midband_plan", "benchmark", "strategy", "stop", "band", "seed", "as_of", "warnings",
+        "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
+        "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
+        "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "live", "digest",
+    }
+)  # fmt: skip
+AddedRules = Callable[[], Mapping[str, Build]]
+AddedStrategies = Callable[[str], Strategy | None]
+
+
+def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
+    """Return all that a plan holds, given its fields by name; arrays as packed text."""
+    plan = SimpleNamespace(**fields)
+    content: dict[str, object] = {
+        "midband_plan": FORMAT,
+        "benchmark": plan.benchmark,
+        "strategy": plan.strategy,
+        "stop": plan.stop.to_dict(),
+        "band": None if plan.band is None else [plan.band.low, plan.band.high],
+        "seed": plan.seed,
+        "as_of": plan.as_of,
+        "warnings": list(plan.warnings),
+        "versions": dict(sorted(plan.versions.items())),
+        "tasks": list(plan.tasks),
+        "all_tasks": list(plan.all_tasks),
+        "task_digests": [plan.task_digests.get(task, "") for task in plan.all_tasks],
+        "reference_agents": list(plan.reference_agents),
+        "reference_scores": pack(plan.reference_scores),
+        "expected_cost_usd": pack(plan.expected_cost_usd),
+        "max_tasks": plan.max_tasks,
+        "notes": list(plan.notes),
+        "calibration": None if plan.calibration is None else plan.calibration.to_dict(),
+        "model": None
+        if plan.model is None
+        else {
+            "tasks": pack(plan.model.tasks),
+            "prior_centre": plan.model.prior_centre,
+            "binary": plan.model.binary,
+            "reference_full_scores": pack(plan.model.reference_full_scores),
+        },
+    }
+    # Left out where unset, so that plans from before these options keep their digests.
+    if plan.added_strategy is not None and plan.added_strategy.live:
+        content["live"] = True
+    if plan.metric is not None:
+        content["metric"] = asdict(plan.metric)
+    if plan.version:
+        content["version"] = plan.version
+    if plan.fallback is not None:
+        content["fallback"] = plan.fallback.to_dict()
+    if plan.always:
+        content["always"] = list(plan.always)
+    if plan.explore:
+        content["explore"] = plan.explore
+    if plan.attempts is not None:
+        content["attempts"] = asdict(plan.attempts)
+    if plan.task_costs is not None:
+        content["cost_unit"] = plan.cost_unit
+        content["task_costs"] = pack(plan.task_costs)
+    return content
+
+
+def plan_fields(
+    data: Mapping[str, Any], rules: AddedRules | None, added: AddedStrategies | None
+) -> dict[str, Any]:
+    """Return the fields of the plan that `plain_values` wrote.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError, zlib.error
+        The values are another's, or such as no plan can have.
+    """
+    if strange := sorted(set(data) - _NAMES):
+        msg = f"unknown field {strange[0][:60]!r}"
+        raise ValueError(msg)
+    all_tasks = texts(data, "all_tasks", distinct=True)
+    agents = texts(data, "reference_agents", distinct=True)
+    digests = texts(data, "task_digests")
+    n_tasks, n_agents = len(all_tasks), len(agents)
+    strategy = present_name(text(data, "strategy"))
+    own = strategy in strategies()
+    added_strategy = None if own or added is None else added(strategy)
+    if "live" in data and flag(data, "live") and added_strategy is None:
+        msg = f"expected the strategy {strategy!r}, which chooses live: install the plugin it is of"
+        raise PlanError(msg)
+    return {
+        "benchmark": text(data, "benchmark"),
+        "tasks": texts(data, "tasks"),
+        "all_tasks": all_tasks,
+        "task_digests": MappingProxyType(dict(zip(all_tasks, digests, strict=True))),
+        "reference_agents": agents,
+        "reference_scores": array(
+            data, "reference_scores", n_agents, n_tasks, low=0.0, high=1.0, unknown=True
+        ),
+        "expected_cost_usd": array(data, "expected_cost_usd", n_tasks, unknown=True),
+        "strategy": strategy,
+        "added_strategy": added_strategy,
+        "stop": stop_from_dict(mapping(data, "stop"), rules),
+        "model": None
+        if data["model"] is None
+        else _model(mapping(data, "model"), n_agents, n_tasks),
+        "calibration": None
+        if data["calibration"] is None
+        else _calibration(mapping(data, "calibration")),
+        "fallback": _calibration(mapping(data, "fallback")) if "fallback" in data else None,
+        "max_tasks": None if data["max_tasks"] is None else whole(data, "max_tasks", low=1),
+        "notes": texts(data, "notes"),
+        "band": None if data["band"] is None else _band(data["band"]),
+        "always": texts(data, "always") if "always" in data else (),
+        "explore": number(data, "explore", low=0.0, high=1.0) if "explore" in data else 0.0,
+        "attempts": _attempts(mapping(data, "attempts")) if "attempts" in data else None,
+        "cost_unit": text(data, "cost_unit") if "cost_unit" in data else "usd",
+        "task_costs": array(data, "task_costs", n_tasks, low=1e-300)
+        if "task_costs" in data
+        else None,
+        "metric": _metric(mapping(data, "metric")) if "metric" in data else None,
+        "version": text(data, "version") if "version" in data else "",
+        "seed": whole(data, "seed"),
+        "as_of": text(data, "as_of"),
+        "warnings": texts(data, "warnings"),
+        "versions": MappingProxyType(mapping(data, "versions", of_texts=True)),
+    }
+
+
+def _metric(data: Mapping[str, Any]) -> Metric:
+    for name in ("name", "key", "declared"):
+        text(data, name)
+    for name in ("low", "high"):
+        number(data, name)
+    flag(data, "lower_is_better")
+    return Metric(**data)
+
+
+def _model(data: Mapping[str, Any], n_agents: int, n_tasks: int) -> PredictionModel:
+    return PredictionModel(
+        tasks=array(data, "tasks", n_tasks, 5, low=-1e6, high=1e6),
+        prior_centre=number(data, "prior_centre", low=-1e6, high=1e6),
+        binary=flag(data, "binary"),
+        reference_full_scores=array(data, "reference_full_scores", n_agents, low=0.0, high=1.0),
+    )
+
+
+def _calibration(data: Mapping[str, Any]) -> Calibration:
+    number(data, "multiplier", low=0.0)
+    number(data, "confidence", low=0.0, high=1.0)
+    whole(data, "replays")
+    whole(data, "covered")
+    number(data, "fraction_run", low=0.0)
+    text(data, "held_out")
+    if "surprise" in data:
+        number(data, "surprise", low=0.0)
+    made = Calibration(**data)
+    check_confidence(made.confidence)
+    return made
+
+
+def _band(limits: object) -> Band:
+    if not isinstance(limits, list) or len(limits) != 2:
+        msg = f"band: expected two numbers, got {str(limits)[:60]!r}"
+        raise ValueError(msg)
+    named = dict(zip(("low", "high"), limits, strict=True))
+    return Band(number(named, "low"), number(named, "high"))
+
+
+def _attempts(data: Mapping[str, Any]) -> Attempts:
+    whole(data, "most", low=1)
+    number(data, "correlation", low=0.0, high=1.0)
+    return Attempts(**data)

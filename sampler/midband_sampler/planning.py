@@ -1,0 +1,319 @@
+"""Planning: tasks, order and stop for a new agent from the results of earlier ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from midband_history import FloatArray, InputError, OutcomeMatrix
+from midband_sampler.choosing import INSTEAD, Calibrating, Chosen
+from midband_sampler.costs import choice_costs, expected_seconds, expected_usd
+from midband_sampler.errors import PlanError
+from midband_sampler.model.attempts import Attempts
+from midband_sampler.model.fitted import PredictionModel
+from midband_sampler.plan import Plan
+from midband_sampler.settings import PlanSettings
+from midband_sampler.stopping.base import Rule
+from midband_sampler.stopping.never import Never
+from midband_sampler.strategies.base import Strategy
+from midband_sampler.strategies.exploration import Exploration
+from midband_sampler.strategies.find import find_strategy, strategies
+from midband_sampler.strategies.policy import Policy
+
+MIN_REFERENCE = 5
+MIN_COVERAGE = 0.5
+_MIN_SAMPLE = 2
+
+
+def make_plan(
+    history: OutcomeMatrix,
+    settings: PlanSettings | None = None,
+    *,
+    others: Sequence[OutcomeMatrix] = (),
+    versions: Mapping[str, str] | None = None,
+    **given: Any,
+) -> Plan:
+    """Choose tasks for a new agent from the results of earlier ones.
+
+    Parameters
+    ----------
+    history : OutcomeMatrix
+        Results on one benchmark. Agents that ran fewer than half of the tasks count in
+        the band's pass rates but are no references to rank against; a warning says how many.
+    settings : PlanSettings, optional
+        What a person chose.
+    others : sequence of OutcomeMatrix
+        The history's other benchmarks; not used yet.
+    versions : mapping, optional
+        Versions of the plugins that took part.
+    **given
+        Settings by name, in place of `settings` or to change some of them.
+
+    Raises
+    ------
+    PlanError
+        When no honest plan can be made: no results, too few mid-difficulty tasks, or no costs.
+    """
+    del others
+    if not history.agents or not history.tasks:
+        msg = (
+            f"expected results of {history.benchmark!r} in the history, got none: import some first"
+        )
+        raise PlanError(msg)
+    chosen = settings or PlanSettings()
+    if given:
+        given = {name: value for name, value in given.items() if value is not None}
+        always = tuple(given.get("always", chosen.always))
+        chosen = replace(chosen, **{**given, "always": always})
+    return _Planner(history, chosen, dict(versions or {})).plan()
+
+
+class _Planner:
+    """Makes one plan, and gathers notes and warnings on the way."""
+
+    def __init__(
+        self, history: OutcomeMatrix, settings: PlanSettings, versions: dict[str, str]
+    ) -> None:
+        self.history = history
+        self.settings = settings
+        self.versions = versions
+        self.notes: list[str] = [*history.notes, *_coverage_notes(history)]
+        self.warnings: list[str] = []
+
+    def plan(self) -> Plan:
+        """Choose the strategy, calibrate it, and let it order the tasks."""
+        settings = self.settings
+        rule, chosen = settings.stop, settings.chosen
+        exploration = self._exploration()
+        predictive = self._is_predictive(chosen)
+        if settings.renamed:
+            self.notes.append(settings.renamed)
+        costs = self._costs(chosen)
+        reference = self._references()
+        known = len(reference.agents)
+        attempts = self._attempts(reference, chosen)
+        if known < MIN_REFERENCE:
+            self.warnings.append(
+                f"only {known} agent{'s'[: known != 1]} to rank against, {MIN_REFERENCE} are"
+                " needed: a random order without early stopping instead of a promise that cannot"
+                " be kept"
+            )
+            chosen, rule = find_strategy(INSTEAD), Never(rule.confidence)
+        self.warnings += rule.warnings(known)
+        if chosen is not None:
+            chosen = chosen.configured(band=settings.band, costs=costs)
+        if predictive:
+            calibrating = Calibrating(
+                settings,
+                self.notes,
+                self.warnings,
+                reference,
+                rule,
+                exploration,
+                attempts,
+                costs,
+            )
+            found = calibrating.choose(chosen)
+        else:
+            found = Chosen(chosen or find_strategy(INSTEAD))
+        return self._laid_out(found, rule, reference, exploration, attempts, costs)
+
+    def _laid_out(
+        self,
+        found: Chosen,
+        rule: Rule,
+        reference: OutcomeMatrix,
+        exploration: Exploration,
+        attempts: Attempts | None,
+        costs: FloatArray | None,
+    ) -> Plan:
+        """Let the chosen strategy order the tasks."""
+        settings, history = self.settings, self.history
+        strategy, calibrated = found.strategy, found.calibration is not None
+        model = PredictionModel.fit(reference) if calibrated else None
+        if exploration.explore and not calibrated:
+            self.warnings.append("explore is not used: the order is random, which is as fair")
+            exploration = replace(exploration, explore=0.0)
+        arranged, selection = Policy(strategy, exploration).order(
+            reference if calibrated else history,
+            None if model is None else model.predict(),
+            np.random.default_rng(settings.seed),
+        )
+        self.warnings.extend(selection.warnings)
+        order = arranged if calibrated and strategy.live else arranged[: settings.max_tasks]
+        guards = len(exploration.always)
+        if not calibrated and guards and len(order) < guards + _MIN_SAMPLE:
+            msg = (
+                f"expected at least {_MIN_SAMPLE} planned tasks besides the {guards}"
+                f" guard tasks, got {len(order) - guards}: they alone rank nobody"
+            )
+            raise PlanError(msg)
+        if settings.attempts > 1 and not calibrated:
+            self.warnings.append(
+                f"attempts={settings.attempts} is not used: without a model no attempt is chosen"
+            )
+        elif attempts is not None:
+            self.notes.append(
+                f"up to {settings.attempts} attempts a task: given the agent's ability, two"
+                f" attempts at a task correlate by {attempts.correlation:.2f} in this history"
+            )
+        self._note_exploration(exploration)
+        own = strategy.name in strategies()
+        return Plan(
+            benchmark=history.benchmark,
+            tasks=tuple(history.tasks[j] for j in order),
+            all_tasks=history.tasks,
+            task_digests=MappingProxyType(
+                dict(zip(history.tasks, history.task_digests, strict=True))
+            ),
+            reference_agents=reference.agents,
+            reference_scores=np.round(reference.scores, 9),
+            expected_cost_usd=expected_usd(history),
+            strategy=strategy.name,
+            added_strategy=None if own else strategy,
+            stop=rule,
+            model=model,
+            calibration=found.calibration,
+            fallback=found.fallback,
+            max_tasks=settings.max_tasks,
+            notes=tuple(self.notes),
+            band=selection.band,
+            always=tuple(history.tasks[j] for j in exploration.always),
+            explore=exploration.explore,
+            attempts=attempts if calibrated else None,
+            cost_unit=settings.cost_unit,
+            task_costs=costs if calibrated else None,
+            seed=settings.seed,
+            as_of=settings.as_of,
+            warnings=tuple(self.warnings),
+            versions=MappingProxyType(self.versions),
+            metric=history.metric if history.metric.known else None,
+            version=history.version,
+        )
+
+    def _is_predictive(self, chosen: Strategy | None) -> bool:
+        """Whether the plan is calibrated; raise unless the strategy can be what is asked of it."""
+        guarantee, name = self.settings.guarantee, self.settings.name
+        needs = chosen is None or chosen.needs_model or chosen.live
+        predictive = needs or guarantee == "calibrated"
+        if guarantee == "always-valid" and needs:
+            able = (each.name for each in strategies().values() if each.random_order)
+            msg = (
+                f"expected a strategy that can be {guarantee}, got {name!r}:"
+                f" use strategy {', '.join(able)} for always-valid, or --guarantee auto"
+            )
+            raise InputError(msg)
+        if self.settings.explore and not predictive:
+            msg = (
+                f"expected a calibrated plan for explore={self.settings.explore:g}, got strategy"
+                f" {name!r} with an always-valid bound, which needs its own random order: use"
+                " --guarantee calibrated"
+            )
+            raise InputError(msg)
+        return predictive
+
+    def _references(self) -> OutcomeMatrix:
+        """Keep the agents that ran enough of the benchmark to be ranked against."""
+        history = self.history
+        enough = np.mean(history.attempts > 0, axis=1) >= MIN_COVERAGE
+        if not enough.all():
+            self.warnings.append(
+                f"{int(np.sum(~enough))} of {len(history.agents)} agents ran fewer than half of the"
+                " tasks and are not ranked against"
+            )
+        return history.select(agents=np.flatnonzero(enough))
+
+    def _exploration(self) -> Exploration:
+        """Find the guard tasks, each once, in the order given."""
+        settings, history = self.settings, self.history
+        column = {task: place for place, task in enumerate(history.tasks)}
+        unknown = [task for task in settings.always if task not in column]
+        if unknown:
+            msg = (
+                f"expected guard tasks of {history.benchmark!r}, got"
+                f" {', '.join(map(repr, unknown))}: `midband rates` lists its tasks"
+            )
+            raise InputError(msg)
+        guards = tuple(dict.fromkeys(column[task] for task in settings.always))
+        limit = settings.max_tasks
+        if limit is not None and guards and limit <= len(guards):
+            msg = (
+                f"expected max_tasks above the {len(guards)} guard tasks, got {limit}:"
+                " guard tasks alone rank nobody"
+            )
+            raise InputError(msg)
+        return Exploration(always=guards, explore=settings.explore, seed=settings.seed)
+
+    def _costs(self, chosen: Strategy | None) -> FloatArray | None:
+        """Costs for a strategy that weighs them, with a note on what they rest on."""
+        unit = self.settings.cost_unit
+        if chosen is None or not chosen.needs_costs:
+            if unit != "usd":
+                msg = (
+                    f"expected strategy cost or cost-fixed for cost unit {unit!r}, got"
+                    f" {self.settings.name!r}"
+                )
+                raise InputError(msg)
+            return None
+        costs = choice_costs(self.history, unit=unit)
+        known = expected_usd(self.history) if unit == "usd" else expected_seconds(self.history)
+        note = (
+            f"costs: expected {unit} of an attempt, {costs.min():.3g} to {costs.max():.3g} a task"
+        )
+        unknown = np.isnan(known)
+        if unknown.any():
+            middle = float(costs[unknown][0])
+            note += f"; {unknown.sum()} of {known.size} tasks without one count as {middle:.3g}"
+        elif np.ptp(costs) == 0.0:
+            note += ": all alike, so that this is the same as without costs"
+        self.notes.append(note)
+        return costs
+
+    def _attempts(self, reference: OutcomeMatrix, chosen: Strategy | None) -> Attempts | None:
+        """Learn what several attempts tell, where a plan is to choose among them."""
+        settings = self.settings
+        if settings.attempts == 1:
+            return None
+        if chosen is None or not chosen.repeats:
+            able = (each.name for each in strategies().values() if each.repeats)
+            msg = (
+                f"expected strategy {' or '.join(able)} for attempts={settings.attempts}, got"
+                f" {settings.name!r}: only these weigh another attempt against another task"
+            )
+            raise InputError(msg)
+        if settings.explore or settings.stop.looks_ahead:
+            what = f"explore={settings.explore:g}" if settings.explore else "futility"
+            msg = (
+                f"expected attempts=1 with {what}, got {settings.attempts}: use the one or the"
+                " other"
+            )
+            raise InputError(msg)
+        if len(reference.agents) < MIN_REFERENCE:
+            return None
+        return Attempts.learn(reference, settings.attempts)
+
+    def _note_exploration(self, exploration: Exploration) -> None:
+        if exploration.always:
+            self.notes.append(
+                f"{len(exploration.always)} guard tasks run first; they are no random sample and"
+                " count as known results, not as evidence on the other tasks"
+            )
+        if exploration.explore:
+            self.notes.append(
+                f"{exploration.explore:.0%} of the choices are drawn by chance from all tasks left:"
+                " an estimate of the full score by these alone is honest even if the model is wrong"
+            )
+
+
+def _coverage_notes(history: OutcomeMatrix) -> list[str]:
+    """Say how many of the tasks the agents ran, where some did not run all."""
+    shares = np.mean(history.attempts > 0, axis=1)
+    part = shares < 1.0
+    if not part.any():
+        return []
+    return [
+        f"{int(np.sum(~part))} of {len(history.agents)} agents ran all {len(history.tasks)} tasks,"
+        f" the others {shares[part].min():.0%} to {shares[part].max():.0%} of them"
+    ]

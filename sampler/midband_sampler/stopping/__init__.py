@@ -1,0 +1,1 @@
+"""Stopping rules: what has to be known before a run may stop. One file a rule."""

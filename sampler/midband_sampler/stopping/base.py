@@ -1,0 +1,236 @@
+"""The base of every stopping rule: what has to be known before a run may stop."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, fields
+from functools import cache
+from typing import Any, ClassVar, Self, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import InputError, MidbandError
+from midband_sampler.stopping.snapshot import Snapshot
+
+MIN_TASKS = 10
+TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a decision claims.
+
+    Parameters
+    ----------
+    text : str
+        For instance ``better than agent-x``.
+    confidence : float
+        Chance that the claim is right, over all looks; ties count as right.
+    """
+
+    text: str
+    confidence: float
+
+
+class WrongFormError(MidbandError, ValueError):
+    """The texts after the name of a rule do not fit its form."""
+
+
+class Rule(ABC):
+    """Decides after each completed task whether a run may stop; sees nothing but its arguments.
+
+    A rule of your own is a frozen dataclass that states its `name`, has its settings as fields, and
+    answers `met` and `claim`. Its text form (``name:SETTING:SETTING``, fields in their order), its
+    form in a plan and its line in the help all follow from these. One `met` serves sessions and
+    the replays that calibrate them, so that both stop alike.
+
+    Attributes
+    ----------
+    name : str
+        What texts and plans call the rule.
+    old_names : tuple of str
+        Earlier names, which are still read.
+    can_claim, can_stop : bool
+        Whether the rule can ever claim anything, and ever stop.
+    claims_score : bool
+        Whether a claim speaks of the score bounds, so that these must cover besides the rank.
+    looks_ahead : bool
+        Whether the rule asks for `Snapshot.least_half_width`.
+    about_others : bool
+        Whether the rule speaks of the others that it is joined to by ``or``; see `about`.
+    """
+
+    name: ClassVar[str] = ""
+    old_names: ClassVar[tuple[str, ...]] = ()
+    about_others: ClassVar[bool] = False
+
+    @abstractmethod
+    def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
+        """Whether enough is known, of the shape that the snapshot's arrays broadcast to."""
+
+    @abstractmethod
+    def claim(self, snapshot: Snapshot) -> Claim | None:
+        """Say what is then known, of a snapshot of shape (); None where the rule is no evidence."""
+
+    def reason(self, snapshot: Snapshot) -> str:
+        """Say why the run stops, of a snapshot of shape (); by default what is claimed."""
+        claim = self.claim(snapshot)
+        return self.name if claim is None else claim.text
+
+    @property
+    def confidence(self) -> float:
+        """Chance that the intervals which the rule looks at cover, over all looks."""
+        return 0.95
+
+    @property
+    def min_tasks(self) -> int:
+        """Fewest results with which the rule can stop."""
+        return MIN_TASKS
+
+    @property
+    def can_claim(self) -> bool:
+        """Whether the rule can claim anything."""
+        return True
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether the rule can stop a run."""
+        return True
+
+    @property
+    def claims_score(self) -> bool:
+        """Whether a claim speaks of the score bounds."""
+        return False
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the rule asks what can still come."""
+        return False
+
+    @property
+    def named_agents(self) -> tuple[str, ...]:
+        """Reference agents that the rule compares the candidate with, in order."""
+        return ()
+
+    @property
+    def task_limit(self) -> int | None:
+        """Number of completed tasks at which the rule stops whatever is known; None without."""
+        return None
+
+    def counts(self, unit: str) -> bool:
+        """Whether the rule holds a budget in that unit: tasks, usd or seconds."""
+        del unit
+        return False
+
+    def warnings(self, n_reference: int) -> Iterator[str]:
+        """Yield what a person should know before planning with so many reference agents."""
+        del n_reference
+        yield from ()
+
+    def stops(self, snapshot: Snapshot) -> NDArray[np.bool_]:
+        """Whether the run may stop: `met`, with at least `min_tasks` results.
+
+        What the rule claims must hold in each reading of the missing results as well.
+        """
+        stops = self.met(snapshot) & (snapshot.tasks >= self.min_tasks)
+        if snapshot.readings and stops.any() and self.claims(snapshot):
+            for reading in snapshot.readings:
+                stops = np.asarray(stops & self.met(reading))
+        return stops
+
+    def claims(self, snapshot: Snapshot) -> tuple[Claim, ...]:
+        """Return all that is claimed at a stop, of a snapshot of shape ()."""
+        claim = self.claim(snapshot)
+        return () if claim is None else (claim,)
+
+    @classmethod
+    def about(cls, others: "tuple[Rule, ...]") -> "Rule | None":
+        """Build the rule from those it is joined to; None where there is nothing to speak of."""
+        del others
+        return None
+
+    @classmethod
+    def forms(cls) -> tuple[str, ...]:
+        """How a person writes the rule; settings in capitals."""
+        return (":".join([cls.name, *(each.name.upper() for each in _settings(cls))]),)
+
+    @classmethod
+    def readers(cls) -> "Mapping[str, Callable[..., Rule]]":
+        """Return what reads the texts after each name by which the rule is written."""
+        return {cls.name: cls.parse}
+
+    @classmethod
+    def parse(cls, *texts: str) -> Self:
+        """Build the rule from the texts after its name.
+
+        Raises
+        ------
+        WrongFormError
+            The texts do not fit the form.
+        InputError
+            A setting is out of range.
+        """
+        known, kinds = _settings(cls), _hints(cls)
+        if len(texts) > len(known):
+            raise WrongFormError(":".join(texts))
+        values = {
+            each.name: _value(text, kinds[each.name])
+            for each, text in zip(known, texts, strict=False)
+        }
+        return cls.from_settings(**values)
+
+    @classmethod
+    def from_settings(cls, **settings: Any) -> Self:
+        """Build the rule from its settings by name, as `to_dict` gives them without ``rule``."""
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise WrongFormError(str(error)) from error
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the settings as plain values and, under ``rule``, the name."""
+        values = {each.name: getattr(self, each.name) for each in _fields(type(self))}
+        return {"rule": self.name, **values}
+
+
+@cache
+def _hints(kind: type[Rule]) -> Mapping[str, object]:
+    return get_type_hints(kind)
+
+
+def _fields(kind: type[Rule]) -> tuple[Field[Any], ...]:
+    return tuple(each for each in fields(kind) if each.init)  # type: ignore[arg-type]
+
+
+def _settings(kind: type[Rule]) -> tuple[Field[Any], ...]:
+    """Return the settings that a text can state; `min_tasks` is left to Python and plans."""
+    return tuple(each for each in _fields(kind) if each.name != "min_tasks")
+
+
+def _value(text: str, kind: object) -> object:
+    """Read a setting of the kind that the field is annotated with."""
+    if kind is str:
+        return text
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise WrongFormError(text) from error
+    if kind is not int:
+        return number
+    if not number.is_integer():
+        raise WrongFormError(text)
+    return int(number)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise unless in (0.5, 1)."""
+    if not 0.5 < confidence < 1.0:
+        msg = f"expected 0.5 < confidence < 1, got {confidence:g}: 0.95 is usual"
+        raise InputError(msg)
+
+
+def check_min_tasks(min_tasks: int) -> None:
+    """Raise unless a variance can be taken."""
+    if min_tasks < 2:
+        msg = f"expected min_tasks >= 2, got {min_tasks}: a variance needs two tasks"
+        raise InputError(msg)

@@ -1,0 +1,103 @@
+"""Stop when so much was spent."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import InputError
+from midband_sampler.stopping.base import Rule, WrongFormError, check_confidence
+from midband_sampler.stopping.snapshot import Snapshot
+
+BUDGET_SPENT = "budget spent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(Rule):
+    """Stop when so much was spent: no evidence, so nothing is claimed.
+
+    Exactly one of the three is given. Spent is what the completed prefix of the order cost; tasks
+    that are running at the stop come on top.
+
+    Parameters
+    ----------
+    tasks : int or None
+        Completed tasks, with or without a result.
+    usd, seconds : float or None
+        US dollars and seconds; where they are not known the rule does not stop.
+    confidence : float
+        Of the interval that is reported.
+    """
+
+    name = "budget"
+    tasks: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_confidence(self.confidence)
+        given = [each for each in (self.tasks, self.usd, self.seconds) if each is not None]
+        if len(given) != 1 or not given[0] > 0:
+            msg = f"expected one budget above 0 of tasks, usd or seconds, got {given}: try tasks:30"
+            raise InputError(msg)
+
+    @classmethod
+    def forms(cls) -> tuple[str, ...]:
+        """One form a unit."""
+        return ("tasks:N", "usd:X", "seconds:X")
+
+    @classmethod
+    def readers(cls) -> Mapping[str, Callable[..., Rule]]:
+        """One name a unit."""
+        return {unit: partial(_read, unit) for unit in ("tasks", "usd", "seconds")}
+
+    @property
+    def min_tasks(self) -> int:
+        """Nothing needs to be known."""
+        return 0
+
+    @property
+    def can_claim(self) -> bool:
+        """Money spent is no evidence."""
+        return False
+
+    @property
+    def task_limit(self) -> int | None:
+        """The budget of tasks, if it is one."""
+        return self.tasks
+
+    def counts(self, unit: str) -> bool:
+        """Whether the budget is in that unit."""
+        return getattr(self, unit) is not None
+
+    def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
+        """Ask whether it is spent."""
+        if self.tasks is not None:
+            return np.asarray(snapshot.tasks_run >= self.tasks)
+        if self.usd is not None:
+            return np.asarray(snapshot.usd >= self.usd)
+        return np.asarray(snapshot.seconds >= (self.seconds or 0.0))
+
+    def claim(self, snapshot: Snapshot) -> None:
+        """Claim nothing."""
+        del snapshot
+
+    def reason(self, snapshot: Snapshot) -> str:
+        """Return ``budget spent``."""
+        del snapshot
+        return BUDGET_SPENT
+
+
+def _read(unit: str, *texts: str) -> Budget:
+    try:
+        (amount,) = (float(text) for text in texts)
+    except ValueError as error:
+        raise WrongFormError(":".join(texts)) from error
+    if unit != "tasks":
+        return Budget(usd=amount) if unit == "usd" else Budget(seconds=amount)
+    if not amount.is_integer():
+        raise WrongFormError(texts[0])
+    return Budget(tasks=int(amount))

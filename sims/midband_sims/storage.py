@@ -1,0 +1,202 @@
+"""Storage: the journal of finished units, and the results of a study on disk."""
+
+import errno
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+import duckdb
+
+from midband_history import InputError, StoreError
+
+if os.name == "posix":
+    import fcntl
+else:
+    import msvcrt
+
+LOCK = ".lock"
+
+
+class _Lock:
+    """Keeps a directory for one process; the system lets go of it however that process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(self._file, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # A file system without locks must not keep anybody from a study.
+            if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                return
+            os.close(self._file)
+            msg = (
+                f"expected {directory} for this study alone, another midband study is at work in"
+                " it: wait for its end, or use another directory"
+            )
+            raise InputError(msg) from error
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        os.close(self._file)
+
+
+class Journal:
+    """Appends one line a finished unit and knows which are there.
+
+    A line is written and synced before its unit counts as done. A line torn by a kill is dropped
+    when the journal is opened again; its unit is run again.
+
+    Parameters
+    ----------
+    path : Path
+        In the directory of one study.
+
+    Raises
+    ------
+    InputError
+        Another process has a study in the directory.
+    StoreError
+        It cannot be written, or holds something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.results: dict[str, dict[str, object]] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _Lock(path.parent)
+            try:
+                self._recover()
+                self._file: TextIO = path.open("a", encoding="utf-8")
+            except BaseException:
+                self._lock.close()
+                raise
+        except StoreError:
+            raise
+        except OSError as error:
+            msg = f"expected a writable study directory, got {path.parent}: {error.strerror}"
+            raise StoreError(msg) from error
+
+    def _recover(self) -> None:
+        if not self._path.exists():
+            return
+        data = self._path.read_bytes()
+        end = data.rfind(b"\n") + 1
+        for number, line in enumerate(data[:end].splitlines(), 1):
+            try:
+                entry = json.loads(line)
+                self.results[str(entry["unit"])] = dict(entry["result"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                msg = (
+                    f"expected a finished unit on line {number} of {self._path}, got something"
+                    " else: it is not a midband study, or was edited; choose another directory"
+                )
+                raise StoreError(msg) from None
+        if end < len(data):
+            with self._path.open("r+b") as file:
+                file.truncate(end)
+
+    def add(self, key: str, result: Mapping[str, object]) -> None:
+        """Append a finished unit."""
+        plain = json.loads(json.dumps(result))
+        self._file.write(json.dumps({"unit": key, "result": plain}) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.results[key] = plain
+
+    def close(self) -> None:
+        """Close the file and let another process have the directory."""
+        self._file.close()
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def plain_cell(cell: Mapping[str, object]) -> dict[str, object]:
+    """Return a cell as JSON can hold it: unknown numbers are null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in cell.items()
+    }
+
+
+def cells_json(cells: Sequence[Mapping[str, object]]) -> str:
+    """All cells as a JSON array."""
+    return json.dumps([plain_cell(cell) for cell in cells], indent=1, ensure_ascii=False)
+
+
+def write_results(
+    directory: Path,
+    *,
+    cells: Sequence[Mapping[str, object]],
+    replays: Sequence[Mapping[str, object]],
+) -> None:
+    """Write ``cells.json``, ``cells.parquet`` and ``replays.parquet``; no half file is left."""
+    try:
+        partial = directory / ".cells.json.part"
+        partial.write_text(cells_json(cells) + "\n", encoding="utf-8")
+        partial.replace(directory / "cells.json")
+        _write_parquet(cells, directory / "cells.parquet")
+        _write_parquet(replays, directory / "replays.parquet")
+    except (OSError, duckdb.Error) as error:
+        msg = f"expected room to write the results to {directory}, got: {error}"
+        raise StoreError(msg) from error
+
+
+def _write_parquet(rows: Sequence[Mapping[str, object]], path: Path) -> None:
+    columns: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            kind = _kind(value)
+            if kind and columns.get(name) != "DOUBLE":
+                columns[name] = kind
+            else:
+                columns.setdefault(name, "")
+    types = {name: kind or "VARCHAR" for name, kind in columns.items()}
+    lines = path.with_name(f".{path.name}.jsonl")
+    partial = path.with_name(f".{path.name}.part")
+    lines.write_text("".join(json.dumps(plain_cell(row)) + "\n" for row in rows), encoding="utf-8")
+    try:
+        with duckdb.connect() as connection:
+            relation = connection.read_json(str(lines), format="newline_delimited", columns=types)
+            relation.write_parquet(str(partial), compression="zstd")
+        partial.replace(path)
+    finally:
+        lines.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "BOOLEAN"
+    if isinstance(value, int):
+        return "BIGINT"
+    if isinstance(value, float):
+        return "DOUBLE"
+    if isinstance(value, list | tuple):
+        if not value:
+            return ""
+        first = value[0]
+        if isinstance(first, str):
+            return "VARCHAR[]"
+        return "DOUBLE[][]" if isinstance(first, list | tuple) else "DOUBLE[]"
+    return "VARCHAR"

@@ -1,0 +1,296 @@
+"""Units: pure pieces of a study, some replays each, the same wherever they run."""
+
+import functools
+import hashlib
+import io
+import json
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from midband_history import OutcomeMatrix
+from midband_sampler import (
+    PlanError,
+    PlanSettings,
+    Rule,
+    Strategy,
+    check_strategy,
+    make_plan,
+    parse_stop,
+    sequential_bounds,
+)
+from midband_sims.candidates import draw_candidate
+from midband_sims.protocols import Split
+from midband_sims.replaying import replay
+
+
+def _own(name: str) -> str:
+    check_strategy(name)
+    return name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """How a study finds strategies and rules, in every process that replays some of it.
+
+    Parameters
+    ----------
+    strategy : callable
+        From a name to a strategy, or to the name of one of the sampler's; a function of a module,
+        for the processes of a study import it.
+    stop : callable
+        From a text to a stopping rule; a function of a module too.
+    version : str
+        Of what these find besides the sampler's own: a study goes on only from results of the same.
+    """
+
+    strategy: Callable[[str], str | Strategy] = _own
+    stop: Callable[[str], Rule] = parse_stop
+    version: str = ""
+
+    def check(self, strategies: tuple[str, ...], stops: tuple[str, ...]) -> None:
+        """Raise an error that lists what there is unless every name is known."""
+        for name in strategies:
+            found = self.strategy(name)
+            if isinstance(found, str):
+                check_strategy(found)
+        for text in stops:
+            self.stop(text)
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A packed matrix and the digest of its content."""
+
+    digest: str
+    data: bytes
+
+
+def pack(matrix: OutcomeMatrix) -> Payload:
+    """Pack a matrix; arrays that hold nothing but NaN take no room."""
+    arrays = {
+        "attempt_scores": matrix.attempt_scores,
+        "scores": matrix.scores,
+        "run_cost_usd": matrix.run_cost_usd,
+        "dates": matrix.dates.astype("datetime64[s]").astype(np.int64),
+    }
+    for name in ("cost_usd", "duration_s"):
+        values = getattr(matrix, name)
+        if not np.isnan(values).all():
+            arrays[name] = values
+    labels = json.dumps(
+        [matrix.benchmark, matrix.agents, matrix.tasks, matrix.models, matrix.scaffolds,
+         matrix.task_digests]
+    )  # fmt: skip
+    buffer = io.BytesIO()
+    np.savez(buffer, labels=np.frombuffer(labels.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+    hasher = hashlib.sha256(labels.encode())
+    for name in sorted(arrays):
+        hasher.update(name.encode())
+        hasher.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return Payload(hasher.hexdigest(), zlib.compress(buffer.getvalue(), 1))
+
+
+@functools.lru_cache(maxsize=4)
+def unpack(payload: Payload) -> OutcomeMatrix:
+    """Rebuild the matrix; the last four stay at hand in each process."""
+    with np.load(io.BytesIO(zlib.decompress(payload.data)), allow_pickle=False) as stored:
+        benchmark, agents, tasks, models, scaffolds, digests = json.loads(
+            stored["labels"].tobytes().decode()
+        )
+        each = stored["attempt_scores"]
+        nothing = np.full(each.shape[:2], np.nan)
+        return OutcomeMatrix(
+            benchmark=benchmark,
+            agents=tuple(agents),
+            tasks=tuple(tasks),
+            scores=stored["scores"],
+            attempts=np.sum(~np.isnan(each), axis=2).astype(np.int64),
+            models=tuple(models),
+            scaffolds=tuple(scaffolds),
+            dates=stored["dates"].astype("datetime64[s]"),
+            cost_usd=stored.get("cost_usd", nothing),
+            duration_s=stored.get("duration_s", nothing),
+            run_cost_usd=stored["run_cost_usd"],
+            task_digests=tuple(digests),
+            attempt_scores=each,
+        )
+
+
+FORMAT = 2
+BAND = "band"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What is tried: a strategy, a rule to stop by, and how many tasks at most.
+
+    Parameters
+    ----------
+    strategy, stop : str
+        By the names that `midband plan` takes.
+    budget : str
+        ``"40"`` tasks, ``"0.25"`` or ``"25%"`` of the benchmark, ``"band"`` for as many as have a
+        pass rate of 30-70 % among the references; empty for the strategy's own size.
+    plan : tuple of (str, object)
+        Further settings of the plan, by their names in `PlanSettings`.
+    """
+
+    strategy: str = "band"
+    stop: str = "rank:0.95:0.2"
+    budget: str = ""
+    plan: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def variant(self) -> str:
+        """The further settings as text; empty where there are none."""
+        texts = (value if isinstance(value, str) else json.dumps(value) for _, value in self.plan)
+        names = (name for name, _ in self.plan)
+        return ", ".join(f"{name}={text}" for name, text in zip(names, texts, strict=True))
+
+    def settings(self, names: Names) -> PlanSettings:
+        """Return the settings of the plan, but for those that depend on the split."""
+        return PlanSettings.from_mapping(
+            {
+                **dict(self.plan),
+                "strategy": names.strategy(self.strategy),
+                "stop": names.stop(self.stop),
+                "fallback": False,
+            }
+        )
+
+    def calibrated(self, names: Names) -> bool:
+        """Whether the plan takes replays of its own, which makes it costly."""
+        made = self.settings(names)
+        chosen = made.chosen
+        return made.guarantee == "calibrated" or chosen is None or chosen.needs_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What holds for a whole study.
+
+    Parameters
+    ----------
+    seed : int
+        From which all randomness descends.
+    attempts : int
+        Attempts a task handed to the replay; 0 for the mean of all.
+    in_flight : int
+        Tasks that run at once.
+    resamples : int
+        Bootstrap resamples of a session.
+    track : bool
+        Record interval widths along the runs of the first seed.
+    """
+
+    seed: int = 0
+    attempts: int = 0
+    in_flight: int = 1
+    resamples: int = 2000
+    track: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Some replays: the candidates of some splits, under one policy and one seed."""
+
+    payload: Payload
+    policy: Policy
+    setting: Setting
+    seed_index: int
+    max_tasks: int | None
+    splits: tuple[Split, ...]
+    names: Names = field(default_factory=Names)
+
+    @property
+    def key(self) -> str:
+        """Digest of all that determines the result."""
+        content = [
+            FORMAT, self.payload.digest, _content(self.policy), asdict(self.setting),
+            self.seed_index, self.max_tasks, [asdict(split) for split in self.splits],
+            *([self.names.version] if self.names.version else []),
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def run_unit(unit: Unit) -> dict[str, object]:
+    """Run the replays of a unit; the rows are plain values, NaN where unknown.
+
+    The plan seed descends from the study's seed, the seed's index and the benchmark alone, so that
+    policies are compared on common random numbers; attempts are drawn for each candidate by name.
+    """
+    started = time.perf_counter()
+    matrix = unpack(unit.payload)
+    setting = unit.setting
+    plan_seed = int(
+        np.random.SeedSequence(
+            [setting.seed, unit.seed_index, _number(matrix.benchmark)]
+        ).generate_state(1)[0]
+    )
+    full = dict(zip(matrix.agents, matrix.full_scores().tolist(), strict=True))
+    rows: list[dict[str, object]] = []
+    chosen = unit.policy.settings(unit.names)
+    for split in unit.splits:
+        known = matrix.select(agents=list(split.references))
+        head = {"split": split.label, "seed_index": unit.seed_index}
+        try:
+            settings = replace(
+                chosen,
+                max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
+                seed=plan_seed,
+                as_of=split.as_of,
+            )
+            plan = make_plan(known, settings)
+        except PlanError as error:
+            rows.extend(
+                {**head, "candidate": matrix.agents[i], "refused": str(error)}
+                for i in split.candidates
+            )
+            continue
+        bounds = sequential_bounds(plan) if plan.calibration is None else None
+        for agent in split.candidates:
+            generator = np.random.default_rng(
+                np.random.SeedSequence([plan_seed, _number(matrix.agents[agent])])
+            )
+            candidate = draw_candidate(
+                matrix,
+                agent,
+                generator,
+                attempts=setting.attempts,
+                fresh_truth=split.fresh_truth,
+            )
+            done = replay(
+                plan,
+                candidate,
+                in_flight=setting.in_flight,
+                resamples=setting.resamples,
+                bounds=bounds,
+                reference_truth=full,
+                track=setting.track and unit.seed_index == 0,
+            )
+            ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
+            rows.append({**head, **vars(done), **ran})
+    return {"rows": rows, "seconds": time.perf_counter() - started}
+
+
+def _content(policy: Policy) -> dict[str, object]:
+    """All that tells a policy from another; as it was before plans could be varied."""
+    content = asdict(policy)
+    if not policy.plan:
+        del content["plan"]
+    return content
+
+
+def band_size(matrix: OutcomeMatrix) -> int:
+    """Return how many tasks a fixed band of 30-70 % holds, at least one."""
+    rates = matrix.pass_rates()
+    return max(1, int(np.sum((rates >= 0.3 - 1e-9) & (rates <= 0.7 + 1e-9))))
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
