@@ -1,15 +1,14 @@
 """What was run, when, by whom, with what result and cost."""
 
-from midband_history._adding import Incoming
-from midband_history._archives import (
+from midband_history.archives import (
     TableFormat,
     check_members,
     extract_gzip,
     extract_zip,
     members_of,
 )
-from midband_history._connection import default_path
-from midband_history._errors import (
+from midband_history.connection import default_path, process_pool
+from midband_history.errors import (
     InputError,
     MidbandError,
     OutOfRangeError,
@@ -18,29 +17,39 @@ from midband_history._errors import (
     UnknownTaskError,
     UnreadableSourceError,
 )
-from midband_history._limits import sane_cost, sane_date, sane_duration, sane_run_cost, sane_tokens
-from midband_history._matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
-from midband_history._metric import Metric
-from midband_history._names import clean_id
-from midband_history._opened import plain_benchmark
-from midband_history._parquet import list_benchmarks, read_matrix, read_table, table_format
-from midband_history._provenance import Origin, Removed, SourceFault
-from midband_history._records import OUTCOME_KINDS, OutcomeKind, Record
-from midband_history._scanning import read_header
-from midband_history._stated import Note, Reconciliation, StatedAggregate
-from midband_history._store import History
-from midband_history._summaries import (
+from midband_history.matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
+from midband_history.metrics import Metric, MetricSummary
+from midband_history.provenance import plain_benchmark
+from midband_history.reconcile import Reconciliation, StatedAggregate
+from midband_history.records import (
+    OUTCOME_KINDS,
+    Incoming,
+    Note,
+    OutcomeKind,
+    Record,
+    clean_id,
+    sane_cost,
+    sane_date,
+    sane_duration,
+    sane_run_cost,
+    sane_tokens,
+)
+from midband_history.scanning import read_header
+from midband_history.staging import read_table, table_format
+from midband_history.store import History, list_benchmarks, read_matrix
+from midband_history.summaries import (
     AddReport,
     AgentSummary,
     BenchmarkSummary,
     Counts,
     LeftOut,
-    MetricSummary,
+    Origin,
     PassRate,
+    Removed,
+    SourceFault,
     VersionSummary,
 )
-from midband_history._tables import TABLE_COLUMNS, Table
-from midband_history._workers import process_pool
+from midband_history.tables import TABLE_COLUMNS, Table
 
 __all__ = [
     "OUTCOME_KINDS",

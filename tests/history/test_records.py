@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import OUTCOME_KINDS, History, Record, UnknownBenchmarkError, clean_id
-from midband_history._attempts import read_records
+from midband_history.matrix import read_records
 
 NAMES = st.text("ab/ é*", min_size=1, max_size=4).map(clean_id).filter(bool)
 

@@ -157,7 +157,7 @@ def test_an_archive_has_several_members_of_several_kinds(tmp_path: Path) -> None
 def test_a_bomb_is_refused_before_it_has_expanded(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midband_history._archives._FREE", 1 << 16)
+    monkeypatch.setattr("midband_history.archives._FREE", 1 << 16)
     content = (HEADER + "b,t,a,1\n" * 4_000_000).encode()
     path = tmp_path / name
     if name.endswith(".zip"):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from midband_history import History, Incoming, InputError, Metric, Record, StoreError
-from midband_history import _connection as connecting
-from midband_history._sql import statement
+from midband_history import connection as connecting
+from midband_history.connection import statement
 
 # benchmark, task, digest, agent, kind, score
 ROWS = [

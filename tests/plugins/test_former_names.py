@@ -42,7 +42,7 @@ def names(tmp_path: Path) -> Path:
 
 def _old_label(path: Path, label: str) -> str:
     """Let the history be one of midband 0.1, which told later namesakes apart by a digest."""
-    from midband_history._reading import read_agents
+    from midband_history.labels import read_agents
 
     with History.open(path) as history:
         rows = read_agents(history._connection, "toy", history._id("toy"), None)

@@ -1,0 +1,362 @@
+"""How records join the store: staged in bulk, checked against what is held, added as a whole."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from midband_history.connection import (
+    fetch,
+    fetch_dicts,
+    fetch_value,
+    run_all,
+    statement,
+)
+from midband_history.errors import InputError
+from midband_history.labels import read_labels
+from midband_history.metrics import Metric
+from midband_history.records import (
+    LIMITS,
+    OUTCOME_KINDS,
+    Incoming,
+    Record,
+    clean_id,
+    sane_amount,
+    sane_date,
+)
+from midband_history.summaries import AddReport, Counts
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_CHUNK = 50_000
+_TEXTS = (
+    *("benchmark", "task_id", "agent", "model", "scaffold", "agent_version", "run_id"),
+    *("harness", "harness_version", "task_digest", "source_key", "part", "benchmark_version"),
+)
+_KINDS = {kind: number for number, kind in enumerate(OUTCOME_KINDS)}
+_NUMBERS = ("score", *LIMITS)
+_INSERT = (
+    "INSERT INTO incoming BY NAME SELECT * EXCLUDE (passed, benchmark_version),"
+    " benchmark_version AS version, CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed"
+    " FROM (SELECT * REPLACE ("
+    + ", ".join(f"CASE WHEN NOT isnan({name}) THEN {name} END AS {name}" for name in _NUMBERS)
+    + ") FROM midband_chunk)"
+)
+
+
+def add_incoming(connection: "DuckDBPyConnection", sources: Sequence[Incoming]) -> list[AddReport]:
+    """Add the records of several sources within the caller's transaction; one report each."""
+    ids = next_source_ids(connection, len(sources))
+    metrics: dict[Metric, int] = {}
+    numbered = zip(ids, sources, strict=True)
+    records = ((number, record) for number, source in numbered for record in source.records)
+    stage_records(connection, records, metrics)
+    return add_staged(connection, ids, sources, metrics)
+
+
+def next_source_ids(connection: "DuckDBPyConnection", count: int) -> list[int]:
+    """Return ids that no source has."""
+    last = fetch_value(connection, "SELECT coalesce(max(source_id), 0) FROM sources")
+    return list(range(last + 1, last + 1 + count))
+
+
+def add_staged(
+    connection: "DuckDBPyConnection",
+    ids: Sequence[int],
+    sources: Sequence[Incoming],
+    metrics: Mapping[Metric, int],
+) -> list[AddReport]:
+    """Move the rows of ``incoming`` into the store, within the caller's transaction.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Ids of the sources that the rows come from.
+    sources : sequence of Incoming
+        The same sources; their records have been staged.
+    metrics : mapping of Metric to int
+        The metrics of the rows, by the number under which the rows name them.
+
+    Returns
+    -------
+    list of AddReport
+        One a source, in that order.
+    """
+    stage_metrics(connection, metrics)
+    number_of = dict(zip(ids, sources, strict=True))
+    _insert_sources(connection, number_of)
+    last = {
+        name: fetch_value(connection, f"SELECT coalesce(max({name}_id), 0) FROM {name}s")
+        for name in ("benchmark", "metric")
+    }
+    run_all(connection, "plain_names", "apply_aliases")
+    run_all(connection, "add_benchmarks", "add_metrics", "declare_metrics")
+    refused = _refuse(connection)
+    removed = _remove(connection, {i: one for i, one in number_of.items() if i not in refused})
+    last["run"] = fetch_value(connection, "SELECT coalesce(max(run_id), 0) FROM runs")
+    run_all(connection, "match_contents", "add_tasks", "add_agents", "add_runs")
+    run_all(connection, "number_metrics", "resolve")
+    superseded = fetch_value(connection, statement("drop_superseded"))
+    run_all(connection, "add_outcomes", "see_metrics")
+    if removed:
+        _let_go(connection, min(ids))
+    reports = _reports(connection, ids, refused)
+    if superseded or any(one.duplicates for one in reports):
+        run_all(connection, "drop_empty_runs", bound=last)
+    if refused:
+        run_all(connection, "drop_refused", bound=last)
+    if removed or superseded:
+        run_all(connection, "drop_orphans")
+    _drop(connection, "resolved", "repeated", "numbered_metrics", "removed")
+    _drop(connection, "incoming", "incoming_metrics")
+    _keep_notes(connection, number_of)
+    return reports
+
+
+def _drop(connection: "DuckDBPyConnection", *tables: str) -> None:
+    for table in tables:
+        connection.execute(f"DROP TABLE {table}")
+
+
+def _insert_sources(connection: "DuckDBPyConnection", sources: dict[int, Incoming]) -> None:
+    every = list(sources.values())
+    said = [
+        [getattr(each, name) for each in every]
+        for name in ("digest", "content", "reader", "reader_version", "options")
+    ]
+    names = [clean_id(each.name) for each in every]
+    connection.execute(statement("add_sources"), [list(sources), names, *said])
+
+
+def _keep_notes(connection: "DuckDBPyConnection", sources: dict[int, Incoming]) -> None:
+    noted = {number: each.notes for number, each in sources.items() if each.notes}
+    texts = [json.dumps([[one.code, one.text] for one in notes]) for notes in noted.values()]
+    if noted:
+        connection.execute(statement("keep_notes"), [list(noted), texts])
+
+
+def _refuse(connection: "DuckDBPyConnection") -> dict[int, str]:
+    """Take out of the staged rows every source that contradicts the store; say why."""
+    refused: dict[int, str] = {}
+    for row in fetch_dicts(connection, "refused_metrics"):
+        refused.setdefault(row["source_id"], _metric_reason(row))
+    if connection.execute("FROM incoming WHERE part <> '' LIMIT 1").fetchone():
+        for number, benchmark, task, part, other, where in fetch(connection, "refused_parts"):
+            refused.setdefault(
+                number,
+                f"expected task {task!r} of {benchmark} to be of {other} as in {where or 'memory'},"
+                f" got one of {part}: make the ids distinct with --parts, or import the parts under"
+                " different names",
+            )
+    if refused:
+        _delete(connection, refused, "incoming", "sources")
+    return refused
+
+
+def _delete(connection: "DuckDBPyConnection", sources: Iterable[int], *tables: str) -> None:
+    """Delete the rows of some sources from tables."""
+    for table in tables:
+        connection.execute(
+            f"DELETE FROM {table} WHERE list_contains($1::INTEGER[], source_id)", [list(sources)]
+        )
+
+
+def _metric_reason(row: Mapping[str, Any]) -> str:
+    benchmark = row["benchmark"]
+    label = Metric(name=row["name"], key=row["key"]).label or "the unnamed metric"
+    scale = f"{row['low']:g} to {row['high']:g}"
+    if row["said_declared"] and (row["said_low"], row["said_high"]) != (row["low"], row["high"]):
+        return (
+            f"expected {label} of {benchmark} on its stated scale {scale}, got one of"
+            f" {row['said_low']:g} to {row['said_high']:g}: settle it with --scale LOW HIGH"
+        )
+    if row["said_lower"] != row["lower_is_better"] and row["declared"] != "user":
+        held, said = (
+            "lower" if row[way] else "higher" for way in ("lower_is_better", "said_lower")
+        )
+        return (
+            f"expected {label} of {benchmark} with {held} values better, got {said} ones:"
+            " settle it with --scale LOW HIGH, and --lower-is-better"
+        )
+    return (
+        f"expected {label} of {benchmark} on its stated scale {scale}, got values from"
+        f" {row['seen_low']:g} to {row['seen_high']:g}: state the right one with --scale LOW HIGH"
+    )
+
+
+def _remove(connection: "DuckDBPyConnection", sources: dict[int, Incoming]) -> int:
+    """Remove the attempts of earlier readings; their keys stay known until the end."""
+    found = {number for each in sources.values() for number in each.replaces}
+    if copies := [(old, new) for new, each in sources.items() for old in each.copies]:
+        old_ids, new_ids = zip(*copies, strict=True)
+        rows = fetch(connection, "same_agents", old=list(old_ids), new=list(new_ids))
+        found.update(int(number) for (number,) in rows)
+    if not found:
+        run_all(connection, "remove_nothing")
+        return 0
+    run_all(connection, "remove_sources", bound={"ids": sorted(found)})
+    _delete(connection, found, "outcomes", "sources")
+    run_all(connection, "drop_removed_runs")
+    return int(fetch_value(connection, "SELECT count(*) FROM removed"))
+
+
+def _let_go(connection: "DuckDBPyConnection", first: int) -> None:
+    """Forget what only the earlier reading has said: its range of values, and lost attempts.
+
+    A source that was passed over because the earlier reading held its attempts is no longer known
+    where some of these are gone, so that importing it adds them.
+    """
+    run_all(connection, "take_away", "see_again")
+    if fetch_value(connection, "SELECT count(*) FROM forgotten"):
+        run_all(connection, "forget_sources", bound={"first": first})
+    _drop(connection, "taken_away", "forgotten")
+
+
+def _reports(
+    connection: "DuckDBPyConnection", ids: Sequence[int], refused: Mapping[int, str]
+) -> list[AddReport]:
+    last = min(ids) - 1
+    held = {row[0]: row[1:] for row in fetch(connection, "source_counts", last=last)}
+    conflicts = {}
+    if any(new + again < staged for staged, new, again in held.values()):
+        conflicts = {
+            source: f"{count} attempts are recorded already with another result, which was kept"
+            f" (first: {example}): give every run its own run_id, or every attempt its number"
+            for source, count, example in fetch(connection, "conflicts")
+        }
+    counts = _counts(connection)
+    reports = []
+    for source in ids:
+        staged, new, again = held.get(source, (0, 0, 0))
+        reports.append(
+            AddReport(
+                added=new,
+                duplicates=staged - new - again,
+                replaced=again,
+                skipped=(conflicts[source],) if source in conflicts else (),
+                counts=tuple(counts.get(source, ())),
+                refused=refused.get(source, ""),
+            )
+        )
+    return reports
+
+
+def _counts(connection: "DuckDBPyConnection") -> dict[int, list[Counts]]:
+    rows = fetch_dicts(connection, "counts")
+    labels = read_labels(connection, sorted({row["benchmark"] for row in rows}))
+    found: dict[int, list[Counts]] = {}
+    for row in rows:
+        agent = labels[row["benchmark"], row.pop("agent_id")]
+        metric = Metric(name=row.pop("name"), key=row.pop("key")).label
+        of_source = found.setdefault(row.pop("source_id"), [])
+        of_source.append(Counts(agent=agent, metric=metric, **row))
+    return found
+
+
+def note_range(
+    connection: "DuckDBPyConnection", benchmark: str, metric: Metric, low: float, high: float
+) -> None:
+    """Remember values of a metric whose source was refused: they contradict its assumed scale."""
+    stage_records(connection, [], {})
+    connection.execute(
+        "INSERT INTO incoming (source_id, benchmark, metric, score)"
+        " VALUES (0, ?, 0, ?), (0, ?, 0, ?)",
+        [benchmark, low, benchmark, high],
+    )
+    stage_metrics(connection, {metric: 0})
+    run_all(connection, "add_benchmarks", "add_metrics")
+    bound = {"low": low, "high": high, "name": metric.name, "key": metric.key}
+    run_all(connection, "note_range", bound={**bound, "benchmark": benchmark})
+    _drop(connection, "incoming", "incoming_metrics")
+
+
+def refusal(name: str, reason: str) -> InputError:
+    """Return the error of a source that the store refuses."""
+    return InputError(f"{name}: {reason}" if name else reason)
+
+
+def stage_records(
+    connection: "DuckDBPyConnection",
+    records: Iterable[tuple[int, Record]],
+    metrics: dict[Metric, int],
+) -> None:
+    """Fill the staging table ``incoming`` with records, each with the id of its source.
+
+    A bounded number of them is in memory at a time. Metrics that are met get a number in `metrics`.
+    """
+    connection.execute(statement("stage"))
+    rest = iter(records)
+    while chunk := list(islice(rest, _CHUNK)):
+        connection.register("midband_chunk", _columns(chunk, metrics))
+        try:
+            connection.execute(_INSERT)
+        finally:
+            connection.unregister("midband_chunk")
+
+
+def stage_metrics(connection: "DuckDBPyConnection", metrics: Mapping[Metric, int]) -> None:
+    """Say in ``incoming_metrics`` what the numbers of the staged rows mean."""
+    if metrics:
+        connection.executemany(
+            "INSERT INTO incoming_metrics VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [[number, *astuple(metric)] for metric, number in metrics.items()],
+        )
+
+
+def as_utc(moment: datetime | None) -> datetime | None:
+    """Return a moment in UTC without its zone, as the store holds it; naive times are UTC."""
+    if moment is None or moment.tzinfo is None:
+        return moment
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Return the settings as canonical JSON; empty text for none."""
+    if not settings:
+        return ""
+    return json.dumps(settings, sort_keys=True, default=str, ensure_ascii=False)
+
+
+def _columns(
+    numbered: Sequence[tuple[int, Record]], metrics: dict[Metric, int]
+) -> dict[str, np.ndarray]:
+    chunk = [record for _, record in numbered]
+    columns: dict[str, np.ndarray] = {
+        "source_id": np.array([source_id for source_id, _ in numbered], dtype=np.int32)
+    }
+    columns |= {
+        name: _texts([clean_id(str(getattr(record, name))) for record in chunk]) for name in _TEXTS
+    }
+    for name in _NUMBERS:
+        values = [getattr(record, name) for record in chunk]
+        known = [sane_amount(each, name) for each in values] if name in LIMITS else values
+        columns[name] = np.array([np.nan if v is None else v for v in known], dtype=float)
+    columns["settings"] = _texts([clean_id(settings_text(record.settings)) for record in chunk])
+    for name, moments in (
+        ("started", [sane_date(record.started) for record in chunk]),
+        ("scored", [record.scored_at for record in chunk]),
+    ):
+        columns[name] = np.array(
+            [np.datetime64("NaT", "us") if each is None else as_utc(each) for each in moments],
+            dtype="datetime64[us]",
+        )
+    columns["kind"] = np.array([_KINDS[record.kind] for record in chunk], dtype=np.int8)
+    columns["metric"] = np.array(
+        [metrics.setdefault(record.metric, len(metrics)) for record in chunk], dtype=np.int32
+    )
+    columns["whole"] = np.array([record.whole_benchmark for record in chunk], dtype=bool)
+    columns["attempt"] = np.array([record.attempt for record in chunk], dtype=np.int32)
+    passed = [record.counts_as_passed for record in chunk]
+    columns["passed"] = np.array([-1 if each is None else each for each in passed], dtype=np.int8)
+    return columns
+
+
+def _texts(values: Sequence[str]) -> np.ndarray:
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out

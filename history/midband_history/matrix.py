@@ -1,0 +1,374 @@
+"""The one thing that history hands on: agents x tasks, each cell the mean of its attempts."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history.connection import dicts_of, fetch, statement, utc
+from midband_history.errors import InputError
+from midband_history.labels import AgentRow, Version, choose_version, read_contents
+from midband_history.metrics import UNKNOWN_METRIC, Metric, as_metric
+from midband_history.records import OUTCOME_KINDS, Record
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+DateArray = NDArray[np.datetime64]
+# Attempts that are sorted, and that are held as rows, at once.
+_BATCH = 50_000
+_CHUNK = 5_000
+_GRIDS = ("scores", "attempts", "cost_usd", "duration_s", "without_score", "attempt_scores")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OutcomeMatrix:
+    """Mean scores of agents on the tasks of one benchmark.
+
+    Parameters
+    ----------
+    benchmark : str
+    agents : tuple of str, length n_agents
+        Unique labels, in the order of the rows.
+    tasks : tuple of str, length n_tasks
+        Unique task ids, in the order of the columns.
+    scores : ndarray of float64, shape (n_agents, n_tasks)
+        Mean score of the valid attempts, in [0, 1]; NaN where never validly run.
+    attempts : ndarray of int64, shape (n_agents, n_tasks)
+        Number of valid attempts; 0 exactly where `scores` is NaN.
+    models, scaffolds : tuple of str, length n_agents
+        Empty text where unknown.
+    dates : ndarray of datetime64[s], shape (n_agents,)
+        Start of the agent's first run in UTC; NaT where unknown.
+    cost_usd, duration_s : ndarray of float64, shape (n_agents, n_tasks)
+        Mean cost (US dollars) and duration (seconds) of one attempt; NaN where unknown.
+    run_cost_usd : ndarray of float64, shape (n_agents,)
+        Mean cost of a whole run, where only that was recorded; NaN where unknown.
+    task_digests : tuple of str, length n_tasks
+        Digest of each task's content; empty text where the source had none.
+    attempt_scores : ndarray of float64, shape (n_agents, n_tasks, max_attempts)
+        Each valid attempt's score in attempt order, NaN-padded on the right.
+    metric : Metric
+        What the scores are scores of; they have been brought from its scale to [0, 1].
+    version : str
+        The version of the benchmark; empty where its runs tell no versions apart.
+    without_score : ndarray of int64, shape (n_agents, n_tasks)
+        Attempts without a score; they are in no mean.
+    notes : tuple of str
+        What was left out of the matrix, and why.
+    """
+
+    benchmark: str
+    agents: tuple[str, ...]
+    tasks: tuple[str, ...]
+    scores: FloatArray
+    attempts: IntArray
+    models: tuple[str, ...]
+    scaffolds: tuple[str, ...]
+    dates: DateArray
+    cost_usd: FloatArray
+    duration_s: FloatArray
+    run_cost_usd: FloatArray
+    task_digests: tuple[str, ...]
+    attempt_scores: FloatArray
+    metric: Metric = UNKNOWN_METRIC
+    version: str = ""
+    without_score: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = (len(self.agents), len(self.tasks))
+        if not self.without_score.size:
+            object.__setattr__(self, "without_score", np.zeros(shape, dtype=np.int64))
+        for name in _GRIDS:
+            if getattr(self, name).shape[:2] != shape:
+                msg = f"expected {name} of shape {shape}, got {getattr(self, name).shape}"
+                raise InputError(msg)
+        for name, kind in (("agents", "agent"), ("tasks", "task")):
+            labels = getattr(self, name)
+            if len(set(labels)) != len(labels):
+                twice = next(label for label in labels if labels.count(label) > 1)
+                msg = f"expected every {kind} once, got {twice!r} twice: give them unique labels"
+                raise InputError(msg)
+        known = self.scores[~np.isnan(self.scores)]
+        if known.size and (known.min() < 0 or known.max() > 1):
+            msg = f"expected scores in [0, 1], got {known.min():g} to {known.max():g}: rescale them"
+            raise InputError(msg)
+
+    @classmethod
+    def from_scores(
+        cls,
+        scores: FloatArray,
+        *,
+        benchmark: str = "benchmark",
+        agents: Sequence[str] | None = None,
+        tasks: Sequence[str] | None = None,
+        attempt_scores: FloatArray | None = None,
+        models: Sequence[str] | None = None,
+        scaffolds: Sequence[str] | None = None,
+        dates: DateArray | None = None,
+        cost_usd: FloatArray | None = None,
+        duration_s: FloatArray | None = None,
+        run_cost_usd: FloatArray | None = None,
+        task_digests: Sequence[str] | None = None,
+        metric: Metric = UNKNOWN_METRIC,
+    ) -> "OutcomeMatrix":
+        """Build a matrix from mean scores alone; what is not given is unknown.
+
+        `attempt_scores`, shape (n_agents, n_tasks, max_attempts), overrides `scores` by its own
+        mean over attempts. Without it each known cell counts as one attempt.
+        """
+        if attempt_scores is None:
+            values = np.asarray(scores, dtype=float)
+            each = values[:, :, None]
+        else:
+            each = np.asarray(attempt_scores, dtype=float)
+        counts = np.sum(~np.isnan(each), axis=2).astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            values = np.where(counts > 0, np.nansum(each, axis=2) / counts, np.nan)
+        n_agents, n_tasks = values.shape
+        unknown = np.full((n_agents, n_tasks), np.nan)
+        return cls(
+            benchmark=benchmark,
+            agents=tuple(agents or (f"agent-{i}" for i in range(n_agents))),
+            tasks=tuple(tasks or (f"task-{j}" for j in range(n_tasks))),
+            scores=values,
+            attempts=counts,
+            models=tuple(models or ("",) * n_agents),
+            scaffolds=tuple(scaffolds or ("",) * n_agents),
+            dates=np.full(n_agents, np.datetime64("NaT", "s"))
+            if dates is None
+            else dates.astype("datetime64[s]"),
+            cost_usd=unknown if cost_usd is None else cost_usd,
+            duration_s=unknown if duration_s is None else duration_s,
+            run_cost_usd=np.full(n_agents, np.nan) if run_cost_usd is None else run_cost_usd,
+            task_digests=tuple(task_digests or ("",) * n_tasks),
+            attempt_scores=each,
+            metric=metric,
+        )
+
+    def select(
+        self,
+        *,
+        agents: Sequence[int] | IntArray | NDArray[np.bool_] | None = None,
+        tasks: Sequence[int] | IntArray | NDArray[np.bool_] | None = None,
+    ) -> "OutcomeMatrix":
+        """Keep some rows and columns, given by position or by mask, in the order given."""
+        rows = np.arange(len(self.agents))[slice(None) if agents is None else np.asarray(agents)]
+        columns = np.arange(len(self.tasks))[slice(None) if tasks is None else np.asarray(tasks)]
+        cells = np.ix_(rows, columns)
+        kept: dict[str, Any] = {name: getattr(self, name)[cells] for name in _GRIDS}
+        for name in ("agents", "models", "scaffolds"):
+            kept[name] = tuple(getattr(self, name)[i] for i in rows)
+        for name in ("tasks", "task_digests"):
+            kept[name] = tuple(getattr(self, name)[j] for j in columns)
+        return replace(self, dates=self.dates[rows], run_cost_usd=self.run_cost_usd[rows], **kept)
+
+    def pass_rates(self) -> FloatArray:
+        """Mean over agents of each agent's own mean score, shape (n_tasks,).
+
+        An agent counts once however often it tried; NaN for a task that no agent has run.
+        """
+        return mean_known(self.scores, axis=0)
+
+    def full_scores(self) -> FloatArray:
+        """Mean score of each agent over the tasks it has run, shape (n_agents,); NaN if none."""
+        return mean_known(self.scores, axis=1)
+
+
+def mean_known(values: FloatArray, axis: int) -> FloatArray:
+    """Mean of the known values along an axis; NaN (and no warning) where none is known."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
+
+
+def build_matrix(
+    connection: "DuckDBPyConnection",
+    *,
+    benchmark: str,
+    benchmark_id: int,
+    agents: list[AgentRow],
+    as_of: datetime | None,
+    metric_id: int,
+    unnamed_id: int | None,
+    metric: Metric,
+    version: str | None,
+) -> OutcomeMatrix:
+    """Read the attempts of these agents by a date into a matrix.
+
+    Agents without a valid attempt are left out; a task that was only tried in vain stays, as NaN.
+    Rows are in order of labels, columns in order of task ids, whatever the order of import.
+    """
+    chosen = choose_version(
+        read_contents(connection, benchmark_id, as_of), version, benchmark=benchmark
+    )
+    found = connection.execute(
+        statement("attempts"),
+        {
+            "benchmark_id": benchmark_id,
+            "as_of": as_of,
+            "metric_id": metric_id,
+            "unnamed_id": unnamed_id,
+            "version": chosen.label,
+            "agent_ids": [number for agent in agents for number in agent.agent_ids],
+        },
+    ).fetchnumpy()
+    task_ids = np.asarray(found["task_id"])
+    counted, notes = _of_version(chosen, task_ids, np.asarray(found["same_version"]) == 1)
+    valid = counted & (np.asarray(found["valid"]) == 1)
+    ran = set(np.unique(np.asarray(found["agent_id"])[valid]).tolist())
+    agents = [agent for agent in agents if ran.intersection(agent.agent_ids)]
+    used = sorted({chosen.column_of[task] for task in np.unique(task_ids[counted]).tolist()})
+    column = {place: new for new, place in enumerate(used)}
+    column_of = {task: column.get(place, 0) for task, place in chosen.column_of.items()}
+    row_of = {number: row for row, agent in enumerate(agents) for number in agent.agent_ids}
+    shape = (len(agents), len(used))
+
+    def cells_of(mask: NDArray[np.bool_]) -> IntArray:
+        rows = _renumber(np.asarray(found["agent_id"])[mask], row_of)
+        return rows * len(used) + _renumber(task_ids[mask], column_of)
+
+    cells = cells_of(valid)
+    scores = np.clip(metric.units(np.asarray(found["score"])[valid]), 0.0, 1.0)
+    each = _attempt_scores(cells, scores, shape)
+    size = shape[0] * shape[1]
+    attempts = np.bincount(cells, minlength=size).reshape(shape).astype(np.int64)
+    in_row = np.isin(np.asarray(found["agent_id"]), list(row_of))
+    missing = np.bincount(cells_of(counted & ~valid & in_row), minlength=size)
+    return OutcomeMatrix(
+        benchmark=benchmark,
+        agents=tuple(agent.label for agent in agents),
+        tasks=tuple(chosen.names[place] for place in used),
+        scores=_mean_of_attempts(each, attempts),
+        attempts=attempts,
+        models=tuple(agent.model for agent in agents),
+        scaffolds=tuple(agent.scaffold for agent in agents),
+        dates=np.array(
+            [np.datetime64("NaT", "s") if a.first is None else a.first for a in agents],
+            dtype="datetime64[s]",
+        ),
+        cost_usd=_cell_means(cells, np.asarray(found["cost_usd"])[valid], shape),
+        duration_s=_cell_means(cells, np.asarray(found["duration_s"])[valid], shape),
+        run_cost_usd=np.array([agent.run_cost_usd for agent in agents], dtype=float),
+        task_digests=tuple(chosen.digests[place] for place in used),
+        attempt_scores=each,
+        metric=metric,
+        version=chosen.label,
+        without_score=missing.reshape(shape).astype(np.int64),
+        notes=notes,
+    )
+
+
+def _of_version(
+    chosen: Version, task_ids: IntArray, same_version: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Tell which attempts are at tasks of the version, and what was left out."""
+    there = np.isin(task_ids, list(chosen.column_of))
+    unsure = np.isin(task_ids, list(chosen.by_label)) & ~same_version
+    notes = []
+    if gone := int(np.sum(~there)):
+        notes.append(
+            f"{gone:,} results at other contents of the tasks, or at other tasks, left out"
+        )
+    if unsure.any():
+        notes.append(
+            f"{int(unsure.sum()):,} results without a content digest left out, since several"
+            " contents of their tasks are known: import them with --benchmark-version LABEL"
+        )
+    return there & ~unsure, tuple(notes)
+
+
+def _renumber(ids: IntArray, place_of: dict[int, int]) -> IntArray:
+    """Replace store ids by positions in the matrix."""
+    table = np.zeros(max(place_of, default=0) + 1, dtype=np.int64)
+    for identifier, place in place_of.items():
+        table[identifier] = place
+    return table[ids.astype(np.int64)]
+
+
+def _attempt_scores(cells: IntArray, scores: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Lay each cell's attempts side by side in the order given, NaN-padded on the right."""
+    order = np.argsort(cells, kind="stable")
+    ordered = cells[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if ordered.size else order
+    sizes = np.diff(np.r_[starts, ordered.size])
+    nth = np.arange(ordered.size) - np.repeat(starts, sizes)
+    width = int(sizes.max()) if sizes.size else 0
+    out = np.full((shape[0] * shape[1], width), np.nan)
+    out[ordered, nth] = scores[order]
+    return out.reshape(*shape, width)
+
+
+def _mean_of_attempts(each: FloatArray, attempts: IntArray) -> FloatArray:
+    total = np.nansum(each, axis=2) if each.size else np.zeros(attempts.shape)
+    return np.asarray(
+        np.divide(total, attempts, out=np.full(attempts.shape, np.nan), where=attempts > 0)
+    )
+
+
+def _cell_means(cells: IntArray, values: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Mean of the known values of each cell; NaN where none is known."""
+    known = ~np.isnan(values)
+    size = shape[0] * shape[1]
+    total = np.bincount(cells[known], weights=values[known], minlength=size)
+    count = np.bincount(cells[known], minlength=size)
+    means = np.divide(total, count, out=np.full(size, np.nan), where=count > 0)
+    return np.asarray(means.reshape(shape))
+
+
+def read_records(
+    connection: "DuckDBPyConnection", benchmark_id: int | None, *, batch: int = _BATCH
+) -> Iterator[Record]:
+    """Yield the attempts of one benchmark, or of all, those of a run together.
+
+    Parameters
+    ----------
+    batch : int
+        Attempts sorted at once; a longer run is sorted on its own.
+    """
+    cursor = connection.cursor()
+    cursor.execute("FROM metrics")
+    metrics = {row["metric_id"]: as_metric(row) for row in dicts_of(cursor, cursor.fetchall())}
+    try:
+        for first, last in _batches(cursor, benchmark_id, batch):
+            bound = {"first": first, "last": last, "benchmark_id": benchmark_id}
+            cursor.execute(statement("records"), bound)
+            while rows := cursor.fetchmany(_CHUNK):
+                for row in dicts_of(cursor, rows):
+                    yield _record(row, metrics)
+    finally:
+        cursor.close()
+
+
+def _batches(
+    cursor: "DuckDBPyConnection", benchmark_id: int | None, batch: int
+) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    held = batch
+    for run_id, attempts in fetch(cursor, "run_sizes", benchmark_id=benchmark_id):
+        if held + attempts > batch:
+            spans.append((run_id, run_id))
+            held = attempts
+        else:
+            spans[-1] = (spans[-1][0], run_id)
+            held += attempts
+    return spans
+
+
+def _record(row: dict[str, Any], metrics: dict[int, Metric]) -> Record:
+    for name in ("started", "scored_at"):
+        row[name] = utc(row[name])
+    row["kind"] = OUTCOME_KINDS[row["kind"]]
+    settings = row.pop("settings")
+    metric = metrics[row.pop("metric_id")]
+    if row["score"] is not None and not metric.known and not metric.holds(row["score"]):
+        metric = replace(metric, name="unnamed")  # its scale has yet to be stated
+    return Record(**row, metric=metric, settings=json.loads(settings or "{}"))

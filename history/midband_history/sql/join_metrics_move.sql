@@ -1,1 +1,0 @@
-UPDATE outcomes SET metric_id = $new WHERE metric_id = $old;

@@ -1,2 +1,0 @@
--- Every row has its attempt number.
-CREATE OR REPLACE TEMP VIEW numbered AS FROM raw;

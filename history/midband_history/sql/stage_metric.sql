@@ -1,1 +1,0 @@
-INSERT INTO incoming_metrics VALUES ($metric, $name, $key, $low, $high, $lower, $declared);

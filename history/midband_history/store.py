@@ -1,0 +1,383 @@
+"""The history: one DuckDB file of attempts, added to as a whole and read as a matrix."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from midband_history.connection import fetch, fetch_dicts, transaction, utc
+from midband_history.errors import (
+    InputError,
+    OutOfRangeError,
+    UnknownBenchmarkError,
+    nearest,
+)
+from midband_history.ingest import (
+    add_incoming,
+    add_staged,
+    as_utc,
+    next_source_ids,
+    note_range,
+    refusal,
+)
+from midband_history.labels import (
+    choose_agents,
+    choose_version,
+    labels_of,
+    only_former,
+    read_agents,
+    read_contents,
+)
+from midband_history.matrix import OutcomeMatrix, build_matrix, mean_known, read_records
+from midband_history.metrics import MetricSummary, choose_metric, read_metrics
+from midband_history.provenance import Upkeep
+from midband_history.records import Incoming, Record
+from midband_history.staging import known_format, stage_table
+from midband_history.summaries import (
+    AddReport,
+    AgentSummary,
+    BenchmarkSummary,
+    LeftOut,
+    PassRate,
+    VersionSummary,
+)
+from midband_history.tables import Table
+
+
+class History(Upkeep):
+    """What was run, when, by whom, with what result and cost.
+
+    Open one with `History.open`, or `History.in_memory` for one that is not kept. One process can
+    write at a time; any number can read while none writes.
+
+    Examples
+    --------
+    >>> with History.in_memory() as history:
+    ...     report = history.add(
+    ...         [Record(benchmark="toy", task_id="1", agent="a", score=1.0)], source="by hand"
+    ...     )
+    ...     (report.added, history.pass_rates("toy")[0].pass_rate)
+    (1, 1.0)
+    """
+
+    def add(
+        self, records: Iterable[Record], *, source: str = "", source_digest: str = ""
+    ) -> AddReport:
+        """Add the attempts of one source: all of them, or on an error none.
+
+        An attempt is named by its `source_key`, or else by benchmark, task, agent, run, start and
+        attempt number. One that the history holds already is left as it is and counted as a
+        duplicate; if its result differs, the report says so.
+
+        Parameters
+        ----------
+        records : iterable of Record
+            Read in chunks, so a generator of millions is fine.
+        source : str
+            Where they come from, for people.
+        source_digest : str
+            Digest of the source's content; a source of known digest is not read again.
+        """
+        report = self.add_sources([Incoming(records=records, name=source, digest=source_digest)])[0]
+        if report.refused:
+            raise refusal(source, report.refused)
+        return report
+
+    def add_sources(self, sources: Sequence[Incoming]) -> list[AddReport]:
+        """Add several small sources in one transaction, which is quicker than one by one.
+
+        A source that contradicts what the history holds is refused as a whole, and its report says
+        why; the others are added.
+
+        Returns
+        -------
+        list of AddReport
+            One a source, in their order.
+        """
+        if not sources:
+            return []
+        connection = self._connection
+        with transaction(connection):
+            return add_incoming(connection, sources)
+
+    def add_table(self, table: Table, incoming: Incoming | None = None) -> AddReport:
+        """Add a file of rows without a Python object a row; otherwise as `add_sources`.
+
+        Parameters
+        ----------
+        table : Table
+        incoming : Incoming, optional
+            What is known of the source; its records are not used.
+
+        Raises
+        ------
+        UnreadableSourceError
+            The file is truncated, lacks a column, or holds a value that cannot be read.
+        OutOfRangeError
+            A score lies outside the scale. The history remembers it: where the scale was only
+            assumed, results by the same metric cannot be used until it is stated.
+        """
+        connection = self._connection
+        source = incoming or Incoming(name=str(table.path))
+        try:
+            with transaction(connection):
+                ids = next_source_ids(connection, 1)
+                notes = stage_table(connection, table, source_id=ids[0])
+                report = add_staged(connection, ids, [source], {table.metric: 0})[0]
+        except OutOfRangeError as error:
+            if not table.metric.declared:
+                with transaction(connection):
+                    for benchmark in error.benchmarks:
+                        note_range(connection, benchmark, table.metric, error.low, error.high)
+            raise
+        return replace(report, skipped=(*notes, *report.skipped))
+
+    def benchmarks(self) -> list[BenchmarkSummary]:
+        """Summarise every benchmark, in order of name."""
+        found = []
+        for row in fetch_dicts(self._connection, "benchmarks"):
+            first, last = utc(row.pop("first")), utc(row.pop("last"))
+            metrics = tuple(each.metric.label for each in self.metrics(row["name"]))
+            found.append(BenchmarkSummary(first=first, last=last, metrics=metrics, **row))
+        return found
+
+    def metrics(self, benchmark: str) -> list[MetricSummary]:
+        """Summarise the metrics by which a benchmark has results, in order of name."""
+        found = read_metrics(self._connection, self._id(benchmark))
+        return [summary for _, attempts, summary in found if attempts]
+
+    def versions(self, benchmark: str) -> list[VersionSummary]:
+        """Summarise the versions of a benchmark, the newest first; at least one."""
+        benchmark_id = self._id(benchmark)
+        contents = read_contents(self._connection, benchmark_id, None)
+        agents_of = dict(fetch(self._connection, "agents_of_tasks", benchmark_id=benchmark_id))
+        found = []
+        labels: list[str | None] = [*labels_of(contents)]
+        for label in labels or [None]:
+            version = choose_version(contents, label, benchmark=benchmark)
+            starts = [
+                each.last
+                for each in contents
+                if each.last is not None and (label is None or each.version == label)
+            ]
+            found.append(
+                VersionSummary(
+                    label=version.label,
+                    tasks=len(version.names),
+                    agents=len({a for task in version.column_of for a in agents_of.get(task, ())}),
+                    last=utc(max(starts, default=None)),
+                )
+            )
+        return found
+
+    def agents(
+        self, benchmark: str, *, metric: str | None = None, version: str | None = None
+    ) -> list[AgentSummary]:
+        """Summarise every agent with a result on a benchmark, in order of label.
+
+        Parameters as in `outcomes`. An agent without a single score is listed with a mean of NaN.
+        """
+        benchmark = self.benchmark_name(benchmark)
+        matrix = self.outcomes(benchmark, metric=metric, version=version)
+        scores = matrix.full_scores()
+        tasks = np.sum(matrix.attempts > 0, axis=1)
+        place = {label: i for i, label in enumerate(matrix.agents)}
+        benchmark_id = self._id(benchmark)
+        missing = dict(fetch(self._connection, "without_score", benchmark_id=benchmark_id))
+        return [
+            AgentSummary(
+                name=row.label,
+                model=row.model,
+                scaffold=row.scaffold,
+                first=utc(row.first),
+                tasks=int(tasks[place[row.label]]) if row.label in place else 0,
+                mean=float(scores[place[row.label]]) if row.label in place else float("nan"),
+                without_score=sum(missing.get(number, 0) for number in row.agent_ids),
+            )
+            for row in read_agents(self._connection, benchmark, benchmark_id, None)
+        ]
+
+    def pass_rates(
+        self,
+        benchmark: str,
+        *,
+        as_of: datetime | None = None,
+        agents: Sequence[str] | None = None,
+        metric: str | None = None,
+        version: str | None = None,
+    ) -> list[PassRate]:
+        """Return how often each task is solved, in order of task id.
+
+        A rate is the mean over agents of each agent's own mean, so an agent counts once however
+        often it tried. Parameters as in `outcomes`.
+        """
+        matrix = self.outcomes(
+            benchmark, as_of=as_of, agents=agents, metric=metric, version=version
+        )
+        missing = matrix.without_score.sum(axis=0)
+        rates = matrix.pass_rates()
+        costs = mean_known(matrix.cost_usd, axis=0)
+        durations = mean_known(matrix.duration_s, axis=0)
+        return [
+            PassRate(
+                task_id=task,
+                pass_rate=float(rates[j]),
+                agents=int(np.sum(matrix.attempts[:, j] > 0)),
+                attempts=int(matrix.attempts[:, j].sum()),
+                cost_usd=float(costs[j]),
+                duration_s=float(durations[j]),
+                task_digest=matrix.task_digests[j],
+                without_score=int(missing[j]),
+            )
+            for j, task in enumerate(matrix.tasks)
+        ]
+
+    def outcomes(
+        self,
+        benchmark: str,
+        *,
+        as_of: datetime | None = None,
+        agents: Sequence[str] | None = None,
+        exclude_agents: Sequence[str] = (),
+        metric: str | None = None,
+        version: str | None = None,
+    ) -> OutcomeMatrix:
+        """Return the results on a benchmark as a matrix of agents x tasks.
+
+        Only valid attempts have a score; an infrastructure error is missing, never a failure.
+        Agents without a valid attempt are left out. Scores are brought from the metric's scale to
+        [0, 1], 1 = best.
+
+        Parameters
+        ----------
+        benchmark : str
+        as_of : datetime, optional
+            Nothing that started later is seen, nor a run of unknown date, which may have; see
+            `left_out`. Naive times are UTC.
+        agents : sequence of str, optional
+            Labels or globs of the agents to keep; each must match.
+        exclude_agents : sequence of str
+            Labels or globs of agents to leave out.
+        metric : str, optional
+            ``NAME`` or ``NAME.KEY``; needed where the benchmark has results by several metrics.
+        version : str, optional
+            The version of the benchmark, by its label; by default the newest.
+
+        Raises
+        ------
+        UnknownBenchmarkError
+            The history does not hold the benchmark.
+        InputError
+            No agent matches, nothing started by `as_of`, the metric or version is not held or must
+            be chosen, or values contradict the metric's assumed scale.
+        """
+        benchmark_id = self._id(benchmark)
+        benchmark = self.benchmark_name(benchmark)
+        moment = as_utc(as_of)
+        metric_id, unnamed_id, chosen = choose_metric(
+            self._connection, benchmark, benchmark_id, metric
+        )
+        rows = read_agents(self._connection, benchmark, benchmark_id, moment)
+        if not rows and as_of is not None:
+            gone = self.left_out(benchmark, as_of=as_of)
+            msg = (
+                f"expected runs of {benchmark} that started by {as_of.isoformat()}, found"
+                f" {gone.later} later and {gone.undated} of unknown date: choose a later date"
+            )
+            raise InputError(msg)
+        return build_matrix(
+            self._connection,
+            benchmark=benchmark,
+            benchmark_id=benchmark_id,
+            agents=choose_agents(rows, benchmark, agents, exclude_agents),
+            as_of=moment,
+            metric_id=metric_id,
+            unnamed_id=unnamed_id,
+            metric=chosen,
+            version=version,
+        )
+
+    def task_ids(self, benchmark: str) -> tuple[str, ...]:
+        """Return the tasks of a benchmark's newest version, in order.
+
+        Raises
+        ------
+        UnknownBenchmarkError
+            The history does not hold the benchmark.
+        """
+        contents = read_contents(self._connection, self._id(benchmark), None)
+        return choose_version(contents, benchmark=benchmark).names
+
+    def resolve_agent(self, benchmark: str, name: str) -> str:
+        """Return the label of the one agent that a label or a former name means.
+
+        Parameters
+        ----------
+        name : str
+            Its label; or its plain name, its label in histories of midband 0.1 or an alias, if
+            that means one agent only.
+
+        Raises
+        ------
+        InputError
+            It means no agent of the benchmark, or several, which are named.
+        """
+        known = self.benchmark_name(benchmark)
+        rows = read_agents(self._connection, known, self._id(benchmark), None)
+        if any(row.label == name for row in rows):
+            return name
+        return only_former(rows, known, name, needed=True)[0]
+
+    def has_agent(self, benchmark: str, name: str) -> bool:
+        """Whether a label or a former name means agents of a benchmark, one or several."""
+        known = self.benchmark_name(benchmark)
+        rows = read_agents(self._connection, known, self._id(benchmark), None)
+        return any(name == row.label or name in row.former for row in rows)
+
+    def records(self, benchmark: str | None = None) -> Iterator[Record]:
+        """Yield every attempt at a benchmark, or at all, as it was added; those of a run together.
+
+        Runs come in the order of import, the attempts of a run in order of task and attempt. A
+        bounded number is in memory at a time. `Record.source_key` is not kept, so it is empty.
+
+        Raises
+        ------
+        UnknownBenchmarkError
+            The history does not hold the benchmark.
+        """
+        benchmark_id = None if benchmark is None else self._id(benchmark)
+        return read_records(self._connection, benchmark_id)
+
+    def left_out(self, benchmark: str, *, as_of: datetime) -> LeftOut:
+        """Count the runs that `as_of` leaves out: later ones, and those of unknown date."""
+        bound = {"benchmark_id": self._id(benchmark), "as_of": as_utc(as_of)}
+        return LeftOut(**fetch_dicts(self._connection, "left_out", **bound)[0])
+
+
+def read_matrix(path: Path | str, benchmark: str) -> OutcomeMatrix:
+    """Read one benchmark of a Parquet, CSV or JSONL file with the columns of `TABLE_COLUMNS`.
+
+    Raises
+    ------
+    UnreadableSourceError
+        The file cannot be read.
+    UnknownBenchmarkError
+        It does not hold the benchmark.
+    """
+    path = Path(path)
+    with History.in_memory() as history:
+        history.add_table(Table(path=path, format=known_format(path), only=benchmark))
+        if not history.benchmarks():
+            held = nearest(benchmark, list_benchmarks(path))
+            msg = f"expected a benchmark of {path}, got {benchmark!r}: it holds {held}"
+            raise UnknownBenchmarkError(msg)
+        return history.outcomes(benchmark)
+
+
+def list_benchmarks(path: Path) -> list[str]:
+    """Return the names of the benchmarks in a file of rows, sorted."""
+    with History.in_memory() as history:
+        history.add_table(Table(path=path, format=known_format(path)))
+        return [summary.name for summary in history.benchmarks()]
