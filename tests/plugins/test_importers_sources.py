@@ -7,7 +7,7 @@ import pytest
 
 from midband._descriptors import Importer, ReadOptions
 from midband.cli._root import run
-from midband.importers._sources import find_sources, import_paths
+from midband.importers.sources import find_sources, import_paths
 from midband_history import History, InputError, Metric, Record, UnreadableSourceError
 
 HEADER = "benchmark,task_id,agent,score\n"

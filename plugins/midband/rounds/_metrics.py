@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from midband._ranking import check_metric, is_old
-from midband.importers._reading import with_scale
+from midband.importers.reading import with_scale
 from midband_history import InputError, Metric
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband._ranking import score_by
-from midband.importers._reading import apply_options, call_reader
+from midband.importers.reading import apply_options, call_reader
 from midband.rounds._metrics import says_metric
 from midband_history import (
     OUTCOME_KINDS,

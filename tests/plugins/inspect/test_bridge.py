@@ -11,7 +11,7 @@ from inspect_ai._util.config import parse_cli_args
 from inspect_ai.log import list_eval_logs, read_eval_log
 
 from midband.inspect import export_run_config, inspect_argv, main, rank_logs
-from midband.inspect._bridge import _FLAGS, warnings_for
+from midband.inspect.command import _FLAGS, warnings_for
 from midband_history import InputError
 from midband_sampler import Plan, PlanError
 

@@ -6,7 +6,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalSampleSummary
 from inspect_ai.model import ChatMessageSystem, ChatMessageUser, ContentImage, ContentText
 
-from midband.inspect._samples import attempt_cost, benchmark_name, task_digest, task_id
+from midband.inspect.scores import attempt_cost, benchmark_name, task_digest, task_id
 
 LONG = "word " * 5000
 

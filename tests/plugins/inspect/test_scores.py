@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from midband.inspect._scores import ScoreChoice, choose_score, is_verdict, score_value, shapes_of
+from midband.inspect.scores import ScoreChoice, choose_score, is_verdict, score_value, shapes_of
 from midband_history import InputError
 
 

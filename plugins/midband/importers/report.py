@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from midband.importers._discovery import Source
+from midband.importers.discovery import Source
 from midband_history import AddReport, Counts, Note, StoreError
 
 EMPTY = "no results of its own"

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from midband.importers._discovery import Source, Unrecognised, path_text, survey
+from midband.importers.discovery import Source, Unrecognised, path_text, survey
 from midband_history import (
     UnreadableSourceError,
     check_members,

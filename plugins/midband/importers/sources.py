@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband._descriptors import ReadOptions
-from midband.importers._discovery import (
+from midband.importers.discovery import (
     Source,
     content_digests,
     path_text,
     survey,
 )
-from midband.importers._reading import (
+from midband.importers.reading import (
     Reading,
     ReadingFailedError,
     asked,
@@ -24,8 +24,8 @@ from midband.importers._reading import (
     described_table,
     read_source,
 )
-from midband.importers._report import ImportEndedError, ImportReport, SourceReport, added
-from midband.importers._unpacking import Found, named_path, named_text, opened_sources
+from midband.importers.report import ImportEndedError, ImportReport, SourceReport, added
+from midband.importers.unpacking import Found, named_path, named_text, opened_sources
 from midband_history import (
     TABLE_COLUMNS,
     Incoming,

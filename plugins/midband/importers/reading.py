@@ -1,12 +1,15 @@
-"""What is done to everything that an importer reads: the person's options, and the check."""
+"""What is done to everything that an importer reads: the person's options, the check, workers."""
 
 import inspect
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from midband._descriptors import ReadOptions
 from midband_history import (
@@ -18,6 +21,7 @@ from midband_history import (
     StatedAggregate,
     Table,
     UnreadableSourceError,
+    process_pool,
     sane_cost,
     sane_date,
     sane_duration,
@@ -26,8 +30,9 @@ from midband_history import (
 )
 
 if TYPE_CHECKING:
-    from midband._descriptors import Importer
+    from concurrent.futures import Future
 
+    from midband._descriptors import Importer
 
 # Names of metrics of which less is mostly better.
 _REVERSE = re.compile(
@@ -237,3 +242,78 @@ def with_scale(metric: Metric, options: ReadOptions) -> Metric:
     if options.metric and not metric.known:
         changes["name"] = options.metric
     return replace(metric, **changes) if changes else metric  # type: ignore[arg-type]
+
+
+Result = TypeVar("Result")
+
+IN_FLIGHT = 64
+
+
+def in_workers(
+    job: Callable[[str], Result],
+    paths: Sequence[Path],
+    *,
+    workers: int | None,
+    died: Callable[[Path, str], Result],
+) -> Iterator[tuple[Path, Result]]:
+    """Yield the result of a job for every path, in order, with a bounded number in memory.
+
+    A worker that dies takes every job of its pool with it. The jobs are then done one at a time,
+    each in a pool of its own, so that the file that kills its worker is known. Where no worker can
+    be started at all, this process does the rest.
+
+    Parameters
+    ----------
+    job : callable
+        Called with a path as text, in another process; it must not raise.
+    paths : sequence of Path
+    workers : int or None
+        Number of processes; the number of cores by default.
+    died : callable
+        What stands for the result of a path whose worker died, called with the path and what
+        happened.
+    """
+    done = 0
+    try:
+        for path, result in _pooled(job, paths, workers):
+            yield path, result
+            done += 1
+        return
+    except BrokenProcessPool:
+        pass
+    for path in paths[done:]:
+        try:
+            ((_, result),) = _pooled(job, [path], 1)
+        except BrokenProcessPool as error:
+            result = died(path, str(error)) if _can_start() else job(str(path))
+        yield path, result
+
+
+def _pooled(
+    job: Callable[[str], Result], paths: Sequence[Path], workers: int | None
+) -> Iterator[tuple[Path, Result]]:
+    with process_pool(workers) as pool:
+        remaining = iter(paths)
+        waiting: list[tuple[Path, Future[Result]]] = []
+        while True:
+            waiting.extend(
+                (path, pool.submit(job, str(path)))
+                for path in islice(remaining, IN_FLIGHT - len(waiting))
+            )
+            if not waiting:
+                return
+            path, future = waiting.pop(0)
+            yield path, future.result()
+
+
+def _can_start() -> bool:
+    """Whether a worker that is given next to nothing to do lives."""
+    try:
+        ((_, pid),) = _pooled(_nothing, [Path()], 1)
+    except BrokenProcessPool:
+        return False
+    return pid != os.getpid()
+
+
+def _nothing(_: str) -> int:
+    return os.getpid()
