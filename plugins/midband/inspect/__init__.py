@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from midband.inspect.command import export_run_config, inspect_argv, main, run_config_text
     from midband.inspect.demo import DemoError, Outcome, run_demo
     from midband.inspect.hooks import AdaptiveStopping
-    from midband.inspect.logs import live_orders, rank_logs
+    from midband.inspect.logs import live_orders
     from midband.inspect.scores import benchmark_name, score_value, task_digest
     from midband.inspect.task import adaptive, prepare_task
 
@@ -29,7 +29,6 @@ __all__ = [
     "live_orders",
     "main",
     "prepare_task",
-    "rank_logs",
     "run_config_text",
     "run_demo",
     "score_value",
@@ -41,7 +40,7 @@ _HOMES = {
     "command": ("export_run_config", "inspect_argv", "main", "run_config_text"),
     "demo": ("DemoError", "Outcome", "run_demo"),
     "hooks": ("AdaptiveStopping",),
-    "logs": ("live_orders", "rank_logs"),
+    "logs": ("live_orders",),
     "scores": ("benchmark_name", "score_value", "task_digest"),
     "task": ("adaptive", "prepare_task"),
 }

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from midband._descriptors import ReadItem
     from midband._ranking import LiveOrder
     from midband_history import OutcomeKind
-    from midband_sampler import Decision, Plan
+    from midband_sampler import Plan
 
 FORMAT = "inspect"
 HEAD_BYTES = 4096
@@ -378,49 +378,6 @@ def _set_fields(config: Any) -> dict[str, object]:
 def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def rank_logs(
-    plan: "Plan", paths: Iterable[Path | str], *, allow_changed: bool = False
-) -> "list[tuple[str, Path, Decision]]":
-    """Judge each log by the plan, as the run itself did or would have done.
-
-    Parameters
-    ----------
-    plan : Plan
-    paths : iterable of path
-        Inspect logs, ``.eval`` or ``.json``.
-    allow_changed : bool
-        Accept tasks whose content differs from what the plan was made from.
-
-    Returns
-    -------
-    list of (agent, path, Decision)
-        In the order given; a log without samples is left out.
-
-    Raises
-    ------
-    UnreadableSourceError
-        A log is truncated or foreign.
-    InputError
-        A log is of another benchmark than the plan.
-    DigestMismatchError
-        A task's content has changed since the plan was made.
-    """
-    from midband._ranking import rank_records
-    from midband.inspect.metric import metric_of
-
-    options = ReadOptions(prefer_metric=metric_of(plan).label)
-    files = [Path(path) for path in paths]
-    orders = _orders(plan, files)
-    verdicts: list[tuple[str, Path, Decision]] = []
-    for path in files:
-        records = [each for each in read(path, options=options) if isinstance(each, Record)]
-        verdicts.extend(
-            (verdict.agent, path, verdict.decision)
-            for verdict in rank_records(plan, records, allow_changed=allow_changed, orders=orders)
-        )
-    return verdicts
 
 
 def live_orders(

@@ -9,8 +9,9 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai._cli.eval import parse_run_config
 from inspect_ai._util.config import parse_cli_args
 from inspect_ai.log import list_eval_logs, read_eval_log
+from tests.plugins.inspect.judged import rank_logs
 
-from midband.inspect import export_run_config, inspect_argv, main, rank_logs
+from midband.inspect import export_run_config, inspect_argv, main
 from midband.inspect.command import _FLAGS, warnings_for
 from midband_history import InputError
 from midband_sampler import Plan, PlanError

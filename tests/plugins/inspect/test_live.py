@@ -10,10 +10,10 @@ import pytest
 from inspect_ai import eval as inspect_eval
 from inspect_ai import eval_retry, eval_set
 from inspect_ai.log import EvalLog
+from tests.plugins.inspect.judged import rank_logs
 
 from midband._manager import get_plugin_manager
 from midband.hookspecs import hookimpl
-from midband.inspect import rank_logs
 from midband_history import Metric
 from midband_sampler import Decision, Never, Plan, Session
 
