@@ -84,7 +84,7 @@ def rank(
     """
     from midband._plans import read_plan
     from midband._ranking import is_old, rank_records
-    from midband.importers.sources import check_columns
+    from midband.importers.reading import check_columns
     from midband.inspect import live_orders
 
     options = read_options(**reading)
@@ -173,7 +173,7 @@ def _records(
 
     A name that no source knows names the agent of results that name nobody else.
     """
-    from midband.importers.sources import read_records
+    from midband.importers.reading import read_records
 
     def read(options: ReadOptions) -> "list[Record]":
         found = read_records(paths, format_name=format_name, options=options, note=_say_note)

@@ -1,27 +1,29 @@
-"""What is done to everything that an importer reads: the person's options, the check, workers."""
+"""Reading sources: the person's options, the check of what is stated, records of many files."""
 
 import inspect
-import os
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import ReadOptions
+from midband.importers.discovery import Source, path_text
+from midband.importers.unpacking import Found, opened_sources
 from midband_history import (
+    TABLE_COLUMNS,
     InputError,
     Metric,
+    MidbandError,
     Note,
     Reconciliation,
     Record,
     StatedAggregate,
+    StoreError,
     Table,
     UnreadableSourceError,
-    process_pool,
     sane_cost,
     sane_date,
     sane_duration,
@@ -30,8 +32,6 @@ from midband_history import (
 )
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from midband._descriptors import Importer
 
 # Names of metrics of which less is mostly better.
@@ -244,76 +244,120 @@ def with_scale(metric: Metric, options: ReadOptions) -> Metric:
     return replace(metric, **changes) if changes else metric  # type: ignore[arg-type]
 
 
-Result = TypeVar("Result")
+def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns, theirs to ours.
 
-IN_FLIGHT = 64
+    Raises
+    ------
+    InputError
+        One of ours is none of `TABLE_COLUMNS`.
+    """
+    for theirs, ours in columns.items():
+        if ours not in TABLE_COLUMNS:
+            msg = (
+                f"expected a column of midband in {theirs}={ours}, got {ours!r}:"
+                f" choose from {', '.join(TABLE_COLUMNS)}"
+            )
+            raise InputError(msg)
+    return dict(columns)
 
 
-def in_workers(
-    job: Callable[[str], Result],
+def read_records(
     paths: Sequence[Path],
     *,
-    workers: int | None,
-    died: Callable[[Path, str], Result],
-) -> Iterator[tuple[Path, Result]]:
-    """Yield the result of a job for every path, in order, with a bounded number in memory.
-
-    A worker that dies takes every job of its pool with it. The jobs are then done one at a time,
-    each in a pool of its own, so that the file that kills its worker is known. Where no worker can
-    be started at all, this process does the rest.
+    format_name: str | None = None,
+    options: ReadOptions | None = None,
+    note: Callable[[Path, Note], None] | None = None,
+) -> Iterator[Record]:
+    """Yield the records of files and directories, without a history.
 
     Parameters
     ----------
-    job : callable
-        Called with a path as text, in another process; it must not raise.
-    paths : sequence of Path
-    workers : int or None
-        Number of processes; the number of cores by default.
-    died : callable
-        What stands for the result of a path whose worker died, called with the path and what
-        happened.
+    paths, format_name, options
+        As for `import_paths`.
+    note : callable, optional
+        Called with the path and each note of a source.
+
+    Raises
+    ------
+    UnreadableSourceError
+        A source cannot be read, or its own aggregate cannot be reproduced.
     """
-    done = 0
+    options = options or ReadOptions()
+    with opened_sources(paths, all_importers(None), format_name=format_name) as found:
+        for one in found.unrecognised:
+            if one.named:
+                raise UnreadableSourceError(one.reason)
+        for source in found.sources:
+            yield from _records_of(source, found, options, note)
+
+
+def _records_of(
+    source: Source,
+    found: Found,
+    options: ReadOptions,
+    note: Callable[[Path, Note], None] | None,
+) -> Iterator[Record]:
+    reading = Reading()
+    items = read_source(source.importer, source.path, options)
     try:
-        for path, result in _pooled(job, paths, workers):
-            yield path, result
-            done += 1
-        return
-    except BrokenProcessPool:
-        pass
-    for path in paths[done:]:
-        try:
-            ((_, result),) = _pooled(job, [path], 1)
-        except BrokenProcessPool as error:
-            result = died(path, str(error)) if _can_start() else job(str(path))
-        yield path, result
+        yield from checked(source.path, items, options, reading)
+    except ReadingFailedError as failed:
+        error = failed.error
+        known = isinstance(error, MidbandError) and not isinstance(error, StoreError)
+        if known and not found.places:
+            raise error from failed
+        reason = str(error) if known else why_refused(source, error)
+        raise UnreadableSourceError(found.shown(reason)) from failed
+    except UnreadableSourceError as error:
+        raise UnreadableSourceError(found.shown(str(error))) from error
+    if note is not None:
+        for each in reading.notes:
+            note(found.path(source.path), each)
 
 
-def _pooled(
-    job: Callable[[str], Result], paths: Sequence[Path], workers: int | None
-) -> Iterator[tuple[Path, Result]]:
-    with process_pool(workers) as pool:
-        remaining = iter(paths)
-        waiting: list[tuple[Path, Future[Result]]] = []
-        while True:
-            waiting.extend(
-                (path, pool.submit(job, str(path)))
-                for path in islice(remaining, IN_FLIGHT - len(waiting))
-            )
-            if not waiting:
-                return
-            path, future = waiting.pop(0)
-            yield path, future.result()
+def all_importers(importers: "Mapping[str, Importer] | None") -> "Mapping[str, Importer]":
+    """Return the importers given, or those of all plugins."""
+    if importers is not None:
+        return importers
+    from midband._manager import get_plugin_manager
+
+    return get_plugin_manager().importers()
 
 
-def _can_start() -> bool:
-    """Whether a worker that is given next to nothing to do lives."""
-    try:
-        ((_, pid),) = _pooled(_nothing, [Path()], 1)
-    except BrokenProcessPool:
-        return False
-    return pid != os.getpid()
+def why_refused(source: Source, error: BaseException) -> str:
+    """Return why a source cannot be read, with its name, on one line."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, StoreError) or not isinstance(error, (MidbandError, OSError)):
+        reason = f"importer {source.importer.name} failed, {type(error).__name__}: {reason}"
+    name = path_text(source.path)
+    reason = reason.replace(str(source.path), name)
+    return reason if name in reason else f"{name}: {reason}"
 
 
-def _nothing(_: str) -> int:
-    return os.getpid()
+def _choices(options: ReadOptions) -> dict[str, object]:
+    """Return the options that were given."""
+    default = ReadOptions()
+    names = [each.name for each in fields(options) if each.compare]
+    chosen = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in chosen.items() if value != getattr(default, name)}
+
+
+def reading_salt(name: str, options: ReadOptions) -> tuple[str, ...]:
+    """Return what else than its content decides how a source is read.
+
+    The first three parts are what midband 0.1 used, so that its sources are known again.
+    """
+    salt = (name, options.benchmark or "", repr(sorted(options.columns.items())))
+    said = {
+        key: value
+        for key, value in _choices(options).items()
+        if key not in ("benchmark", "columns", "accept_difference")
+    }
+    return (*salt, json.dumps(said, sort_keys=True)) if said else salt
+
+
+def options_text(options: ReadOptions) -> str:
+    """Return the options that were given as JSON; empty for none."""
+    said = _choices(options)
+    return json.dumps(said, sort_keys=True) if said else ""

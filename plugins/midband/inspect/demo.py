@@ -171,7 +171,7 @@ def _why(step: str, text: str) -> str:
 
 
 def _compare(directory: Path, *, seconds: float) -> Outcome:
-    from midband.importers.sources import read_records
+    from midband.importers.reading import read_records
     from midband_sampler import Plan
 
     plan = Plan.read(directory / "plan.json")

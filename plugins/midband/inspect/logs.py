@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer, ReadOptions
 from midband.hookspecs import hookimpl
-from midband.importers.reading import in_workers
+from midband.importers.unpacking import in_workers
 from midband.inspect.log_file import (
     RECORD,
     Log,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from midband._descriptors import ReadOptions
 from midband._ranking import rank_records
-from midband.importers.sources import read_records
+from midband.importers.reading import read_records
 from midband.inspect import live_orders
 from midband_sampler import Decision, Plan
 
