@@ -110,10 +110,7 @@ class ImportReport:
     @property
     def unchanged(self) -> int:
         """Sources among the imported of which nothing was new."""
-        return sum(
-            not source.error and source.added == 0 and source.replaced == 0
-            for source in self.sources
-        )
+        return sum(not (one.error or one.added or one.replaced) for one in self.sources)
 
     @property
     def refused(self) -> tuple[SourceReport, ...]:

@@ -7,7 +7,6 @@ imported with the first adaptive task, not at Inspect's start, whose screen coun
 every package.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -41,10 +40,8 @@ if TYPE_CHECKING:
 else:  # versions before 0.3.250 have none, and are never given one
     SampleSource = getattr(inspect_ai, "SampleSource", object)
 
-logger = logging.getLogger(__name__)
 
-
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _ByPlan:
     """What judges the evals of one task by a plan.
 
@@ -76,7 +73,7 @@ class _ByPlan:
         }
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class AdaptiveSource(_ByPlan, SampleSource):
     """Hands out as many samples as may be at work, then one for each that comes back.
 
@@ -162,7 +159,6 @@ class AdaptiveSource(_ByPlan, SampleSource):
             earlier=_earlier(current, self.plan),
             **settings,
         )
-        current.run = run
         begin_run(run, spec)
         if spec is None:
             run.fail(RuntimeError("Inspect did not announce the eval"))
@@ -246,7 +242,7 @@ def _record(current: RunningEval, run: ChoosingRun, *, over: bool) -> None:
         run.fail(error)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class AdaptiveStopping(_ByPlan):
     """Skips the samples that the verdict no longer needs.
 

@@ -46,7 +46,7 @@ class Result:
         session.tell(task, score=self.score, outcome=self.kind, usd=self.usd, seconds=self.seconds)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class LiveRun:
     """One task on one model, from its start to its end.
 
@@ -276,7 +276,7 @@ class LiveRun:
             return None
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class ChoosingRun(LiveRun):
     """One task on one model, whose samples are chosen while it runs.
 
