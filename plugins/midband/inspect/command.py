@@ -27,20 +27,6 @@ MAX_SAMPLES = 4
 _OURS = ("task", "plan", "allow_changed", "plan_digest", "plan_metric", "plan_max_errors")
 # Options of ours that take a value, by the task argument that they become.
 _VALUES = {"--metric": "plan_metric", "--max-errors": "plan_max_errors"}
-# Options that take no value: the word after one is a task. Known without importing Inspect, which
-# takes seconds; whatever is not clear by it is looked up in the installed Inspect.
-_FLAGS = frozenset(
-    """
-    --allow-changed --bundle-overwrite --continue-on-fail --debug --debug-errors --detach
-    --embed-viewer --fail-on-refusal --help --internal-tools --json --log-dir-allow-dirty
-    --log-images --log-model-api --log-refusals --logprobs --no-ansi --no-detach
-    --no-epochs-reducer --no-fail-on-error --no-fail-on-refusal --no-internal-tools
-    --no-log-images --no-log-model-api --no-log-realtime --no-log-refusals --no-log-samples
-    --no-parallel-tool-calls --no-retry-cleanup --no-retry-immediate --no-sandbox-cleanup
-    --no-score --no-score-display --parallel-tool-calls --retry-immediate --sandbox-prebuilt
-    --score-on-error --trace --traceback-locals
-    """.split()  # noqa: SIM905 - one word a line would be a page
-)
 _PLAIN = re.compile(r"[A-Za-z_./\\][A-Za-z0-9_./\\@+-]*")
 
 
@@ -166,9 +152,7 @@ class _Arguments:
                 " needs no flag, its log names the plan"
             )
             raise InputError(msg)
-        parts = list(_sort(words[1:], lambda name: None if name in _FLAGS else False))
-        if sum(part[0] == "task" for part in parts) != 1:
-            parts = list(_sort(words[1:], _value_options(found.command).get))
+        parts = _sort(words[1:], _value_options(found.command).get)
         for kind, name, value, raw in parts:
             if kind == "task":
                 found.tasks.append(name)
