@@ -21,7 +21,7 @@ def make_logs(folder: Path, logs: int, samples: int) -> list[Path]:
     from inspect_ai.dataset import Sample
     from inspect_ai.scorer import match
 
-    from midband.demo import _registry
+    from midband.inspect import _registry
 
     del _registry  # imported so that its provider is known
     text = "Simulated task {}: name the number that belongs to it. " + "Some more words. " * 60
@@ -69,8 +69,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     wanted = parser.parse_args()
 
-    from midband.importers._sources import import_paths
-    from midband.importers.inspect_logs import read_many
+    from midband.importers.sources import import_paths
+    from midband.inspect.logs import read_many
     from midband_history import History, Record, UnreadableSourceError
 
     with tempfile.TemporaryDirectory() as name:

@@ -212,8 +212,8 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     """Measure the files of a folder; in a process of its own for the peak of memory."""
     from midband._descriptors import ReadOptions
     from midband._manager import get_plugin_manager
-    from midband.importers._reading import call_reader
-    from midband.importers._sources import import_paths
+    from midband.importers.reading import call_reader
+    from midband.importers.sources import import_paths
     from midband_history import History, Record
 
     wanted = name.removesuffix("_runs").replace("_", "-")

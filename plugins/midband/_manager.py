@@ -28,7 +28,7 @@ _BUILT_IN = {
     "bfcl": "midband.harnesses.bfcl",
     "evalplus": "midband.harnesses.evalplus",
     "hal": "midband.harnesses.hal",
-    "inspect-logs": "midband.importers.inspect_logs",
+    "inspect-logs": "midband.inspect.logs",
     "every-eval-ever": "midband.harnesses.every_eval_ever",
     "harbor": "midband.harnesses.harbor",
     "helm": "midband.harnesses.helm",

@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("inspect_ai")
 
-from midband.demo._simulation import PROVIDER, agent_names
+from midband.inspect.demo import PROVIDER, agent_names
 
 N_TASKS = 100
 TASK = f"""
 from inspect_ai import Task, task
-from midband.demo._inspect import toy_task
+from midband.inspect.simulated import toy_task
 
 @task
 def mine() -> Task:

@@ -9,7 +9,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
 
-from midband.importers._sources import import_paths, read_records
+from midband.importers.reading import read_records
+from midband.importers.sources import import_paths
 from midband_history import History, UnreadableSourceError
 
 Call = Callable[..., tuple[int, str, str]]

@@ -10,8 +10,8 @@ import pytest
 
 from midband import get_plugin_manager, hookimpl
 from midband._descriptors import Importer, ReadOptions
-from midband.importers._report import ImportEndedError
-from midband.importers._sources import import_paths, read_records
+from midband.importers.reading import read_records
+from midband.importers.sources import ImportEndedError, import_paths
 from midband_history import History, Record, StoreError, Table, UnreadableSourceError
 
 Call = Callable[..., tuple[int, str, str]]

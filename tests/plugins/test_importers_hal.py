@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from midband.importers._sources import import_paths
+from midband.importers.sources import import_paths
 from midband_history import History
 
 SHARED = Path(__file__).parents[3] / "shared"

@@ -10,8 +10,8 @@ import pytest
 
 from midband._descriptors import ReadOptions
 from midband._manager import get_plugin_manager
-from midband.importers._reading import read_source
-from midband.importers._sources import ImportReport, import_paths
+from midband.importers.reading import read_source
+from midband.importers.sources import ImportReport, import_paths
 from midband_history import History, Record
 
 SHARED = Path(__file__).parents[3] / "shared"

@@ -12,8 +12,8 @@ import pytest
 from midband._descriptors import Importer, ReadOptions
 from midband.cli._root import run
 from midband.harnesses import _files
-from midband.importers import _discovery
-from midband.importers._sources import ImportReport, import_paths
+from midband.importers import discovery
+from midband.importers.sources import ImportReport, import_paths
 from midband.importers.tabular import open_table
 from midband_history import History, Record, UnreadableSourceError
 
@@ -135,7 +135,7 @@ def test_a_keyboard_interrupt_ends_the_import(tmp_path: Path) -> None:
         name="broken", sniff=_raise(KeyboardInterrupt()), read=_read, suffixes=(".toy",)
     )
     with pytest.raises(KeyboardInterrupt):
-        _discovery.survey([tmp_path], {"broken": broken})
+        discovery.survey([tmp_path], {"broken": broken})
 
 
 def test_notes_of_a_directory_are_shown_and_in_json(

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from midband._descriptors import Importer, ReadOptions
+from midband._manager import get_plugin_manager
 from midband.cli._root import run
-from midband.importers._sources import find_sources, import_paths
+from midband.importers.discovery import survey
+from midband.importers.reading import read_records
+from midband.importers.sources import import_paths
 from midband_history import History, InputError, Metric, Record, UnreadableSourceError
 
 HEADER = "benchmark,task_id,agent,score\n"
@@ -116,7 +119,7 @@ def test_what_is_missing_or_foreign_is_refused_by_name(tmp_path: Path) -> None:
         assert "found none" in report.refused[0].error
         assert "another kind" in report.refused[1].error
     with pytest.raises(UnreadableSourceError, match=r"page\.html"):
-        find_sources([tmp_path / "page.html"])
+        list(read_records([tmp_path / "page.html"]))
 
 
 def test_two_formats_that_fit_must_be_told_apart(tmp_path: Path) -> None:
@@ -180,7 +183,6 @@ def test_what_helm_writes_beside_its_results_is_no_table(tmp_path: Path) -> None
         for name in names:
             (tmp_path / folder / name).write_text('[{"id": "id0", "split": "test"}]')
     (tmp_path / "run" / "per_instance_stats.json").write_text("[]")
-    tables = {
-        source.path.parent.name for source in find_sources([tmp_path]) if source.importer.table
-    }
+    sources, _ = survey([tmp_path], get_plugin_manager().importers())
+    tables = {source.path.parent.name for source in sources if source.importer.table}
     assert tables == {"other"}

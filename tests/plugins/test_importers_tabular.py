@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from midband._descriptors import ReadOptions
-from midband.importers._sources import ImportReport, import_paths, read_records
+from midband.importers.reading import read_records
+from midband.importers.sources import ImportReport, import_paths
 from midband_history import History, InputError, OutcomeMatrix
 
 HEADER = "benchmark,task_id,agent,score\n"

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from midband import Decision, Harness, OutcomeMatrix, Plan, PluginManager, hookspecs, make_plan
 from midband._descriptors import ReadOptions
-from midband.importers._reading import read_source
-from midband.importers._sources import import_paths
+from midband.importers.reading import read_source
+from midband.importers.sources import import_paths
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
 from midband_history import History, Record
 from midband_sampler import Rule, Session, Strategy, parse_stop

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from midband.importers import _workers
-from midband.importers._workers import in_workers
+from midband.importers import unpacking
+from midband.importers.unpacking import in_workers
 
 
 def name_of(path: str) -> str:
@@ -42,7 +42,7 @@ def test_where_no_worker_can_be_started_this_process_reads(monkeypatch: pytest.M
         msg = "a process in the process pool was terminated abruptly"
         raise BrokenProcessPool(msg)
 
-    monkeypatch.setattr(_workers, "_pooled", broken)
+    monkeypatch.setattr(unpacking, "_pooled", broken)
     paths = [Path("a"), Path("b")]
     assert list(in_workers(name_of, paths, workers=2, died=died)) == [
         (Path("a"), "a"),

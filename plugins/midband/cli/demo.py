@@ -9,7 +9,7 @@ from midband.cli._options import history_option, json_option
 from midband.cli._output import print_facts, print_json
 
 if TYPE_CHECKING:
-    from midband.demo._run import Outcome
+    from midband.inspect import Outcome
 
 
 @click.command(epilog="Example: midband demo --directory /tmp/midband-demo")
@@ -28,11 +28,9 @@ def demo(directory: Path, history_path: Path | None, as_json: bool) -> int:
 
     Needs midband[inspect]. The history is kept inside the directory unless --history is given.
     """
-    from importlib.util import find_spec
+    from midband.inspect import DemoError, is_installed, run_demo
 
-    from midband.demo._run import DemoError, run_demo
-
-    if find_spec("inspect_ai") is None:
+    if not is_installed():
         msg = "expected Inspect AI, which the demo runs, found none: pip install 'midband[inspect]'"
         raise DemoError(msg)
     outcome = run_demo(directory, history_path, lambda line: click.echo(line, err=as_json))

@@ -14,7 +14,7 @@ from midband.cli._store import open_history
 from midband_history import StoreError
 
 if TYPE_CHECKING:
-    from midband.importers._report import ImportReport, SourceReport
+    from midband.importers.sources import ImportReport, SourceReport
 
 Progress = Callable[[int, int, Path], None]
 _SHOWN_NOTES = 20
@@ -35,8 +35,7 @@ def import_(
     the same again adds nothing. docs/importing.md says for every format what is read. The exit code
     is 1 if a file was refused or nothing was found.
     """
-    from midband.importers._report import ImportEndedError
-    from midband.importers._sources import import_paths
+    from midband.importers.sources import ImportEndedError, import_paths
 
     ended = ""
     options = read_options(**reading)
@@ -80,7 +79,7 @@ def _progress() -> "Iterator[Progress | None]":
 
 
 def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
-    from midband.importers._discovery import path_text
+    from midband.importers.discovery import path_text
 
     return {
         "history": where,
@@ -116,8 +115,8 @@ def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
 
 
 def _show(report: "ImportReport", where: Path | None) -> None:
-    from midband.importers._discovery import path_text
-    from midband.importers._report import NO_RESULTS
+    from midband.importers.discovery import path_text
+    from midband.importers.sources import NO_RESULTS
 
     for source in report.refused:
         echo(f"midband: refused {source.error}", err=True)

@@ -28,15 +28,14 @@ def inspect(history_path: Path | None, arguments: tuple[str, ...]) -> int:
     result (Inspect 0.3.250 or newer; its fixed order runs on others).
     See docs/harnesses/inspect.md.
     """
-    from importlib.util import find_spec
+    from midband.inspect import is_installed, main
 
     if not arguments:
         msg = "expected an Inspect command such as eval, got none"
         raise click.UsageError(msg, click.get_current_context())
-    if find_spec("inspect_ai") is None:
+    if not is_installed():
         msg = "expected Inspect AI, found none: pip install 'midband[inspect]'"
         raise click.ClickException(msg)
-    from midband.inspect import main
 
     rest, path = _without_history(arguments, history_path)
     if path is not None:

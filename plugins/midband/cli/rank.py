@@ -29,7 +29,7 @@ from midband_history import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from midband._ranking import LiveOrder, Verdict
+    from midband._ranking import Verdict
     from midband_history import Note, Record
     from midband_sampler import MaxErrors, Plan
 
@@ -82,11 +82,10 @@ def rank(
     the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
     names results of other benchmarks, which are left out.
     """
-    from midband._manager import get_plugin_manager
     from midband._plans import read_plan
     from midband._ranking import is_old, rank_records
-    from midband.importers._sources import check_columns
-    from midband.importers._unpacking import opened_sources
+    from midband.importers.reading import check_columns
+    from midband.inspect import live_orders
 
     options = read_options(**reading)
     check_columns(options.columns)
@@ -99,15 +98,7 @@ def rank(
         plan = replace(plan, metric=Metric(name=options.metric))
     if plan.metric is not None:
         options = replace(options, prefer_metric=plan.metric.label)
-    orders: dict[str, LiveOrder] = {}
-    if plan.chooses_live:
-        from midband.inspect._rank import live_orders
-
-        importers = get_plugin_manager().importers()
-        with opened_sources(paths, importers, format_name=format_name) as found:
-            orders = live_orders(
-                plan, [each.path for each in found.sources if each.importer.name == "inspect"]
-            )
+    orders = live_orders(plan, paths, format_name=format_name)
     records = _records(plan, paths, format_name, options, agents) if paths else []
     if everyone:
         return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)
@@ -182,7 +173,7 @@ def _records(
 
     A name that no source knows names the agent of results that name nobody else.
     """
-    from midband.importers._sources import read_records
+    from midband.importers.reading import read_records
 
     def read(options: ReadOptions) -> "list[Record]":
         found = read_records(paths, format_name=format_name, options=options, note=_say_note)

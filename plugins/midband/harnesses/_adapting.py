@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from midband._descriptors import ReadOptions
 from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband.harnesses._files import foreign
-from midband.importers._reading import apply_options, call_reader
+from midband.importers.reading import apply_options, call_reader
 from midband_history import InputError, Record, UnreadableSourceError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from midband.harnesses._adapting import (
 )
 from midband.harnesses._files import foreign
 from midband.harnesses.swebench import read, sniff
-from midband.importers._reading import apply_options
+from midband.importers.reading import apply_options
 from midband_history import InputError, Record, UnreadableSourceError
 
 if TYPE_CHECKING:

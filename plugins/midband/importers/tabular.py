@@ -6,7 +6,7 @@ from pathlib import Path
 from midband._descriptors import Importer, ReadOptions
 from midband.harnesses._files import head
 from midband.hookspecs import hookimpl
-from midband.importers._reading import with_scale
+from midband.importers.reading import with_scale
 from midband_history import (
     Metric,
     Record,

@@ -1,7 +1,21 @@
 """What midband registers with Inspect AI: a task, a metric, and the demonstration provider."""
 
-from midband.demo._registry import midband_demo
-from midband.inspect._shown import verdict_metric
-from midband.inspect._task import adaptive
+from typing import TYPE_CHECKING
+
+from inspect_ai.model import modelapi
+
+from midband.inspect.shown import verdict_metric
+from midband.inspect.task import adaptive
+
+if TYPE_CHECKING:
+    from inspect_ai.model import ModelAPI
 
 __all__ = ["adaptive", "midband_demo", "verdict_metric"]
+
+
+@modelapi(name="midband_demo")
+def midband_demo() -> "type[ModelAPI]":
+    """Return the simulated model provider of ``midband demo``."""
+    from midband.inspect.simulated import SimulatedModel
+
+    return SimulatedModel

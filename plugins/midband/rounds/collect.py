@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband._ranking import check_metric, is_old, score_by
-from midband.importers._reading import apply_options, call_reader, with_scale
+from midband.importers.reading import apply_options, call_reader, with_scale
 from midband.rounds.journal import AttemptResult, EarlierResults, RoundEnd, amount, odd_notes
 from midband_history import InputError, Metric, MidbandError, UnreadableSourceError
 from midband_sampler import DigestMismatchError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.plugins.conftest import Call
 
-from midband.importers._sources import import_paths
+from midband.importers.sources import import_paths
 from midband_history import History
 
 

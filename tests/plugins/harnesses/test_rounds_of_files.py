@@ -15,7 +15,7 @@ from tests.plugins.harnesses.conftest import MakeRound
 
 from midband._harness import Harness
 from midband._manager import get_plugin_manager
-from midband.importers._sources import import_paths
+from midband.importers.sources import import_paths
 from midband_history import History, Record, UnreadableSourceError
 
 SHARED = Path(__file__).parents[4] / "shared" / "raw_samples"

@@ -14,7 +14,7 @@ from tests.plugins.harnesses.conftest import Environment, MakePlan
 
 from midband._harness import Round
 from midband._manager import get_plugin_manager
-from midband.importers._sources import import_paths
+from midband.importers.sources import import_paths
 from midband_history import History, Record
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from tests.plugins.harnesses.reading import lines, read, write
 from midband._descriptors import ReadOptions
 from midband.harnesses import swebench
 from midband.harnesses._swebench_reports import Found, listed
-from midband.importers._sources import import_paths
+from midband.importers.sources import import_paths
 from midband_history import History, Record, UnreadableSourceError
 
 

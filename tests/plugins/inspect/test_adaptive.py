@@ -10,10 +10,10 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai import eval_retry, eval_set
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, read_eval_log
+from tests.plugins.inspect.judged import rank_logs
 
 from midband._descriptors import ReadOptions
-from midband.importers.inspect_logs import read
-from midband.inspect import rank_logs
+from midband.inspect.logs import read
 from midband_history import Metric, MidbandError, Record
 from midband_sampler import Never, Plan, RankSettled, Session
 
@@ -398,7 +398,7 @@ def test_arguments_nested_by_older_retries_reach_the_inner_task(make: MakePlan) 
 def test_the_counter_shows_rank_and_interval(
     make: MakePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from midband.inspect import _manager
+    from midband.inspect import hooks
 
     shown: list[tuple[str, str]] = []
 
@@ -407,7 +407,7 @@ def test_the_counter_shows_rank_and_interval(
         msg = "no screen"
         raise OSError(msg)
 
-    monkeypatch.setattr(_manager, "display_counter", show)
+    monkeypatch.setattr(hooks, "display_counter", show)
     (log,) = run(make())
     verdict = early(log).metadata
     assert verdict["error"] is None

@@ -4,14 +4,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from inspect_ai import eval as inspect_eval
 from inspect_ai._cli.eval import parse_run_config
 from inspect_ai._util.config import parse_cli_args
 from inspect_ai.log import list_eval_logs, read_eval_log
+from tests.plugins.inspect.judged import rank_logs
 
-from midband.inspect import export_run_config, inspect_argv, main, rank_logs
-from midband.inspect._bridge import _FLAGS, warnings_for
+from midband.inspect import export_run_config, inspect_argv, main
+from midband.inspect.command import warnings_for
 from midband_history import InputError
 from midband_sampler import Plan, PlanError
 
@@ -106,17 +108,18 @@ def test_everything_else_passes_through(argv: list[str]) -> None:
     assert warnings_for(argv) == []
 
 
-def test_the_quick_reading_knows_the_flags_of_the_installed_inspect() -> None:
+def test_a_flag_that_a_newer_inspect_adds_takes_no_task_away(
+    make: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from inspect_ai._cli import eval as cli
 
-    found = {
-        name
-        for command in (cli.eval_command, cli.eval_set_command)
-        for parameter in command.params
-        if getattr(parameter, "is_flag", False)
-        for name in (*parameter.opts, *parameter.secondary_opts)
-    }
-    assert found <= _FLAGS
+    flag = click.Option(["--brand-new"], is_flag=True)
+    value = click.Option(["--brand-new-value"])
+    monkeypatch.setattr(cli.eval_command, "params", [*cli.eval_command.params, flag, value])
+    argv = ["eval", "--brand-new", TOY, "--brand-new-value", "x", "--adaptive", str(make())]
+    found = inspect_argv(argv, environment=NOWHERE)
+    assert settings_of(found)["task"] == TOY
+    assert found[-3:] == ["--brand-new", "--brand-new-value", "x"]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midband.inspect._choosing import ChoosingRun
-from midband.inspect._metric import ScoreReader
+from midband.inspect.live import ChoosingRun
+from midband.inspect.metric import ScoreReader
 from midband_history import Metric, OutcomeMatrix
 from midband_sampler import Plan, RankSettled, Session, make_plan
 

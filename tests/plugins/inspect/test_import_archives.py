@@ -8,7 +8,8 @@ from zipfile import ZipFile
 import pytest
 from inspect_ai import eval as inspect_eval
 
-from midband.importers._sources import import_paths, read_records
+from midband.importers.reading import read_records
+from midband.importers.sources import import_paths
 from midband_history import History
 
 TOY = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"

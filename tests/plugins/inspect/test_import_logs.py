@@ -15,8 +15,8 @@ from inspect_ai.log import (
 )
 
 from midband._descriptors import ReadOptions
-from midband.importers import _inspect_log, inspect_logs
-from midband.importers.inspect_logs import (
+from midband.inspect import log_file, logs
+from midband.inspect.logs import (
     midband_register_importers,
     read,
     read_many,
@@ -162,7 +162,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
 def test_an_archive_that_unpacks_to_gigabytes_is_refused(
     log: EvalLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_inspect_log, "_MOST_BYTES", 100)
+    monkeypatch.setattr(log_file, "_MOST_BYTES", 100)
     with pytest.raises(UnreadableSourceError, match="unpacks to 0 MB"):
         records(path_of(log))
 
@@ -187,7 +187,7 @@ def test_the_importer_is_registered() -> None:
 def test_many_logs_in_order_and_a_bad_one_among_them(
     log: EvalLog, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspect_logs, "WORTH_WORKERS", 2)
+    monkeypatch.setattr(logs, "WORTH_WORKERS", 2)
     paths = []
     for place in range(3):
         link = tmp_path / f"{place:03d}.eval"

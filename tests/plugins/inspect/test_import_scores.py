@@ -16,8 +16,8 @@ from inspect_ai.scorer import Score, Scorer, Target, accuracy, includes, mean, s
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
 from midband._descriptors import ReadOptions
-from midband.importers import inspect_logs
-from midband.importers.inspect_logs import read
+from midband.inspect import logs
+from midband.inspect.logs import read
 from midband_history import (
     Note,
     Reconciliation,
@@ -264,9 +264,9 @@ def test_a_planted_misreading_is_caught(
 ) -> None:
     log, path = run(scorer_of(lambda place: place))
     with monkeypatch.context() as patch:
-        patch.setattr(inspect_logs, "score_value", lambda value: value if value <= 1 else None)
+        patch.setattr(logs, "score_value", lambda value: value if value <= 1 else None)
         assert Found(path).unexplained
-        patch.setattr(inspect_logs, "score_value", lambda value: float(7 - value) / 2)
+        patch.setattr(logs, "score_value", lambda value: float(7 - value) / 2)
         assert Found(path).unexplained
     assert log.samples is not None
     scores = log.samples[0].scores

@@ -10,10 +10,10 @@ import pytest
 from inspect_ai import eval as inspect_eval
 from inspect_ai import eval_retry, eval_set
 from inspect_ai.log import EvalLog
+from tests.plugins.inspect.judged import rank_logs
 
 from midband._manager import get_plugin_manager
 from midband.hookspecs import hookimpl
-from midband.inspect import rank_logs
 from midband_history import Metric
 from midband_sampler import Decision, Never, Plan, Session
 
@@ -305,14 +305,14 @@ def test_after_an_error_the_rest_of_the_plan_runs(
     ("where", "name"),
     [
         ("midband_sampler.Session", "tell"),
-        ("midband.inspect._choosing.ChoosingRun", "hand_out"),
+        ("midband.inspect.live.ChoosingRun", "hand_out"),
         *(
             pytest.param(*names, marks=SLOW)
             for names in [
                 ("midband_sampler.Session", "__init__"),
-                ("midband.inspect._choosing.ChoosingRun", "about"),
-                ("midband.inspect._choosing.ChoosingRun", "report"),
-                ("midband.inspect._metric.ScoreReader", "read"),
+                ("midband.inspect.live.ChoosingRun", "about"),
+                ("midband.inspect.live.ChoosingRun", "report"),
+                ("midband.inspect.metric.ScoreReader", "read"),
             ]
         ),
     ],
@@ -337,7 +337,8 @@ def test_whatever_breaks_every_sample_runs(
 def test_an_eval_that_inspect_does_not_announce_runs_in_full(
     make: MakePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from midband.inspect._observer import Observer, running_eval
+    from midband.inspect.hooks import Observer
+    from midband.inspect.shown import running_eval
 
     async def silent(*_: object) -> None:
         running_eval.set(None)

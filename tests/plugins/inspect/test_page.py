@@ -11,9 +11,8 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import recompute_metrics, write_eval_log
 from inspect_ai.model import get_model
 
-from midband.demo._inspect import toy_task
-from midband.demo._run import _TASK_FILE
-from midband.demo._simulation import PROVIDER, agent_names, attempt
+from midband.inspect.demo import _TASK_FILE, PROVIDER, agent_names, attempt
+from midband.inspect.simulated import toy_task
 
 PAGE = Path(__file__).parents[3] / "docs" / "harnesses" / "inspect.md"
 

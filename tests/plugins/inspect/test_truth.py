@@ -12,11 +12,11 @@ from inspect_ai import eval_retry
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import MemoryDataset
 from inspect_ai.log import EvalLog
+from tests.plugins.inspect.judged import rank_logs
 
 from midband._descriptors import ReadOptions
-from midband.importers.inspect_logs import read
-from midband.inspect import rank_logs
-from midband.inspect._terminal import caption_of, counter_text
+from midband.inspect.logs import read
+from midband.inspect.shown import caption_of, counter_text
 from midband_history import Metric, Record, StatedAggregate
 from midband_sampler import Plan, RankSettled, Session
 

@@ -1,5 +1,6 @@
-"""The demonstration's story: real commands on simulated agents, then the check in full."""
+"""The demonstration: simulated agents and tasks, real commands, then the check in full."""
 
+import hashlib
 import json
 import math
 import os
@@ -13,13 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband.demo._simulation import BENCHMARK, NEW_AGENT, PROVIDER, agent_names
 from midband_history import MidbandError, StoreError
 
 if TYPE_CHECKING:
     from midband_history import Record
     from midband_sampler import Plan
 
+BENCHMARK = "toy_benchmark"
+PROVIDER = "midband_demo"
+N_TASKS = 200
+N_AGENTS = 24
+NEW_AGENT = "agent-new"
+NEW_ABILITY = 0.5
+COST_USD = 0.04  # what a simulated attempt would cost on average; no money is spent
+_SPREAD = 2.4
 MARKER = "SIMULATED.txt"
 _NOTE = (
     "Everything in this directory was made by `midband demo`. The agents and the tasks are\n"
@@ -29,7 +37,7 @@ _TASK_FILE = '''"""The simulated benchmark of `midband demo`, as a task file for
 
 from inspect_ai import Task, task
 
-from midband.demo._inspect import toy_task
+from midband.inspect.simulated import toy_task
 
 
 @task
@@ -120,7 +128,7 @@ def _make_history_logs(log_dir: Path) -> None:
 
 
 def _make_logs(log_dir: Path, agents: Sequence[str]) -> None:
-    command = [sys.executable, "-P", "-m", "midband.demo._make_logs", str(log_dir), *agents]
+    command = [sys.executable, "-P", "-m", "midband.inspect.simulated", str(log_dir), *agents]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DemoError(_why("the simulated runs", done.stdout + done.stderr))
@@ -163,7 +171,7 @@ def _why(step: str, text: str) -> str:
 
 
 def _compare(directory: Path, *, seconds: float) -> Outcome:
-    from midband.importers._sources import read_records
+    from midband.importers.reading import read_records
     from midband_sampler import Plan
 
     plan = Plan.read(directory / "plan.json")
@@ -194,3 +202,58 @@ def _rank(plan: "Plan", tasks: "Sequence[str]", scores: "Mapping[str, float]") -
 def _total_cost(records: "Sequence[Record]") -> float:
     """Sum of the costs; NaN if one is unknown."""
     return math.fsum(math.nan if each.cost_usd is None else each.cost_usd for each in records)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a simulated agent does on a simulated task.
+
+    Parameters
+    ----------
+    solved : bool
+    tokens : int
+    cost_usd : float
+    """
+
+    solved: bool
+    tokens: int
+    cost_usd: float
+
+
+def agent_names() -> tuple[str, ...]:
+    """Return the known agents, weakest first."""
+    return tuple(f"agent-{place:02d}" for place in range(1, N_AGENTS + 1))
+
+
+def ability(agent: str) -> float:
+    """Return an agent's ability in logits; agents are evenly spread."""
+    if agent == NEW_AGENT:
+        return NEW_ABILITY
+    place = int(agent.rpartition("-")[2])
+    return -_SPREAD + 2 * _SPREAD * (place - 1) / (N_AGENTS - 1)
+
+
+def difficulty(task: int) -> float:
+    """Return a task's difficulty in logits: near-normal, fixed for ever."""
+    return 1.6 * sum(_uniform(f"difficulty {task} {part}") - 0.5 for part in range(12))
+
+
+def attempt(agent: str, task: int) -> Attempt:
+    """Return what the agent does: the same every time it is asked."""
+    chance = 1 / (1 + math.exp(difficulty(task) - ability(agent)))
+    size = 0.5 + _uniform(f"size {agent} {task}")
+    return Attempt(
+        solved=_uniform(f"attempt {agent} {task}") < chance,
+        tokens=round(4000 * size),
+        cost_usd=round(COST_USD * size, 6),
+    )
+
+
+def answer(task: int) -> int:
+    """Return the right answer of a task."""
+    return int(_uniform(f"answer {task}") * 9000) + 1000
+
+
+def _uniform(text: str) -> float:
+    """Return a number in [0, 1) that depends on nothing but the text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / 2**56

@@ -1,6 +1,8 @@
 """The simulated world as Inspect AI sees it: a task, and a model provider that spends nothing."""
 
 import re
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from inspect_ai import Task
@@ -16,7 +18,7 @@ from inspect_ai.model import (
 from inspect_ai.scorer import match
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from midband.demo._simulation import (
+from midband.inspect.demo import (
     BENCHMARK,
     N_TASKS,
     NEW_AGENT,
@@ -94,3 +96,28 @@ class SimulatedModel(ModelAPI):
     def max_connections(self) -> int:
         """Return how many calls may run at once: nothing is waited for."""
         return 50
+
+
+def make_logs(log_dir: str, agents: Sequence[str]) -> bool:
+    """Run the toy benchmark in full for every agent; return whether all went well."""
+    import inspect_ai
+
+    from midband.inspect import _registry
+    from midband.inspect.demo import PROVIDER
+    from midband.inspect.simulated import toy_task
+
+    del _registry  # imported so that its provider is known
+    logs = inspect_ai.eval(
+        toy_task(),
+        model=[f"{PROVIDER}/{agent}" for agent in agents],
+        log_dir=log_dir,
+        display="none",
+        max_tasks=4,
+        max_samples=50,
+        log_realtime=False,
+    )
+    return len(logs) == len(agents) and all(log.status == "success" for log in logs)
+
+
+if __name__ == "__main__":
+    raise SystemExit(0 if make_logs(sys.argv[1], sys.argv[2:]) else 1)

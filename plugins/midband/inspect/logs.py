@@ -5,24 +5,36 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer, ReadOptions
 from midband.hookspecs import hookimpl
-from midband.importers._inspect_header import covers_benchmark, moment, numbered_after_shuffle
-from midband.importers._inspect_log import Log, declared_headline, load_log
-from midband.importers._inspect_stated import metric_names, stated_by
-from midband.importers._workers import in_workers
-from midband.inspect._samples import amount, attempt_cost, benchmark_name, task_digest, task_id
-from midband.inspect._scores import (
+from midband.importers.unpacking import in_workers
+from midband.inspect.log_file import (
+    RECORD,
+    Log,
+    covers_benchmark,
+    declared_headline,
+    load_log,
+    metric_names,
+    moment,
+    numbered_after_shuffle,
+    stated_by,
+)
+from midband.inspect.scores import (
     ScoreChoice,
+    amount,
+    attempt_cost,
+    benchmark_name,
     choose_score,
     is_verdict,
     score_value,
     shapes_of,
+    task_digest,
+    task_id,
 )
 from midband_history import InputError, Metric, Note, Record, UnreadableSourceError
 
@@ -32,8 +44,11 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSampleSummary
 
     from midband._descriptors import ReadItem
+    from midband._ranking import LiveOrder
     from midband_history import OutcomeKind
+    from midband_sampler import Plan
 
+FORMAT = "inspect"
 HEAD_BYTES = 4096
 WORTH_WORKERS = 200  # starting a worker takes as long as reading so many logs
 # How a run is carried out, not who the agent is.
@@ -58,7 +73,7 @@ def midband_register_importers() -> "Iterable[Importer]":
     """Offer the format to ``midband import``."""
     return [
         Importer(
-            name="inspect",
+            name=FORMAT,
             sniff=sniff,
             read=read,
             suffixes=(".eval", ".json"),
@@ -363,3 +378,59 @@ def _set_fields(config: Any) -> dict[str, object]:
 def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def live_orders(
+    plan: "Plan", paths: Sequence[Path], *, format_name: str | None = None
+) -> "dict[str, LiveOrder]":
+    """Return the orders that runs by this plan chose, by run id, from the headers of their logs.
+
+    Of several attempts at one run the longest counts: each goes on where the one before it ended.
+    A file that cannot be read, as none can without Inspect, is passed over; it is refused where
+    its samples are read.
+
+    Parameters
+    ----------
+    plan : Plan
+    paths : sequence of Path
+        Files and directories, in which the logs are found as `midband import` finds them.
+    format_name : str, optional
+        The importer to use, instead of the one that recognises a file.
+    """
+    from midband._manager import get_plugin_manager
+    from midband.importers.unpacking import opened_sources
+
+    if not plan.chooses_live:
+        return {}
+    importers = get_plugin_manager().importers()
+    with opened_sources(paths, importers, format_name=format_name) as found:
+        logs = [each.path for each in found.sources if each.importer.name == FORMAT]
+        return _orders(plan, logs)
+
+
+def _orders(plan: "Plan", paths: Iterable[Path]) -> "dict[str, LiveOrder]":
+    """Return the orders of logs, by run id."""
+    from midband._ranking import LiveOrder
+
+    orders: dict[str, LiveOrder] = {}
+    try:
+        from inspect_ai.log import read_eval_log
+    except ImportError:
+        return orders
+    for path in paths:
+        try:
+            spec = read_eval_log(str(path), header_only=True).eval
+        except Exception:  # whatever a foreign file does to Inspect
+            continue
+        record = (spec.metadata or {}).get(RECORD)
+        if not isinstance(record, Mapping) or record.get("plan_digest") != plan.digest:
+            continue
+        known = set(plan.tasks)
+        tasks, unlogged = (
+            tuple(str(task) for task in record.get(name, ()) if task in known)
+            for name in ("order", "unlogged")
+        )
+        run = spec.task_id or spec.run_id
+        if run not in orders or len(tasks) >= len(orders[run].tasks):
+            orders[run] = LiveOrder(tasks=tasks, unlogged=unlogged)
+    return orders

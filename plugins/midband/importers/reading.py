@@ -1,21 +1,27 @@
-"""What is done to everything that an importer reads: the person's options, and the check."""
+"""Reading sources: the person's options, the check of what is stated, records of many files."""
 
 import inspect
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import ReadOptions
+from midband.importers.discovery import Source, path_text
+from midband.importers.unpacking import Found, opened_sources
 from midband_history import (
+    TABLE_COLUMNS,
     InputError,
     Metric,
+    MidbandError,
     Note,
     Reconciliation,
     Record,
     StatedAggregate,
+    StoreError,
     Table,
     UnreadableSourceError,
     sane_cost,
@@ -27,7 +33,6 @@ from midband_history import (
 
 if TYPE_CHECKING:
     from midband._descriptors import Importer
-
 
 # Names of metrics of which less is mostly better.
 _REVERSE = re.compile(
@@ -237,3 +242,122 @@ def with_scale(metric: Metric, options: ReadOptions) -> Metric:
     if options.metric and not metric.known:
         changes["name"] = options.metric
     return replace(metric, **changes) if changes else metric  # type: ignore[arg-type]
+
+
+def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns, theirs to ours.
+
+    Raises
+    ------
+    InputError
+        One of ours is none of `TABLE_COLUMNS`.
+    """
+    for theirs, ours in columns.items():
+        if ours not in TABLE_COLUMNS:
+            msg = (
+                f"expected a column of midband in {theirs}={ours}, got {ours!r}:"
+                f" choose from {', '.join(TABLE_COLUMNS)}"
+            )
+            raise InputError(msg)
+    return dict(columns)
+
+
+def read_records(
+    paths: Sequence[Path],
+    *,
+    format_name: str | None = None,
+    options: ReadOptions | None = None,
+    note: Callable[[Path, Note], None] | None = None,
+) -> Iterator[Record]:
+    """Yield the records of files and directories, without a history.
+
+    Parameters
+    ----------
+    paths, format_name, options
+        As for `import_paths`.
+    note : callable, optional
+        Called with the path and each note of a source.
+
+    Raises
+    ------
+    UnreadableSourceError
+        A source cannot be read, or its own aggregate cannot be reproduced.
+    """
+    options = options or ReadOptions()
+    with opened_sources(paths, all_importers(None), format_name=format_name) as found:
+        for one in found.unrecognised:
+            if one.named:
+                raise UnreadableSourceError(one.reason)
+        for source in found.sources:
+            yield from _records_of(source, found, options, note)
+
+
+def _records_of(
+    source: Source,
+    found: Found,
+    options: ReadOptions,
+    note: Callable[[Path, Note], None] | None,
+) -> Iterator[Record]:
+    reading = Reading()
+    items = read_source(source.importer, source.path, options)
+    try:
+        yield from checked(source.path, items, options, reading)
+    except ReadingFailedError as failed:
+        error = failed.error
+        known = isinstance(error, MidbandError) and not isinstance(error, StoreError)
+        if known and not found.places:
+            raise error from failed
+        reason = str(error) if known else why_refused(source, error)
+        raise UnreadableSourceError(found.shown(reason)) from failed
+    except UnreadableSourceError as error:
+        raise UnreadableSourceError(found.shown(str(error))) from error
+    if note is not None:
+        for each in reading.notes:
+            note(found.path(source.path), each)
+
+
+def all_importers(importers: "Mapping[str, Importer] | None") -> "Mapping[str, Importer]":
+    """Return the importers given, or those of all plugins."""
+    if importers is not None:
+        return importers
+    from midband._manager import get_plugin_manager
+
+    return get_plugin_manager().importers()
+
+
+def why_refused(source: Source, error: BaseException) -> str:
+    """Return why a source cannot be read, with its name, on one line."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, StoreError) or not isinstance(error, (MidbandError, OSError)):
+        reason = f"importer {source.importer.name} failed, {type(error).__name__}: {reason}"
+    name = path_text(source.path)
+    reason = reason.replace(str(source.path), name)
+    return reason if name in reason else f"{name}: {reason}"
+
+
+def _choices(options: ReadOptions) -> dict[str, object]:
+    """Return the options that were given."""
+    default = ReadOptions()
+    names = [each.name for each in fields(options) if each.compare]
+    chosen = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in chosen.items() if value != getattr(default, name)}
+
+
+def reading_salt(name: str, options: ReadOptions) -> tuple[str, ...]:
+    """Return what else than its content decides how a source is read.
+
+    The first three parts are what midband 0.1 used, so that its sources are known again.
+    """
+    salt = (name, options.benchmark or "", repr(sorted(options.columns.items())))
+    said = {
+        key: value
+        for key, value in _choices(options).items()
+        if key not in ("benchmark", "columns", "accept_difference")
+    }
+    return (*salt, json.dumps(said, sort_keys=True)) if said else salt
+
+
+def options_text(options: ReadOptions) -> str:
+    """Return the options that were given as JSON; empty for none."""
+    said = _choices(options)
+    return json.dumps(said, sort_keys=True) if said else ""

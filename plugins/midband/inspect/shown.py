@@ -1,21 +1,54 @@
-"""What Inspect's log and viewer show of a run's verdict: a metric, and the top of the metadata."""
+"""What is shown of a run: on the terminal, as a metric, and at the top of the log's metadata."""
 
+import atexit
 import math
+import re
+import sys
+from collections.abc import Collection, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from inspect_ai._util.registry import registry_info
 from inspect_ai.scorer import Metric, SampleScore, Value, metric
 from inspect_ai.scorer._scorer import SCORER_METRICS, scorer_metrics, unique_scorer_name
 
-from midband.inspect._observer import RunningEval, running_eval
+from midband._text import one_line
 
 if TYPE_CHECKING:
     from inspect_ai import Task
     from inspect_ai.log import EvalSpec
 
-    from midband.inspect._live import LiveRun
+    from midband.inspect.live import LiveRun
+    from midband_sampler import Decision
 
 VERDICT = "midband_verdict"
+# Five captions and counters, and Inspect's own, go into 120 columns.
+_CAPTION = 7
+_DATE = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
+_LINES: dict[str, str] = {}
+
+
+@dataclass(eq=False)
+class RunningEval:
+    """One attempt at one task on one model; `run` is its state, once it has begun.
+
+    Parameters
+    ----------
+    spec : EvalSpec or None
+        None where Inspect did not announce the eval.
+    max_connections : int or None
+        Calls to the model at a time, where the user set them.
+    """
+
+    spec: "EvalSpec | None"
+    max_connections: int | None = None
+    run: "LiveRun | None" = None
+
+
+# Each eval runs in a context of its own, in which the contexts of its samples begin.
+running_eval: ContextVar[RunningEval | None] = ContextVar("midband_eval", default=None)
 
 
 def begin_run(run: "LiveRun", spec: "EvalSpec | None") -> None:
@@ -108,3 +141,76 @@ def _with_ours(metrics: Any, key: str) -> Any:
         name: [*each, verdict_metric("")] if name == chosen else each
         for name, each in metrics.items()
     }
+
+
+def say_at_exit(key: str, line: str) -> None:
+    """Print a line on stderr when the ``inspect`` command ends; of those of one key the last.
+
+    In a program of somebody's own that calls Inspect nothing is printed: the log has the verdict.
+    """
+    if "inspect_ai._cli.main" not in sys.modules:
+        return
+    if not _LINES:
+        atexit.register(_print)
+    _LINES[key] = line
+
+
+def caption_of(model: str, others: Collection[str] = ()) -> str:
+    """Return a short caption for a model: the end of its name, without a date.
+
+    Parameters
+    ----------
+    model : str
+    others : collection of str
+        Captions that are on the screen already.
+
+    Examples
+    --------
+    >>> caption_of("openai/gpt-4o")
+    'gpt-4o'
+    >>> caption_of("anthropic/claude-sonnet-4-5-20250929")
+    'net-4-5'
+    """
+    name = one_line(_DATE.sub("", model.rpartition("/")[2]) or model)[-_CAPTION:]
+    caption, number = name, 2
+    while caption in others:
+        caption, number = f"{name[1:]}{number}", number + 1
+    return caption
+
+
+def counter_text(decision: "Decision", *, alone: bool) -> str:
+    """Return what the counter shows; beside other models only the bounds and the progress."""
+    if alone:
+        return decision.short
+    share = 100 * decision.tasks_run // max(decision.tasks_planned, 1)
+    return f"{decision.low}-{decision.high} {share}%{'!' if decision.warnings else ''}"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a text as further lines of a verdict, which break at words."""
+    return wrap(
+        " ".join(text.split()),
+        width,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _print() -> None:
+    for text in _LINES.values():
+        first, *rest = text.split("\n")
+        for line in (f"midband: {first}", *rest):
+            print(one_line(line), file=sys.stderr)
+
+
+def finite(value: object) -> object:
+    """Return a value without what JSON cannot hold: NaN and infinity become None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value

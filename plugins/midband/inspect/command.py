@@ -1,5 +1,6 @@
-"""The flag: ``midband inspect eval TASK --adaptive plan.json`` in terms that Inspect knows."""
+"""Inspect by its command line: the flag ``--adaptive``, and a subset as a run-config file."""
 
+import glob
 import json
 import os
 import re
@@ -8,30 +9,24 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from midband._harness import Capabilities, Command, Probe, Round, subset_of
 from midband._text import one_line
 from midband_history import InputError, MidbandError
+
+if TYPE_CHECKING:
+    from midband._descriptors import ReadOptions
+    from midband_history import Record
+    from midband_sampler import Plan
 
 COMMANDS = ("eval", "eval-set")
 MAX_SAMPLES = 4
 _OURS = ("task", "plan", "allow_changed", "plan_digest", "plan_metric", "plan_max_errors")
 # Options of ours that take a value, by the task argument that they become.
 _VALUES = {"--metric": "plan_metric", "--max-errors": "plan_max_errors"}
-# Options that take no value: the word after one is a task. Known without importing Inspect, which
-# takes seconds; whatever is not clear by it is looked up in the installed Inspect.
-_FLAGS = frozenset(
-    """
-    --allow-changed --bundle-overwrite --continue-on-fail --debug --debug-errors --detach
-    --embed-viewer --fail-on-refusal --help --internal-tools --json --log-dir-allow-dirty
-    --log-images --log-model-api --log-refusals --logprobs --no-ansi --no-detach
-    --no-epochs-reducer --no-fail-on-error --no-fail-on-refusal --no-internal-tools
-    --no-log-images --no-log-model-api --no-log-realtime --no-log-refusals --no-log-samples
-    --no-parallel-tool-calls --no-retry-cleanup --no-retry-immediate --no-sandbox-cleanup
-    --no-score --no-score-display --parallel-tool-calls --retry-immediate --sandbox-prebuilt
-    --score-on-error --trace --traceback-locals
-    """.split()  # noqa: SIM905 - one word a line would be a page
-)
 _PLAIN = re.compile(r"[A-Za-z_./\\][A-Za-z0-9_./\\@+-]*")
 
 
@@ -157,9 +152,7 @@ class _Arguments:
                 " needs no flag, its log names the plan"
             )
             raise InputError(msg)
-        parts = list(_sort(words[1:], lambda name: None if name in _FLAGS else False))
-        if sum(part[0] == "task" for part in parts) != 1:
-            parts = list(_sort(words[1:], _value_options(found.command).get))
+        parts = _sort(words[1:], _value_options(found.command).get)
         for kind, name, value, raw in parts:
             if kind == "task":
                 found.tasks.append(name)
@@ -306,3 +299,108 @@ def _is_word(value: str) -> bool:
         ".nan",
         ".inf",
     )
+
+
+_FILE = "subset.yaml"
+# What a run-config file or midband decides; beside it these would widen or undo the subset.
+_REFUSED = ("--run-config", "--sample-id", "--limit", "--sample-shuffle")
+
+
+class InspectHarness:
+    """Inspect AI by its run-config file; its adaptive runs go by ``midband inspect``."""
+
+    name = "inspect"
+    summary = (
+        "Inspect AI: a --run-config file; adaptive with"
+        " `midband inspect eval TASK --adaptive PLAN`."
+    )
+    tested_versions = ("0.3.200", "0.3.250", "0.3.285")
+    capabilities = Capabilities(subset=True, live=True, attempts=True, costs=True)
+
+    def probe(self) -> Probe:
+        """Look for the package, without importing it."""
+        try:
+            return Probe(version=version("inspect-ai"))
+        except PackageNotFoundError:
+            return Probe(problem="expected Inspect AI, found none: pip install 'midband[inspect]'")
+
+    def read_results(
+        self, path: Path, *, benchmark: str | None = None, options: "ReadOptions | None" = None
+    ) -> "Iterator[Record]":
+        """Return the samples of a log, or of the logs in a directory."""
+        from midband.harnesses._adapting import read_below
+        from midband.inspect.logs import read, sniff
+
+        return read_below(
+            path, sniff, read, benchmark=benchmark, what="Inspect logs", options=options
+        )
+
+    def write_subset(
+        self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None
+    ) -> tuple[Path, ...]:
+        """Write ``subset.yaml``."""
+        from midband.inspect.command import export_run_config
+
+        chosen = subset_of(plan, tasks)
+        directory.mkdir(parents=True, exist_ok=True)
+        export_run_config(plan, directory / _FILE, tasks=chosen)
+        return (directory / _FILE,)
+
+    def build_command(self, batch: Round) -> Command:
+        """Return ``inspect eval``; without arguments, TASK and MODEL stand for what is missing."""
+        subset_of(batch.plan, batch.tasks)
+        for word in batch.arguments:
+            if word.partition("=")[0] in _REFUSED:
+                msg = f"expected no {word} beside a subset, got it: midband names the samples"
+                raise InputError(msg)
+        logs = batch.directory / "logs"
+        arguments = batch.arguments or ("TASK", "--model", "MODEL")
+        given = {word.partition("=")[0] for word in arguments}
+        epochs = ("--epochs", str(batch.attempts)) if batch.attempts > 1 else ()
+        place = () if "--log-dir" in given else ("--log-dir", str(logs))
+        config = ("--run-config", str(batch.directory / _FILE))
+        return Command(
+            steps=(("inspect", "eval", *arguments, *config, *epochs, *place),), results=logs
+        )
+
+
+def run_config_text(plan: "Plan", *, tasks: Sequence[str] | None = None) -> str:
+    """Return YAML for ``inspect eval TASK --run-config FILE``.
+
+    Such a run has the plan's tasks, or those given, in the dataset's order and does not stop
+    early; `midband rank` gives its verdict from the log. Inspect reads sample ids as patterns:
+    theirs are escaped.
+    """
+    chosen = subset_of(plan, tasks)
+    lines = [
+        f"# The {len(chosen)} of {len(plan.all_tasks)} tasks of {_one_line(plan.benchmark)}"
+        f" that midband plan {plan.digest} chose.",
+        "# Run:   inspect eval TASK --model MODEL --run-config THIS_FILE",
+        "# Judge: midband rank PLAN LOGS",
+        "eval_config:",
+        "  sample_id:",
+        *(f"    - {json.dumps(glob.escape(task), ensure_ascii=False)}" for task in chosen),
+        "metadata:",
+        f"  midband_plan: {json.dumps(plan.digest)}",
+        f"  midband_benchmark: {json.dumps(plan.benchmark, ensure_ascii=False)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def export_run_config(
+    plan: "Plan", path: Path | str, *, tasks: Sequence[str] | None = None
+) -> None:
+    """Write `run_config_text`; a half-written file is never left behind."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        partial.write_text(run_config_text(plan, tasks=tasks), encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        msg = f"expected a writable place for the run config, got {target}: {error.strerror}"
+        raise InputError(msg) from error
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,36 +1,33 @@
 """How results reach the history: every source as a whole or refused by name, and the rest go on."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband._descriptors import ReadOptions
-from midband.importers._discovery import (
-    Source,
-    content_digests,
-    path_text,
-    survey,
-)
-from midband.importers._reading import (
+from midband.importers.discovery import Source, content_digests
+from midband.importers.reading import (
     Reading,
     ReadingFailedError,
+    all_importers,
     asked,
+    check_columns,
     checked,
     described_table,
+    options_text,
     read_source,
+    reading_salt,
+    why_refused,
 )
-from midband.importers._report import ImportEndedError, ImportReport, SourceReport, added
-from midband.importers._unpacking import Found, named_path, named_text, opened_sources
+from midband.importers.unpacking import Found, opened_sources
 from midband_history import (
-    TABLE_COLUMNS,
+    AddReport,
+    Counts,
     Incoming,
-    InputError,
-    MidbandError,
     Note,
     Record,
     StoreError,
@@ -42,19 +39,145 @@ if TYPE_CHECKING:
     from midband._descriptors import Importer
     from midband_history import History
 
-__all__ = [
-    "ImportReport",
-    "SourceReport",
-    "check_columns",
-    "find_sources",
-    "import_paths",
-    "read_records",
-]
-
 Progress = Callable[[int, int, Path], None]
 # Small sources share a transaction up to so many records or sources; a larger one has its own.
 _BATCH_RECORDS = 20_000
 _BATCH_SOURCES = 256
+NO_RESULTS = "no-results"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceReport:
+    """Result of importing one file or directory.
+
+    Parameters
+    ----------
+    path : Path
+    format : str
+        Name of the importer; empty if none recognised it.
+    added, duplicates : int
+        Attempts that were new, and that the history held already.
+    replaced : int
+        Attempts that an earlier reading of this content had added and that were read anew.
+    notes : tuple of Note
+        What a reader of the results must know: what was left out, chosen or differs, and why.
+    counts : tuple of Counts
+        What the attempts are, for each benchmark, agent and metric.
+    known : bool
+        Whether this very content had been imported before, so that it was not read again.
+    error : str
+        Why it was refused, on one line; empty if it was imported.
+    """
+
+    path: Path
+    format: str = ""
+    added: int = 0
+    duplicates: int = 0
+    replaced: int = 0
+    notes: tuple[Note, ...] = ()
+    counts: tuple[Counts, ...] = ()
+    known: bool = False
+    error: str = ""
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """The texts of the notes."""
+        return tuple(note.text for note in self.notes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportReport:
+    """Result of importing files and directories, in order of path.
+
+    Parameters
+    ----------
+    sources : tuple of SourceReport
+    notes : tuple of Note
+        What was passed over in directories, and why: a hidden result, a broken link.
+    total : int
+        Sources that were found, of which an import that ends half-way reports fewer.
+    """
+
+    sources: tuple[SourceReport, ...]
+    notes: tuple[Note, ...] = ()
+    total: int = 0
+
+    @property
+    def imported(self) -> int:
+        """Sources that were imported, now or before."""
+        return sum(not source.error for source in self.sources)
+
+    @property
+    def unchanged(self) -> int:
+        """Sources among the imported of which nothing was new."""
+        return sum(not (one.error or one.added or one.replaced) for one in self.sources)
+
+    @property
+    def refused(self) -> tuple[SourceReport, ...]:
+        """Sources that were refused, each with its error."""
+        return tuple(source for source in self.sources if source.error)
+
+    @property
+    def added(self) -> int:
+        """Attempts that were new."""
+        return sum(source.added for source in self.sources)
+
+    @property
+    def duplicates(self) -> int:
+        """Attempts that the history held already, in sources that were read."""
+        return sum(source.duplicates for source in self.sources)
+
+    @property
+    def replaced(self) -> int:
+        """Attempts that were read anew."""
+        return sum(source.replaced for source in self.sources)
+
+    @property
+    def counts(self) -> tuple[Counts, ...]:
+        """What the attempts of all sources are, summed by benchmark, agent and metric."""
+        sums: dict[tuple[str, str, str], Counts] = {}
+        for one in (each for source in self.sources for each in source.counts):
+            key = (one.benchmark, one.agent, one.metric)
+            held = sums.get(key)
+            sums[key] = one if held is None else _sum(held, one)
+        return tuple(sums[key] for key in sorted(sums))
+
+
+def _sum(one: Counts, two: Counts) -> Counts:
+    numbers = ("valid", "passed", "errors", "unscored", "out_of_range")
+    return replace(one, **{name: getattr(one, name) + getattr(two, name) for name in numbers})
+
+
+class ImportEndedError(StoreError):
+    """The history could not be written, half-way through an import.
+
+    Parameters
+    ----------
+    message : str
+    report : ImportReport
+        What was added and refused before that.
+    """
+
+    def __init__(self, message: str, report: ImportReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def added(source: Source, report: AddReport, notes: Iterable[Note]) -> SourceReport:
+    """Return what became of a source that was added, or that the history refused."""
+    if report.refused:
+        return SourceReport(path=source.path, error=f"{source.path}: {report.refused}")
+    found = [*notes, *(Note(code="kept-outside", text=text) for text in report.skipped)]
+    if not (report.added or report.duplicates or report.replaced or found):
+        found.append(Note(code=NO_RESULTS, text="no results of its own"))
+    return SourceReport(
+        path=source.path,
+        added=report.added,
+        duplicates=report.duplicates,
+        replaced=report.replaced,
+        notes=tuple(found),
+        counts=report.counts,
+    )
 
 
 def import_paths(
@@ -94,11 +217,11 @@ def import_paths(
     """
     options = options or ReadOptions()
     check_columns(options.columns)
-    with opened_sources(list(paths), _importers(importers), format_name=format) as found:
+    with opened_sources(list(paths), all_importers(importers), format_name=format) as found:
         run = _Run(history, options, found, progress)
         for one in found.unrecognised:
             if not one.note:
-                path = named_path(found, one.path)
+                path = found.path(one.path)
                 run.reports[one.path] = SourceReport(path=path, error=one.reason)
         try:
             fresh = run.not_known(found.sources)
@@ -122,106 +245,6 @@ def _ending(error: StoreError, report: ImportReport) -> str:
         f" {left:,} of {report.total:,} sources were not: import the same again, which adds"
         " nothing twice"
     )
-
-
-def check_columns(columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the columns, theirs to ours.
-
-    Raises
-    ------
-    InputError
-        One of ours is none of `TABLE_COLUMNS`.
-    """
-    for theirs, ours in columns.items():
-        if ours not in TABLE_COLUMNS:
-            msg = (
-                f"expected a column of midband in {theirs}={ours}, got {ours!r}:"
-                f" choose from {', '.join(TABLE_COLUMNS)}"
-            )
-            raise InputError(msg)
-    return dict(columns)
-
-
-def find_sources(
-    paths: Sequence[Path],
-    *,
-    format_name: str | None = None,
-    importers: "Mapping[str, Importer] | None" = None,
-) -> list[Source]:
-    """Find the sources among files and directories, for reading without a history.
-
-    Raises
-    ------
-    UnreadableSourceError
-        A file that was asked for by name is not recognised.
-    """
-    sources, unrecognised = survey(paths, _importers(importers), format_name=format_name)
-    for one in unrecognised:
-        if one.named:
-            raise UnreadableSourceError(one.reason)
-    return sources
-
-
-def read_records(
-    paths: Sequence[Path],
-    *,
-    format_name: str | None = None,
-    options: ReadOptions | None = None,
-    note: Callable[[Path, Note], None] | None = None,
-) -> Iterator[Record]:
-    """Yield the records of files and directories, without a history.
-
-    Parameters
-    ----------
-    paths, format_name, options
-        As for `import_paths`.
-    note : callable, optional
-        Called with the path and each note of a source.
-
-    Raises
-    ------
-    UnreadableSourceError
-        A source cannot be read, or its own aggregate cannot be reproduced.
-    """
-    options = options or ReadOptions()
-    with opened_sources(paths, _importers(None), format_name=format_name) as found:
-        for one in found.unrecognised:
-            if one.named:
-                raise UnreadableSourceError(one.reason)
-        for source in found.sources:
-            yield from _records_of(source, found, options, note)
-
-
-def _records_of(
-    source: Source,
-    found: Found,
-    options: ReadOptions,
-    note: Callable[[Path, Note], None] | None,
-) -> Iterator[Record]:
-    reading = Reading()
-    items = read_source(source.importer, source.path, options)
-    try:
-        yield from checked(source.path, items, options, reading)
-    except ReadingFailedError as failed:
-        error = failed.error
-        known = isinstance(error, MidbandError) and not isinstance(error, StoreError)
-        if known and not found.places:
-            raise error from failed
-        reason = str(error) if known else _why_refused(source, error)
-        raise UnreadableSourceError(found.shown(reason)) from failed
-    except UnreadableSourceError as error:
-        raise UnreadableSourceError(found.shown(str(error))) from error
-    if note is not None:
-        for each in reading.notes:
-            note(named_path(found, source.path), each)
-
-
-def _importers(importers: "Mapping[str, Importer] | None") -> "Mapping[str, Importer]":
-    if importers is not None:
-        return importers
-    from midband._manager import get_plugin_manager
-
-    return get_plugin_manager().importers()
 
 
 @dataclass
@@ -258,7 +281,7 @@ class _Run:
                     source.path, [self._salt(name) for name in named]
                 )
             except OSError as error:
-                name = named_text(self.found, source.path)
+                name = self.found.name(source.path)
                 reason = f"{name}: expected a file to read, got: {error.strerror or error}"
                 self.settle(source, SourceReport(path=source.path, error=reason))
         known = self.history.known_sources(
@@ -272,7 +295,7 @@ class _Run:
         names = self.history.source_names(
             {number for ids, _ in known.values() for number in ids}.union(*readings.values())
         )
-        said = _said(self.options)
+        said = options_text(self.options)
         fresh = []
         for source in sources:
             if source.path not in digests:
@@ -280,7 +303,7 @@ class _Run:
             content, salted = digests[source.path]
             digest = next((each for each in salted if each in known), salted[0])
             numbers, version = known.get(digest, ((), 0))
-            place = named_text(self.found, source.path)
+            place = self.found.name(source.path)
             current = version >= source.importer.version
             if current and any(_one_place(names[number], place) for number in numbers):
                 self.settle(source, SourceReport(path=source.path, known=True))
@@ -302,7 +325,7 @@ class _Run:
 
     def _salt(self, name: str) -> tuple[str, ...]:
         if name not in self.salts:
-            self.salts[name] = _salt(name, self.options)
+            self.salts[name] = reading_salt(name, self.options)
         return self.salts[name]
 
     def take(self, sources: Sequence[Source]) -> None:
@@ -396,12 +419,12 @@ class _Run:
 
     def refuse(self, source: Source, error: BaseException) -> None:
         """Note why a source cannot be read."""
-        reason = _why_refused(source, error)
+        reason = why_refused(source, error)
         self.settle(source, SourceReport(path=source.path, error=reason))
 
     def settle(self, source: Source, report: SourceReport) -> None:
         """Note what became of a source."""
-        path = named_path(self.found, source.path)
+        path = self.found.path(source.path)
         self.reports[source.path] = replace(
             report,
             path=path,
@@ -414,16 +437,6 @@ class _Run:
             self.progress(self.done, len(self.found.sources), path)
 
 
-def _why_refused(source: Source, error: BaseException) -> str:
-    """Return why a source cannot be read, with its name, on one line."""
-    reason = " ".join(str(error).split())
-    if isinstance(error, StoreError) or not isinstance(error, (MidbandError, OSError)):
-        reason = f"importer {source.importer.name} failed, {type(error).__name__}: {reason}"
-    name = path_text(source.path)
-    reason = reason.replace(str(source.path), name)
-    return reason if name in reason else f"{name}: {reason}"
-
-
 def _one_place(held: str, path: str) -> bool:
     """Whether two paths may be of one file, seen from different directories.
 
@@ -433,30 +446,3 @@ def _one_place(held: str, path: str) -> bool:
     one, two = Path(held).parts, Path(path).parts
     few = min(len(one), len(two))
     return one[-few:] == two[-few:]
-
-
-def _salt(name: str, options: ReadOptions) -> tuple[str, ...]:
-    """Return what else than its content decides how a source is read.
-
-    The first three parts are what midband 0.1 used, so that its sources are known again.
-    """
-    salt = (name, options.benchmark or "", repr(sorted(options.columns.items())))
-    said = {
-        key: value
-        for key, value in _choices(options).items()
-        if key not in ("benchmark", "columns", "accept_difference")
-    }
-    return (*salt, json.dumps(said, sort_keys=True)) if said else salt
-
-
-def _choices(options: ReadOptions) -> dict[str, object]:
-    """Return the options that were given."""
-    default = ReadOptions()
-    names = [each.name for each in fields(options) if each.compare]
-    chosen = {name: getattr(options, name) for name in names}
-    return {name: value for name, value in chosen.items() if value != getattr(default, name)}
-
-
-def _said(options: ReadOptions) -> str:
-    said = _choices(options)
-    return json.dumps(said, sort_keys=True) if said else ""

@@ -1,24 +1,29 @@
-"""Archives of known files: unpacked to a temporary directory, and named as if they stood there."""
+"""Files at hand: archives unpacked and named as if they stood there, many files read at once."""
 
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from midband.importers._discovery import Source, Unrecognised, path_text, survey
+from midband.importers.discovery import Source, Unrecognised, path_text, survey
 from midband_history import (
     UnreadableSourceError,
     check_members,
     extract_gzip,
     extract_zip,
+    process_pool,
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from midband._descriptors import Importer
 
 # Only tables end like this, and they are read from within their archive.
@@ -51,6 +56,14 @@ class Found:
         for place in sorted(self.places, key=len, reverse=True):
             text = text.replace(place, self.places[place])
         return text
+
+    def path(self, path: Path) -> Path:
+        """Return what people call a path."""
+        return Path(self.shown(str(path))) if self.places else path
+
+    def name(self, path: Path) -> str:
+        """Return what people call a path, as text."""
+        return self.shown(path_text(path))
 
 
 @contextmanager
@@ -209,11 +222,77 @@ def _link_beside(original: Path, folder: Path) -> None:
                 (folder / entry.name).symlink_to(original / entry.name)
 
 
-def named_path(found: Found, path: Path) -> Path:
-    """Return what people call a path."""
-    return Path(found.shown(str(path))) if found.places else path
+Result = TypeVar("Result")
 
 
-def named_text(found: Found, path: Path) -> str:
-    """Return what people call a path, as text."""
-    return found.shown(path_text(path))
+IN_FLIGHT = 64
+
+
+def in_workers(
+    job: Callable[[str], Result],
+    paths: Sequence[Path],
+    *,
+    workers: int | None,
+    died: Callable[[Path, str], Result],
+) -> Iterator[tuple[Path, Result]]:
+    """Yield the result of a job for every path, in order, with a bounded number in memory.
+
+    A worker that dies takes every job of its pool with it. The jobs are then done one at a time,
+    each in a pool of its own, so that the file that kills its worker is known. Where no worker can
+    be started at all, this process does the rest.
+
+    Parameters
+    ----------
+    job : callable
+        Called with a path as text, in another process; it must not raise.
+    paths : sequence of Path
+    workers : int or None
+        Number of processes; the number of cores by default.
+    died : callable
+        What stands for the result of a path whose worker died, called with the path and what
+        happened.
+    """
+    done = 0
+    try:
+        for path, result in _pooled(job, paths, workers):
+            yield path, result
+            done += 1
+        return
+    except BrokenProcessPool:
+        pass
+    for path in paths[done:]:
+        try:
+            ((_, result),) = _pooled(job, [path], 1)
+        except BrokenProcessPool as error:
+            result = died(path, str(error)) if _can_start() else job(str(path))
+        yield path, result
+
+
+def _pooled(
+    job: Callable[[str], Result], paths: Sequence[Path], workers: int | None
+) -> Iterator[tuple[Path, Result]]:
+    with process_pool(workers) as pool:
+        remaining = iter(paths)
+        waiting: list[tuple[Path, Future[Result]]] = []
+        while True:
+            waiting.extend(
+                (path, pool.submit(job, str(path)))
+                for path in islice(remaining, IN_FLIGHT - len(waiting))
+            )
+            if not waiting:
+                return
+            path, future = waiting.pop(0)
+            yield path, future.result()
+
+
+def _can_start() -> bool:
+    """Whether a worker that is given next to nothing to do lives."""
+    try:
+        ((_, pid),) = _pooled(_nothing, [Path()], 1)
+    except BrokenProcessPool:
+        return False
+    return pid != os.getpid()
+
+
+def _nothing(_: str) -> int:
+    return os.getpid()

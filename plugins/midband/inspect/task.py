@@ -13,10 +13,9 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import MemoryDataset, Sample
 from rich.markup import escape
 
-from midband.inspect._declared import declared_shapes
-from midband.inspect._metric import check_metric
-from midband.inspect._samples import benchmark_name, task_digest, task_id
-from midband.inspect._shown import add_verdict_metric
+from midband.inspect.metric import check_metric, declared_shapes
+from midband.inspect.scores import benchmark_name, task_digest, task_id
+from midband.inspect.shown import add_verdict_metric
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ def prepare_task(
     add_verdict_metric(inner, scorer=judged.name, key=judged.key)
     name, location = inner.dataset.name, inner.dataset.location
     if live:
-        from midband.inspect._source import AdaptiveSource
+        from midband.inspect.hooks import AdaptiveSource
 
         source = AdaptiveSource(plan, chosen, metric=judged, max_errors=max_errors)
         prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)
@@ -175,7 +174,7 @@ def prepare_task(
         # A source's dataset, of which nothing is known beforehand, has no name of its own.
         prepared.dataset = MemoryDataset([], name=name, location=location)
         return prepared
-    from midband.inspect._manager import AdaptiveStopping
+    from midband.inspect.hooks import AdaptiveStopping
 
     prepared = task_with(
         inner,

@@ -1,1 +1,0 @@
-"""The demonstration: a simulated benchmark and simulated agents, offline, through real Inspect."""
