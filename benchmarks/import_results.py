@@ -210,8 +210,8 @@ def _peak_mb() -> float:
 
 def measure(name: str, folder: Path) -> dict[str, float]:
     """Measure the files of a folder; in a process of its own for the peak of memory."""
-    from midband._descriptors import ReadOptions
     from midband._manager import get_plugin_manager
+    from midband.descriptors import ReadOptions
     from midband.importers.reading import call_reader
     from midband.importers.sources import import_paths
     from midband_history import History, Record

@@ -7,18 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from midband._descriptors import Importer, NamedFactory, ReadOptions, ReportSection
-    from midband._harness import (
+    from midband._manager import PluginManager, get_plugin_manager
+    from midband.descriptors import (
         Capabilities,
         Command,
         Harness,
+        Importer,
         InProcessHarness,
+        NamedFactory,
         Probe,
+        ReadOptions,
+        ReportSection,
         Round,
         RoundRunner,
         subset_of,
     )
-    from midband._manager import PluginManager, get_plugin_manager
     from midband.hookspecs import hookimpl
     from midband_history import (
         History,
@@ -100,33 +103,33 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "Band": "midband_sampler",
-    "Capabilities": "midband._harness",
+    "Capabilities": "midband.descriptors",
     "Choice": "midband_sampler",
     "Claim": "midband_sampler",
-    "Command": "midband._harness",
+    "Command": "midband.descriptors",
     "Decision": "midband_sampler",
-    "Harness": "midband._harness",
+    "Harness": "midband.descriptors",
     "History": "midband_history",
-    "Importer": "midband._descriptors",
-    "InProcessHarness": "midband._harness",
+    "Importer": "midband.descriptors",
+    "InProcessHarness": "midband.descriptors",
     "InputError": "midband_history",
     "MaxErrors": "midband_sampler",
     "Metric": "midband_history",
     "MidbandError": "midband_history",
-    "NamedFactory": "midband._descriptors",
+    "NamedFactory": "midband.descriptors",
     "Note": "midband_history",
     "OutcomeMatrix": "midband_history",
     "Plan": "midband_sampler",
     "PlanError": "midband_sampler",
     "PlanSettings": "midband_sampler",
     "PluginManager": "midband._manager",
-    "Probe": "midband._harness",
+    "Probe": "midband.descriptors",
     "RankSettled": "midband_sampler",
-    "ReadOptions": "midband._descriptors",
+    "ReadOptions": "midband.descriptors",
     "Record": "midband_history",
-    "ReportSection": "midband._descriptors",
-    "Round": "midband._harness",
-    "RoundRunner": "midband._harness",
+    "ReportSection": "midband.descriptors",
+    "Round": "midband.descriptors",
+    "RoundRunner": "midband.descriptors",
     "Rule": "midband_sampler",
     "Selection": "midband_sampler",
     "Session": "midband_sampler",
@@ -140,7 +143,7 @@ _HOMES = {
     "parse_max_errors": "midband_sampler",
     "parse_stop": "midband_sampler",
     "rank_sets": "midband_sampler",
-    "subset_of": "midband._harness",
+    "subset_of": "midband.descriptors",
 }
 
 

@@ -15,8 +15,7 @@ from midband_history import InputError
 if TYPE_CHECKING:
     import click
 
-    from midband._descriptors import Importer, NamedFactory, ReportSection
-    from midband._harness import Harness
+    from midband.descriptors import Harness, Importer, NamedFactory, ReportSection
 
 GROUP = "midband"
 
@@ -140,7 +139,7 @@ class PluginManager:
 
     def _factories(self, hook: str, kind: str, ours: Iterable[str]) -> "dict[str, NamedFactory]":
         """Return what a hook offers; a class stands for what builds it."""
-        from midband._descriptors import NamedFactory
+        from midband.descriptors import NamedFactory
 
         return {
             name: NamedFactory.of(item) if isinstance(item, type) else item

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from midband._descriptors import Importer, NamedFactory, ReportSection
-    from midband._harness import Harness
+    from midband.descriptors import Harness, Importer, NamedFactory, ReportSection
     from midband_sampler import Decision, Plan, Rule, Strategy
 
 hookspec = HookspecMarker("midband")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from midband import Capabilities, Command, Plan, Probe, Record, Round, get_plugin_manager, hookimpl
-from midband._harness import subset_of
+from midband.descriptors import subset_of
 from midband_history import InputError, UnknownTaskError
 
 Call = Callable[..., tuple[int, str, str]]

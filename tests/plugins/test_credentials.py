@@ -2,7 +2,7 @@
 
 import pytest
 
-from midband._credentials import (
+from midband.text import (
     arguments_without_credentials,
     is_credential_name,
     settings_without_credentials,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.environments import ROOT, make_environment, newest_python, run
 from tests.plugins.conftest import Call, OneLine
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.harnesses.every_eval_ever import read
 from midband.harnesses.every_eval_ever_export import Export, Publisher, export
 from midband.importers.sources import import_paths

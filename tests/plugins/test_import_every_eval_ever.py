@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.harnesses._eee_fields import score_of
 from midband.harnesses.every_eval_ever import read, sniff
 from midband_history import Note, Reconciliation, Record, StatedAggregate, UnreadableSourceError

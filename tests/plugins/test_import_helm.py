@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.harnesses import helm
 from midband.harnesses._helm_facts import main_metrics
 from midband.harnesses.helm import read, sniff

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.harnesses import _lm_eval_samples
 from midband.harnesses._lm_eval_files import sniff
 from midband.harnesses._lm_eval_samples import read

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from midband._descriptors import ReadOptions
 from midband._manager import get_plugin_manager
+from midband.descriptors import ReadOptions
 from midband_history import Note, Reconciliation, Record, StatedAggregate, UnreadableSourceError
 
 SHARED = Path(__file__).parents[3] / "shared" / "raw_samples"

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from midband import get_plugin_manager, hookimpl
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.importers.reading import read_records
 from midband.importers.sources import ImportEndedError, import_paths
 from midband_history import History, Record, StoreError, Table, UnreadableSourceError

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from midband._descriptors import ReadOptions
 from midband._manager import get_plugin_manager
+from midband.descriptors import ReadOptions
 from midband.importers.reading import read_source
 from midband.importers.sources import ImportReport, import_paths
 from midband_history import History, Record

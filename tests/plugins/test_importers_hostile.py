@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from midband._descriptors import Importer, ReadOptions
 from midband.cli._root import run
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses import _files
 from midband.importers import discovery
 from midband.importers.sources import ImportReport, import_paths

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.importers.reading import read_records
 from midband.importers.sources import ImportReport, import_paths
 from midband_history import History, InputError, OutcomeMatrix

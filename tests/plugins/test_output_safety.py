@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from midband._text import one_line
+from midband.text import one_line
 from midband_history import History, Record
 
 Call = Callable[..., tuple[int, str, str]]

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from midband import Decision, Harness, OutcomeMatrix, Plan, PluginManager, hookspecs, make_plan
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.importers.reading import read_source
 from midband.importers.sources import import_paths
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract

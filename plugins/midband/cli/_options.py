@@ -143,7 +143,7 @@ class LateHelp(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Ask for the help text."""
-        from midband.cli import _choices
+        from midband import choices
 
-        self.help = getattr(_choices, self._late_help)()
+        self.help = getattr(choices, self._late_help)()
         return super().get_help_record(ctx)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from midband._text import one_line
+from midband.text import one_line
 
 _LEAST_WIDTH = 10
 # What a spreadsheet takes for the beginning of a formula.

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from midband._descriptors import ReadOptions
 from midband.cli._options import pairs
+from midband.descriptors import ReadOptions
 
 Command = TypeVar("Command", bound=Callable[..., object])
 _OPTIONS = (

@@ -14,7 +14,7 @@ from midband.cli._output import echo, echo_document, print_json, warn
 from midband_history import InputError
 
 if TYPE_CHECKING:
-    from midband._harness import Command, Harness
+    from midband.descriptors import Command, Harness
     from midband_sampler import Plan
 
 
@@ -58,7 +58,7 @@ def export(
     afterwards with `midband rank`.
     """
     from midband._manager import choose, get_plugin_manager
-    from midband._plans import read_plan
+    from midband.choices import read_plan
     from midband.rounds import check_attempts, fixed_order, named
 
     able = {
@@ -136,7 +136,7 @@ class _Subset:
         return self._written(_renamed(command, names), files=(target,))
 
     def _into(self, folder: Path) -> "tuple[tuple[Path, ...], Command]":
-        from midband._harness import Round
+        from midband.descriptors import Round
 
         files = self.harness.write_subset(self.plan, folder, tasks=self.tasks)
         batch = Round(

@@ -152,7 +152,7 @@ def plan(
     The plan holds all that a run needs, so the run does not open the history.
     """
     from midband._manager import get_plugin_manager
-    from midband.cli._choices import current_name, stopping_rule, strategy_named, with_agents
+    from midband.choices import current_name, stopping_rule, strategy_named, with_agents
     from midband_history import InputError
     from midband_sampler import Band, make_plan, renamed_rules
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband._descriptors import ReadOptions
 from midband.cli._options import (
     EXISTING,
     FILE,
@@ -17,6 +16,7 @@ from midband.cli._options import (
 )
 from midband.cli._output import echo, print_facts, print_json, print_table, warn
 from midband.cli._source_options import read_options, source_options
+from midband.descriptors import ReadOptions
 from midband_history import (
     InputError,
     Metric,
@@ -82,8 +82,8 @@ def rank(
     the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
     names results of other benchmarks, which are left out.
     """
-    from midband._plans import read_plan
     from midband._ranking import is_old, rank_records
+    from midband.choices import read_plan
     from midband.importers.reading import check_columns
     from midband.inspect import live_orders
 
@@ -138,7 +138,7 @@ def _reference(plan: "Plan", name: str, history_path: Path | None) -> str:
     InputError
         It means several.
     """
-    from midband.cli._choices import current_name
+    from midband.choices import current_name
     from midband.cli._store import open_history
 
     agents = plan.reference_agents

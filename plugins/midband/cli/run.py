@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband._text import one_line
 from midband.cli._options import FILE, history_option, json_option, max_errors_option
 from midband.cli._output import echo, print_facts, print_json
 from midband.cli._source_options import read_options, source_options
+from midband.text import one_line
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from midband._harness import Harness, Round
+    from midband.descriptors import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
     from midband_sampler import MaxErrors, Plan
 
@@ -100,7 +100,7 @@ def run(
     second Ctrl-C ends it.
     """
     from midband._manager import choose, get_plugin_manager
-    from midband._plans import read_plan
+    from midband.choices import read_plan
     from midband.rounds import Interrupt, RoundDriver, RunSettings
 
     harnesses = get_plugin_manager().harnesses()

@@ -8,14 +8,13 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING
 
-from midband._descriptors import ReadOptions
-from midband._harness import Capabilities, Command, Probe, Round, subset_of
+from midband.descriptors import Capabilities, Command, Probe, ReadOptions, Round, subset_of
 from midband.harnesses._files import foreign
 from midband.importers.reading import apply_options, call_reader
 from midband_history import InputError, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
+    from midband.descriptors import ReadItem
     from midband_sampler import Plan
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.harnesses._files import foreign, list_of_objects, mapping, number
 from midband.harnesses._stated import fits, listed, rounding
 from midband_history import Metric, Note

@@ -15,7 +15,7 @@ from midband_history import Note, Record, StatedAggregate
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from midband._descriptors import ReadItem, ReadOptions
+    from midband.descriptors import ReadItem, ReadOptions
 
 ENDING = "_UPLOAD.json"
 _WHAT = "an upload of HAL"

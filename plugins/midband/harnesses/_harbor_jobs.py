@@ -22,7 +22,7 @@ from midband_history import (
 )
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem, ReadOptions
+    from midband.descriptors import ReadItem, ReadOptions
 
 _Trials = list[tuple[dict[str, Any], Record]]
 

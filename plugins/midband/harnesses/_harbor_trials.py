@@ -26,7 +26,7 @@ from midband_history import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from midband._descriptors import ReadItem, ReadOptions
+    from midband.descriptors import ReadItem, ReadOptions
 
 WHAT = "the result.json of a Harbor trial"
 REWARD = "reward"  # of these that a verifier may give, the one that Harbor itself writes

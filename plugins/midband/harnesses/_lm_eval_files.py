@@ -6,7 +6,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.harnesses._files import foreign, head, load_optional, mapping, number
 from midband.harnesses._quantities import Quantities
 from midband_history import Note

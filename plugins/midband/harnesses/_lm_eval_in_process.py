@@ -9,7 +9,7 @@ from midband.harnesses.lm_eval_harness import OUTPUT, check, documents
 from midband_history import InputError, UnreadableSourceError
 
 if TYPE_CHECKING:
-    from midband._harness import Round
+    from midband.descriptors import Round
 
 
 class InProcess:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.harnesses._files import foreign, head, load_lines, number
 from midband.harnesses._lm_eval_files import WHAT, About, check_aggregate, counts, is_aggregate
 from midband.harnesses._stated import (
@@ -23,7 +23,7 @@ from midband.harnesses._streams import entries
 from midband_history import Metric, Note, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
+    from midband.descriptors import ReadItem
 
 _NO_METRICS = frozenset(
     {

@@ -9,7 +9,7 @@ from midband.harnesses._files import number
 from midband_history import Note, UnreadableSourceError
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadOptions
+    from midband.descriptors import ReadOptions
 
 _MOST_USD, _MOST_TOKENS, _MOST_SECONDS = 1e6, 1e12, 3.2e8
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import ReadOptions
-from midband._harness import Capabilities, Command, Probe, Round, subset_of
+from midband.descriptors import Capabilities, Command, Probe, ReadOptions, Round, subset_of
 from midband.harnesses._adapting import (
     look_for,
     option,

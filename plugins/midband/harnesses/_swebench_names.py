@@ -13,7 +13,7 @@ from midband_history import Note, UnreadableSourceError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from midband._descriptors import ReadOptions
+    from midband.descriptors import ReadOptions
 
 BENCHMARK = "swe-bench"
 _WHAT = "a SWE-bench report"

@@ -10,7 +10,7 @@ from midband.harnesses._stating import rounding
 from midband_history import OutcomeKind, StatedAggregate, UnreadableSourceError
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadOptions
+    from midband.descriptors import ReadOptions
 
 _WHAT = "a SWE-bench report"
 

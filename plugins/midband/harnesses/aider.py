@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._files import foreign, head, load_object, moment
 from midband.harnesses._stating import Amounts, choose_metric, other_metrics, unnamed_agent
 from midband.hookspecs import hookimpl
 from midband_history import Metric, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
+    from midband.descriptors import ReadItem
 
 NAME = ".aider.results.json"
 _WHAT = "the results of an exercise of aider"

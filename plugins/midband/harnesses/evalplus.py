@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._files import foreign, head, load_object, mapping, moment, number
 from midband.harnesses._stating import (
     choose_metric,
@@ -17,7 +17,7 @@ from midband.hookspecs import hookimpl
 from midband_history import Metric, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
+    from midband.descriptors import ReadItem
 
 Tests = Literal["base", "plus"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._adapting import ImportOnly
 from midband.harnesses._eee_fields import (
     NAME,
@@ -51,8 +51,7 @@ from midband.hookspecs import hookimpl
 from midband_history import Note, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
-    from midband._harness import Harness
+    from midband.descriptors import Harness, ReadItem
 
 _SAMPLES = "_samples.jsonl"
 SOURCE_NAME = "midband history"  # what midband's own export states as its source

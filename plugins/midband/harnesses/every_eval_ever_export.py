@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-from midband._credentials import settings_without_credentials, without_credentials
 from midband.harnesses._eee_results import OWN_METRIC
 from midband.harnesses.every_eval_ever import NOT_SCORED, SOURCE_NAME
+from midband.text import settings_without_credentials, without_credentials
 from midband_history import InputError, Metric, Record
 
 SCHEMA_VERSION = "0.3.0"

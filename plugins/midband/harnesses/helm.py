@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._adapting import ImportOnly
 from midband.harnesses._files import (
     content_hash,
@@ -34,8 +34,7 @@ from midband.hookspecs import hookimpl
 from midband_history import Metric, Note, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
-    from midband._harness import Harness
+    from midband.descriptors import Harness, ReadItem
 
 _WHAT = "per-instance stats of HELM"
 _SPEC = "the run_spec.json of a HELM run"

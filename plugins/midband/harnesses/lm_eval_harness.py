@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer, ReadOptions
-from midband._harness import Capabilities, Command, Probe, Round, subset_of
+from midband.descriptors import (
+    Capabilities,
+    Command,
+    Importer,
+    Probe,
+    ReadOptions,
+    Round,
+    subset_of,
+)
 from midband.harnesses._adapting import look_for, read_below, refuse, refuse_ids, tasks_of
 from midband.harnesses._lm_eval_files import HARNESS, WHAT, sniff
 from midband.harnesses._lm_eval_samples import read
@@ -16,7 +23,7 @@ from midband.hookspecs import hookimpl
 from midband_history import InputError, Record
 
 if TYPE_CHECKING:
-    from midband._harness import Harness, RoundRunner
+    from midband.descriptors import Harness, RoundRunner
     from midband_sampler import Plan
 
 SUBSET = "samples.json"

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._files import foreign, head, load_lines, number
 from midband.harnesses._stating import Amounts, choose_metric, other_metrics
 from midband.hookspecs import hookimpl
 from midband_history import Metric, Record
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
+    from midband.descriptors import ReadItem
 
 BENCHMARK = "metr-time-horizon"
 _WHAT = "runs of METR"

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._files import foreign, head, list_of_objects, load_object, moment, number
 from midband.harnesses._stating import choose_metric, other_metrics, unnamed_agent
 from midband.hookspecs import hookimpl
 from midband_history import Metric, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
+    from midband.descriptors import ReadItem
 
 _WHAT = "a grading report of MLE-bench"
 # The raw scores are on a scale of their own in each competition, so they are no metric.

@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer, ReadOptions
-from midband._harness import Capabilities, Command, Probe, Round, subset_of
+from midband.descriptors import (
+    Capabilities,
+    Command,
+    Importer,
+    Probe,
+    ReadOptions,
+    Round,
+    subset_of,
+)
 from midband.harnesses._adapting import look_for, read_below, refuse, refuse_ids, tasks_of
 from midband.harnesses._files import (
     foreign,
@@ -31,8 +38,7 @@ from midband_history import (
 )
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
-    from midband._harness import Harness
+    from midband.descriptors import Harness, ReadItem
     from midband_sampler import Plan
 
 _WHAT = "instances of the OpenHands index"

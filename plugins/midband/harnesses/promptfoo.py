@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._files import (
     content_hash,
     foreign,
@@ -23,7 +23,7 @@ from midband.hookspecs import hookimpl
 from midband_history import Metric, OutcomeKind, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
+    from midband.descriptors import ReadItem
 
 _WHAT = "results of promptfoo"
 # The summary of an evaluation, within the file or as the file.

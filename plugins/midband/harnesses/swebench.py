@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._files import (
     foreign,
     head,
@@ -26,8 +26,7 @@ from midband.hookspecs import hookimpl
 from midband_history import Metric, Note, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
-    from midband._harness import Harness
+    from midband.descriptors import Harness, ReadItem
 
 _WHAT = "a SWE-bench report"
 RESOLVED = Metric(name="resolved", declared="source")

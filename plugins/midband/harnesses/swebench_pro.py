@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._files import foreign, head, load_object
 from midband.harnesses._stating import choose_metric, unnamed_agent
 from midband.hookspecs import hookimpl
 from midband_history import Metric, Note, Record
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
+    from midband.descriptors import ReadItem
 
 BENCHMARK = "swe-bench-pro"
 _WHAT = "whether each instance of SWE-bench Pro was resolved"

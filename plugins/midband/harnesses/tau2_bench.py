@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer, ReadOptions
-from midband._harness import Capabilities, Command, Probe, Round, subset_of
+from midband.descriptors import (
+    Capabilities,
+    Command,
+    Importer,
+    Probe,
+    ReadOptions,
+    Round,
+    subset_of,
+)
 from midband.harnesses._adapting import (
     check_metric,
     look_for,
@@ -32,8 +39,7 @@ from midband.hookspecs import hookimpl
 from midband_history import InputError, Note, OutcomeKind, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
-    from midband._harness import Harness
+    from midband.descriptors import Harness, ReadItem
     from midband_sampler import Plan
 
 _WHAT = "a tau2-bench result file"

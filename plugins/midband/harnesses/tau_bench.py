@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._adapting import ImportOnly, check_metric
 from midband.harnesses._files import (
     content_hash,
@@ -20,8 +20,7 @@ from midband.hookspecs import hookimpl
 from midband_history import Metric, Note, Record
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
-    from midband._harness import Harness
+    from midband.descriptors import Harness, ReadItem
 
 _WHAT = "a tau-bench result file"
 REWARD = Metric(name="reward", declared="source")  # of both versions: a product of checks

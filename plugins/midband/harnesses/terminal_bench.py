@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.harnesses._adapting import ImportOnly, check_metric
 from midband.harnesses._files import (
     content_hash,
@@ -24,8 +24,7 @@ from midband.hookspecs import hookimpl
 from midband_history import Metric, Note, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadItem
-    from midband._harness import Harness
+    from midband.descriptors import Harness, ReadItem
 
 _WHAT = "results of terminal-bench"
 _TRIAL = re.compile(r"\.(?P<attempt>\d{1,6})-of-\d+")

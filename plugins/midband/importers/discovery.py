@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from midband_history import InputError
 
 if TYPE_CHECKING:
-    from midband._descriptors import Importer
+    from midband.descriptors import Importer
 
 # What harnesses write beside their results.
 _COMPANIONS = frozenset(

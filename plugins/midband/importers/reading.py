@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.importers.discovery import Source, path_text
 from midband.importers.unpacking import Found, opened_sources
 from midband_history import (
@@ -32,7 +32,7 @@ from midband_history import (
 )
 
 if TYPE_CHECKING:
-    from midband._descriptors import Importer
+    from midband.descriptors import Importer
 
 # Names of metrics of which less is mostly better.
 _REVERSE = re.compile(

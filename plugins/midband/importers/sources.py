@@ -8,7 +8,7 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.importers.discovery import Source, content_digests
 from midband.importers.reading import (
     Reading,
@@ -36,7 +36,7 @@ from midband_history import (
 )
 
 if TYPE_CHECKING:
-    from midband._descriptors import Importer
+    from midband.descriptors import Importer
     from midband_history import History
 
 Progress = Callable[[int, int, Path], None]

@@ -24,7 +24,7 @@ from midband_history import (
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from midband._descriptors import Importer
+    from midband.descriptors import Importer
 
 # Only tables end like this, and they are read from within their archive.
 _TABLES = (".csv", ".tsv", ".ndjson", ".parquet")

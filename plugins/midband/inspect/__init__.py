@@ -9,7 +9,7 @@ from midband.hookspecs import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from midband._harness import Harness
+    from midband.descriptors import Harness
     from midband.inspect.command import export_run_config, inspect_argv, main, run_config_text
     from midband.inspect.demo import DemoError, Outcome, run_demo
     from midband.inspect.hooks import AdaptiveStopping

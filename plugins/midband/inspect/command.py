@@ -13,12 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband._harness import Capabilities, Command, Probe, Round, subset_of
-from midband._text import one_line
+from midband.descriptors import Capabilities, Command, Probe, Round, subset_of
+from midband.text import one_line
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadOptions
+    from midband.descriptors import ReadOptions
     from midband_history import Record
     from midband_sampler import Plan
 
@@ -94,7 +94,7 @@ def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None =
             msg = "expected --adaptive PLAN beside --allow-changed, got none: name the plan"
             raise InputError(msg)
         return list(argv)
-    from midband._plans import read_plan
+    from midband.choices import read_plan
 
     plan = Path(found.plan).absolute()
     task = _absolute(found.one_task())

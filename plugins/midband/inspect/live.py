@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
-from midband._text import one_line
 from midband.inspect.scores import task_id
 from midband.inspect.shown import caption_of, counter_text, finite, say_at_exit, wrapped
+from midband.text import one_line
 
 if TYPE_CHECKING:
     from midband.inspect.metric import ScoreReader

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband._descriptors import Importer, ReadOptions
+from midband.descriptors import Importer, ReadOptions
 from midband.hookspecs import hookimpl
 from midband.importers.unpacking import in_workers
 from midband.inspect.log_file import (
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from inspect_ai.log import EvalLog, EvalSampleSummary
 
-    from midband._descriptors import ReadItem
     from midband._ranking import LiveOrder
+    from midband.descriptors import ReadItem
     from midband_history import OutcomeKind
     from midband_sampler import Plan
 

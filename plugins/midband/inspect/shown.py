@@ -14,7 +14,7 @@ from inspect_ai._util.registry import registry_info
 from inspect_ai.scorer import Metric, SampleScore, Value, metric
 from inspect_ai.scorer._scorer import SCORER_METRICS, scorer_metrics, unique_scorer_name
 
-from midband._text import one_line
+from midband.text import one_line
 
 if TYPE_CHECKING:
     from inspect_ai import Task

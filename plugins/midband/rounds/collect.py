@@ -14,8 +14,7 @@ from midband_history import InputError, Metric, MidbandError, UnreadableSourceEr
 from midband_sampler import DigestMismatchError
 
 if TYPE_CHECKING:
-    from midband._descriptors import ReadOptions
-    from midband._harness import Harness
+    from midband.descriptors import Harness, ReadOptions
     from midband_history import Record
     from midband_sampler import Plan
 

@@ -10,19 +10,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from midband._credentials import arguments_without_credentials
-from midband._harness import Round
-from midband._plans import read_plan
+from midband.choices import read_plan
+from midband.descriptors import Round
 from midband.rounds.collect import collect, plan_to_read_by
 from midband.rounds.journal import FAILED, FINISHED, INTERRUPTED, RoundEnd, RunJournal
 from midband.rounds.process import OUTPUT, Interrupt, last_lines, run_steps, wait_for_earlier
 from midband.rounds.run_settings import Listener, RunReport, RunSettings, check_attempts, named
 from midband.rounds.state import MAX_BARREN, RoundPlanner, RunState
+from midband.text import arguments_without_credentials
 from midband_history import InputError, MidbandError
 from midband_sampler import Plan
 
 if TYPE_CHECKING:
-    from midband._harness import Command, Harness, InProcessHarness, RoundRunner
+    from midband.descriptors import Command, Harness, InProcessHarness, RoundRunner
 
 PLAN = "plan.json"
 

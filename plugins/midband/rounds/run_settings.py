@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband_history import InputError
 from midband_sampler import MaxErrors
 
 if TYPE_CHECKING:
-    from midband._harness import Harness, Round
+    from midband.descriptors import Harness, Round
     from midband.rounds.journal import RoundEnd
     from midband_sampler import Decision, Plan
 

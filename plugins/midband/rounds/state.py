@@ -11,7 +11,7 @@ from midband_history import InputError
 from midband_sampler import Session
 
 if TYPE_CHECKING:
-    from midband._harness import Harness
+    from midband.descriptors import Harness
     from midband_sampler import MaxErrors, Plan
 
 # So often a task is tried before it counts as one without a result; the last time alone, since

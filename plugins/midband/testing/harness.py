@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from midband._harness import Capabilities, Command, Harness, InProcessHarness, Probe, Round
+from midband.descriptors import Capabilities, Command, Harness, InProcessHarness, Probe, Round
 from midband.testing.checks import check, check_name, expecting, plan_of, refused, snapshot
 from midband_history import History, InputError, MidbandError, Record, UnreadableSourceError
 

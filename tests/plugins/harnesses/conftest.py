@@ -11,7 +11,7 @@ import pytest
 from tests.environments import VERSION, make_environment, newest_python, run
 
 from midband import OutcomeMatrix, Plan, make_plan
-from midband._harness import Round
+from midband.descriptors import Round
 
 # Harbor imports it, in an environment of its own.
 collect_ignore = ["harbor_environment.py"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from midband._descriptors import ReadOptions
 from midband._manager import get_plugin_manager
+from midband.descriptors import ReadOptions
 from midband_history import Note, Reconciliation, Record, StatedAggregate
 
 

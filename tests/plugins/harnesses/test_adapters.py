@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.plugins.harnesses.conftest import MakePlan, MakeRound
 
 from midband import InputError, OutcomeMatrix, make_plan
-from midband._harness import Harness, Round
 from midband._manager import get_plugin_manager
+from midband.descriptors import Harness, Round
 from midband.harnesses.harbor import HarborHarness
 from midband.harnesses.lm_eval_harness import documents
 from midband_history import UnknownTaskError

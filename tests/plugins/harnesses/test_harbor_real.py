@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.plugins.harnesses.conftest import Environment, MakePlan
 
-from midband._harness import Round
+from midband.descriptors import Round
 from midband.harnesses.harbor import REFUSED, HarborHarness
 from midband_history import Record
 

@@ -11,7 +11,7 @@ import pytest
 from tests.environments import ROOT
 from tests.plugins.harnesses.conftest import Environment, MakePlan
 
-from midband._harness import Round
+from midband.descriptors import Round
 from midband.harnesses.lm_eval_harness import LmEvalHarness
 from midband_history import Record
 
@@ -144,7 +144,7 @@ from pathlib import Path
 
 from lm_eval.models.dummy import DummyLM
 from midband import InputError, Plan
-from midband._harness import Round
+from midband.descriptors import Round
 from midband.harnesses.lm_eval_harness import LmEvalHarness
 
 loaded = []

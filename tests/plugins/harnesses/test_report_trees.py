@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.plugins.harnesses.reading import lines, write
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.importers.sources import import_paths
 from midband_history import History
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from tests.plugins.harnesses.conftest import MakeRound
 
-from midband._harness import Harness
 from midband._manager import get_plugin_manager
+from midband.descriptors import Harness
 from midband.importers.sources import import_paths
 from midband_history import History, Record, UnreadableSourceError
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests.plugins.harnesses.conftest import Environment, MakePlan
 
-from midband._harness import Round
 from midband._manager import get_plugin_manager
+from midband.descriptors import Round
 from midband.importers.sources import import_paths
 from midband_history import History, Record
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.plugins.harnesses.reading import lines, read, write
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.harnesses import swebench
 from midband.harnesses._swebench_reports import Found, listed
 from midband.importers.sources import import_paths

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from midband._descriptors import ReadOptions
 from midband._ranking import rank_records
+from midband.descriptors import ReadOptions
 from midband.importers.reading import read_records
 from midband.inspect import live_orders
 from midband_sampler import Decision, Plan

@@ -12,7 +12,7 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, read_eval_log
 from tests.plugins.inspect.judged import rank_logs
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.inspect.logs import read
 from midband_history import Metric, MidbandError, Record
 from midband_sampler import Never, Plan, RankSettled, Session

@@ -14,7 +14,7 @@ from inspect_ai.log import (
     write_eval_log,
 )
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.inspect import log_file, logs
 from midband.inspect.logs import (
     midband_register_importers,

@@ -15,7 +15,7 @@ from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, includes, mean, scorer, std, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.inspect import logs
 from midband.inspect.logs import read
 from midband_history import (

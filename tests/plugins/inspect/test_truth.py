@@ -14,7 +14,7 @@ from inspect_ai.dataset import MemoryDataset
 from inspect_ai.log import EvalLog
 from tests.plugins.inspect.judged import rank_logs
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband.inspect.logs import read
 from midband.inspect.shown import caption_of, counter_text
 from midband_history import Metric, Record, StatedAggregate

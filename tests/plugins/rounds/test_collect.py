@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.plugins.rounds.adapter import StandIn
 
-from midband._descriptors import ReadOptions
+from midband.descriptors import ReadOptions
 from midband_history import Metric, Record, UnreadableSourceError
 
 if TYPE_CHECKING:
