@@ -18,8 +18,8 @@ from tests.environments import ROOT, make_environment, newest_python, run
 from tests.plugins.conftest import Call, OneLine
 
 from midband._descriptors import ReadOptions
-from midband.harnesses.every_eval_ever import read
-from midband.harnesses.every_eval_ever_export import Export, Publisher, export
+from midband.adapters.every_eval_ever import read
+from midband.adapters.every_eval_ever.export import Export, Publisher, export
 from midband.importers._sources import import_paths
 from midband_history import (
     OUTCOME_KINDS,

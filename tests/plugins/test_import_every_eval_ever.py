@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from midband._descriptors import ReadOptions
-from midband.harnesses._eee_fields import score_of
-from midband.harnesses.every_eval_ever import read, sniff
+from midband.adapters.every_eval_ever import read, sniff
+from midband.adapters.every_eval_ever.results import score_of
 from midband_history import Note, Reconciliation, Record, StatedAggregate, UnreadableSourceError
 
 UNIT = {"score_type": "continuous", "min_score": 0.0, "max_score": 1.0, "metric_name": "accuracy"}
@@ -252,7 +252,7 @@ def test_a_planted_misreading_is_caught(tmp_path: Path, monkeypatch: pytest.Monk
     assert Read(_pair(tmp_path / "altered", rows, [_result(0.625)])).unexplained != []
     right = score_of
     monkeypatch.setattr(
-        "midband.harnesses.every_eval_ever.score_of", lambda row: 1.0 - (right(row) or 0.0)
+        "midband.adapters.every_eval_ever.score_of", lambda row: 1.0 - (right(row) or 0.0)
     )
     assert Read(path).unexplained != []
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from midband._descriptors import ReadOptions
-from midband.harnesses import helm
-from midband.harnesses._helm_facts import main_metrics
-from midband.harnesses.helm import read, sniff
+from midband.adapters import helm
+from midband.adapters.helm import main_metrics, read, sniff
 from midband_history import Note, Reconciliation, Record, StatedAggregate, UnreadableSourceError
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from midband._descriptors import ReadOptions
-from midband.harnesses import _lm_eval_samples
-from midband.harnesses._lm_eval_files import sniff
-from midband.harnesses._lm_eval_samples import read
-from midband.harnesses.lm_eval_harness import LmEvalHarness
+from midband.adapters.lm_eval_harness import LmEvalHarness
+from midband.adapters.lm_eval_harness import samples as _lm_eval_samples
+from midband.adapters.lm_eval_harness.files import sniff
+from midband.adapters.lm_eval_harness.samples import read
 from midband_history import Note, Reconciliation, Record, StatedAggregate, UnreadableSourceError
 
 WHEN = "2025-03-01T10-00-00.000001"

@@ -654,8 +654,8 @@ def test_hal_real_database_reconciles() -> None:
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        ("harbor", "midband.harnesses._harbor_trials._number"),
-        ("terminal-bench", "midband.harnesses.terminal_bench._resolved"),
+        ("harbor", "midband.adapters.harbor.trials.truth_or_number"),
+        ("terminal-bench", "midband.adapters.terminal_bench._resolved"),
     ],
 )
 def test_scores_misread_are_caught_by_what_the_files_state(
@@ -681,5 +681,7 @@ def test_attempts_that_cannot_be_refuse_the_file(tmp_path: Path, trial: object) 
 def test_only_the_named_metric_can_be_chosen(tmp_path: Path) -> None:
     path = _tau2(tmp_path / "results.json", [_end("user_stop")])
     assert _Read("tau2-bench", path, metric="reward").records
-    with pytest.raises(UnreadableSourceError, match="expected a metric of reward, got --metric x"):
+    with pytest.raises(
+        UnreadableSourceError, match=r"expected a metric of the source \(reward\), got --metric x"
+    ):
         _Read("tau2-bench", path, metric="x")

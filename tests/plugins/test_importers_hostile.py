@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from midband._descriptors import Importer, ReadOptions
+from midband.adapters import files as _files
 from midband.cli._root import run
-from midband.harnesses import _files
 from midband.importers import _discovery
 from midband.importers._sources import ImportReport, import_paths
 from midband.importers.tabular import open_table

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from midband._descriptors import Importer, ReadOptions
-from midband.harnesses._files import head
+from midband.adapters.files import head
 from midband.hookspecs import hookimpl
 from midband.importers._reading import with_scale
 from midband_history import (

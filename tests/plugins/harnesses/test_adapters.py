@@ -14,8 +14,8 @@ from tests.plugins.harnesses.conftest import MakePlan, MakeRound
 from midband import InputError, OutcomeMatrix, make_plan
 from midband._harness import Harness, Round
 from midband._manager import get_plugin_manager
-from midband.harnesses.harbor import HarborHarness
-from midband.harnesses.lm_eval_harness import documents
+from midband.adapters.harbor import HarborHarness
+from midband.adapters.lm_eval_harness import documents
 from midband_history import UnknownTaskError
 
 # A benchmark, tasks and arguments with which each of them can be run.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.plugins.harnesses.conftest import Environment
 
-from midband.harnesses import _swebench_agents
+from midband.adapters import swebench as _swebench_agents
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 from tests.plugins.harnesses.conftest import Environment, MakePlan
 
 from midband._harness import Round
-from midband.harnesses.harbor import REFUSED, HarborHarness
+from midband.adapters.harbor import REFUSED, HarborHarness
 from midband_history import Record
 
 pytestmark = pytest.mark.slow

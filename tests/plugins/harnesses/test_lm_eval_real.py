@@ -12,7 +12,7 @@ from tests.environments import ROOT
 from tests.plugins.harnesses.conftest import Environment, MakePlan
 
 from midband._harness import Round
-from midband.harnesses.lm_eval_harness import LmEvalHarness
+from midband.adapters.lm_eval_harness import LmEvalHarness
 from midband_history import Record
 
 pytestmark = pytest.mark.slow
@@ -145,7 +145,7 @@ from pathlib import Path
 from lm_eval.models.dummy import DummyLM
 from midband import InputError, Plan
 from midband._harness import Round
-from midband.harnesses.lm_eval_harness import LmEvalHarness
+from midband.adapters.lm_eval_harness import LmEvalHarness
 
 loaded = []
 start = DummyLM.__init__
@@ -183,7 +183,7 @@ print("loaded", len(loaded))
 
 
 def test_every_flag_that_is_set_or_refused_is_one_of_the_harness(programs: Path) -> None:
-    from midband.harnesses.lm_eval_harness import REFUSED
+    from midband.adapters.lm_eval_harness import REFUSED
 
     done = subprocess.run(
         [programs / "lm_eval", "run", "--help"], check=True, capture_output=True, text=True

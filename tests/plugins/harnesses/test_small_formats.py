@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.plugins.harnesses.reading import lines, read, write
 
-from midband.harnesses import bfcl, evalplus, mle_bench, promptfoo
+from midband.adapters import bfcl, evalplus, mle_bench, promptfoo
 from midband_history import UnreadableSourceError
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midband.harnesses import _streams
-from midband.harnesses._streams import entries, members
+from midband.adapters import files as _streams
+from midband.adapters.files import entries, members
 from midband_history import UnreadableSourceError
 
 VALUES = st.recursive(

@@ -9,8 +9,8 @@ import pytest
 from tests.plugins.harnesses.reading import lines, read, write
 
 from midband._descriptors import ReadOptions
-from midband.harnesses import swebench
-from midband.harnesses._swebench_reports import Found, listed
+from midband.adapters import swebench
+from midband.adapters.swebench.outcomes import Found, listed
 from midband.importers._sources import import_paths
 from midband_history import History, Record, UnreadableSourceError
 
@@ -110,7 +110,7 @@ def test_costs_and_agents_that_never_ran_are_found_under_another_name(tmp_path: 
         found = read(path, "swebench", **options)
         assert found.kinds == {"a": ("valid", 1.0), "b": ("infra_error", None)}
         assert found.all("cost_usd") == {None}
-        assert "1 costs" in found.notes["absurd-amounts"]
+        assert "1 values of cost" in found.notes["absurd-amounts"]
         assert found.all("run_id") == {"r"}
 
 
