@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.plugins.harnesses.conftest import Environment, MakePlan
+from tests.plugins.adapters.conftest import Environment, MakePlan
 
 from midband._harness import Round
 from midband.adapters.harbor import REFUSED, HarborHarness

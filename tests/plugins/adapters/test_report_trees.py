@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.plugins.harnesses.reading import lines, write
+from tests.plugins.adapters.reading import lines, write
 
 from midband._descriptors import ReadOptions
 from midband.importers._sources import import_paths

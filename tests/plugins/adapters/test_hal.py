@@ -11,7 +11,7 @@ import pytest
 from midband.importers._sources import import_paths
 from midband_history import History
 
-SHARED = Path(__file__).parents[3] / "shared"
+SHARED = Path(__file__).parents[4] / "shared"
 
 
 @pytest.fixture(scope="module")

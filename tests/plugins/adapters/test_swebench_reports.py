@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.plugins.harnesses.reading import lines, read, write
+from tests.plugins.adapters.reading import lines, read, write
 
 from midband._descriptors import ReadOptions
 from midband.adapters import swebench

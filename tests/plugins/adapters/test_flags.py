@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.plugins.harnesses.conftest import Environment
+from tests.plugins.adapters.conftest import Environment
 
-from midband.adapters import swebench as _swebench_agents
+from midband.adapters import swebench
 
 pytestmark = pytest.mark.slow
 
@@ -43,4 +43,4 @@ def test_flags_of_the_evaluation(programs: Path, tmp_path: Path) -> None:
         *("--dataset_name", "--split", "--predictions_path", "--run_id"),
         *("--report_dir", "--instance_ids"),
     }
-    assert (ours | set(_swebench_agents.EVALUATION_REFUSED)) <= flags
+    assert (ours | set(swebench.EVALUATION_REFUSED)) <= flags

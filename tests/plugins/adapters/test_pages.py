@@ -12,8 +12,8 @@ import click
 import pytest
 from tests.commands import options_of
 from tests.environments import ROOT
+from tests.plugins.adapters.conftest import Environment, MakePlan
 from tests.plugins.conftest import Call
-from tests.plugins.harnesses.conftest import Environment, MakePlan
 
 from midband import Plan
 from midband._harness import Round

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.plugins.harnesses.reading import read, write
+from tests.plugins.adapters.reading import read, write
 
 from midband_history import UnreadableSourceError
 

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.plugins.harnesses.conftest import Environment, MakePlan
+from tests.plugins.adapters.conftest import Environment, MakePlan
 
 from midband._harness import Round
 from midband._manager import get_plugin_manager

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.environments import ROOT
-from tests.plugins.harnesses.conftest import Environment, MakePlan
+from tests.plugins.adapters.conftest import Environment, MakePlan
 
 from midband._harness import Round
 from midband.adapters.lm_eval_harness import LmEvalHarness

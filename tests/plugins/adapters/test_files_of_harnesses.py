@@ -14,7 +14,7 @@ from midband.importers._reading import read_source
 from midband.importers._sources import ImportReport, import_paths
 from midband_history import History, Record
 
-SHARED = Path(__file__).parents[3] / "shared"
+SHARED = Path(__file__).parents[4] / "shared"
 SUBMISSION = "20240825_SWE-agent_gpt-4o-2024-05-13"
 LM_TIME = "2026-01-21T03-44-18.458309"
 # One real file of each format.

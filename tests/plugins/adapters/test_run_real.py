@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.environments import ROOT
-from tests.plugins.harnesses.conftest import Environment, MakePlan
+from tests.plugins.adapters.conftest import Environment, MakePlan
 
 pytestmark = pytest.mark.slow
 

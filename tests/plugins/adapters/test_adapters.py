@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plugins.harnesses.conftest import MakePlan, MakeRound
+from tests.plugins.adapters.conftest import MakePlan, MakeRound
 
 from midband import InputError, OutcomeMatrix, make_plan
 from midband._harness import Harness, Round

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.plugins.harnesses.reading import lines, read, write
+from tests.plugins.adapters.reading import lines, read, write
 
 from midband.adapters import bfcl, evalplus, mle_bench, promptfoo
 from midband_history import UnreadableSourceError

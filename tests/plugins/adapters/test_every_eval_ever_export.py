@@ -435,7 +435,7 @@ def test_the_formats_own_validator_finds_nothing(
 
 @pytest.mark.slow
 def test_real_results_go_out_and_come_back(validator: Path, tmp_path: Path) -> None:
-    shared = Path(__file__).parents[3] / "shared" / "raw_samples"
+    shared = Path(__file__).parents[4] / "shared" / "raw_samples"
     if not shared.is_dir():
         pytest.skip("no ../shared beside this checkout: real results are not part of the project")
     with History.in_memory() as one, History.in_memory() as two:

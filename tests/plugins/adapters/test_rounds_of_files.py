@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.plugins.harnesses.conftest import MakeRound
+from tests.plugins.adapters.conftest import MakeRound
 
 from midband._harness import Harness
 from midband._manager import get_plugin_manager

@@ -14,7 +14,7 @@ from midband._descriptors import ReadOptions
 from midband._manager import get_plugin_manager
 from midband_history import Note, Reconciliation, Record, StatedAggregate, UnreadableSourceError
 
-SHARED = Path(__file__).parents[3] / "shared" / "raw_samples"
+SHARED = Path(__file__).parents[4] / "shared" / "raw_samples"
 
 
 class _Read:

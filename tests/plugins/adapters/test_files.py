@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midband.adapters import files as _streams
+from midband.adapters import files
 from midband.adapters.files import entries, members
 from midband_history import UnreadableSourceError
 
@@ -23,10 +23,10 @@ OBJECTS = st.dictionaries(st.text("abc\u00e9", max_size=3), VALUES, max_size=5)
 @pytest.fixture(autouse=True, scope="module", params=[1, 1 << 20])
 def chunk(request: pytest.FixtureRequest) -> Any:
     """Read in pieces of one character, and of many."""
-    before = _streams._CHUNK
-    _streams._CHUNK = request.param
+    before = files._CHUNK
+    files._CHUNK = request.param
     yield
-    _streams._CHUNK = before
+    files._CHUNK = before
 
 
 @pytest.fixture(scope="module")
