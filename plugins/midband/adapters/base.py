@@ -283,10 +283,12 @@ def read_below(
     benchmark: str | None,
     what: str,
     options: ReadOptions | None = None,
+    order: "Callable[[Path], tuple[int, Path]] | None" = None,
 ) -> "Iterator[Record]":
     """Yield the records of a file, or of those in a directory that are the harness's own.
 
     Numbers that the files state of themselves are not compared: a round may still be under way.
+    The files of a directory are read by `order`, or else by their paths.
 
     Raises
     ------
@@ -303,7 +305,7 @@ def read_below(
         yield from _records(path, read, chosen)
         return
     torn: list[str] = []
-    for file in sorted(path.rglob("*")):
+    for file in sorted(path.rglob("*"), key=order):
         if not sniff(file):
             continue
         try:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer, ReadOptions
 from midband.adapters.base import Adapter
-from midband.adapters.files import foreign, load_object, mapping, moment, number, start_of
+from midband.adapters.files import (
+    foreign,
+    load_object,
+    mapping,
+    moment,
+    number,
+    start_of,
+    written_number,
+)
 from midband.adapters.stated import (
     choose_metric,
     named_agent,
@@ -129,19 +137,12 @@ def _agent(path: Path, options: ReadOptions) -> tuple[str, dict[str, object]]:
     parts = _SETTINGS.fullmatch(name)
     settings: dict[str, object] = {}
     if parts:
-        settings = {"temperature": number_or_text(parts["temperature"])}
+        given = parts["temperature"]
+        settings = {"temperature": given if (hot := written_number(given)) is None else hot}
         settings |= {"backend": parts["backend"]} if parts["backend"] else {}
         name = parts["agent"] + parts["rest"]
     named = "" if name in _GENERIC else name.replace("--", "/")
     return named_agent(path, _WHAT, options.agent, named), settings
-
-
-def number_or_text(text: str) -> object:
-    """Return a number where the text is one."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 ADAPTER = Adapter(

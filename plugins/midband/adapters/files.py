@@ -6,6 +6,7 @@ import json
 import math
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -156,6 +157,14 @@ def truth_or_number(value: object) -> float | None:
     return float(value) if isinstance(value, bool) else number(value)
 
 
+def written_number(value: object) -> float | None:
+    """Return a finite number, of a text that is one too, or None: unknown."""
+    try:
+        return number(float(value) if isinstance(value, str) else value)
+    except ValueError:
+        return None
+
+
 def total(*values: object) -> float | None:
     """Return the sum of what is known, or None where nothing is."""
     known = [found for value in values if (found := number(value)) is not None]
@@ -167,20 +176,12 @@ def moment(value: object) -> datetime | None:
 
     Years before 2000 and after 2099 are those of broken clocks and other units.
     """
-    try:
-        seconds = float(str(value))
-    except ValueError:
-        pass
-    else:
-        try:
-            return sane_date(datetime.fromtimestamp(seconds, UTC))
-        except (OverflowError, ValueError, OSError):
-            return None
-    try:
-        found = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return sane_date(found)
+    text = str(value)
+    with suppress(ValueError, OverflowError, OSError):
+        return sane_date(datetime.fromtimestamp(float(text), UTC))
+    with suppress(ValueError):
+        return sane_date(datetime.fromisoformat(text))
+    return None
 
 
 def seconds_between(start: object, end: object) -> float | None:

@@ -68,9 +68,8 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     about = _about(path, options)
     attempts = _attempts(path)
     chosen = _choose(path, about, attempts, options)
-    metric = Metric(
-        name=chosen.name, key=chosen.split, lower_is_better=chosen.name in _facts().lower_is_better
-    )
+    lower = chosen.name in _facts()["lower_is_better"]
+    metric = Metric(name=chosen.name, key=chosen.split, lower_is_better=lower)
     digests = _digests(path.with_name("scenario_state.json"))
     whole = about.covers(attempts)
     quantities = Quantities()
@@ -238,38 +237,21 @@ def main_metrics(groups: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     tuple of (str, str)
         Empty for a scenario of which nothing is known.
     """
-    table = _facts().main
+    table = _facts()["main"]
     for group in groups:
         name = group
         while name:
             if name in table:
-                return table[name]
+                pairs = (each.rpartition(".") for each in table[name])
+                return tuple((metric, split) for metric, _, split in pairs)
             name = name.rpartition("_")[0]
     return ()
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What HELM's own schemas state."""
-
-    main: Mapping[str, tuple[tuple[str, str], ...]]
-    lower_is_better: frozenset[str]
-
-
 @cache
-def _facts() -> _Facts:
-    facts = tomllib.loads(Path(__file__).with_name("helm.toml").read_text(encoding="utf-8"))
-    found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for metric, splits in facts["main"].items():
-        for split, names in splits.items():
-            for name in names:
-                found[name].append((metric, split))
-    newest = facts["newest"]
-    main = {
-        name: tuple(sorted(mains, key=lambda main: main[0] != newest.get(name)))
-        for name, mains in found.items()
-    }
-    return _Facts(main, frozenset(facts["lower_is_better"]))
+def _facts() -> dict[str, Any]:
+    """Return what HELM's own schemas state."""
+    return tomllib.loads(Path(__file__).with_name("helm.toml").read_text(encoding="utf-8"))
 
 
 def _split(path: Path, name: str, splits: list[str], main: tuple[tuple[str, str], ...]) -> str:

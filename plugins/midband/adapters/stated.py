@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from midband.adapters.files import foreign, moment, number, seconds_between, total
+from midband.adapters.files import foreign, number, total
 from midband_history import (
     Note,
     StatedAggregate,
@@ -47,14 +46,6 @@ class Quantities:
     def seconds(self, value: object) -> float | None:
         """Return a duration in seconds, or None where it is unknown or cannot be."""
         return self._sane("duration", (value,), sane_duration)
-
-    def between(self, start: object, end: object) -> float | None:
-        """Return how long something took in seconds, or None where an end is unknown."""
-        return seconds_between(start, end)
-
-    def date(self, value: object) -> datetime | None:
-        """Return a moment, or None where it is unknown or cannot be."""
-        return moment(value)
 
     def notes(self) -> Iterator[Note]:
         """Yield a note for every kind of quantity of which a value cannot be."""

@@ -18,6 +18,7 @@ from midband.adapters.files import (
     load_object,
     mapping,
     members,
+    moment,
     number,
     start_of,
     truth_or_number,
@@ -119,7 +120,7 @@ class _Run:
             for task in list_of_objects(data.get("tasks") or [], path, _WHAT)
         }
         self._quantities = Quantities()
-        self._started = self._quantities.date(data.get("timestamp"))
+        self._started = moment(data.get("timestamp"))
         self._errors = 0
         self._options = options
         self.graded = False
@@ -146,7 +147,7 @@ class _Run:
         self._errors += errored and kind == "valid"
         self.graded = self.graded or (score is not None and score not in (0.0, 1.0))
         quantities = self._quantities
-        self._started = self._started or quantities.date(simulation.get("start_time"))
+        self._started = self._started or moment(simulation.get("start_time"))
         return Record(
             **self._shared,
             task_id=str(task),

@@ -16,7 +16,9 @@ from midband.adapters.files import (
     list_of_objects,
     load_object,
     mapping,
+    moment,
     number,
+    seconds_between,
     start_of,
 )
 from midband.adapters.stated import Quantities, choose_metric, counted, errors_counted, rounding
@@ -93,13 +95,11 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
             scaffold=who.scaffold,
             settings={"agent_kwargs": settings} if settings else {},
             harness="terminal-bench",
-            started=quantities.date(run.get("start_time")),
+            started=moment(run.get("start_time")),
             tokens=quantities.tokens(
                 trial.get("total_input_tokens"), trial.get("total_output_tokens")
             ),
-            duration_s=quantities.between(
-                trial.get("agent_started_at"), trial.get("agent_ended_at")
-            ),
+            duration_s=seconds_between(trial.get("agent_started_at"), trial.get("agent_ended_at")),
             task_digest=content_hash(trial.get("instruction") or ""),
             source_key=f"terminal_bench/{name}/{who.agent}/{run_id}/{trial_name}",
             metric=RESOLVED,

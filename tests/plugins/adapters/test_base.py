@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from tests.plugins.adapters.conftest import MakePlan
@@ -75,12 +74,15 @@ def test_those_that_are_only_read_or_only_imported_have_no_more_hooks() -> None:
     assert hooks["harbor"] == hooks["helm"] == both
 
 
+REFUSED = {"--tasks": "midband names the tasks"}
+
+
 class Toy(CommandHarness):
     name = "toy"
     summary = "toy"
     program = package = "toy-that-is-nowhere"
     hint = "make one"
-    refused: ClassVar = {"--tasks": "midband names the tasks"}
+    refused = REFUSED
     ids = "without a slash"
     once = "it runs a task once"
 

@@ -28,8 +28,8 @@ from midband.adapters.files import (
     load_optional,
     mapping,
     moment,
-    number,
     start_of,
+    written_number,
 )
 from midband.adapters.stated import (
     MOST_ATTEMPTS,
@@ -136,7 +136,7 @@ class _Reading:
         self.shared = _shared_fields(aggregate, own=self.own)
         if not self.own:
             when = aggregate.get("evaluation_timestamp")
-            self.shared["started"] = self.quantities.date(when)
+            self.shared["started"] = moment(when)
         self.seen: dict[str, _Seen] = {}
 
     def items(self) -> "Iterator[ReadItem]":
@@ -210,8 +210,8 @@ class _Reading:
             raise foreign(self.path, f"scores of {owner.metric.label} from {scale}", got)
         failed = bool(row.get("error"))
         scaffold, model = str(metadata.get("scaffold") or ""), str(row["model_id"])
-        numbered = _number(metadata.get("attempt"))
-        cost = _number(metadata.get("cost_usd"))
+        numbered = written_number(metadata.get("attempt"))
+        cost = written_number(metadata.get("cost_usd"))
         passed = evaluation.get("is_correct")
         says = owner.truth and not owner.metric.lower_is_better
         fields: dict[str, Any] = {
@@ -226,8 +226,8 @@ class _Reading:
         } | self.shared
         if self.own:
             fields |= {
-                "tokens": _number(metadata.get("tokens")),
-                "duration_s": _number(metadata.get("duration_s")),
+                "tokens": written_number(metadata.get("tokens")),
+                "duration_s": written_number(metadata.get("duration_s")),
                 "task_digest": str(metadata.get("task_digest") or ""),
                 "part": str(metadata.get("part") or ""),
                 "scored_at": moment(metadata.get("scored_at")),
@@ -365,7 +365,7 @@ def _shared_fields(aggregate: dict[str, Any], *, own: bool) -> dict[str, Any]:
         "settings": _settings(about.get("settings")),
         "run_id": str(mapping(source.get("additional_details")).get("run_id") or ""),
         "harness": _known(library.get("name")),
-        "run_cost_usd": _number(details.get("run_cost_usd")),
+        "run_cost_usd": written_number(details.get("run_cost_usd")),
         "benchmark_version": str(details.get("benchmark_version") or ""),
         "whole_benchmark": details.get("whole_benchmark") == "True",
     }
@@ -397,14 +397,6 @@ def _settings(text: object) -> dict[str, Any]:
         return mapping(json.loads(str(text or "{}")))
     except (ValueError, RecursionError):
         return {}
-
-
-def _number(value: object) -> float | None:
-    """Return a number, which metadata may hold as text."""
-    try:
-        return number(float(value) if isinstance(value, str) else value)
-    except ValueError:
-        return None
 
 
 def _known(value: object) -> str:

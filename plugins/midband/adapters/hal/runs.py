@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband.adapters.base import option
-from midband.adapters.files import foreign, load_object, mapping, number, start_of
+from midband.adapters.files import foreign, load_object, mapping, moment, number, start_of
 from midband.adapters.stated import Quantities, errors_counted, fits, rounding
 from midband_history import Metric, Record, StatedAggregate
 
@@ -53,7 +53,7 @@ class Run:
 
     def records(self, quantities: Quantities) -> "Iterator[Record]":
         """Yield a record for every task."""
-        started, cost = quantities.date(self.date), quantities.run_cost(self.cost)
+        started, cost = moment(self.date), quantities.run_cost(self.cost)
         for tasks, score in ((self.solved, 1.0), (self.failed, 0.0)):
             for task in tasks:
                 yield Record(
@@ -174,7 +174,7 @@ def read_upload(
     model = str(mapping(config.get("agent_args")).get("model_name") or model)
     quantities = Quantities()
     started, cost = (
-        quantities.date(config.get("date")),
+        moment(config.get("date")),
         quantities.run_cost(results.get("total_cost")),
     )
     errors = 0

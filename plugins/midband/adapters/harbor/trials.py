@@ -11,7 +11,10 @@ from midband.adapters.files import (
     load_object,
     load_optional,
     mapping,
+    moment,
+    seconds_between,
     truth_or_number,
+    written_number,
 )
 from midband.adapters.stated import Quantities, rounding
 from midband_history import (
@@ -102,12 +105,12 @@ def trial_record(
         agent_version=str(agent.get("version") or ""),
         settings={"kwargs": settings} if settings else {},
         harness="harbor",
-        started=_job_start(job) or quantities.date(trial.get("started_at")),
+        started=_job_start(job) or moment(trial.get("started_at")),
         cost_usd=quantities.cost(*(each.get("cost_usd") for each in contexts)),
         tokens=quantities.tokens(
             *(each.get(f"n_{kind}_tokens") for each in contexts for kind in ("input", "output"))
         ),
-        duration_s=quantities.between(trial.get("started_at"), trial.get("finished_at")),
+        duration_s=seconds_between(trial.get("started_at"), trial.get("finished_at")),
         task_digest=str(trial.get("task_checksum") or ""),
         source_key=str(trial.get("id") or ""),
         metric=metric,
@@ -283,7 +286,7 @@ def _job_file(path: Path, changed: int) -> dict[str, Any]:
 
 
 def _job_start(job: Path) -> "datetime | None":
-    return Quantities().date(job_file(job).get("started_at"))
+    return moment(job_file(job).get("started_at"))
 
 
 def _stated(job: Path) -> dict[str, dict[str, float]]:
@@ -302,12 +305,10 @@ def _rewards_of(job: Path, changed: int) -> dict[str, dict[str, float]]:
     for stats in mapping(mapping(job_file(job).get("stats")).get("evals")).values():
         for name, values in mapping(mapping(stats).get("reward_stats")).items():
             for text, trials in mapping(values).items():
-                try:
-                    value = float(text)
-                except ValueError:
-                    continue
-                for trial in trials if isinstance(trials, list) else ():
-                    found.setdefault(str(trial), {})[name] = value
+                value = written_number(text)
+                if value is not None and isinstance(trials, list):
+                    for trial in trials:
+                        found.setdefault(str(trial), {})[name] = value
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from midband._descriptors import ReadOptions
-from midband.adapters.files import foreign, head, load_optional, mapping, number
+from midband.adapters.files import foreign, head, load_optional, mapping, moment, number
 from midband.adapters.stated import Quantities
 from midband_history import Note
 
@@ -97,8 +97,8 @@ class About:
         config = mapping(mapping(results.get("configs")).get(task))
         date, _, clock = when.partition("T")
         quantities = Quantities()
-        started = quantities.date(results.get("date"))
-        started = started or quantities.date(f"{date}T{clock.replace('-', ':')}")
+        started = moment(results.get("date"))
+        started = started or moment(f"{date}T{clock.replace('-', ':')}")
         run = when or (started.isoformat() if started else "")
         version = mapping(results.get("versions")).get(task)
         shared = {

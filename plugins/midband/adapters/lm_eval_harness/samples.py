@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import ReadOptions
-from midband.adapters.files import entries, foreign, head, load_lines, number
+from midband.adapters.files import entries, foreign, head, load_lines, written_number
 from midband.adapters.lm_eval_harness.files import (
     WHAT,
     About,
@@ -223,16 +223,9 @@ class _Reading:
 
 def score_of(value: object) -> float | None:
     """Return a score, of a truth value and of a number written as text too; None if unknown."""
-    if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):  # as the harness writes numbers of numpy
-        if value in ("True", "False"):
-            return float(value == "True")
-        try:
-            return number(float(value))
-        except ValueError:
-            return None
-    return number(value)
+    if isinstance(value, bool) or value in ("True", "False"):
+        return float(value in (True, "True"))
+    return written_number(value)  # as text where numpy's
 
 
 def _is_composite(value: object) -> bool:

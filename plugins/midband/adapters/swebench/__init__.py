@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from midband._descriptors import Importer, ReadOptions
 from midband._harness import Capabilities, Command, Round
-from midband.adapters.base import Adapter, CommandHarness, option, refuse, run_name
+from midband.adapters.base import Adapter, CommandHarness, option, read_below, refuse, run_name
 from midband.adapters.files import (
     foreign,
     head,
@@ -26,8 +26,7 @@ from midband.adapters.files import (
 from midband.adapters.stated import Quantities, choose_metric, rounding
 from midband.adapters.swebench.names import BENCHMARK, of_instance, of_run
 from midband.adapters.swebench.outcomes import Ends, instances, listed, lists_solved_only, totals
-from midband.importers._reading import apply_options
-from midband_history import InputError, Metric, Note, Record, StatedAggregate, UnreadableSourceError
+from midband_history import InputError, Metric, Note, Record, StatedAggregate
 
 if TYPE_CHECKING:
     from midband._descriptors import ReadItem
@@ -268,30 +267,27 @@ class _SweBenchAgent(CommandHarness):
         self, path: Path, *, benchmark: str | None = None, options: ReadOptions | None = None
     ) -> Iterator[Record]:
         """Yield the instances that were evaluated below `path`, each of a run once."""
-        if not path.is_dir() and not sniff(path):
-            raise foreign(
-                path, self.results, "none" if not path.exists() else "another kind of file"
-            )
-        options = options or ReadOptions()
-        # A run is not to end because of a count in one of its files.
-        options = replace(options, benchmark=benchmark or options.benchmark, accept_difference=True)
         seen: set[str] = set()
-        torn: list[str] = []
+
+        def evaluated(file: Path, *, options: ReadOptions) -> Iterator[Record]:
+            for item in read(file, options=options):
+                # A report names those too that were not to be run.
+                if not isinstance(item, Record) or item.kind == "missing":
+                    continue
+                if item.source_key not in seen:
+                    seen.add(item.source_key)
+                    yield item
+
         # A run's report stands higher than those of its instances, and knows whose the errors were.
-        files = sorted(path.rglob("*.json"), key=lambda file: (len(file.parts), file))
-        for file in filter(sniff, files if path.is_dir() else [path]):
-            try:
-                for item in read(file, options=options):
-                    if not isinstance(item, Record):
-                        continue
-                    # A report names those too that were not to be run.
-                    if item.kind != "missing" and item.source_key not in seen:
-                        seen.add(item.source_key)
-                        yield apply_options(item, options)
-            except UnreadableSourceError as error:
-                torn.append(str(error))
-        if torn:
-            raise UnreadableSourceError("; ".join(torn))
+        return read_below(
+            path,
+            sniff,
+            evaluated,
+            benchmark=benchmark,
+            what=self.results,
+            options=options,
+            order=lambda file: (len(file.parts), file),
+        )
 
     def fits(self, task: str) -> bool:
         """Whether an id names a folder, and no flag."""

@@ -7,7 +7,7 @@ from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midband.adapters.files import foreign, load_object, mapping, number, total
+from midband.adapters.files import foreign, load_object, mapping, number
 from midband.adapters.stated import Quantities, counted, rounding
 from midband_history import OutcomeKind, Record, StatedAggregate, UnreadableSourceError
 
@@ -237,7 +237,7 @@ class Ends:
         record = replace(
             record,
             cost_usd=quantities.cost(stats.get("instance_cost")),
-            tokens=quantities.tokens(total(stats.get("tokens_sent"), stats.get("tokens_received"))),
+            tokens=quantities.tokens(stats.get("tokens_sent"), stats.get("tokens_received")),
         )
         if not patched and record.kind == "valid" and (info is None or _is_broken(info)):
             return replace(record, score=None, kind="infra_error", errored=True)
