@@ -13,7 +13,7 @@ from midband.adapters.stated import (
     named_agent,
     other_metrics,
 )
-from midband_history import Metric, Record, UnreadableSourceError
+from midband_history import Metric, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,11 +104,11 @@ def read_leaderboard(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]
         Always.
     """
     del options
-    msg = (
-        f"{path}: expected results of single exercises, got a leaderboard of aggregates:"
-        f" import the {NAME} files of the runs"
+    raise foreign(
+        path,
+        "results of single exercises",
+        f"a leaderboard of aggregates: import the {NAME} files of the runs",
     )
-    raise UnreadableSourceError(msg)
 
 
 ADAPTER = Adapter(

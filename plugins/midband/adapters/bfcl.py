@@ -8,7 +8,7 @@ from midband._descriptors import Importer, ReadOptions
 from midband.adapters.base import Adapter
 from midband.adapters.files import foreign, load_lines, mapping, number
 from midband.adapters.stated import choose_metric, counted, named_agent
-from midband_history import Metric, Record, StatedAggregate, UnreadableSourceError
+from midband_history import Metric, Record, StatedAggregate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,17 +115,18 @@ def _tasks(path: Path, category: str, options: ReadOptions, *, total: int) -> li
         given = [str(row.get("id") or "") for row in load_lines(beside, "a result file of BFCL")]
     tasks = list(dict.fromkeys(filter(None, given)))
     if not tasks:
-        msg = (
-            f"{path}: expected the ids of all {total} tests of {category}, got the failures only:"
-            " keep the result folder beside the score folder, or give the ids with --tasks FILE"
+        raise foreign(
+            path,
+            f"the ids of all {total} tests of {category}",
+            "the failures only: keep the result folder beside the score folder, or give the ids"
+            " with --tasks FILE",
         )
-        raise UnreadableSourceError(msg)
     if len(tasks) != total:
-        msg = (
-            f"{path}: expected the {total} tests of {category} that the file counts, got"
-            f" {len(tasks)} ids: give all of them with --tasks FILE"
+        raise foreign(
+            path,
+            f"the {total} tests of {category} that the file counts",
+            f"{len(tasks)} ids: give all of them with --tasks FILE",
         )
-        raise UnreadableSourceError(msg)
     return tasks
 
 

@@ -109,11 +109,10 @@ def load_lines(path: Path, what: str) -> Iterator[dict[str, Any]]:
     except UnreadableSourceError:
         raise
     except (OSError, ValueError, RecursionError, MemoryError) as error:
-        msg = (
-            f"{path}: expected {what}, got a truncated or unreadable line {number}"
-            f" ({_words(error)}): import it again when whole"
+        got = (
+            f"a truncated or unreadable line {number} ({_words(error)}): import it again when whole"
         )
-        raise UnreadableSourceError(msg) from error
+        raise foreign(path, what, got) from error
 
 
 def refused(path: Path, what: str, error: Exception) -> UnreadableSourceError:

@@ -22,14 +22,7 @@ from midband.adapters.files import (
     start_of,
 )
 from midband.adapters.stated import Quantities, choose_metric, rounding
-from midband_history import (
-    InputError,
-    Metric,
-    Note,
-    Record,
-    StatedAggregate,
-    UnreadableSourceError,
-)
+from midband_history import InputError, Metric, Note, Record, StatedAggregate
 
 if TYPE_CHECKING:
     from midband._descriptors import ReadItem
@@ -130,11 +123,11 @@ def _about(path: Path, entry: Path, options: ReadOptions) -> Mapping[str, Any]:
     if not place.is_file():
         if options.agent:
             return {"agent_name": options.scaffold, "model": options.model}
-        msg = (
-            f"{path}: expected the metadata.json of an OpenHands entry beside the file or above"
-            " instance_results, got none: add it, or name the agent with --agent NAME"
+        raise foreign(
+            path,
+            "the metadata.json of an OpenHands entry beside the file or above instance_results",
+            "none: add it, or name the agent with --agent NAME",
         )
-        raise UnreadableSourceError(msg)
     about = load_object(place, "the metadata.json of an OpenHands entry")
     if not options.agent and not (about.get("agent_name") and about.get("model")):
         raise foreign(place, "agent_name and model", "none: name the agent with --agent NAME")

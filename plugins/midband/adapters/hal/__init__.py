@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from midband._descriptors import Importer, ReadOptions
 from midband._harness import Command, Round
 from midband.adapters.base import Adapter, CommandHarness, option, run_name
-from midband.adapters.files import number
+from midband.adapters.files import foreign, number
 from midband.adapters.hal.runs import (
     SUCCESS,
     Run,
@@ -21,7 +21,7 @@ from midband.adapters.hal.runs import (
     stated_accuracies,
 )
 from midband.adapters.stated import Quantities, choose_metric
-from midband_history import Note, UnreadableSourceError
+from midband_history import Note
 
 if TYPE_CHECKING:
     from midband._descriptors import ReadItem
@@ -91,8 +91,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
                 runs.append(run)
                 yield from run.records(quantities)
     except sqlite3.Error as error:
-        msg = f"{path}: expected a HAL database, got a truncated or foreign file ({error})"
-        raise UnreadableSourceError(msg) from error
+        raise foreign(path, "a HAL database", f"a truncated or foreign file ({error})") from error
     nameless = {run.agent for run in runs if not run.model}
     if nameless:
         text = f"no model is named for {len(nameless)} agents, such as {min(nameless)}"
@@ -104,16 +103,15 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
 def _check(database: sqlite3.Connection, path: Path) -> None:
     found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        msg = f"{path}: expected a whole SQLite database, got a damaged one: copy it again"
-        raise UnreadableSourceError(msg)
+        raise foreign(path, "a whole SQLite database", "a damaged one: copy it again")
     names = {row["name"] for row in database.execute("PRAGMA table_info(parsed_results)")}
     missing = [name for name in _NEEDED if name not in names]
     if missing:
-        msg = (
-            f"{path}: expected a HAL database with a table parsed_results of {', '.join(_NEEDED)},"
-            f" got one without {', '.join(missing)}"
+        raise foreign(
+            path,
+            f"a HAL database with a table parsed_results of {', '.join(_NEEDED)}",
+            f"one without {', '.join(missing)}",
         )
-        raise UnreadableSourceError(msg)
 
 
 def _models(database: sqlite3.Connection) -> dict[tuple[str, str], str]:
@@ -143,11 +141,11 @@ def _run(
     failed = _tasks(row["failed_tasks"], path, run_id)
     both = solved.keys() & failed.keys()
     if both:
-        msg = (
-            f"{path}: expected every task solved or failed, got {min(both)!r} of run {run_id}"
-            " in both lists: correct the run"
+        raise foreign(
+            path,
+            "every task solved or failed",
+            f"{min(both)!r} of run {run_id} in both lists: correct the run",
         )
-        raise UnreadableSourceError(msg)
     about = dict(zip(row.keys(), row, strict=True))
     return Run(
         benchmark=options.benchmark or str(row["benchmark_name"]),
@@ -170,11 +168,9 @@ def _tasks(text: object, path: Path, run_id: str) -> dict[str, None]:
     try:
         found = ast.literal_eval(str(text))
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        msg = f"{path}: expected a list of tasks in run {run_id}, got {str(text)[:40]!r}"
-        raise UnreadableSourceError(msg) from error
+        raise foreign(path, f"a list of tasks in run {run_id}", f"{str(text)[:40]!r}") from error
     if not isinstance(found, list):
-        msg = f"{path}: expected a list of tasks in run {run_id}, got {str(text)[:40]!r}"
-        raise UnreadableSourceError(msg)
+        raise foreign(path, f"a list of tasks in run {run_id}", f"{str(text)[:40]!r}")
     return dict.fromkeys(str(task) for task in found)
 
 

@@ -141,28 +141,28 @@ def _check_counts(
     for key, ids in lists.items():
         count = number(report.get(f"{key.removesuffix('_ids')}_instances"))
         if count is not None and count != len(ids) and not options.accept_difference:
-            msg = (
-                f"{path}: expected {count:g} ids under {key}, as the report itself counts, got"
-                f" {len(ids)}: import the whole report, or accept it with --accept-difference"
+            raise foreign(
+                path,
+                f"{count:g} ids under {key}, as the report itself counts",
+                f"{len(ids)}: import the whole report, or accept it with --accept-difference",
             )
-            raise UnreadableSourceError(msg)
 
 
 def _all_others(found: Mapping[str, Found], path: Path, tasks: Sequence[str]) -> dict[str, Found]:
     """Return a failure for every task that a report of solved ones does not name."""
     if not tasks:
-        msg = (
-            f"{path}: expected {_WHAT} that lists its failures, got one that lists resolved"
-            " instances only: give the ids of all tasks with --tasks FILE"
+        raise foreign(
+            path,
+            f"{_WHAT} that lists its failures",
+            "one that lists resolved instances only: give the ids of all tasks with --tasks FILE",
         )
-        raise UnreadableSourceError(msg)
     strangers = sorted(found.keys() - set(tasks))
     if strangers:
-        msg = (
-            f"{path}: expected instances among the {len(tasks)} tasks that were given, got"
-            f" {strangers[0]!r}: give the tasks of this benchmark with --tasks FILE"
+        raise foreign(
+            path,
+            f"instances among the {len(tasks)} tasks that were given",
+            f"{strangers[0]!r}: give the tasks of this benchmark with --tasks FILE",
         )
-        raise UnreadableSourceError(msg)
     return {task: _FAILED for task in tasks if task not in found}
 
 
