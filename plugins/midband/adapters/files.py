@@ -117,10 +117,8 @@ def load_lines(path: Path, what: str) -> Iterator[dict[str, Any]]:
 
 def refused(path: Path, what: str, error: Exception) -> UnreadableSourceError:
     """Return the refusal of a file that cannot be read to its end."""
-    return UnreadableSourceError(
-        f"{path}: expected {what}, got a truncated or unreadable file ({_words(error)}):"
-        " import it again when whole"
-    )
+    got = f"a truncated or unreadable file ({_words(error)}): import it again when whole"
+    return foreign(path, what, got)
 
 
 def foreign(path: Path, what: str, got: str) -> UnreadableSourceError:

@@ -15,6 +15,7 @@ from midband.adapters.files import foreign, number
 from midband.adapters.hal.runs import (
     SUCCESS,
     Run,
+    check_apart,
     read_upload,
     share,
     sniff_upload,
@@ -139,13 +140,7 @@ def _run(
         agent = f"{name} ({model})" if model else name
     solved = _tasks(row["successful_tasks"], path, run_id)
     failed = _tasks(row["failed_tasks"], path, run_id)
-    both = solved.keys() & failed.keys()
-    if both:
-        raise foreign(
-            path,
-            "every task solved or failed",
-            f"{min(both)!r} of run {run_id} in both lists: correct the run",
-        )
+    check_apart(solved, failed, path, run_id)
     about = dict(zip(row.keys(), row, strict=True))
     return Run(
         benchmark=options.benchmark or str(row["benchmark_name"]),
@@ -163,14 +158,13 @@ def _run(
 
 def _tasks(text: object, path: Path, run_id: str) -> dict[str, None]:
     """Read a list of task ids, written as Python or JSON; each once, in order."""
-    if text is None or text == "":
-        return {}
+    refusal = foreign(path, f"a list of tasks in run {run_id}", f"{str(text)[:40]!r}")
     try:
-        found = ast.literal_eval(str(text))
+        found = [] if text in (None, "") else ast.literal_eval(str(text))
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise foreign(path, f"a list of tasks in run {run_id}", f"{str(text)[:40]!r}") from error
+        raise refusal from error
     if not isinstance(found, list):
-        raise foreign(path, f"a list of tasks in run {run_id}", f"{str(text)[:40]!r}")
+        raise refusal
     return dict.fromkeys(str(task) for task in found)
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from midband.adapters.stated import Quantities, errors_counted, fits, rounding
 from midband_history import Metric, Record, StatedAggregate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from midband._descriptors import ReadItem, ReadOptions
 
@@ -24,7 +24,7 @@ SUCCESS = Metric(name="success", declared="source")
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A row of the leaderboard.
+    """A row of the leaderboard, or an upload.
 
     Parameters
     ----------
@@ -38,6 +38,11 @@ class Run:
     accuracy : float or None
         What HAL states; over every task of the benchmark in some of its benchmarks, and over those
         that were run in others.
+    agent_version : str
+    seconds : mapping of str to object
+        How long the tasks took, where known.
+    errors : frozenset of str
+        Failed tasks that are errors of the harness.
     """
 
     benchmark: str
@@ -50,6 +55,9 @@ class Run:
     failed: tuple[str, ...]
     cost: object
     accuracy: float | None
+    agent_version: str = ""
+    seconds: "Mapping[str, object]" = field(default_factory=dict)
+    errors: frozenset[str] = frozenset()
 
     def records(self, quantities: Quantities) -> "Iterator[Record]":
         """Yield a record for every task."""
@@ -64,11 +72,24 @@ class Run:
                     run_id=self.run_id,
                     model=self.model,
                     scaffold=self.scaffold,
+                    agent_version=self.agent_version,
                     harness="hal",
                     started=started,
+                    duration_s=quantities.seconds(self.seconds.get(task)),
                     run_cost_usd=cost,
                     metric=SUCCESS,
+                    errored=task in self.errors,
                 )
+
+
+def check_apart(
+    solved: "Collection[str]", failed: "Collection[str]", path: Path, run_id: str
+) -> None:
+    """Refuse a run that names a task both solved and failed."""
+    both = set(solved) & set(failed)
+    if both:
+        got = f"{min(both)!r} of run {run_id} both solved and failed: correct the run"
+        raise foreign(path, "every task solved or failed", got)
 
 
 def share(accuracy: float | None) -> float | None:
@@ -162,9 +183,7 @@ def read_upload(
         raise foreign(path, f"{_WHAT} with a config", f"one without {', '.join(lacking)}")
     solved = _ids(results.get("successful_tasks"), path)
     failed = _ids(results.get("failed_tasks"), path)
-    both = solved.keys() & failed.keys()
-    if both:
-        raise foreign(path, _WHAT, f"{min(both)!r} both solved and failed")
+    check_apart(solved, failed, path, run_id)
     submitted = _submitted(path.with_name(f"{run_id}_RAW_SUBMISSIONS.jsonl"))
     asked = _asked(str(config.get("run_command") or ""))
     ran = set(submitted) or asked
@@ -172,42 +191,31 @@ def read_upload(
     parts = naming.fullmatch(agent)
     scaffold, model = (parts["scaffold"], parts["model"]) if parts else ("", "")
     model = str(mapping(config.get("agent_args")).get("model_name") or model)
-    quantities = Quantities()
-    started, cost = (
-        moment(config.get("date")),
-        quantities.run_cost(results.get("total_cost")),
+    wrong = (task for task in failed if _is_error(submitted.get(task)))
+    run = Run(
+        benchmark=benchmark,
+        agent=agent,
+        model=model,
+        scaffold=scaffold,
+        run_id=run_id,
+        date=config.get("date"),
+        solved=tuple(task for task in solved if not ran or task in ran),
+        failed=tuple(task for task in failed if not ran or task in ran),
+        cost=results.get("total_cost"),
+        accuracy=share(number(results.get("accuracy"))),
+        agent_version=str(config.get("agent_version") or ""),
+        seconds=clocks,
+        errors=frozenset(task for task in wrong if not ran or task in ran),
     )
-    errors = 0
-    for tasks, score in ((solved, 1.0), (failed, 0.0)):
-        for task in tasks:
-            if ran and task not in ran:
-                continue
-            errored = not score and _is_error(submitted.get(task))
-            errors += errored
-            yield Record(
-                benchmark=benchmark,
-                task_id=task,
-                agent=agent,
-                score=score,
-                run_id=run_id,
-                model=model,
-                scaffold=scaffold,
-                agent_version=str(config.get("agent_version") or ""),
-                harness="hal",
-                started=started,
-                duration_s=quantities.seconds(clocks.get(task)),
-                run_cost_usd=cost,
-                metric=SUCCESS,
-                errored=errored,
-            )
+    quantities = Quantities()
+    yield from run.records(quantities)
     what = "submissions are errors of the harness, and HAL counts them as failed"
-    yield from errors_counted(errors, what, options)
+    yield from errors_counted(len(run.errors), what, options)
     yield from quantities.notes()
-    accuracy = share(number(results.get("accuracy")))
-    if accuracy is not None:
+    if run.accuracy is not None:
         known = {*solved, *failed, *submitted, *map(str, clocks)}
         sizes = (len(solved) + len(failed), len(known))
-        yield _stated(accuracy, len(solved), sizes, part=bool(asked))
+        yield _stated(run.accuracy, len(solved), sizes, part=bool(asked))
 
 
 def _stated(accuracy: float, solved: int, sizes: tuple[int, int], *, part: bool) -> StatedAggregate:
