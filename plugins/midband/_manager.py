@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pluggy
 
 from midband import hookspecs
+from midband.adapters import built_in
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -23,24 +24,8 @@ GROUP = "midband"
 # so that a checkout and a wheel agree on what is there.
 _BUILT_IN = {
     "tabular": "midband.importers.tabular",
-    "aider": "midband.harnesses.aider",
-    "bfcl": "midband.harnesses.bfcl",
-    "evalplus": "midband.harnesses.evalplus",
-    "hal": "midband.harnesses.hal",
     "inspect-logs": "midband.inspect.logs",
-    "every-eval-ever": "midband.harnesses.every_eval_ever",
-    "harbor": "midband.harnesses.harbor",
-    "helm": "midband.harnesses.helm",
-    "lm-eval-harness": "midband.harnesses.lm_eval_harness",
-    "metr": "midband.harnesses.metr",
-    "mle-bench": "midband.harnesses.mle_bench",
-    "openhands-index": "midband.harnesses.openhands_index",
-    "promptfoo": "midband.harnesses.promptfoo",
-    "swebench": "midband.harnesses.swebench",
-    "swebench-pro": "midband.harnesses.swebench_pro",
-    "tau-bench": "midband.harnesses.tau_bench",
-    "tau2-bench": "midband.harnesses.tau2_bench",
-    "terminal-bench": "midband.harnesses.terminal_bench",
+    **built_in(),
 }
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from midband.adapters import files as _files
 from midband.cli._root import run
 from midband.descriptors import Importer, ReadOptions
-from midband.harnesses import _files
 from midband.importers import discovery
 from midband.importers.sources import ImportReport, import_paths
 from midband.importers.tabular import open_table

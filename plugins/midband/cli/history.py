@@ -377,7 +377,7 @@ def _export(
     relationship: Any,
     developers: tuple[str, ...],
 ) -> int:
-    from midband.harnesses.every_eval_ever_export import UNKNOWN, Publisher, export
+    from midband.adapters.every_eval_ever.export import UNKNOWN, Publisher, export
 
     if output is None:
         msg = "expected --output DIR with --export, got none"

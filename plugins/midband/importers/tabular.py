@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from midband.adapters.files import head
 from midband.descriptors import Importer, ReadOptions
-from midband.harnesses._files import head
 from midband.hookspecs import hookimpl
 from midband.importers.reading import with_scale
 from midband_history import (

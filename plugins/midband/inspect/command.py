@@ -328,7 +328,7 @@ class InspectHarness:
         self, path: Path, *, benchmark: str | None = None, options: "ReadOptions | None" = None
     ) -> "Iterator[Record]":
         """Return the samples of a log, or of the logs in a directory."""
-        from midband.harnesses._adapting import read_below
+        from midband.adapters.base import read_below
         from midband.inspect.logs import read, sniff
 
         return read_below(

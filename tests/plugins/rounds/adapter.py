@@ -19,9 +19,9 @@ from midband import (
     get_plugin_manager,
     hookimpl,
 )
+from midband.adapters.harbor import read
 from midband.cli._root import run
 from midband.descriptors import ReadOptions, subset_of
-from midband.harnesses.harbor import read
 
 SCRIPT = Path(__file__).with_name("stand_in.py")
 

@@ -1,1 +1,0 @@
-"""One module a harness: how to read its results and, where it can be driven, how to run it."""
