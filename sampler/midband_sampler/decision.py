@@ -8,7 +8,7 @@ from textwrap import wrap
 import numpy as np
 
 from midband_history import FloatArray
-from midband_sampler.max_errors import TOO_MANY_ERRORS
+from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
 WIDTH = 100

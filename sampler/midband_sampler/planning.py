@@ -9,18 +9,15 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler.choosing import INSTEAD, Calibrating, Chosen
-from midband_sampler.costs import choice_costs, expected_seconds, expected_usd
 from midband_sampler.errors import PlanError
-from midband_sampler.model.attempts import Attempts
-from midband_sampler.model.fitted import PredictionModel
+from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.plan import Plan
 from midband_sampler.settings import PlanSettings
+from midband_sampler.spending import choice_costs, expected_seconds, expected_usd
 from midband_sampler.stopping.base import Rule
-from midband_sampler.stopping.never import Never
-from midband_sampler.strategies.base import Strategy
-from midband_sampler.strategies.exploration import Exploration
-from midband_sampler.strategies.find import find_strategy, strategies
-from midband_sampler.strategies.policy import Policy
+from midband_sampler.stopping.budget import Never
+from midband_sampler.strategies.base import Strategy, find_strategy, strategies
+from midband_sampler.strategies.policy import Exploration, Policy
 
 MIN_REFERENCE = 5
 MIN_COVERAGE = 0.5

@@ -8,14 +8,12 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler.bounds.base import TIE, Interval, real, unknown, whole
-from midband_sampler.costs import Cost, Spending
 from midband_sampler.decision import GOING_ON, Decision, nearest
 from midband_sampler.estimators import ChoiceLog, Estimate, mean_known, mean_of_tasks
 from midband_sampler.kernel import ALL_RUN
-from midband_sampler.max_errors import MaxErrors, missing_warnings, none_usable
-from midband_sampler.plan import Plan, check_named
-from midband_sampler.starting import start_kernel, watch
-from midband_sampler.stopping.base import Claim
+from midband_sampler.plan import Plan, start_kernel, watch
+from midband_sampler.spending import Cost, MaxErrors, Spending, missing_warnings, none_usable
+from midband_sampler.stopping.base import Claim, check_named
 from midband_sampler.strategies.base import Choice
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")

@@ -8,14 +8,12 @@ from functools import cache
 from typing import Any
 
 from midband_history import InputError
-from midband_sampler.band import Band
-from midband_sampler.costs import COST_UNITS, check_cost_unit
+from midband_sampler.spending import COST_UNITS, check_cost_unit
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.parse import parse_stop
-from midband_sampler.stopping.rank import RankSettled
-from midband_sampler.strategies.base import Strategy
-from midband_sampler.strategies.exploration import Exploration
-from midband_sampler.strategies.find import AUTO, find_strategy, renamed_strategy
+from midband_sampler.stopping.settled import RankSettled
+from midband_sampler.strategies.base import AUTO, Band, Strategy, find_strategy, renamed_strategy
+from midband_sampler.strategies.policy import Exploration
 
 GUARANTEES = ("auto", "always-valid", "calibrated")
 

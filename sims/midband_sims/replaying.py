@@ -21,8 +21,8 @@ from midband_sampler import (
     start_kernel,
 )
 from midband_sampler import replay as replay_tasks
-from midband_sims.candidates import Candidate
 from midband_sims.measures import pairwise_counts, tied_rank
+from midband_sims.protocols import Candidate
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
