@@ -97,6 +97,8 @@ class Plan:
         The version of the benchmark; empty where its results tell no versions apart.
     candidate : Candidate or None
         The new agent that the plan was made for; None where nothing was said of it.
+    estimator : str
+        What the score on the target is estimated by; see `PlanSettings`.
     added_strategy : Strategy or None
         What `strategy` names where it is not one of midband's own.
     """
@@ -128,6 +130,7 @@ class Plan:
     metric: Metric | None = None
     version: str = ""
     candidate: Candidate | None = None
+    estimator: str = "auto"
     added_strategy: Strategy | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -330,8 +333,7 @@ class Plan:
                 msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
                 raise PlanError(msg)
             plan = cls(**plan_fields(data, rules, strategies))
-            if plan.chooses_live:
-                plan.policy()  # refused here and not in the run
+            plan.policy()  # refused here and not in the run
             digest = data["digest"]
             # Not a field: a plan derived from this one by `replace` has a text of its own.
             written = {each: value for each, value in data.items() if each != "digest"}

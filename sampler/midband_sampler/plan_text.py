@@ -14,6 +14,7 @@ import numpy as np
 from midband_history import FloatArray, Metric
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
+from midband_sampler.estimators import ESTIMATORS
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.settings import Candidate
 from midband_sampler.stopping.base import check_confidence
@@ -155,7 +156,7 @@ _NAMES = frozenset(
         "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
         "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
         "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "live",
-        "candidate", "digest",
+        "candidate", "estimator", "digest",
     }
 )  # fmt: skip
 AddedRules = Callable[[], Mapping[str, Build]]
@@ -202,6 +203,8 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         content["version"] = plan.version
     if plan.candidate is not None:
         content["candidate"] = asdict(plan.candidate)
+    if plan.estimator != "auto":
+        content["estimator"] = plan.estimator
     if plan.fallback is not None:
         content["fallback"] = plan.fallback.to_dict()
     if plan.always:
@@ -274,6 +277,7 @@ def plan_fields(
         "candidate": Candidate(**mapping(data, "candidate", of_texts=True))
         if "candidate" in data
         else None,
+        "estimator": _estimator(text(data, "estimator")) if "estimator" in data else "auto",
         "seed": whole(data, "seed"),
         "as_of": text(data, "as_of"),
         "warnings": texts(data, "warnings"),
@@ -319,6 +323,13 @@ def _band(limits: object) -> Band:
         raise ValueError(msg)
     named = dict(zip(("low", "high"), limits, strict=True))
     return Band(number(named, "low"), number(named, "high"))
+
+
+def _estimator(name: str) -> str:
+    field = "estimator"
+    if name not in ESTIMATORS:
+        raise _wrong(field, f"one of {', '.join(ESTIMATORS)}", name)
+    return name
 
 
 def _attempts(data: Mapping[str, Any]) -> Attempts:
