@@ -1,27 +1,29 @@
 """Live strategies: each next task by the prediction from the results so far."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history import FloatArray, OutcomeMatrix
+from midband_history import FloatArray, IntArray, OutcomeMatrix
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.strategies.base import Band, Choice, Selection, Strategy
 
 
-@dataclass(frozen=True)
-class InformationStrategy(Strategy):
-    """The task whose result is expected to leave the least variance in the full score.
+class PredictingStrategy(Strategy):
+    """The task that is worth most by what is predicted; ties go to the lowest position."""
 
-    Ties go to the lowest position.
-    """
-
-    name = "information"
-    old_fixed_names = ("design",)
     live = True
     needs_model = True
-    repeats = True
+
+    @abstractmethod
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return what the next result at each task is worth, shape (candidates, n_tasks)."""
+
+    @abstractmethod
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order all tasks before the first result, shape (n_tasks,)."""
 
     def order(
         self,
@@ -29,26 +31,41 @@ class InformationStrategy(Strategy):
         posterior: FullScorePosterior | None,
         rng: np.random.Generator,
     ) -> Selection:
-        """Order greedily under the prior, each result taken to reduce the covariance (rank one)."""
+        """Order by the prior alone."""
         del history, rng
         if posterior is None:
             raise TypeError(self.name)
-        return Selection(posterior.design())
+        return Selection(self.under_prior(posterior))
 
     def choose(
         self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
     ) -> Choice:
-        """Maximise the variance reduction."""
+        """Take the available task that is worth most."""
         del step
-        gain = np.where(available, posterior.variance_reduction(), -np.inf)
-        return Choice(np.asarray(gain.argmax(axis=1), dtype=np.int64))
+        worth = np.where(available, self.worth(posterior), -np.inf)
+        return Choice(np.asarray(worth.argmax(axis=1), dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class InformationStrategy(PredictingStrategy):
+    """The task whose result is expected to leave the least variance in the full score."""
+
+    name = "information"
+    old_fixed_names = ("design",)
+    repeats = True
+
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return the variance reduction."""
+        return posterior.variance_reduction()
+
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order greedily, each result taken to reduce the covariance (rank one)."""
+        return posterior.design()
 
 
 @dataclass(frozen=True, eq=False)
-class CostStrategy(Strategy):
+class CostStrategy(PredictingStrategy):
     """The task whose result is expected to reduce the variance of the full score most per cost.
-
-    Ties go to the lowest position.
 
     Parameters
     ----------
@@ -59,8 +76,6 @@ class CostStrategy(Strategy):
 
     name = "cost"
     old_fixed_names = ("cost-design",)
-    live = True
-    needs_model = True
     needs_costs = True
     repeats = True
     costs: FloatArray | None = None
@@ -74,59 +89,27 @@ class CostStrategy(Strategy):
         """Return `InformationStrategy`."""
         return InformationStrategy()
 
-    def order(
-        self,
-        history: OutcomeMatrix,
-        posterior: FullScorePosterior | None,
-        rng: np.random.Generator,
-    ) -> Selection:
-        """Order greedily under the prior by the reduction per cost."""
-        del history, rng
-        if posterior is None:
-            raise TypeError(self.name)
-        return Selection(posterior.design(self.costs))
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return the variance reduction per cost."""
+        return posterior.variance_reduction() / (1.0 if self.costs is None else self.costs)
 
-    def choose(
-        self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
-    ) -> Choice:
-        """Maximise the variance reduction per cost."""
-        del step
-        costs = np.ones(available.shape[1]) if self.costs is None else self.costs
-        gain = np.where(available, posterior.variance_reduction() / costs, -np.inf)
-        return Choice(np.asarray(gain.argmax(axis=1), dtype=np.int64))
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order greedily by the reduction per cost."""
+        return posterior.design(self.costs)
 
 
 @dataclass(frozen=True)
-class DifficultyMatchedStrategy(Strategy):
-    """The task whose predicted pass rate for this agent is nearest to one half.
-
-    Ties go to the lowest position.
-    """
+class DifficultyMatchedStrategy(PredictingStrategy):
+    """The task whose predicted pass rate for this agent is nearest to one half."""
 
     name = "difficulty-matched"
     old_names = ("matched",)
     old_fixed_names = ("matched, fixed order",)
-    live = True
-    needs_model = True
 
-    def order(
-        self,
-        history: OutcomeMatrix,
-        posterior: FullScorePosterior | None,
-        rng: np.random.Generator,
-    ) -> Selection:
-        """Order by distance from one half under the prior."""
-        del history, rng
-        if posterior is None:
-            raise TypeError(self.name)
-        distance = np.abs(posterior.predicted()[0] - 0.5)
-        return Selection(np.argsort(distance, kind="stable").astype(np.int64))
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return the closeness of the predicted pass rate to one half."""
+        return -np.abs(posterior.predicted() - 0.5)
 
-    def choose(
-        self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
-    ) -> Choice:
-        """Minimise the distance of the predicted pass rate from one half."""
-        del step
-        distance = np.abs(posterior.predicted() - 0.5)
-        nearest = np.where(available, distance, np.inf).argmin(axis=1)
-        return Choice(np.asarray(nearest, dtype=np.int64))
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order by distance from one half."""
+        return np.argsort(-self.worth(posterior)[0], kind="stable").astype(np.int64)
