@@ -195,28 +195,21 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         },
     }
     # Left out where unset, so that plans from before these options keep their digests.
-    if plan.added_strategy is not None and plan.added_strategy.live:
-        content["live"] = True
-    if plan.metric is not None:
-        content["metric"] = asdict(plan.metric)
-    if plan.version:
-        content["version"] = plan.version
-    if plan.candidate is not None:
-        content["candidate"] = asdict(plan.candidate)
-    if plan.estimator != "auto":
-        content["estimator"] = plan.estimator
-    if plan.fallback is not None:
-        content["fallback"] = plan.fallback.to_dict()
-    if plan.always:
-        content["always"] = list(plan.always)
-    if plan.explore:
-        content["explore"] = plan.explore
-    if plan.attempts is not None:
-        content["attempts"] = asdict(plan.attempts)
-    if plan.task_costs is not None:
-        content["cost_unit"] = plan.cost_unit
-        content["task_costs"] = pack(plan.task_costs)
-    return content
+    weighs_costs = plan.task_costs is not None
+    optional = {
+        "live": plan.added_strategy is not None and plan.added_strategy.live,
+        "metric": None if plan.metric is None else asdict(plan.metric),
+        "version": plan.version,
+        "candidate": None if plan.candidate is None else asdict(plan.candidate),
+        "estimator": "" if plan.estimator == "auto" else plan.estimator,
+        "fallback": None if plan.fallback is None else plan.fallback.to_dict(),
+        "always": list(plan.always),
+        "explore": plan.explore,
+        "attempts": None if plan.attempts is None else asdict(plan.attempts),
+        "cost_unit": plan.cost_unit if weighs_costs else "",
+        "task_costs": pack(plan.task_costs) if weighs_costs else "",
+    }
+    return {**content, **{name: value for name, value in optional.items() if value}}
 
 
 def plan_fields(

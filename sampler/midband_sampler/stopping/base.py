@@ -128,6 +128,8 @@ class Rule(ABC):
         What texts and plans call the rule.
     old_names : tuple of str
         Earlier names, which are still read.
+    why : str
+        Why a run stops, where that is more than what is claimed.
     can_claim, can_stop : bool
         Whether the rule can ever claim anything, and ever stop.
     claims_score : bool
@@ -140,6 +142,7 @@ class Rule(ABC):
 
     name: ClassVar[str] = ""
     old_names: ClassVar[tuple[str, ...]] = ()
+    why: ClassVar[str] = ""
     about_others: ClassVar[bool] = False
 
     @abstractmethod
@@ -151,9 +154,9 @@ class Rule(ABC):
         """Say what is then known, of a snapshot of shape (); None where the rule is no evidence."""
 
     def reason(self, snapshot: Snapshot) -> str:
-        """Say why the run stops, of a snapshot of shape (); by default what is claimed."""
+        """Say why the run stops, of a snapshot of shape (): `why`, or else what is claimed."""
         claim = self.claim(snapshot)
-        return self.name if claim is None else claim.text
+        return self.why or (self.name if claim is None else claim.text)
 
     @property
     def confidence(self) -> float:

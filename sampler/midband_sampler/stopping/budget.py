@@ -32,6 +32,7 @@ class Budget(Rule):
     """
 
     name = "budget"
+    why = BUDGET_SPENT
     tasks: int | None = None
     usd: float | None = None
     seconds: float | None = None
@@ -91,11 +92,6 @@ class Budget(Rule):
     def claim(self, snapshot: Snapshot) -> None:
         """Claim nothing."""
         del snapshot
-
-    def reason(self, snapshot: Snapshot) -> str:
-        """Return ``budget spent``."""
-        del snapshot
-        return BUDGET_SPENT
 
 
 def _read(unit: str, *texts: str) -> Budget:

@@ -174,6 +174,7 @@ class Futility(Rule):
     """
 
     name = "futility"
+    why = FUTILE
     old_names = ("hopeless",)
     about_others = True
     rule: Rule
@@ -261,11 +262,6 @@ class Futility(Rule):
     def claim(self, snapshot: Snapshot) -> None:
         """Claim nothing."""
         del snapshot
-
-    def reason(self, snapshot: Snapshot) -> str:
-        """Return ``cannot be settled with what is left``."""
-        del snapshot
-        return FUTILE
 
     def to_dict(self) -> dict[str, object]:
         """Return the settings; the other rule stands under ``of``."""

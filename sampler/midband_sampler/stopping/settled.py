@@ -36,6 +36,7 @@ class RankSettled(Rule):
     """
 
     name = "rank"
+    why = "rank settled"
     confidence: float = 0.95
     width: float = 0.2
     min_tasks: int = MIN_TASKS
@@ -58,11 +59,6 @@ class RankSettled(Rule):
         text = f"rank {low}" if low == high else f"rank {low} to {high}"
         return Claim(f"{text} of {len(snapshot.reference_agents) + 1}", self.confidence)
 
-    def reason(self, snapshot: Snapshot) -> str:
-        """Return ``rank settled``."""
-        del snapshot
-        return "rank settled"
-
 
 @dataclass(frozen=True)
 class ScoreWithin(Rule):
@@ -79,6 +75,7 @@ class ScoreWithin(Rule):
     """
 
     name = "score"
+    why = "score settled"
     points: float
     confidence: float = 0.95
     min_tasks: int = MIN_TASKS
@@ -103,11 +100,6 @@ class ScoreWithin(Rule):
         """Claim the bounds."""
         low, high = 100 * float(snapshot.score_low), 100 * float(snapshot.score_high)
         return Claim(f"score {low:.1f} to {high:.1f} %", self.confidence)
-
-    def reason(self, snapshot: Snapshot) -> str:
-        """Return ``score settled``."""
-        del snapshot
-        return "score settled"
 
 
 @dataclass(frozen=True)
