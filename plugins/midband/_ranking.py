@@ -307,7 +307,8 @@ def check_metric(plan: "Plan", metric: "Metric") -> None:
         if metric.known and not is_old(plan):
             msg = (
                 f"expected results by the metric of the plan, which its history does not name, got"
-                f" {metric.label}: make the plan with --metric {metric.label} if it is the same"
+                f" {metric.label}: if it is the same, add --metric {metric.label} to this command,"
+                " or make the plan with it"
             )
             raise InputError(msg)
         return

@@ -7,7 +7,7 @@ from textwrap import wrap
 
 import numpy as np
 
-from midband_history import FloatArray
+from midband_history import FloatArray, Metric
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
@@ -85,6 +85,8 @@ class Decision:
         The plan's, what a budget had to guess, that results are missing, and the drift alarm:
         results that are improbable for an agent like those of the history, over all looks (false
         for 5 % of such agents at most, as far as the history can tell; see `docs/guarantees.md`).
+    scale : str
+        The metric's scale, of which scores are shares; empty where it is 0 to 1.
     plan_digest : str
     """
 
@@ -123,6 +125,7 @@ class Decision:
     better_than: Mapping[str, float]
     warnings: tuple[str, ...]
     plan_digest: str
+    scale: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; NaN becomes None."""
@@ -241,7 +244,8 @@ def _score(decision: Decision) -> str:
     if math.isnan(decision.target_score):
         return f"{what} unknown"
     low, high = 100 * decision.target_score_low, 100 * decision.target_score_high
-    return f"{what} {100 * decision.target_score:.1f} % ({low:.1f} to {high:.1f} %)"
+    text = f"{what} {100 * decision.target_score:.1f} % ({low:.1f} to {high:.1f} %)"
+    return f"{text} of the scale {decision.scale}" if decision.scale else text
 
 
 def _progress(decision: Decision, *, ended: bool) -> str:
@@ -263,7 +267,7 @@ def _basis(decision: Decision) -> str:
         parts.append(f"{decision.unscored} unscored")
     text = f"{', '.join(parts)}; {decision.tasks_planned} planned"
     if not math.isnan(decision.spent_usd):
-        text += f"; ${decision.spent_usd:,.2f} spent"
+        text += f"; ${decision.spent_usd:,.2f} spent on the judged tasks"
     if not math.isnan(decision.cost_saved_usd):
         text += f"; ${decision.cost_saved_usd:,.2f} expected for the tasks that were not run"
     return text
@@ -285,3 +289,10 @@ def nearest(
     shown = dict.fromkeys([*(agents[place] for place in closest), *asked_for])
     chances = {name: float(better[agents.index(name)]) for name in shown}
     return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
+
+
+def scale_of(metric: Metric | None) -> str:
+    """Return the scale of a metric in words; empty for 0 to 1 with more being better."""
+    if metric is None or (metric.low, metric.high, metric.lower_is_better) == (0.0, 1.0, False):
+        return ""
+    return metric.scale_text()

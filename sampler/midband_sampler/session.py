@@ -8,7 +8,7 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler.bounds.base import TIE, Interval, real, unknown, whole
-from midband_sampler.decision import GOING_ON, Decision, nearest
+from midband_sampler.decision import GOING_ON, Decision, nearest, scale_of
 from midband_sampler.estimators import ChoiceLog, Estimate, Results, mean_known, mean_of_tasks
 from midband_sampler.kernel import ALL_RUN
 from midband_sampler.plan import Plan, start_kernel, watch
@@ -420,6 +420,7 @@ class Session:
                 *missing_warnings(results=results, judged=self._judged_attempts),
             ),
             plan_digest=self._digest,
+            scale=scale_of(plan.metric),
         )
 
     def _tied(self, interval: Interval) -> tuple[str, ...]:

@@ -247,7 +247,7 @@ def none_usable(*, results: int, judged: int) -> str:
         return ""
     return (
         f"{TOO_MANY_ERRORS}: none of the first {judged} attempts has a usable result"
-        " (a max_errors of 100% goes on)"
+        " (--max-errors 100% goes on)"
     )
 
 

@@ -125,3 +125,44 @@ def test_sources_without_results_are_one_note(tmp_path: Path, call: Call) -> Non
     assert "imported 4 sources" in out
     (line,) = error.splitlines()
     assert "a.csv and 2 more: no results of its own" in line
+
+
+def test_alike_notes_are_said_once_with_the_number_of_their_sources(
+    call: Call, tmp_path: Path
+) -> None:
+    header = "task_id,agent,score,cost_usd\n"
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for name in ("one", "two", "three"):
+        (tables / f"{name}.csv").write_text(f"{header}t1,{name},1,-3\n")
+    code, _, error = call("import", tables, "--benchmark", "b", "--history", tmp_path / "h.db")
+    assert code == 0, error
+    told = [line for line in error.splitlines() if "cost" in line]
+    assert len(told) == 1, error
+    assert "and 2 other sources: " in told[0]
+
+
+def test_nothing_is_said_to_pass_on_an_unknown_scale(call: Call, tmp_path: Path) -> None:
+    trial = {
+        "id": "1",
+        "task_name": "t1",
+        "trial_name": "t1__1",
+        "source": "b",
+        "task_checksum": "c",
+        "agent_info": {"name": "a", "version": "1"},
+        "agent_result": {},
+        "verifier_result": {"rewards": {"reward": 7}},
+        "exception_info": None,
+        "started_at": "2026-01-01T00:00:00Z",
+    }
+    place = tmp_path / "jobs" / "t1__1"
+    place.mkdir(parents=True)
+    (place / "result.json").write_text(json.dumps(trial))
+    settings = ("import", tmp_path / "jobs", "--history")
+    code, out, error = call(*settings, tmp_path / "h.db")
+    assert code == 0, error
+    header, row = (line.split("\t") for line in out.splitlines()[:2])
+    found = dict(zip(header, row, strict=True))
+    assert int(found["off_scale"]) > 0
+    assert found["passed"] == ""
+    assert "--scale LOW HIGH" in error

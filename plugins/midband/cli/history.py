@@ -1,5 +1,6 @@
 """``midband history``: what the history holds, and how results leave it."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ from midband.cli._output import echo, print_facts, print_json, print_table, warn
 from midband.cli._store import open_history, say_other_contents
 
 if TYPE_CHECKING:
-    from midband_history import History
+    from midband_history import History, SourceFault
 
 _BENCHMARK = [
     *("name", "tasks", "agents", "attempts", "without_score", "metrics", "first", "last"),
     "cost_usd",
 ]
 _AGENT = ["name", "model", "scaffold", "first", "tasks", "mean", "without_score"]
+_SHOWN_SOURCES = 20
 _EXPORT_ONLY = {
     "output": "--output",
     "organization": "--organization",
@@ -224,14 +226,31 @@ def check(history_path: Path | None, as_json: bool) -> int:
     if as_json:
         print_json({"sources": stale, "faults": broken, "scales": unsettled})
     else:
-        print_table(
-            ("source", "attempts", "fault"), [(x.source, x.attempts, x.fault) for x in stale]
-        ) if stale else None
+        if stale:
+            print_table(("source", "attempts", "fault"), _grouped(stale))
         for line in (*broken, *unsettled):
             echo(line)
         if not (stale or broken or unsettled):
             echo("nothing is wrong")
     return 1 if stale or broken or unsettled else 0
+
+
+def _grouped(stale: "list[SourceFault]") -> list[tuple[str, int, str]]:
+    """Return a row a source; of many with one fault, one row for the directory of all."""
+    rows: list[tuple[str, int, str]] = []
+    for fault in dict.fromkeys(each.fault for each in stale):
+        mine = [each for each in stale if each.fault == fault]
+        if len(mine) <= _SHOWN_SOURCES:
+            rows += [(each.source, each.attempts, fault) for each in mine]
+            continue
+        folders = {os.path.dirname(each.source) for each in mine}  # noqa: PTH120 - may be no path
+        try:
+            place = os.path.commonpath(folders)
+        except ValueError:  # absolute and relative paths
+            place = ""
+        where = f"{len(mine):,} sources below {place or '.'}"
+        rows.append((where, sum(each.attempts for each in mine), fault))
+    return rows
 
 
 @history.command(

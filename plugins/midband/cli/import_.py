@@ -14,7 +14,7 @@ from midband.cli._store import open_history
 from midband_history import StoreError
 
 if TYPE_CHECKING:
-    from midband.importers._report import ImportReport
+    from midband.importers._report import ImportReport, SourceReport
 
 Progress = Callable[[int, int, Path], None]
 _SHOWN_NOTES = 20
@@ -121,15 +121,17 @@ def _show(report: "ImportReport", where: Path | None) -> None:
 
     for source in report.refused:
         echo(f"midband: refused {source.error}", err=True)
-    notes = [
-        *(note.text for note in report.notes),
-        *(
-            note.text if str(source.path) in note.text else f"{path_text(source.path)}: {note.text}"
-            for source in report.sources
-            for note in source.notes
-            if note.code != NO_RESULTS
-        ),
-    ]
+    alike: dict[str, list[SourceReport]] = {}
+    for source in report.sources:
+        for note in source.notes:
+            if note.code != NO_RESULTS:
+                alike.setdefault(note.text, []).append(source)
+    notes = [note.text for note in report.notes]
+    for text, sources in alike.items():
+        first, others = sources[0].path, len(sources) - 1
+        more = f" and {_count(others, 'other source')}" if others else ""
+        named = not others and str(first) in text
+        notes.append(text if named else f"{path_text(first)}{more}: {text}")
     for line in notes[:_SHOWN_NOTES]:
         echo(f"midband: note: {line}", err=True)
     if len(notes) > _SHOWN_NOTES:
@@ -165,7 +167,7 @@ def _show_counts(report: "ImportReport") -> None:
     if not counts:
         return
     columns = ("benchmark", "agent", "metric", "valid", "passed", "errors", "unscored", "off_scale")
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (
             one.benchmark,
             one.agent,
@@ -186,9 +188,11 @@ def _show_counts(report: "ImportReport") -> None:
             sums[key] = [a + b for a, b in zip(sums.get(key, [0] * 5), numbers, strict=True)]
             agents[key] = agents.get(key, 0) + 1
         rows = [
-            (benchmark, f"{agents[benchmark, metric]:,} agents", metric, *numbers)  # type: ignore[misc]
+            (benchmark, f"{agents[benchmark, metric]:,} agents", metric, *numbers)
             for (benchmark, metric), numbers in sorted(sums.items())
         ]
+    # On an unknown scale nobody knows what passed.
+    rows = [(*row[:4], None if row[7] else row[4], *row[5:]) for row in rows]
     print_table(columns, rows)
     if any(one.out_of_range for one in counts):
         names = sorted({one.benchmark for one in counts if one.out_of_range})

@@ -197,11 +197,12 @@ def plan(
         echo_document(made.to_json())
         return 0
     facts = _facts(made, output, stop_text)
+    notes = (*made.notes, *unused, *_unnamed(made))
     if as_json:
-        print_json({**facts, "warnings": made.warnings, "notes": (*made.notes, *unused)})
+        print_json({**facts, "warnings": made.warnings, "notes": notes})
     else:
         print_facts(facts)
-        for note in (*made.notes, *unused):
+        for note in notes:
             echo(note)
     return 0
 
@@ -235,6 +236,16 @@ def _unused(store: "History", benchmark: str, matrix: "OutcomeMatrix") -> tuple[
     options = ["--metric"] * bool(metrics) + ["--version"] * bool(versions)
     line = f"not used of {benchmark}: {', '.join([*metrics, *versions])}"
     return (f"{line}; {' and '.join(options)} choose",)
+
+
+def _unnamed(made: "Plan") -> tuple[str, ...]:
+    """Say in a line that nobody has named the plan's metric, and how to."""
+    if made.metric is not None:
+        return ()
+    return (
+        f"the history does not name the metric of {made.benchmark}, so results that name theirs are"
+        " not accepted: import its sources again, or name it once with --metric NAME",
+    )
 
 
 def _say_unmatched(

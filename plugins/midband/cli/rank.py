@@ -126,6 +126,11 @@ def rank(
         print_json([_row(verdict) for verdict in verdicts])
     else:
         _show(plan, verdicts)
+    if plan.metric is None and records and not any(record.metric.known for record in records):
+        warn(
+            "neither the plan nor the results name their metric: they are taken to be by the same,"
+            " --metric NAME says which"
+        )
     for line in _oddities(plan, verdicts):
         warn(line)
     if not verdicts:

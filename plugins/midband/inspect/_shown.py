@@ -49,8 +49,15 @@ def say_in_header(run: "LiveRun") -> None:
 
 
 @metric(name="midband")
-def verdict_metric() -> Metric:
-    """Estimate of the full benchmark, beside metrics that are over the chosen tasks alone."""
+def verdict_metric(prefix: str = "midband_") -> Metric:
+    """Estimate of the full benchmark, beside metrics that are over the chosen tasks alone.
+
+    Parameters
+    ----------
+    prefix : str
+        What the names of the values begin with. Inspect puts the metric's own name before them
+        where a scorer has metrics for each key, and then they need no other.
+    """
 
     def compute(scores: list[SampleScore]) -> Value:
         run = current_run()
@@ -58,13 +65,13 @@ def verdict_metric() -> Metric:
         if decision is None:
             return math.nan
         found = {
-            "midband_full_score": decision.full_score,
-            "midband_full_score_low": decision.full_score_low,
-            "midband_full_score_high": decision.full_score_high,
-            "midband_tasks_chosen": float(len({each.sample_id for each in scores})),
-            "midband_tasks_in_full": float(decision.tasks_total),
+            "full_score": decision.full_score,
+            "full_score_low": decision.full_score_low,
+            "full_score_high": decision.full_score_high,
+            "tasks_chosen": float(len({each.sample_id for each in scores})),
+            "tasks_in_full": float(decision.tasks_total),
         }
-        return {name: value for name, value in found.items() if not math.isnan(value)}
+        return {f"{prefix}{name}": value for name, value in found.items() if not math.isnan(value)}
 
     return compute
 
@@ -98,6 +105,6 @@ def _with_ours(metrics: Any, key: str) -> Any:
         return [*metrics, verdict_metric()]
     chosen = key if key in metrics else next(iter(metrics), "")
     return {
-        name: [*each, verdict_metric()] if name == chosen else each
+        name: [*each, verdict_metric("")] if name == chosen else each
         for name, each in metrics.items()
     }

@@ -64,7 +64,9 @@ def test_harbor_runs_in_rounds(
     environment_class = "harbor_environment:LocalEnvironment"
     arguments = ("-p", tmp_path / "ds", "-e", environment_class, "-a", "oracle", "-m", "org/m")
     done = _midband(
-        sys.executable, programs, *words, "--round-size", "3", "--attempts", "2", "--", *arguments
+        sys.executable,
+        programs,
+        *(*words, "--metric", "reward", "--round-size", "3", "--attempts", "2", "--", *arguments),
     )
     found = json.loads(done.stdout)
     assert found["tasks_run"] == 6
@@ -105,7 +107,7 @@ def test_lm_eval_runs_in_rounds(
         programs / "python",
         programs,
         *("run", "lm-eval-harness", tmp_path / "plan.json", "--output", tmp_path / "run"),
-        *("--json", "--round-size", "6", *options, "--"),
+        *("--metric", "exact_match", "--json", "--round-size", "6", *options, "--"),
         *("--model", "dummy", "--model_args", "model=mine", "--include_path", folder),
     )
     found = json.loads(done.stdout)

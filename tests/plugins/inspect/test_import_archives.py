@@ -38,7 +38,7 @@ def test_a_packed_log_is_the_log(log: Path, tmp_path: Path, ending: str) -> None
         assert (source.format, source.added, source.error) == ("inspect", 4, "")
         assert str(source.path).startswith(str(path))
         (again,) = import_paths(history, [log]).sources
-        assert again.known
+        assert (again.added, again.duplicates) == (0, 4)
         assert import_paths(history, [path]).added == 0
     assert len(list(read_records([path]))) == 4
 
