@@ -8,14 +8,12 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler.bounds.base import TIE, Interval, real, unknown, whole
-from midband_sampler.costs import Cost, Spending
-from midband_sampler.decision import GOING_ON, Decision, nearest
-from midband_sampler.estimators import ChoiceLog, Estimate, mean_known, mean_of_tasks
+from midband_sampler.decision import GOING_ON, Decision, nearest, scale_of
+from midband_sampler.estimators import ChoiceLog, Estimate, Results, mean_known, mean_of_tasks
 from midband_sampler.kernel import ALL_RUN
-from midband_sampler.max_errors import MaxErrors, missing_warnings, none_usable
-from midband_sampler.plan import Plan, check_named
-from midband_sampler.starting import start_kernel, watch
-from midband_sampler.stopping.base import Claim
+from midband_sampler.plan import Plan, start_kernel, watch
+from midband_sampler.spending import Cost, MaxErrors, Spending, missing_warnings, none_usable
+from midband_sampler.stopping.base import Claim, check_named
 from midband_sampler.strategies.base import Choice
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
@@ -70,7 +68,7 @@ class Session:
         self.plan = plan
         self._agents = np.array(plan.reference_agents, dtype=object)
         self._shown = tuple(dict.fromkeys((*plan.stop.named_agents, *versus)))
-        self._in_usd, self._in_seconds = (plan.stop.counts(unit) for unit in ("usd", "seconds"))
+        self._units = [unit for unit in ("usd", "seconds", "tokens") if plan.stop.counts(unit)]
         self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
         self._columns = plan.columns
@@ -88,12 +86,11 @@ class Session:
         self._untold = self._unstarted[0].copy()
         self._next = 0
         self._most = 0 if plan.attempts is None else plan.attempts.most
-        planned = len(plan.tasks) * max(self._most, 1)
-        self._limit = min(planned, plan.max_tasks or planned)
         self._policy = plan.policy()
         self._exploration = plan.exploration
         self._left_out: set[str] = set()
         self._reset()
+        self._limit = self._kernel.limit
 
     def _reset(self) -> None:
         self._kernel = start_kernel(self.plan, resamples=self._resamples, never_run=self._never_run)
@@ -183,6 +180,7 @@ class Session:
         outcome: str = "valid",
         usd: float | None = None,
         seconds: float | None = None,
+        tokens: float | None = None,
     ) -> None:
         """Take in one attempt's result.
 
@@ -194,7 +192,7 @@ class Session:
             In [0, 1]; None or NaN is no information, never 0.
         outcome : str
             Anything but ``valid`` is no information.
-        usd, seconds : float or None
+        usd, seconds, tokens : float or None
             What this attempt cost, for budgets; None where not known. See `Budget`.
         """
         if task not in self._place:
@@ -209,7 +207,7 @@ class Session:
         if not (math.isnan(value) or 0.0 <= value <= 1.0):
             msg = f"expected a score in [0, 1] for {task!r}, got {score!r}: rescale it"
             raise InputError(msg)
-        cost = Cost.told(usd, seconds)
+        cost = Cost.told(usd, seconds, tokens)
         if self._policy is None:
             self._begin(task)
         elif self._most:
@@ -239,8 +237,7 @@ class Session:
         """Return the verdict on the completed prefix; the first one to stop stands."""
         if not self.done:
             return self._decide()
-        if self._stopped is None:
-            self._stopped = self._decide()
+        self._stopped = self._stopped or self._decide()
         return self._stopped
 
     def _advance(self) -> None:
@@ -254,6 +251,7 @@ class Session:
                 real(score),
                 usd=real(self._spending.usd),
                 seconds=real(self._spending.seconds),
+                tokens=real(self._spending.tokens),
                 missing_as=missing_as,
             )
             self._judged[task] += 1
@@ -370,9 +368,17 @@ class Session:
             interval, diagnosed = unknown(len(plan.reference_agents))
         calibration = plan.calibration
         target = plan.target
+        seen = Results(
+            scores=np.array(self._used),
+            reference=plan.reference_scores,
+            target=self._columns if target == "planned tasks" else np.arange(len(plan.all_tasks)),
+            choices=self._choices,
+            posterior=self._posterior,
+        )
+        estimated = seen.estimate(plan.estimator, interval)
         on_all = target == "full benchmark"
         results, without = self._outcomes["valid"], self._outcomes["missing"]
-        chance = self._choices.estimate(self._used) if plan.explore else None
+        chance = self._choices.estimate(self._used) if plan.explore else Estimate()
         return Decision(
             stop=stop,
             reason=reason,
@@ -384,17 +390,15 @@ class Session:
             confidence=plan.stop.confidence if calibration is None else calibration.confidence,
             guarantee=plan.guarantee,
             naive_confidence=diagnosed.naive,
-            score=mean_of_tasks(self._in_order, self._used)
-            if self._most
-            else mean_known(self._valid),
-            target_score=float(interval.score),
+            score=mean_of_tasks(self._choices.tasks, self._used),
+            target_score=estimated,
             target_score_low=float(interval.score_low),
             target_score_high=float(interval.score_high),
-            full_score=float(interval.score) if on_all else math.nan,
+            full_score=estimated if on_all else math.nan,
             full_score_low=float(interval.score_low) if on_all else math.nan,
             full_score_high=float(interval.score_high) if on_all else math.nan,
-            randomised_score=math.nan if chance is None else chance.value,
-            randomised_error=math.nan if chance is None else chance.standard_error,
+            randomised_score=chance.value,
+            randomised_error=chance.standard_error,
             tasks_run=self._kernel.run,
             tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
@@ -406,16 +410,17 @@ class Session:
             tie_group=self._tied(interval),
             spent_usd=self._spending.usd,
             spent_seconds=self._spending.seconds,
+            spent_tokens=self._spending.tokens,
             cost_saved_usd=saved,
             better_than=nearest(diagnosed.better, plan.reference_agents, self._shown),
             warnings=(
                 *plan.warnings,
-                *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
+                *self._spending.warnings(self._units),
                 *self._drift.warnings(final=stop),
                 *missing_warnings(results=results, judged=self._judged_attempts),
             ),
             plan_digest=self._digest,
-            scale=_scale(plan),
+            scale=scale_of(plan.metric),
         )
 
     def _tied(self, interval: Interval) -> tuple[str, ...]:
@@ -440,16 +445,6 @@ class Session:
     @property
     def pending(self) -> tuple[str, ...]:
         """Tasks started and not yet told, in planned order."""
-        waiting = self._started.keys() - self._scores.keys()
-        if self._most:
-            starts = Counter(self._in_order)
-            waiting = {task for task in starts if starts[task] > len(self._scores.get(task, ()))}
+        starts = Counter(self._in_order)
+        waiting = (task for task in starts if starts[task] > len(self._scores.get(task, ())))
         return tuple(sorted(waiting, key=self._place.__getitem__))
-
-
-def _scale(plan: Plan) -> str:
-    """Return the scale of the plan's metric in words; empty for 0 to 1 with more being better."""
-    metric = plan.metric
-    if metric is None or (metric.low, metric.high, metric.lower_is_better) == (0.0, 1.0, False):
-        return ""
-    return metric.scale_text()
