@@ -1,10 +1,18 @@
-"""Reading a plan, whose stopping rule or strategy a plugin may have."""
+"""Strategies and stopping rules by name, those of plugins too, and plans that hold them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from midband._manager import get_plugin_manager
-from midband_sampler import Plan, Strategy
+from midband_history import InputError, MidbandError
+from midband_sampler import Plan, parse_stop, rule_forms, strategy_names
+
+if TYPE_CHECKING:
+    from midband_history import History
+    from midband_sampler import Rule, Strategy
+    from midband_sims import Names
 
 
 def read_plan(path: Path | str) -> Plan:
@@ -15,15 +23,109 @@ def read_plan(path: Path | str) -> Plan:
     PlanError
         The file is no plan, was changed, or needs a plugin that is not there.
     """
-    return Plan.read(path, rules=_added_rules, strategies=_added_strategy)
-
-
-def _added_strategy(name: str) -> "Strategy | None":
-    from midband.cli._choices import plugin_strategy
-
-    return plugin_strategy(name)
+    return Plan.read(path, rules=_added_rules, strategies=plugin_strategy)
 
 
 def _added_rules() -> Mapping[str, Callable[..., object]]:
     added = get_plugin_manager().stopping_rules()
     return {name: each.restore or each.build for name, each in added.items()}
+
+
+def strategy_named(name: str) -> "str | Strategy":
+    """Return a plugin's strategy of that name, or the name for the sampler to look up."""
+    return plugin_strategy(name) or name
+
+
+def plugin_strategy(name: str) -> "Strategy | None":
+    """Return a plugin's strategy of that name, or the fixed form of one; None without."""
+    added = get_plugin_manager().strategies()
+    for live in (name, name.removesuffix("-fixed")):
+        if live in added:
+            made = cast("Strategy", _guarded(f"the strategy {live}", added[live].build)())
+            return made if live == name else made.fixed()
+    return None
+
+
+def rule_help() -> str:
+    """Say how stopping rules are written, those of plugins included."""
+    added = _offered(get_plugin_manager().stopping_rules)
+    return f"{', '.join([*rule_forms(), *added])}; joined by and/or."
+
+
+def _offered(names: Callable[[], Mapping[str, object]]) -> tuple[str, ...]:
+    """Return the names that plugins offer; none where two of them conflict, which help survives."""
+    try:
+        return tuple(names())
+    except MidbandError:
+        return ()
+
+
+def strategy_help() -> str:
+    """List the strategies, those of plugins included."""
+    names = [*strategy_names(), *_offered(get_plugin_manager().strategies)]
+    return (
+        f"How tasks are chosen: {', '.join(names)}; see docs/strategies.md. auto is information,"
+        " unless replays of the history's own agents surely speak for another."
+    )
+
+
+def stopping_rule(text: str) -> "Rule":
+    """Return the rule that a text such as ``rank:0.95:0.2 or usd:20`` describes."""
+    added = get_plugin_manager().stopping_rules()
+    builds = {name: _guarded(f"the rule {name}", each.build) for name, each in added.items()}
+    return parse_stop(text, builds)
+
+
+def current_name(store: "History", benchmark: str, name: str, agents: Sequence[str]) -> str:
+    """Return the label of an agent among these, or one that the history knows by this name.
+
+    Raises
+    ------
+    InputError
+        The name means several agents.
+    """
+    if name in agents or not store.has_agent(benchmark, name):
+        return name
+    return store.resolve_agent(benchmark, name)
+
+
+def with_agents(rule: "Rule", resolve: Callable[[str], str]) -> "Rule":
+    """Return a rule with the agents that it names under the names that `resolve` gives them."""
+    if not is_dataclass(rule) or isinstance(rule, type):
+        return rule
+    changes: dict[str, Any] = {}
+    for each in fields(rule):
+        value = getattr(rule, each.name)
+        if each.name == "agent" and isinstance(value, str):
+            changes[each.name] = resolve(value)
+        elif each.name == "rules" and isinstance(value, tuple):
+            changes[each.name] = tuple(with_agents(one, resolve) for one in value)
+    changes = {name: value for name, value in changes.items() if value != getattr(rule, name)}
+    return cast("Rule", replace(rule, **changes)) if changes else rule
+
+
+def study_names() -> "Names":
+    """Return what the names in a study refer to; every process of it loads the plugins."""
+    from midband_sims import Names
+
+    manager = get_plugin_manager()
+    if not (manager.strategies() or manager.stopping_rules()):
+        return Names()
+    versions = ", ".join(f"{name} {text}" for name, text in sorted(manager.versions().items()))
+    return Names(strategy=strategy_named, stop=stopping_rule, version=versions)
+
+
+def _guarded(what: str, build: Callable[..., object]) -> Callable[..., object]:
+    """Return a plugin's function; what it refuses in its own way becomes one line."""
+
+    def _build(*texts: Any) -> object:
+        try:
+            return build(*texts)
+        except MidbandError:
+            raise
+        except (TypeError, ValueError) as problem:
+            got = ":".join(texts) or "no settings"
+            msg = f"expected settings that {what} of a plugin takes, got {got}: {problem}"
+            raise InputError(msg) from problem
+
+    return _build

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from midband._descriptors import Importer, ReadOptions
-from midband.cli._root import run
+from midband.cli.root import run
 from midband.harnesses import _files
 from midband.importers import _discovery
 from midband.importers._sources import ImportReport, import_paths

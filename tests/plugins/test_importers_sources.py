@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from midband._descriptors import Importer, ReadOptions
-from midband.cli._root import run
+from midband.cli.root import run
 from midband.importers._sources import find_sources, import_paths
 from midband_history import History, InputError, Metric, Record, UnreadableSourceError
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from midband.cli._options import FILE, history_option, json_option
-from midband.cli._output import echo, echo_document, print_json, warn
+from midband.cli.options import FILE, history_option, json_option
+from midband.cli.output import echo, echo_document, print_json, warn
 from midband_history import InputError
 
 if TYPE_CHECKING:

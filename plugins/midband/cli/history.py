@@ -1,15 +1,28 @@
-"""``midband history``: what the history holds, and how results leave it."""
+"""``midband history`` and ``midband rates``: what the history holds, and how results leave it."""
 
+import csv
 import os
+import sys
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import history_option, json_option
-from midband.cli._output import echo, print_facts, print_json, print_table, warn
-from midband.cli._store import open_history, say_other_contents
+from midband.cli.options import as_of_option, history_option, json_option, metric_options, pairs
+from midband.cli.output import (
+    csv_cell,
+    echo,
+    open_history,
+    plain,
+    print_facts,
+    print_json,
+    print_table,
+    say_other_contents,
+    say_undated,
+    warn,
+)
 
 if TYPE_CHECKING:
     from midband_history import History, SourceFault
@@ -382,11 +395,10 @@ def _export(
     if output is None:
         msg = "expected --output DIR with --export, got none"
         raise click.UsageError(msg)
-    named = dict(_developer(text) for text in developers)
     publisher = Publisher(
         organization=organization or UNKNOWN,
         relationship=relationship or "other",
-        developers=named,
+        developers=pairs(developers, "--developer GLOB=NAME"),
     )
     facts = {"runs": 0, "samples": 0, "without_score": 0, "runs_left_out": 0}
     nameless: set[str] = set()
@@ -412,9 +424,46 @@ def _export(
     return 0 if facts["runs"] else 1
 
 
-def _developer(text: str) -> tuple[str, str]:
-    glob, equals, name = text.partition("=")
-    if not (glob and equals and name):
-        msg = f"expected --developer GLOB=NAME, got {text!r}"
-        raise click.UsageError(msg)
-    return glob, name
+@click.command(epilog="Example: midband rates gaia --as-of 2025-06-30 --format csv > rates.csv")
+@click.argument("benchmark")
+@as_of_option
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the rates.",
+)
+@metric_options
+@history_option
+@json_option
+def rates(
+    benchmark: str,
+    metric: str | None,
+    version: str | None,
+    as_of: datetime | None,
+    layout: str,
+    history_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Show the pass rate of every task of BENCHMARK.
+
+    The rate is the mean over agents of each agent's own mean, so every agent counts once, however
+    many attempts it made.
+    """
+    with open_history(history_path) as store:
+        found = store.pass_rates(benchmark, as_of=as_of, metric=metric, version=version)
+        say_undated(store, benchmark, as_of)
+        say_other_contents(store, benchmark, as_of=as_of, metric=metric, version=version)
+    columns = [field.name for field in fields(found[0])] if found else ["task_id", "pass_rate"]
+    rows = [[getattr(rate, name) for name in columns] for rate in found]
+    if as_json or layout == "json":
+        print_json(found)
+    elif layout == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([[csv_cell(value) for value in map(plain, row)] for row in rows])
+    else:
+        print_table(columns, rows, title=benchmark)
+    return 0 if found else 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from midband import __version__
-from midband.cli._options import (
+from midband.cli.options import (
     FILE,
     TARGET,
     LateHelp,
@@ -17,10 +17,17 @@ from midband.cli._options import (
     history_option,
     json_option,
     metric_options,
+    read_ids,
 )
-from midband.cli._output import echo, echo_document, print_facts, print_json, warn
-from midband.cli._source_options import read_ids
-from midband.cli._store import open_history, say_undated
+from midband.cli.output import (
+    echo,
+    echo_document,
+    open_history,
+    print_facts,
+    print_json,
+    say_undated,
+    warn,
+)
 
 if TYPE_CHECKING:
     from midband_history import History, OutcomeMatrix
@@ -152,7 +159,7 @@ def plan(
     The plan holds all that a run needs, so the run does not open the history.
     """
     from midband._manager import get_plugin_manager
-    from midband.cli._choices import current_name, stopping_rule, strategy_named, with_agents
+    from midband._plans import current_name, stopping_rule, strategy_named, with_agents
     from midband_history import InputError
     from midband_sampler import Band, make_plan, renamed_rules
 

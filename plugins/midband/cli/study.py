@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import FILE, history_option, json_option
-from midband.cli._output import echo, echo_lines, on_terminal, print_json, print_table, warn
+from midband.cli.options import FILE, history_option, json_option
+from midband.cli.output import (
+    echo,
+    echo_lines,
+    open_history,
+    print_json,
+    print_table,
+    progress,
+    warn,
+)
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
@@ -91,7 +99,7 @@ def study(
     Results come from the history, or straight from a Parquet file. A TOML file holds the same
     options by name (protocols, strategies, stops, budgets, seeds, source, benchmarks, ...).
     """
-    from midband.cli._choices import study_names
+    from midband._plans import study_names
     from midband_sims import Study, StudySettings
 
     varied = _plan_settings(given.pop("plan_settings"))
@@ -118,8 +126,8 @@ def study(
             f"this grid of {grid.replays} replays will take about {hours:.1f} hours: interrupt it"
             " and use fewer seeds, or more --workers; with --output it can be resumed"
         )
-    with _Progress() as progress:
-        result = grid.run(workers=workers, output=output, progress=progress)
+    with progress("replays", stays=True) as advance:
+        result = grid.run(workers=workers, output=output, progress=advance)
     for cell in result.cells:
         if refused := int(str(cell["n_refused"])):
             warn(
@@ -144,8 +152,6 @@ def _matrices(
             msg = f"expected a file or --history, got both {source} and {history_path}"
             raise InputError(msg)
         return [read_matrix(source, name) for name in benchmarks or list_benchmarks(source)]
-    from midband.cli._store import open_history
-
     with open_history(history_path) as history:
         names = benchmarks or tuple(each.name for each in history.benchmarks())
         return [history.outcomes(name) for name in names]
@@ -156,13 +162,13 @@ def _recommend(
 ) -> None:
     from midband_sims import recommend
 
-    with _Progress() as progress:
+    with progress("replays", stays=True) as advance:
         verdict: Recommendation = recommend(
             matrix,
             seeds=int(options.get("seeds", 5)),
             seed=int(options.get("seed", 0)),
             workers=workers,
-            progress=progress,
+            progress=advance,
         )
     if as_json:
         print_json(verdict)
@@ -229,32 +235,3 @@ def _plan_settings(texts: tuple[str, ...]) -> dict[str, list[Any]]:
 
 def _texts(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-
-
-class _Progress:
-    """A bar with the time left on a terminal; nothing in a pipe."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> "_Progress":
-        if on_terminal():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True))
-            self._bar.start()
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._bar is None:
-            return
-        if self._task is None:
-            self._task = self._bar.add_task("replays", total=total)
-        self._bar.update(self._task, completed=done)
-
-    def __exit__(self, *problem: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()

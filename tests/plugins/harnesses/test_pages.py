@@ -18,8 +18,8 @@ from tests.plugins.harnesses.conftest import Environment, MakePlan
 from midband import Plan
 from midband._harness import Round
 from midband._manager import get_plugin_manager
-from midband.cli._root import cli
-from midband.cli.inspect import inspect as inspect_command
+from midband.cli.root import cli
+from midband.cli.run import inspect as inspect_command
 
 PAGES = ROOT / "docs" / "harnesses"
 # Harnesses that share a page with another.

@@ -21,7 +21,7 @@ from midband import (
 )
 from midband._descriptors import ReadOptions
 from midband._harness import subset_of
-from midband.cli._root import run
+from midband.cli.root import run
 from midband.harnesses.harbor import read
 
 SCRIPT = Path(__file__).with_name("stand_in.py")
