@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Choice,
         Claim,
         Decision,
+        FullScorePosterior,
         MaxErrors,
         Plan,
         PlanError,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
         make_plan,
         parse_max_errors,
         parse_stop,
-        rank_sets,
     )
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "Claim",
     "Command",
     "Decision",
+    "FullScorePosterior",
     "Harness",
     "History",
     "Importer",
@@ -93,7 +94,6 @@ __all__ = [
     "make_plan",
     "parse_max_errors",
     "parse_stop",
-    "rank_sets",
     "subset_of",
 ]
 __version__ = "0.2.0"
@@ -105,6 +105,7 @@ _HOMES = {
     "Claim": "midband_sampler",
     "Command": "midband._harness",
     "Decision": "midband_sampler",
+    "FullScorePosterior": "midband_sampler",
     "Harness": "midband._harness",
     "History": "midband_history",
     "Importer": "midband._descriptors",
@@ -139,7 +140,6 @@ _HOMES = {
     "make_plan": "midband_sampler",
     "parse_max_errors": "midband_sampler",
     "parse_stop": "midband_sampler",
-    "rank_sets": "midband_sampler",
     "subset_of": "midband._harness",
 }
 
