@@ -15,7 +15,7 @@ from midband_sampler.plan import Plan
 from midband_sampler.planning import MIN_COVERAGE, make_plan
 from midband_sampler.rank_sets import rank_sets
 from midband_sampler.session import Session
-from midband_sampler.settings import PlanSettings
+from midband_sampler.settings import Candidate, Option, PlanSettings
 from midband_sampler.starting import sequential_bounds, start_kernel
 from midband_sampler.stopping.base import Claim, Rule
 from midband_sampler.stopping.beats import Beats
@@ -56,6 +56,7 @@ __all__ = [
     "BandStrategy",
     "Beats",
     "Budget",
+    "Candidate",
     "Choice",
     "Claim",
     "Decision",
@@ -64,6 +65,7 @@ __all__ = [
     "Futility",
     "MaxErrors",
     "Never",
+    "Option",
     "PairedEProcess",
     "Plan",
     "PlanError",

@@ -149,7 +149,11 @@ class Calibrating:
 
     def _uncounted(self) -> tuple[str, ...]:
         """Units of the rule's budgets that replays of this history cannot count to the end."""
-        known = {"usd": expected_usd(self.reference), "seconds": self.reference.duration_s}
+        known = {
+            "usd": expected_usd(self.reference),
+            "seconds": self.reference.duration_s,
+            "tokens": np.array([np.nan]),  # a matrix does not hold them
+        }
         return tuple(
             unit
             for unit, each in known.items()

@@ -1,7 +1,7 @@
 """Costs: what one attempt at each task is expected to take, and what a run has cost so far."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,37 +86,38 @@ class Cost:
 
     Parameters
     ----------
-    usd, seconds : float
-        US dollars and seconds, at least 0.
+    usd, seconds, tokens : float
+        US dollars, seconds and tokens, at least 0.
     """
 
-    usd: float
-    seconds: float
+    usd: float = math.nan
+    seconds: float = math.nan
+    tokens: float = math.nan
 
     @classmethod
-    def told(cls, usd: float | None, seconds: float | None) -> "Cost":
+    def told(cls, usd: float | None, seconds: float | None, tokens: float | None = None) -> "Cost":
         """Check what a caller told; None is not known."""
-        if usd is None and seconds is None:
+        told = {"usd": usd, "seconds": seconds, "tokens": tokens}
+        values = {name: float(each) for name, each in told.items() if each is not None}
+        if not values:
             return _UNKNOWN
-        values = [math.nan if each is None else float(each) for each in (usd, seconds)]
-        for name, value in zip(("usd", "seconds"), values, strict=True):
+        for name, value in values.items():
             if value < 0.0 or math.isinf(value):
                 msg = f"expected {name} >= 0, or None where it is not known, got {value:g}"
                 raise InputError(msg)
-        return cls(*values)
+        return cls(**values)
 
 
-_UNKNOWN = Cost(math.nan, math.nan)
+_UNKNOWN = Cost()
 
 
 class Spending:
     """Sums the cost of the judged tasks; the history's mean stands in for what was not told."""
 
     def __init__(self) -> None:
-        self.usd = 0.0
-        self.seconds = 0.0
+        self.usd = self.seconds = self.tokens = 0.0
         self._usd_guessed = 0
-        self._seconds_missing = 0
+        self._missing = {"seconds": 0, "tokens": 0}
 
     def add(self, attempts: Sequence[Cost], *, expected_usd: float) -> None:
         """Take in the attempts at one task.
@@ -131,25 +132,29 @@ class Spending:
         guessed = len(attempts) - len(told)
         self.usd += math.fsum(sorted(told)) + (guessed * expected_usd if guessed else 0.0)
         self._usd_guessed += guessed
-        self._seconds_missing += sum(math.isnan(each.seconds) for each in attempts)
+        for each in attempts:
+            self._missing["seconds"] += math.isnan(each.seconds)
+            self._missing["tokens"] += math.isnan(each.tokens)
         self.seconds += math.fsum(sorted(each.seconds for each in attempts))
+        self.tokens += math.fsum(sorted(each.tokens for each in attempts))
 
-    def warnings(self, *, in_usd: bool, in_seconds: bool) -> tuple[str, ...]:
+    def warnings(self, units: Collection[str]) -> tuple[str, ...]:
         """Say what a budget in these units rests on; nothing where every cost was told."""
         found = []
-        if in_usd and math.isnan(self.usd):
+        if "usd" in units and math.isnan(self.usd):
             found.append(
                 "the budget in dollars cannot be counted: neither the results nor the history say"
                 " what some attempts cost; nothing stops on it"
             )
-        elif in_usd and self._usd_guessed:
+        elif "usd" in units and self._usd_guessed:
             found.append(
                 f"the cost of {self._usd_guessed} attempts was not told: counted at their mean in"
                 f" the history, {self.usd:.2f} USD in all"
             )
-        if in_seconds and self._seconds_missing:
-            found.append(
-                f"the budget in seconds cannot be counted: the duration of {self._seconds_missing}"
-                " attempts was not told; nothing stops on it"
-            )
+        for unit, what in (("seconds", "the duration"), ("tokens", "the number of tokens")):
+            if unit in units and (missing := self._missing[unit]):
+                found.append(
+                    f"the budget in {unit} cannot be counted: {what} of {missing} attempts was not"
+                    " told; nothing stops on it"
+                )
         return tuple(found)

@@ -72,7 +72,7 @@ class Decision:
     tie_group : tuple of str
         Reference agents whose score lies within the bounds of the candidate's: they cannot be told
         from it at this confidence.
-    spent_usd, spent_seconds : float
+    spent_usd, spent_seconds, spent_tokens : float
         Cost of the judged tasks, the history's mean standing in for dollars that were not told;
         NaN where not known.
     cost_saved_usd : float
@@ -120,6 +120,7 @@ class Decision:
     tie_group: tuple[str, ...]
     spent_usd: float
     spent_seconds: float
+    spent_tokens: float
     cost_saved_usd: float
     better_than: Mapping[str, float]
     warnings: tuple[str, ...]

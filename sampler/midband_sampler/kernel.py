@@ -19,9 +19,10 @@ it, every step of the run is an entry of one array, and the kernel is stepped on
 Least numbers of results, limits and stops are enforced here and nowhere else.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ from midband_sampler.bounds.base import (
 from midband_sampler.bounds.e_process import weakest
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.stopping.base import Rule
-from midband_sampler.stopping.snapshot import Snapshot
+from midband_sampler.stopping.snapshot import UNKNOWN, Snapshot
 from midband_sampler.strategies.policy import Policy
 
 ALL_RUN = "all planned tasks run"
@@ -138,6 +139,7 @@ class Kernel:
         *,
         usd: FloatArray,
         seconds: FloatArray,
+        tokens: FloatArray = UNKNOWN,
         missing_as: tuple[FloatArray, FloatArray] | None = None,
     ) -> Step:
         """Take in a result of each candidate, bound, and ask the rule.
@@ -149,7 +151,7 @@ class Kernel:
             (n_tasks,), for bounds of one candidate that can take it at once.
         scores : ndarray of float64, of the same shape
             In [0, 1]; NaN is no result.
-        usd, seconds : ndarray of float64
+        usd, seconds, tokens : ndarray of float64
             Spent so far; NaN where not known.
         missing_as : tuple of two ndarray of float64, or None
             The scores with missing results told as 0, and told as 1. None where none is missing.
@@ -166,7 +168,7 @@ class Kernel:
         if not at_once and self.run < self.limit and not enough.any():
             nothing = np.zeros(now.shape, dtype=bool)
             return Step(run=run, interval=None, settled=nothing, ends=nothing, snapshot=None)
-        interval, snapshot = self._look(run, usd, seconds)
+        interval, snapshot = self._look(run, usd=usd, seconds=seconds, tokens=tokens)
         settled = self.rule.stops(snapshot)
         ends = settled | last
         if interval.low.ndim and not at_once:
@@ -207,16 +209,14 @@ class Kernel:
         """Return the uncorrected view, of the reading that is least sure of each comparison."""
         return least_sure([each.diagnose() for each in self.readings])
 
-    def _look(
-        self, run: IntArray, usd: FloatArray, seconds: FloatArray
-    ) -> tuple[Interval, Snapshot]:
+    def _look(self, run: IntArray, **spent: FloatArray) -> tuple[Interval, Snapshot]:
         """Return the outer interval, and what the rule sees."""
         if len(self.readings) == 1:
             interval = self.bounds.interval()
-            return interval, self._snapshot(self.bounds, interval, run, usd, seconds)
+            return interval, self._snapshot(self.bounds, interval, run, spent)
         intervals = [each.interval() for each in self.readings]
         seen = [
-            self._snapshot(bounds, interval, run, usd, seconds)
+            self._snapshot(bounds, interval, run, spent)
             for bounds, interval in zip(self.readings, intervals, strict=True)
         ]
         outer, ahead = outer_interval(intervals), [each.least_half_width for each in seen]
@@ -238,8 +238,7 @@ class Kernel:
         bounds: Bounds,
         interval: Interval,
         run: IntArray,
-        usd: FloatArray,
-        seconds: FloatArray,
+        spent: Mapping[str, Any],
     ) -> Snapshot:
         return Snapshot(
             rank_low=interval.low,
@@ -249,8 +248,7 @@ class Kernel:
             tasks=bounds.tasks,
             tasks_run=run,
             tasks_left=self.limit - run,
-            usd=usd,
-            seconds=seconds,
+            **spent,
             reference_scores=bounds.reference_scores,
             reference_agents=self.agents,
             evidence=bounds.evidence,

@@ -23,6 +23,7 @@ from midband_sampler.plan_values import (
     parse,
     whole,
 )
+from midband_sampler.settings import Candidate
 from midband_sampler.stopping.base import Rule
 from midband_sampler.strategies.base import Strategy
 from midband_sampler.strategies.exploration import Exploration
@@ -88,6 +89,8 @@ class Plan:
         What the reference scores are scores of; None in plans of midband 0.1, which did not say.
     version : str
         The version of the benchmark; empty where its results tell no versions apart.
+    candidate : Candidate or None
+        The new agent that the plan was made for; None where nothing was said of it.
     added_strategy : Strategy or None
         What `strategy` names where it is not one of midband's own.
     """
@@ -118,6 +121,7 @@ class Plan:
     versions: Mapping[str, str] = field(default_factory=dict)
     metric: Metric | None = None
     version: str = ""
+    candidate: Candidate | None = None
     added_strategy: Strategy | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from midband_sampler.plan_values import (
     texts,
     whole,
 )
+from midband_sampler.settings import Candidate
 from midband_sampler.stopping.base import check_confidence
 from midband_sampler.stopping.parse import Build, stop_from_dict
 from midband_sampler.strategies.base import Strategy
@@ -32,7 +33,8 @@ _NAMES = frozenset(
         "midband_plan", "benchmark", "strategy", "stop", "band", "seed", "as_of", "warnings",
         "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
         "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
-        "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "live", "digest",
+        "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "live",
+        "candidate", "digest",
     }
 )  # fmt: skip
 AddedRules = Callable[[], Mapping[str, Build]]
@@ -77,6 +79,8 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         content["metric"] = asdict(plan.metric)
     if plan.version:
         content["version"] = plan.version
+    if plan.candidate is not None:
+        content["candidate"] = asdict(plan.candidate)
     if plan.fallback is not None:
         content["fallback"] = plan.fallback.to_dict()
     if plan.always:
@@ -146,6 +150,9 @@ def plan_fields(
         else None,
         "metric": _metric(mapping(data, "metric")) if "metric" in data else None,
         "version": text(data, "version") if "version" in data else "",
+        "candidate": Candidate(**mapping(data, "candidate", of_texts=True))
+        if "candidate" in data
+        else None,
         "seed": whole(data, "seed"),
         "as_of": text(data, "as_of"),
         "warnings": texts(data, "warnings"),

@@ -67,6 +67,12 @@ def make_plan(
         given = {name: value for name, value in given.items() if value is not None}
         always = tuple(given.get("always", chosen.always))
         chosen = replace(chosen, **{**given, "always": always})
+    if chosen.metric and chosen.metric != history.metric.label:
+        msg = (
+            f"expected results of {history.benchmark!r} by the metric {chosen.metric!r}, got"
+            f" {history.metric.label or 'an unknown metric'}: read the history with that metric"
+        )
+        raise PlanError(msg)
     return _Planner(history, chosen, dict(versions or {})).plan()
 
 
@@ -160,6 +166,11 @@ class _Planner:
                 f" attempts at a task correlate by {attempts.correlation:.2f} in this history"
             )
         self._note_exploration(exploration)
+        if settings.agent in reference.agents:
+            self.notes.append(
+                f"{settings.agent} is ranked against its own earlier results too: leave it out of"
+                " the reference agents (--exclude-agent) where these are to be others"
+            )
         own = strategy.name in strategies()
         return Plan(
             benchmark=history.benchmark,
@@ -191,6 +202,7 @@ class _Planner:
             versions=MappingProxyType(self.versions),
             metric=history.metric if history.metric.known else None,
             version=history.version,
+            candidate=settings.candidate,
         )
 
     def _is_predictive(self, chosen: Strategy | None) -> bool:

@@ -70,7 +70,7 @@ class Session:
         self.plan = plan
         self._agents = np.array(plan.reference_agents, dtype=object)
         self._shown = tuple(dict.fromkeys((*plan.stop.named_agents, *versus)))
-        self._in_usd, self._in_seconds = (plan.stop.counts(unit) for unit in ("usd", "seconds"))
+        self._units = [unit for unit in ("usd", "seconds", "tokens") if plan.stop.counts(unit)]
         self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
         self._columns = plan.columns
@@ -183,6 +183,7 @@ class Session:
         outcome: str = "valid",
         usd: float | None = None,
         seconds: float | None = None,
+        tokens: float | None = None,
     ) -> None:
         """Take in one attempt's result.
 
@@ -194,7 +195,7 @@ class Session:
             In [0, 1]; None or NaN is no information, never 0.
         outcome : str
             Anything but ``valid`` is no information.
-        usd, seconds : float or None
+        usd, seconds, tokens : float or None
             What this attempt cost, for budgets; None where not known. See `Budget`.
         """
         if task not in self._place:
@@ -209,7 +210,7 @@ class Session:
         if not (math.isnan(value) or 0.0 <= value <= 1.0):
             msg = f"expected a score in [0, 1] for {task!r}, got {score!r}: rescale it"
             raise InputError(msg)
-        cost = Cost.told(usd, seconds)
+        cost = Cost.told(usd, seconds, tokens)
         if self._policy is None:
             self._begin(task)
         elif self._most:
@@ -254,6 +255,7 @@ class Session:
                 real(score),
                 usd=real(self._spending.usd),
                 seconds=real(self._spending.seconds),
+                tokens=real(self._spending.tokens),
                 missing_as=missing_as,
             )
             self._judged[task] += 1
@@ -406,11 +408,12 @@ class Session:
             tie_group=self._tied(interval),
             spent_usd=self._spending.usd,
             spent_seconds=self._spending.seconds,
+            spent_tokens=self._spending.tokens,
             cost_saved_usd=saved,
             better_than=nearest(diagnosed.better, plan.reference_agents, self._shown),
             warnings=(
                 *plan.warnings,
-                *self._spending.warnings(in_usd=self._in_usd, in_seconds=self._in_seconds),
+                *self._spending.warnings(self._units),
                 *self._drift.warnings(final=stop),
                 *missing_warnings(results=results, judged=self._judged_attempts),
             ),

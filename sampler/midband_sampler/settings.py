@@ -1,12 +1,15 @@
 """The settings of a plan: one record of all that a person can choose."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from typing import Any
 
 from midband_history import InputError
 from midband_sampler.band import Band
-from midband_sampler.costs import check_cost_unit
+from midband_sampler.costs import COST_UNITS, check_cost_unit
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.parse import parse_stop
 from midband_sampler.stopping.rank import RankSettled
@@ -15,6 +18,146 @@ from midband_sampler.strategies.exploration import Exploration
 from midband_sampler.strategies.find import AUTO, find_strategy, renamed_strategy
 
 GUARANTEES = ("auto", "always-valid", "calibrated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The new agent that a plan is made for; empty texts where it is not said.
+
+    Parameters
+    ----------
+    agent, model, scaffold : str
+    """
+
+    agent: str = ""
+    model: str = ""
+    scaffold: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One setting of a plan, as a command line, a file or a grid of a study states it.
+
+    Parameters
+    ----------
+    name : str
+        The field of `PlanSettings`.
+    help : str
+        One sentence or two for a person.
+    default : object
+    default_text : str
+        The default as a person writes it; empty where it need not be shown.
+    kind : type
+        ``str``, ``int``, ``float`` or ``bool``: what a single value is.
+    read : callable
+        Returns the setting from its text, or from a value as TOML and JSON hold it; raises
+        `InputError`.
+    metavar : str
+        What stands for the value in a help page; empty for the usual.
+    values : int
+        Words that the setting takes on a command line; `read` takes them joined by spaces.
+    choices : tuple of str
+        The texts there are; empty where they cannot be listed.
+    least : int or None
+        The least number allowed.
+    varied : bool
+        Whether a study varies it among the settings of its plans; the others are fields of the
+        study, or follow from the data.
+    """
+
+    name: str
+    help: str
+    default: Any
+    default_text: str
+    kind: type
+    read: Callable[[object], Any]
+    metavar: str
+    values: int
+    choices: tuple[str, ...]
+    least: int | None
+    varied: bool
+
+    @property
+    def flag(self) -> str:
+        """The option of a command line: ``--max-tasks``."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+def _read_stop(value: object) -> object:
+    return parse_stop(value) if isinstance(value, str) else value
+
+
+def _read_band(value: object) -> object:
+    """Read two pass rates from a text like ``0.3 0.7``, ``0.3,0.7`` or ``0.3:0.7``, or a list."""
+    if isinstance(value, Band):
+        return value
+    limits = re.split(r"[\s,:]+", value.strip("[] ")) if isinstance(value, str) else value
+    try:
+        low, high = map(float, limits)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        msg = f"expected a band of two pass rates, got {value}"
+        raise InputError(msg) from None
+    return Band(low, high)
+
+
+def _read_names(value: object) -> object:
+    """Read ids from a text with commas between them, or from a list."""
+    if isinstance(value, str):
+        return tuple(each.strip() for each in value.split(",") if each.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _number(name: str, kind: type, *, optional: bool) -> Callable[[object], Any]:
+    """Return what reads an integer or a number; ``none`` and None too where it is optional."""
+
+    def _read(value: object) -> Any:
+        if optional and value in (None, "none"):
+            return None
+        try:
+            found = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            found = math.nan
+        odd = not math.isfinite(found) or (kind is int and not found.is_integer())
+        if odd or isinstance(value, bool):
+            what = "a whole number" if kind is int else "a number"
+            msg = f"expected {what} for {name}, got {value!r}"
+            raise InputError(msg)
+        return kind(found)
+
+    return _read
+
+
+def _flag(name: str) -> Callable[[object], bool]:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+    def _read(value: object) -> bool:
+        found = words.get(str(value).lower())
+        if found is None:
+            msg = f"expected true or false for {name}, got {value!r}"
+            raise InputError(msg)
+        return found
+
+    return _read
+
+
+def _text(name: str, choices: tuple[str, ...]) -> Callable[[object], str]:
+    def _read(value: object) -> str:
+        if isinstance(value, str) and (not choices or value in choices):
+            return value
+        what = f"{name} among {', '.join(choices)}" if choices else f"a text for {name}"
+        msg = f"expected {what}, got {value!r}"
+        raise InputError(msg)
+
+    return _read
+
+
+def _about(help: str, kind: type = str, **facts: Any) -> dict[str, Any]:  # noqa: A002
+    """Return the metadata of a field of `PlanSettings`: what `Option` says of it."""
+    return {"help": help, "kind": kind, **facts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +196,11 @@ class PlanSettings:
         attempts.
     cost_unit : str
         ``usd`` or ``seconds``, for strategies that weigh costs.
+    agent, model, scaffold : str
+        Who the new agent is, for the record; empty where it is not said.
+    metric : str
+        Label of the metric that the scores are to be of; empty takes what the history's results
+        are.
     seed : int
         Same history, settings and seed give the same plan.
     as_of : str
@@ -62,27 +210,128 @@ class PlanSettings:
         `Plan.fixed`.
     """
 
-    strategy: str | Strategy = AUTO
-    guarantee: str = "auto"
-    band: Band = field(default_factory=Band)
-    stop: Rule = field(default_factory=RankSettled)
-    max_tasks: int | None = None
-    always: tuple[str, ...] = ()
-    explore: float = 0.0
-    attempts: int = 1
-    cost_unit: str = "usd"
-    seed: int = 0
-    as_of: str = ""
-    fallback: bool = True
+    strategy: str | Strategy = field(
+        default=AUTO,
+        metadata=_about(
+            "How tasks are chosen; see docs/strategies.md.",
+            read=_as_it_is,
+            default_text=AUTO,
+            varied=False,
+        ),
+    )
+    guarantee: str = field(
+        default="auto",
+        metadata=_about(
+            "What the confidence rests on; see docs/guarantees.md.",
+            choices=GUARANTEES,
+            default_text="auto",
+        ),
+    )
+    band: Band = field(
+        default_factory=Band,
+        metadata=_about(
+            "The pass rates that count as mid-difficulty.",
+            float,
+            read=_read_band,
+            metavar="LOW HIGH",
+            values=2,
+            default_text="0.3 0.7",
+        ),
+    )
+    stop: Rule = field(
+        default_factory=RankSettled,
+        metadata=_about(
+            "When a run may stop.",
+            read=_read_stop,
+            metavar="RULE",
+            default_text="rank:0.95:0.2",
+            varied=False,
+        ),
+    )
+    max_tasks: int | None = field(
+        default=None, metadata=_about("Never run more tasks than this.", int, least=1, varied=False)
+    )
+    always: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Guard tasks, which run first with every strategy.", read=_read_names, metavar="ID,ID"
+        ),
+    )
+    explore: float = field(
+        default=0.0,
+        metadata=_about(
+            "Choose this share of the tasks at random, for a score estimate without a model.",
+            float,
+            metavar="SHARE",
+            default_text="0.0",
+        ),
+    )
+    attempts: int = field(
+        default=1,
+        metadata=_about(
+            "Allow up to K attempts at a task, where a further attempt is more informative than"
+            " another task; for --strategy information and cost, in your own sessions.",
+            int,
+            metavar="K",
+            least=1,
+            default_text="1",
+        ),
+    )
+    cost_unit: str = field(
+        default="usd",
+        metadata=_about(
+            "What the strategies cost and cost-fixed minimise.",
+            choices=COST_UNITS,
+            default_text="usd",
+        ),
+    )
+    agent: str = field(
+        default="",
+        metadata=_about("The new agent that the plan is made for.", metavar="NAME", varied=False),
+    )
+    model: str = field(
+        default="", metadata=_about("The model of the new agent.", metavar="NAME", varied=False)
+    )
+    scaffold: str = field(
+        default="", metadata=_about("The scaffold of the new agent.", metavar="NAME", varied=False)
+    )
+    metric: str = field(
+        default="",
+        metadata=_about(
+            "What scores are scores of: NAME or NAME.KEY.", metavar="NAME", varied=False
+        ),
+    )
+    seed: int = field(
+        default=0,
+        metadata=_about(
+            "Seed of all random choices; the same seed gives the same plan.",
+            int,
+            least=0,
+            default_text="0",
+            varied=False,
+        ),
+    )
+    as_of: str = field(
+        default="",
+        metadata=_about("Use only results from before this date.", metavar="DATE", varied=False),
+    )
+    fallback: bool = field(
+        default=True,
+        metadata=_about(
+            "Calibrate the plan for harnesses that cannot choose while they run as well.",
+            bool,
+            varied=False,
+        ),
+    )
 
     def __post_init__(self) -> None:
         if self.guarantee not in GUARANTEES:
             msg = f"expected a guarantee among {', '.join(GUARANTEES)}, got {self.guarantee!r}"
             raise InputError(msg)
-        for name in ("max_tasks", "attempts"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                msg = f"expected {name} >= 1, got {value}"
+        for each in self.options():
+            value = getattr(self, each.name)
+            if each.least is not None and value is not None and value < each.least:
+                msg = f"expected {each.name} >= {each.least}, got {value}"
                 raise InputError(msg)
         Exploration(explore=self.explore)
         check_cost_unit(self.cost_unit)
@@ -94,6 +343,12 @@ class PlanSettings:
                 f" {self.name!r}"
             )
             raise InputError(msg)
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """Who the new agent is; None where nothing is said of it."""
+        made = Candidate(agent=self.agent, model=self.model, scaffold=self.scaffold)
+        return None if made == Candidate() else made
 
     @property
     def chosen(self) -> Strategy | None:
@@ -121,26 +376,33 @@ class PlanSettings:
         InputError
             A name or a value is unknown.
         """
-        known = {each.name for each in fields(cls)}
-        strange = sorted(set(data) - known)
+        known = {each.name: each for each in cls.options()}
+        strange = sorted(set(data) - set(known))
         if strange:
             msg = f"expected settings of {', '.join(sorted(known))}, got {', '.join(strange)}"
             raise InputError(msg)
-        values = dict(data)
-        if isinstance(values.get("stop"), str):
-            values["stop"] = parse_stop(values["stop"])
-        if isinstance(values.get("band"), list | tuple):
-            limits = values["band"]
-            if len(limits) != 2:
-                msg = f"expected a band of two pass rates, got {limits}"
-                raise InputError(msg)
-            values["band"] = Band(*limits)
-        if isinstance(values.get("always"), list):
-            values["always"] = tuple(values["always"])
         try:
-            return cls(**values)
+            return cls(**{name: known[name].read(value) for name, value in data.items()})
         except (TypeError, ValueError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
             msg = f"expected settings of a plan, got {data}: {error}"
             raise InputError(msg) from error
+
+    @classmethod
+    @cache
+    def options(cls) -> tuple[Option, ...]:
+        """Return every setting with what a command line, a file or a study needs to take it."""
+        return tuple(_option(each) for each in fields(cls))
+
+
+def _option(each: Field[Any]) -> Option:
+    default = each.default if each.default_factory is MISSING else each.default_factory()
+    facts = {
+        "read": None, "default_text": "", "metavar": "", "values": 1, "choices": (), "least": None,
+        "varied": True, **each.metadata,
+    }  # fmt: skip
+    kind, name = facts["kind"], each.name
+    readers = {bool: _flag(name), str: _text(name, facts["choices"])}
+    usual = readers.get(kind) or _number(name, kind, optional=default is None)
+    return Option(name=name, default=default, **{**facts, "read": facts["read"] or usual})

@@ -17,8 +17,6 @@ from midband_sims.storage import Journal, write_results
 from midband_sims.units import BAND, Names, Payload, Policy, Setting, Unit, pack, run_unit
 
 UNIT_REPLAYS = 16
-# Settings of plans that a study varies by fields of its own.
-_OWN = ("strategy", "stop", "max_tasks", "seed", "as_of", "fallback")
 Progress = Callable[[int, int], None]
 
 
@@ -51,7 +49,8 @@ class StudySettings:
         Bootstrap resamples of a session; draws of the random and ceiling baselines.
     plan : mapping of str to tuple
         Further settings of the plans by their names in `PlanSettings`, each with the values to
-        try: ``{"explore": (0.0, 0.1)}``.
+        try, as texts or as they are: ``{"explore": (0.0, 0.1)}``. Those that `Option.varied`
+        allows.
     """
 
     protocols: tuple[str, ...] = ("loao",)
@@ -83,7 +82,8 @@ class StudySettings:
         for budget in self.budgets:
             if budget != BAND:
                 budget_tasks(budget, 100)
-        if taken := sorted(set(self.plan) & set(_OWN)):
+        own = {each.name for each in PlanSettings.options() if not each.varied}
+        if taken := sorted(set(self.plan) & own):
             msg = f"expected {taken[0]} as a setting of the study, got it as one of its plans"
             raise InputError(msg)
         for settings in self.variants():

@@ -12,21 +12,22 @@ from midband_sampler.stopping.base import Rule, WrongFormError, check_confidence
 from midband_sampler.stopping.snapshot import Snapshot
 
 BUDGET_SPENT = "budget spent"
+UNITS = ("tasks", "usd", "seconds", "tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Rule):
     """Stop when so much was spent: no evidence, so nothing is claimed.
 
-    Exactly one of the three is given. Spent is what the completed prefix of the order cost; tasks
+    Exactly one of the four is given. Spent is what the completed prefix of the order cost; tasks
     that are running at the stop come on top.
 
     Parameters
     ----------
     tasks : int or None
         Completed tasks, with or without a result.
-    usd, seconds : float or None
-        US dollars and seconds; where they are not known the rule does not stop.
+    usd, seconds, tokens : float or None
+        US dollars, seconds and tokens; where they are not known the rule does not stop.
     confidence : float
         Of the interval that is reported.
     """
@@ -35,24 +36,33 @@ class Budget(Rule):
     tasks: int | None = None
     usd: float | None = None
     seconds: float | None = None
+    tokens: float | None = None
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
         check_confidence(self.confidence)
-        given = [each for each in (self.tasks, self.usd, self.seconds) if each is not None]
+        given = [each for unit in UNITS if (each := getattr(self, unit)) is not None]
         if len(given) != 1 or not given[0] > 0:
-            msg = f"expected one budget above 0 of tasks, usd or seconds, got {given}: try tasks:30"
+            msg = (
+                f"expected one budget above 0 of {', '.join(UNITS[:-1])} or {UNITS[-1]}, got"
+                f" {given}: try tasks:30"
+            )
             raise InputError(msg)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the settings; tokens only where they are the budget, as older plans have them."""
+        values = super().to_dict()
+        return {name: each for name, each in values.items() if name != "tokens" or each is not None}
 
     @classmethod
     def forms(cls) -> tuple[str, ...]:
         """One form a unit."""
-        return ("tasks:N", "usd:X", "seconds:X")
+        return ("tasks:N", "usd:X", "seconds:X", "tokens:N")
 
     @classmethod
     def readers(cls) -> Mapping[str, Callable[..., Rule]]:
         """One name a unit."""
-        return {unit: partial(_read, unit) for unit in ("tasks", "usd", "seconds")}
+        return {unit: partial(_read, unit) for unit in UNITS}
 
     @property
     def min_tasks(self) -> int:
@@ -75,11 +85,9 @@ class Budget(Rule):
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
         """Ask whether it is spent."""
-        if self.tasks is not None:
-            return np.asarray(snapshot.tasks_run >= self.tasks)
-        if self.usd is not None:
-            return np.asarray(snapshot.usd >= self.usd)
-        return np.asarray(snapshot.seconds >= (self.seconds or 0.0))
+        (unit,) = (unit for unit in UNITS if self.counts(unit))
+        spent = snapshot.tasks_run if unit == "tasks" else getattr(snapshot, unit)
+        return np.asarray(spent >= getattr(self, unit))
 
     def claim(self, snapshot: Snapshot) -> None:
         """Claim nothing."""
@@ -96,8 +104,8 @@ def _read(unit: str, *texts: str) -> Budget:
         (amount,) = (float(text) for text in texts)
     except ValueError as error:
         raise WrongFormError(":".join(texts)) from error
-    if unit != "tasks":
-        return Budget(usd=amount) if unit == "usd" else Budget(seconds=amount)
+    if unit not in ("tasks", "tokens"):
+        return Budget(**{unit: amount})  # type: ignore[arg-type]
     if not amount.is_integer():
         raise WrongFormError(texts[0])
-    return Budget(tasks=int(amount))
+    return Budget(**{unit: int(amount)})

@@ -107,6 +107,7 @@ class Futility(Rule):
             tasks_left=np.asarray(snapshot.tasks_left - left)[..., None],
             usd=np.array(np.inf),
             seconds=np.array(np.inf),
+            tokens=np.array(np.inf),
             reference_scores=references if references.ndim == 1 else references[..., None],
             reference_agents=snapshot.reference_agents,
             evidence={

@@ -72,9 +72,9 @@ def parse_stop(text: str, added: Mapping[str, Build] | None = None) -> Rule:
     ----------
     text : str
         ``rank:0.95:0.2``, ``beats:AGENT``, ``top:3``, ``score:2``, ``tasks:30``, ``usd:20``,
-        ``seconds:3600``, ``futility``, ``none``; all but budgets take a confidence as well. A name
-        that holds spaces or colons stands in quotes. ``futility`` speaks of the other rules that
-        it is joined to by ``or``.
+        ``seconds:3600``, ``tokens:500000``, ``futility``, ``none``; all but budgets take a
+        confidence as well. A name that holds spaces or colons stands in quotes. ``futility`` speaks
+        of the other rules that it is joined to by ``or``.
     added : mapping of str to callable, optional
         Further rules by name, built from the texts after the colons.
 

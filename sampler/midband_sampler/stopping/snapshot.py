@@ -3,16 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.e_process import PairedEProcess
 
+UNKNOWN = cast("FloatArray", np.float64(np.nan))
 _NOTHING: Mapping[str, PairedEProcess] = MappingProxyType({})
 _ARRAYS = (
     "rank_low", "rank_high", "score_low", "score_high", "tasks", "tasks_run", "tasks_left", "usd",
-    "seconds",
+    "seconds", "tokens",
 )  # fmt: skip
 
 
@@ -36,8 +38,8 @@ class Snapshot:
         Completed tasks, with or without a result.
     tasks_left : ndarray of int64
         Tasks that the plan still allows.
-    usd, seconds : ndarray of float64
-        Spent so far, US dollars and seconds; NaN where not known.
+    usd, seconds, tokens : ndarray of float64
+        Spent so far, US dollars, seconds and tokens; NaN where not known.
     reference_scores : ndarray of float64, shape (n_reference,) or (n_reference, ...)
         Mean score of each reference agent on the target; further axes are those of the others,
         where the target differs.
@@ -67,6 +69,7 @@ class Snapshot:
     evidence: Mapping[str, PairedEProcess] = field(default_factory=lambda: _NOTHING)
     least_half_width: Callable[[IntArray], FloatArray] | None = None
     readings: "tuple[Snapshot, ...]" = ()
+    tokens: FloatArray = UNKNOWN
 
     def at(self, place: int) -> "Snapshot":
         """Return one entry of the first axis, of shape ()."""
