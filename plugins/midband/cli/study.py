@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli.options import FILE, history_option, json_option
+from midband.cli.options import FILE, LateHelp, history_option, json_option
 from midband.cli.output import (
     echo,
     echo_lines,
@@ -64,7 +64,8 @@ COLUMNS = (
     "plan_settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A further setting of the plans, such as explore=0.1; once a value to try.",
+    cls=LateHelp,
+    late_help="varied_help",
 )
 @click.option("--seeds", type=click.IntRange(1), help="Replays of each candidate.  [default: 1]")
 @click.option("--seed", type=click.IntRange(0), help="What all randomness descends from.")
