@@ -17,7 +17,7 @@ from tests.environments import ROOT, build_wheel, clean_variables, make_environm
 from tests.plugins.conftest import Call, OneLine
 
 from midband import OutcomeMatrix, Plan, PlanError, Session, _manager, hookspecs
-from midband._plans import read_plan
+from midband.choices import read_plan
 from midband_sims import Names, Study, StudySettings
 
 EXAMPLE = ROOT / "tests" / "example_plugin"

@@ -144,9 +144,9 @@ class LateHelp(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Ask for the help text."""
-        from midband import _plans
+        from midband import choices
 
-        self.help = getattr(_plans, self._late_help)()
+        self.help = getattr(choices, self._late_help)()
         return super().get_help_record(ctx)
 
 

@@ -153,6 +153,33 @@ def print_table(
     console.print(table)
 
 
+def show(
+    rows: Sequence[object],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    title: str = "",
+    shown: Callable[[object], object] = lambda value: value,
+) -> None:
+    """Print records, as one JSON document or as a table of some of their fields.
+
+    Parameters
+    ----------
+    rows : sequence of object
+    columns : sequence of str
+        Fields of each record.
+    as_json : bool
+    title : str
+    shown : callable
+        What a cell of the table shows of a value.
+    """
+    if as_json:
+        print_json(rows)
+        return
+    cells = [[shown(getattr(row, name)) for name in columns] for row in rows]
+    print_table(columns, cells, title=title)
+
+
 def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
     """Print named values, one a line; those that are unknown are left out."""
     known = {one_line(name): cell(value) for name, value in facts.items() if cell(value)}

@@ -11,7 +11,7 @@ import click
 
 from midband import __version__
 from midband._manager import get_plugin_manager
-from midband._plans import current_name, stopping_rule, strategy_named, with_agents
+from midband.choices import current_name, stopping_rule, strategy_named, with_agents
 from midband.cli.options import (
     FILE,
     TARGET,

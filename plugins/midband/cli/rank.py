@@ -90,8 +90,8 @@ def rank(
     names results of other benchmarks, which are left out.
     """
     from midband._manager import get_plugin_manager
-    from midband._plans import read_plan
     from midband._ranking import is_old, rank_records
+    from midband.choices import read_plan
     from midband.importers._sources import check_columns
     from midband.importers._unpacking import opened_sources
 
@@ -154,7 +154,7 @@ def _reference(plan: "Plan", name: str, history_path: Path | None) -> str:
     InputError
         It means several.
     """
-    from midband._plans import current_name
+    from midband.choices import current_name
 
     agents = plan.reference_agents
     if name in agents:

@@ -107,7 +107,7 @@ def run(
     second Ctrl-C ends it.
     """
     from midband._manager import choose, get_plugin_manager
-    from midband._plans import read_plan
+    from midband.choices import read_plan
     from midband.rounds import Interrupt, RoundDriver, RunSettings
 
     harnesses = get_plugin_manager().harnesses()

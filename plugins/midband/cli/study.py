@@ -100,7 +100,7 @@ def study(
     Results come from the history, or straight from a Parquet file. A TOML file holds the same
     options by name (protocols, strategies, stops, budgets, seeds, source, benchmarks, ...).
     """
-    from midband._plans import study_names
+    from midband.choices import study_names
     from midband_sims import Study, StudySettings
 
     varied = _plan_settings(given.pop("plan_settings"))

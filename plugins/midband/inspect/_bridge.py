@@ -99,7 +99,7 @@ def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None =
             msg = "expected --adaptive PLAN beside --allow-changed, got none: name the plan"
             raise InputError(msg)
         return list(argv)
-    from midband._plans import read_plan
+    from midband.choices import read_plan
 
     plan = Path(found.plan).absolute()
     task = _absolute(found.one_task())

@@ -57,7 +57,7 @@ def adaptive(
         names the metric of a plan that does not know its own; ``plan_max_errors`` is the number or
         share of attempts without a usable result at which the run ends.
     """
-    from midband._plans import read_plan
+    from midband.choices import read_plan
     from midband_sampler import parse_max_errors
 
     arguments = _unwrapped(kwargs)

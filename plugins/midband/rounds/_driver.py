@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from midband._credentials import arguments_without_credentials
 from midband._harness import Round
-from midband._plans import read_plan
+from midband.choices import read_plan
 from midband.rounds._budget import Budget
 from midband.rounds._execution import Execution
 from midband.rounds._interrupt import Interrupt

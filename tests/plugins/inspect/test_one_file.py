@@ -14,7 +14,7 @@ from tests.plugins.conftest import Call
 
 from midband import Capabilities, Command, Plan, Probe, Record, Round, Session, hookimpl
 from midband._manager import get_plugin_manager
-from midband._plans import read_plan
+from midband.choices import read_plan
 from midband_history import History, Metric
 
 TOY = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"

@@ -1,4 +1,4 @@
-"""Strategies and stopping rules by name, those of plugins too, and plans that hold them."""
+"""Strategies and stopping rules by name, those of plugins among them, and plans that name them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -13,22 +13,6 @@ if TYPE_CHECKING:
     from midband_history import History
     from midband_sampler import Rule, Strategy
     from midband_sims import Names
-
-
-def read_plan(path: Path | str) -> Plan:
-    """Read a plan; plugins are loaded only where its rule or strategy is none of midband's own.
-
-    Raises
-    ------
-    PlanError
-        The file is no plan, was changed, or needs a plugin that is not there.
-    """
-    return Plan.read(path, rules=_added_rules, strategies=plugin_strategy)
-
-
-def _added_rules() -> Mapping[str, Callable[..., object]]:
-    added = get_plugin_manager().stopping_rules()
-    return {name: each.restore or each.build for name, each in added.items()}
 
 
 def strategy_named(name: str) -> "str | Strategy":
@@ -138,3 +122,19 @@ def _guarded(what: str, build: Callable[..., object]) -> Callable[..., object]:
             raise InputError(msg) from problem
 
     return _build
+
+
+def read_plan(path: Path | str) -> Plan:
+    """Read a plan; plugins are loaded only where its rule or strategy is none of midband's own.
+
+    Raises
+    ------
+    PlanError
+        The file is no plan, was changed, or needs a plugin that is not there.
+    """
+    return Plan.read(path, rules=_added_rules, strategies=plugin_strategy)
+
+
+def _added_rules() -> Mapping[str, Callable[..., object]]:
+    added = get_plugin_manager().stopping_rules()
+    return {name: each.restore or each.build for name, each in added.items()}
