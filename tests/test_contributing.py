@@ -16,7 +16,7 @@ from midband_history import History, Record
 ROOTS = ("history", "sampler", "sims", "plugins")
 SETTINGS = "sampler/midband_sampler/settings.py"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", TEXT, re.DOTALL))
+FILES = dict(re.findall(r"```py\n# (\S+\.py)\n(.*?)```", TEXT, re.DOTALL))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in FILES.items():
         if (work / name).parent.is_dir():
             (work / name).write_text(text, encoding="utf-8")
-    (field,) = re.findall(r"```python\n(    max_usd: .*?)```", TEXT, re.DOTALL)
+    (field,) = re.findall(r"```py\n(    max_usd: .*?)```", TEXT, re.DOTALL)
     settings = (work / SETTINGS).read_text(encoding="utf-8")
     marker = "    fallback: bool = field("
     assert settings.count(marker) == 1
