@@ -81,8 +81,8 @@ def plain_loop(plan: Plan) -> float:
 def main() -> None:
     print("us per result: median (99th percentile); the plain loop is timed on 200 resamples, x 10")
     print(
-        f"{'agents x tasks':>14} {'strategy':>12} {'results':>8} {'decision':>15} {'stop check':>15}"
-        f" {'choice':>15}"
+        f"{'agents x tasks':>14} {'strategy':>12} {'results':>8} {'decision':>15}"
+        f" {'stop check':>15} {'choice':>15}"
         f" {'plain loop':>11} {'ratio':>8}"
     )
     for n_agents, n_tasks in SIZES:
@@ -97,8 +97,9 @@ def main() -> None:
                 for each in (decisions, checks, choices)
             ]
             print(
-                f"{f'{n_agents} x {n_tasks}':>14} {strategy:>12} {decisions.size:>8} {shown[0]:>15}"
-                f" {shown[1]:>15} {shown[2]:>15} {plain:>11.0f} {plain / np.median(decisions):>7.0f}x",
+                f"{f'{n_agents} x {n_tasks}':>14} {strategy:>12} {decisions.size:>8}"
+                f" {shown[0]:>15} {shown[1]:>15} {shown[2]:>15} {plain:>11.0f}"
+                f" {plain / np.median(decisions):>7.0f}x",
                 flush=True,
             )
 
