@@ -4,6 +4,8 @@
 
 A decision is `tell` and `decision()` after every single result: the posterior or the confidence
 sequence, the rank interval, the stopping rule, and the resampling behind what a decision displays.
+A stop check is
+`tell` and `done`, which is all that a harness asks between two tasks: no decision is built for it.
 Choosing the next task (`ask`) is timed apart. Every run goes through all tasks of the benchmark (at
 most 1,000 of them where tasks are chosen live); the plain loop draws its 2,000 resamples of the
 first half of the tasks once. Read ratios, not seconds. On a busy machine set
@@ -41,8 +43,8 @@ def prepared(matrix: OutcomeMatrix, strategy: str) -> Plan:
     return replace(plan, max_tasks=LIVE_TASKS)
 
 
-def per_result(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Microseconds of each decision and of each choice, over a whole run."""
+def per_result(plan: Plan, *, shown: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Microseconds of each decision (or stop check) and of each choice, over a whole run."""
     rng = np.random.default_rng(1)
     session = Session(plan, resamples=RESAMPLES)
     decisions, choices = [], []
@@ -55,7 +57,10 @@ def per_result(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         score = float(rng.random() < 0.5)
         began = time.perf_counter()
         session.tell(tasks[0], score=score)
-        session.decision()
+        if shown:
+            session.decision()
+        else:
+            session.done  # noqa: B018 - a property that steps
         decisions.append(time.perf_counter() - began)
 
 
@@ -76,22 +81,25 @@ def plain_loop(plan: Plan) -> float:
 def main() -> None:
     print("us per result: median (99th percentile); the plain loop is timed on 200 resamples, x 10")
     print(
-        f"{'agents x tasks':>14} {'strategy':>12} {'results':>8} {'decision':>15} {'choice':>15}"
+        f"{'agents x tasks':>14} {'strategy':>12} {'results':>8} {'decision':>15}"
+        f" {'stop check':>15} {'choice':>15}"
         f" {'plain loop':>11} {'ratio':>8}"
     )
     for n_agents, n_tasks in SIZES:
         matrix = history(n_agents, n_tasks)
         for strategy in STRATEGIES if n_agents < 1000 else STRATEGIES[:1]:
             plan = prepared(matrix, strategy)
-            decisions, choices = per_result(plan)
+            decisions, choices = per_result(plan, shown=True)
+            checks, _ = per_result(plan, shown=False)
             plain = plain_loop(plan)
             shown = [
                 f"{np.median(each):.0f} ({np.percentile(each, 99):.0f})"
-                for each in (decisions, choices)
+                for each in (decisions, checks, choices)
             ]
             print(
-                f"{f'{n_agents} x {n_tasks}':>14} {strategy:>12} {decisions.size:>8} {shown[0]:>15}"
-                f" {shown[1]:>15} {plain:>11.0f} {plain / np.median(decisions):>7.0f}x",
+                f"{f'{n_agents} x {n_tasks}':>14} {strategy:>12} {decisions.size:>8}"
+                f" {shown[0]:>15} {shown[1]:>15} {shown[2]:>15} {plain:>11.0f}"
+                f" {plain / np.median(decisions):>7.0f}x",
                 flush=True,
             )
 

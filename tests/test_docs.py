@@ -10,10 +10,10 @@ import pytest
 from tests.commands import options_of
 
 from midband import PluginManager, hookspecs
-from midband.cli._root import COMMANDS, cli
 from midband.cli.history import history
 from midband.cli.import_ import import_
-from midband.cli.inspect import inspect as inspect_command
+from midband.cli.root import COMMANDS, cli
+from midband.cli.run import inspect as inspect_command
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Choice,
         Claim,
         Decision,
+        FullScorePosterior,
         MaxErrors,
         Plan,
         PlanError,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
         make_plan,
         parse_max_errors,
         parse_stop,
-        rank_sets,
     )
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "Claim",
     "Command",
     "Decision",
+    "FullScorePosterior",
     "Harness",
     "History",
     "Importer",
@@ -96,7 +97,6 @@ __all__ = [
     "make_plan",
     "parse_max_errors",
     "parse_stop",
-    "rank_sets",
     "subset_of",
 ]
 __version__ = "0.2.0"
@@ -108,6 +108,7 @@ _HOMES = {
     "Claim": "midband_sampler",
     "Command": "midband.descriptors",
     "Decision": "midband_sampler",
+    "FullScorePosterior": "midband_sampler",
     "Harness": "midband.descriptors",
     "History": "midband_history",
     "Importer": "midband.descriptors",
@@ -142,7 +143,6 @@ _HOMES = {
     "make_plan": "midband_sampler",
     "parse_max_errors": "midband_sampler",
     "parse_stop": "midband_sampler",
-    "rank_sets": "midband_sampler",
     "subset_of": "midband.descriptors",
 }
 

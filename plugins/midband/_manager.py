@@ -210,7 +210,8 @@ class PluginManager:
                 plugin = entry.load()
                 self._pluggy.register(plugin, name=entry.name)
                 self._pluggy.check_pending()
-                hooks = tuple(sorted(self._hooks_of(plugin)))
+                callers = self._pluggy.get_hookcallers(plugin) or ()
+                hooks = tuple(sorted(caller.name for caller in callers))
             except (Exception, SystemExit) as problem:  # it must not stop the others
                 if self._pluggy.has_plugin(entry.name):
                     self._pluggy.unregister(name=entry.name)
@@ -229,22 +230,20 @@ class PluginManager:
 
     def _fail(self, name: str, problem: Exception) -> None:
         """Switch off a plugin that fails when it is asked; one added by hand raises."""
-        places = [place for place, each in enumerate(self._statuses) if each.name == name]
-        if not places:
+        if name not in (each.name for each in self._statuses):
             raise problem
         self._pluggy.unregister(name=name)
-        place = places[0]
-        failed = replace(self._statuses[place], status="failed", error=_one_line(problem))
-        self._statuses[place] = failed
+        self._statuses = [
+            replace(each, status="failed", error=_one_line(problem))
+            if each.name == name and each.status == "loaded"
+            else each
+            for each in self._statuses
+        ]
 
     def _is_off(self, name: str, *, built_in: bool) -> bool:
         if name in self._disabled or ("all" in self._disabled and not built_in):
             return True
         return bool(self._only) and not built_in and name not in self._only
-
-    def _hooks_of(self, plugin: object) -> Iterator[str]:
-        for caller in self._pluggy.get_hookcallers(plugin) or ():
-            yield caller.name
 
     def _implementations(self, hook: str) -> Iterator[tuple[str, Callable[..., Any]]]:
         for implementation in getattr(self._pluggy.hook, hook).get_hookimpls():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from midband._manager import get_plugin_manager
 from midband_history import InputError, MidbandError
-from midband_sampler import Plan, parse_stop, rule_forms, strategy_names
+from midband_sampler import Plan, PlanSettings, parse_stop, rule_forms, strategy_names
 
 if TYPE_CHECKING:
     from midband_history import History
@@ -50,6 +50,15 @@ def strategy_help() -> str:
     return (
         f"How tasks are chosen: {', '.join(names)}; see docs/strategies.md. auto is information,"
         " unless replays of the history's own agents surely speak for another."
+    )
+
+
+def varied_help() -> str:
+    """Say which settings of plans a study varies."""
+    names = (each.name.replace("_", "-") for each in PlanSettings.options() if each.varied)
+    return (
+        "A further setting of the plans, such as explore=0.1; once a value to try. One of"
+        f" {', '.join(names)}."
     )
 
 

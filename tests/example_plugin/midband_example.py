@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from midband import (
     Capabilities,
+    Claim,
     Command,
     Decision,
+    FullScorePosterior,
     Importer,
     InputError,
     OutcomeMatrix,
@@ -26,11 +28,14 @@ from midband import (
     Record,
     ReportSection,
     Round,
+    Rule,
+    Selection,
+    Snapshot,
+    Strategy,
     UnreadableSourceError,
     hookimpl,
     subset_of,
 )
-from midband_sampler import Choice, Claim, FullScorePosterior, Rule, Selection, Snapshot, Strategy
 
 LOG = "MIDBAND_EXAMPLE_LOG"
 RESULTS = "results.toy.json"
@@ -62,35 +67,6 @@ class Separating(Strategy):
 
 
 @dataclass(frozen=True)
-class Easiest(Strategy):
-    """The task that this agent is most likely to pass, chosen after every result."""
-
-    name = "easiest"
-    live = True
-    needs_model = True
-
-    def order(
-        self,
-        history: OutcomeMatrix,
-        posterior: FullScorePosterior | None,
-        rng: np.random.Generator,
-    ) -> Selection:
-        """Order by what a new agent is expected to pass."""
-        del history, rng
-        if posterior is None:
-            raise TypeError(self.name)
-        return Selection(np.argsort(-posterior.predicted()[0], kind="stable").astype(np.int64))
-
-    def choose(
-        self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
-    ) -> Choice:
-        """Maximise the predicted pass rate."""
-        del step
-        chance = np.where(available, posterior.predicted(), -np.inf)
-        return Choice(chance.argmax(axis=1).astype(np.int64))
-
-
-@dataclass(frozen=True)
 class WithinRanks(Rule):
     """Stop when the rank is known to within so many ranks.
 
@@ -119,29 +95,6 @@ class WithinRanks(Rule):
     def reason(self, snapshot: Snapshot) -> str:
         """Say how well the rank is known."""
         return f"known to {int(snapshot.rank_high - snapshot.rank_low)} ranks"
-
-
-@dataclass(frozen=True)
-class BottomHalf(Rule):
-    """Stop when the candidate is certainly in the bottom half.
-
-    Parameters
-    ----------
-    confidence : float
-        Chance that the claim is right, over all looks.
-    """
-
-    name = "bottom-half"
-    confidence: float = 0.95
-
-    def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Compare the best possible rank with the middle."""
-        return np.asarray(snapshot.rank_low > (len(snapshot.reference_agents) + 1) / 2)
-
-    def claim(self, snapshot: Snapshot) -> Claim:
-        """Claim it."""
-        del snapshot
-        return Claim("in the bottom half", self.confidence)
 
 
 @dataclass(frozen=True)
@@ -229,14 +182,14 @@ def cheapest(cells: Sequence[Mapping[str, object]]) -> str:
 
 @hookimpl
 def midband_register_strategies() -> Iterable[type[Strategy]]:
-    """Offer ``--strategy separating`` and ``easiest``."""
-    return [Separating, Easiest]
+    """Offer ``--strategy separating``."""
+    return [Separating]
 
 
 @hookimpl
 def midband_register_stopping_rules() -> Iterable[type[Rule]]:
-    """Offer ``--stop within:RANKS:CONFIDENCE`` and ``bottom-half:CONFIDENCE``."""
-    return [WithinRanks, BottomHalf]
+    """Offer ``--stop within:RANKS:CONFIDENCE``."""
+    return [WithinRanks]
 
 
 @hookimpl

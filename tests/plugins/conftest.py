@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from midband.cli._root import run
+from midband.cli.root import run
 from midband_history import History, Record
 
 Call = Callable[..., tuple[int, str, str]]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from midband.cli._output import print_table
-from midband.cli._root import COMMANDS
+from midband.cli.output import print_table
+from midband.cli.root import COMMANDS
 from midband_history import History, Record
 
 Call = Callable[..., tuple[int, str, str]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from midband_history import History, Record
-from midband_sampler import Plan, PlanError
+from midband_sampler import Plan, PlanError, PlanSettings
 
 Call = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., None]
@@ -288,3 +288,20 @@ def test_inspect_needs_a_command(call: Call, one_line: OneLine) -> None:
     code, _, error = call("inspect")
     assert code == 2
     one_line(error, "eval")
+
+
+def test_every_setting_of_a_plan_is_an_option(call: Call) -> None:
+    _, out, _ = call("plan", "--help")
+    for each in PlanSettings.options():
+        if each.name != "fallback":  # follows from what the plan is for
+            assert each.flag in out
+    assert "[default: 0.3 0.7]" in " ".join(out.split())
+
+
+def test_the_plan_says_for_whom_it_was_made(call: Call, store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    options = ("--agent", "mine", "--model", "m-1", "--history", store, "-o", path)
+    assert call("plan", "toy", *options)[0] == 0
+    candidate = Plan.read(path).candidate
+    assert candidate is not None
+    assert (candidate.agent, candidate.model, candidate.scaffold) == ("mine", "m-1", "")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from midband_sampler import PlanSettings
+
 Call = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., None]
 
@@ -88,3 +90,18 @@ def test_settings_of_plans_are_varied(store: Path, call: Call, one_line: OneLine
         code, _, error = call(*study, "--plan", odd)
         assert code == 2
         one_line(error, named)
+
+
+def test_help_names_every_setting_of_plans_that_a_study_varies(call: Call) -> None:
+    _, out, _ = call("study", "--help")
+    text = "".join(out.split())
+    for each in PlanSettings.options():
+        if each.varied:
+            assert each.flag.removeprefix("--") in text
+
+
+def test_a_study_reads_settings_of_plans_as_the_command_line_does(store: Path, call: Call) -> None:
+    study = ("study", "--history", store, "--strategy", "band", "--stop", "tasks:5", "--json")
+    code, text, error = call(*study, "--plan", "band=0.1:0.9", "--plan", "band=0.3 0.7")
+    assert code == 0, error
+    assert len(json.loads(text)) == 2

@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.example_plugin.midband_example import (
-    BottomHalf,
-    Easiest,
-    Separating,
-    ToyEval,
-    WithinRanks,
-    toy_eval,
-)
+from tests.example_plugin.midband_bottom_half import BottomHalf
+from tests.example_plugin.midband_easiest import Easiest
+from tests.example_plugin.midband_example import Separating, ToyEval, WithinRanks, toy_eval
 
 from midband import Capabilities, Command, Harness, InputError, Plan, Probe, Record, Round
 from midband._manager import get_plugin_manager

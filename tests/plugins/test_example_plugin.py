@@ -22,13 +22,18 @@ from midband_sims import Names, Study, StudySettings
 
 EXAMPLE = ROOT / "tests" / "example_plugin"
 MODULE = "tests.example_plugin.midband_example"
+MODULES = {
+    "example": MODULE,
+    "bottom-half": "tests.example_plugin.midband_bottom_half",
+    "easiest": "tests.example_plugin.midband_easiest",
+}
 N_AGENTS, N_TASKS = 12, 60
 
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let this process find the example plugin besides ours."""
-    entries = [EntryPoint("example", MODULE, "midband")]
+    """Let this process find the example plugins besides ours."""
+    entries = [EntryPoint(name, module, "midband") for name, module in MODULES.items()]
     monkeypatch.setattr(_manager, "entry_points", lambda group: entries)
     _manager.get_plugin_manager.cache_clear()
     yield
@@ -195,11 +200,14 @@ def test_the_listing_shows_it_and_ours_on_request(
 ) -> None:
     code, out, err = call("plugins", "--json")
     assert (code, err) == (0, "")
-    (listed,) = json.loads(out)
-    assert (listed["name"], listed["status"], listed["error"]) == ("example", "loaded", "")
+    listed = {each["name"]: each for each in json.loads(out)}
+    assert {
+        name: (each["status"], each["error"]) for name, each in listed.items()
+    } == dict.fromkeys(MODULES, ("loaded", ""))
+    assert listed["easiest"]["hooks"] == ["midband_register_strategies"]
     hooks = {name for name in vars(hookspecs) if name.startswith("midband_")}
-    assert set(listed["hooks"]) == hooks
-    assert call("plugins")[1].startswith("name\tversion\tstatus\thooks\terror\nexample\t")
+    assert set(listed["example"]["hooks"]) == hooks
+    assert call("plugins")[1].startswith("name\tversion\tstatus\thooks\terror\nbottom-half\t")
     names = {each["name"] for each in json.loads(call("plugins", "--all", "--json")[1])}
     assert {"example", "hal", "harbor"} <= names
     monkeypatch.setenv("MIDBAND_DISABLE_PLUGINS", "exampel")
@@ -256,8 +264,9 @@ def test_installed_it_is_found_and_each_hook_is_called(
         return str(done.stdout)
 
     run(installed / "python", "-c", "import midband.testing", cwd=tmp_path)  # there is no pytest
-    (listed,) = json.loads(midband("plugins", "--json"))
-    assert (listed["name"], listed["version"], listed["status"]) == ("example", "0.3.1", "loaded")
+    listed = {each["name"]: each for each in json.loads(midband("plugins", "--json"))}
+    assert set(listed) == set(MODULES)
+    assert {(each["version"], each["status"]) for each in listed.values()} == {("0.3.1", "loaded")}
     assert "toy-tasks" in midband("--help")
     assert midband("toy-tasks", "2").splitlines() == ["task-0", "task-1"]
     midband(
@@ -334,9 +343,8 @@ def test_a_broken_plugin_and_one_of_the_same_names_are_reported(
         plan = ("plan", "toy", "--history", history, "--strategy", "separating")
         done = _midband(installed, *plan, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert set(json.loads((tmp_path / "plan.json").read_text())["versions"]) == {
-            "midband", "example", "copycat",
-        }  # fmt: skip
+        versions = set(json.loads((tmp_path / "plan.json").read_text())["versions"])
+        assert versions == {"midband", "copycat", *MODULES}
         export = ("export", "plan.json", "--for", "toy-eval", "-o", "subset")
         done = _midband(installed, *export, cwd=tmp_path)
         assert done.returncode == 2

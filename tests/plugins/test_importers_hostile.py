@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from midband.adapters import files as _files
-from midband.cli._root import run
+from midband.cli.root import run
 from midband.descriptors import Importer, ReadOptions
 from midband.importers import discovery
 from midband.importers.sources import ImportReport, import_paths

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from midband._manager import get_plugin_manager
-from midband.cli._root import run
+from midband.cli.root import run
 from midband.descriptors import Importer, ReadOptions
 from midband.importers.discovery import survey
 from midband.importers.reading import read_records

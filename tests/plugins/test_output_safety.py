@@ -46,7 +46,7 @@ def test_names_are_shown_and_do_nothing(
     call: Call, evil_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
 ) -> None:
     if terminal:
-        monkeypatch.setattr("midband.cli._output.on_terminal", lambda: True)
+        monkeypatch.setattr("midband.cli.output.on_terminal", lambda: True)
         monkeypatch.setenv("TERM", "dumb")
         monkeypatch.setenv("COLUMNS", "200")
     store = ("--history", evil_store)
@@ -103,7 +103,7 @@ def test_output_outlives_the_encoding_of_the_terminal(
     ]
     script = (
         "import json, sys\n"
-        "from midband.cli._root import run\n"
+        "from midband.cli.root import run\n"
         "for line in json.loads(sys.argv[1]):\n"
         "    run(line)\n"
         "    print('---', flush=True)\n"

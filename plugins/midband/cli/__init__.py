@@ -5,6 +5,6 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    from midband.cli._root import run
+    from midband.cli.root import run
 
     raise SystemExit(run())

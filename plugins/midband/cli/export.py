@@ -1,16 +1,17 @@
-"""``midband export``: a plan as a harness's own subset, and the command that runs it."""
+"""``midband export``: a plan as a harness's own subset; and results as files of a format."""
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import FILE, history_option, json_option
-from midband.cli._output import echo, echo_document, print_json, warn
+from midband.cli.options import FILE, history_option, json_option, pairs
+from midband.cli.output import echo, echo_document, open_history, print_facts, print_json, warn
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -181,7 +182,6 @@ def _shell(command: "Command") -> list[str]:
 
 def _renamed(command: "Command", names: dict[str, str]) -> list[str]:
     """Return the lines with paths replaced, the longest first."""
-    from dataclasses import replace
 
     def _new(text: str) -> str:
         for old in sorted(names, key=len, reverse=True):
@@ -191,3 +191,48 @@ def _renamed(command: "Command", names: dict[str, str]) -> list[str]:
     steps = tuple(tuple(_new(word) for word in step) for step in command.steps)
     variables = {name: _new(value) for name, value in command.environment.items()}
     return _shell(replace(command, steps=steps, environment=variables))
+
+
+def export_history(
+    benchmark: str | None,
+    history_path: Path | None,
+    *,
+    as_json: bool,
+    output: Path | None,
+    organization: str | None,
+    relationship: Any,
+    developers: tuple[str, ...],
+) -> int:
+    """Write results of the history in the format of Every Eval Ever; see `midband history`."""
+    from midband.adapters.every_eval_ever.export import UNKNOWN, Publisher, export
+
+    if output is None:
+        msg = "expected --output DIR with --export, got none"
+        raise click.UsageError(msg)
+    publisher = Publisher(
+        organization=organization or UNKNOWN,
+        relationship=relationship or "other",
+        developers=pairs(developers, "--developer GLOB=NAME"),
+    )
+    facts = {"runs": 0, "samples": 0, "without_score": 0, "runs_left_out": 0}
+    nameless: set[str] = set()
+    with open_history(history_path) as store:
+        for done in export(
+            store.records(benchmark), output, created=datetime.now(UTC), publisher=publisher
+        ):
+            facts["runs"] += done.aggregate is not None
+            facts["runs_left_out"] += done.aggregate is None
+            facts["samples"] += done.rows
+            facts["without_score"] += done.not_scored
+            if done.aggregate is not None and not done.developer:
+                nameless.add(done.model)
+    if facts["runs_left_out"]:
+        warn(f"left out {facts['runs_left_out']} runs without a single score")
+    if nameless:
+        few = ", ".join(sorted(nameless)[:3]) + (", ..." if len(nameless) > 3 else "")
+        warn(f"the developer of {few} is unknown: name it with --developer 'GLOB=NAME'")
+    if as_json:
+        print_json({"output": output, **facts})
+    else:
+        print_facts({"output": str(output), **facts})
+    return 0 if facts["runs"] else 1

@@ -1,15 +1,29 @@
-"""``midband history``: what the history holds, and how results leave it."""
+"""``midband history`` and ``midband rates``: what the history holds, and how results leave it."""
 
+import csv
 import os
-from datetime import UTC, datetime
+import sys
+from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import history_option, json_option
-from midband.cli._output import echo, print_facts, print_json, print_table, warn
-from midband.cli._store import open_history, say_other_contents
+from midband.cli.options import as_of_option, history_option, json_option, metric_options
+from midband.cli.output import (
+    csv_cell,
+    echo,
+    open_history,
+    plain,
+    print_json,
+    print_table,
+    say_other_contents,
+    say_undated,
+)
+from midband.cli.output import (
+    show as show_rows,
+)
 
 if TYPE_CHECKING:
     from midband_history import History, SourceFault
@@ -17,6 +31,10 @@ if TYPE_CHECKING:
 _BENCHMARK = [
     *("name", "tasks", "agents", "attempts", "without_score", "metrics", "first", "last"),
     "cost_usd",
+]
+_ATTEMPT = [
+    *("agent", "attempt", "kind", "score", "metric", "run_id", "source", "reader"),
+    *("task_digest", "imported_at"),
 ]
 _AGENT = ["name", "model", "scaffold", "first", "tasks", "mean", "without_score"]
 _SHOWN_SOURCES = 20
@@ -120,7 +138,9 @@ def show(
     With --export the results are written as files instead.
     """
     if export_format is not None:
-        return _export(benchmark, history_path, as_json=as_json, **given)
+        from midband.cli.export import export_history
+
+        return export_history(benchmark, history_path, as_json=as_json, **given)
     for name, option in _EXPORT_ONLY.items():
         if given[name]:
             msg = f"expected {option} only with --export, got it alone"
@@ -134,13 +154,10 @@ def show(
             if not as_json:
                 _say_what(store, benchmark)
                 say_other_contents(store, benchmark, metric=metric, version=version)
-    if as_json:
-        print_json(rows)
-    else:
-        columns = _BENCHMARK if benchmark is None else _AGENT
-        print_table(columns, [[_shown(getattr(row, name)) for name in columns] for row in rows])
-        if benchmark is not None:
-            _say_parts([int(getattr(row, "tasks", 0)) for row in rows])
+    columns = _BENCHMARK if benchmark is None else _AGENT
+    show_rows(rows, columns, as_json=as_json, shown=_shown)
+    if benchmark is not None and not as_json:
+        _say_parts([int(getattr(row, "tasks", 0)) for row in rows])
     return 0 if rows else 1
 
 
@@ -188,16 +205,9 @@ def why(
     """
     with open_history(history_path) as store:
         found = store.why(benchmark, task, agent)
-    if as_json:
-        print_json(found)
-        return 0
-    columns = (
-        *("agent", "attempt", "kind", "score", "metric", "run_id", "source", "reader"),
-        *("task_digest", "imported_at"),
-    )
-    print_table(columns, [[getattr(each, name) for name in columns] for each in found])
+    show_rows(found, _ATTEMPT, as_json=as_json)
     notes = dict.fromkeys((each.source, note.text) for each in found for note in each.notes)
-    for source, text in notes:
+    for source, text in () if as_json else notes:
         echo(f"note: {source}: {text}")
     return 0
 
@@ -361,60 +371,50 @@ def forget(
     if as_json:
         print_json({"removed": removed, "attempts": total})
     else:
-        columns = ("benchmark", "agent", "source", "attempts")
-        print_table(columns, [[getattr(each, name) for name in columns] for each in removed])
+        show_rows(removed, ("benchmark", "agent", "source", "attempts"), as_json=False)
         echo(f"removed {total:,} attempts")
     return 0 if total else 1
 
 
-def _export(
-    benchmark: str | None,
+@click.command(epilog="Example: midband rates gaia --as-of 2025-06-30 --format csv > rates.csv")
+@click.argument("benchmark")
+@as_of_option
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the rates.",
+)
+@metric_options
+@history_option
+@json_option
+def rates(
+    benchmark: str,
+    metric: str | None,
+    version: str | None,
+    as_of: datetime | None,
+    layout: str,
     history_path: Path | None,
-    *,
     as_json: bool,
-    output: Path | None,
-    organization: str | None,
-    relationship: Any,
-    developers: tuple[str, ...],
 ) -> int:
-    from midband.adapters.every_eval_ever.export import UNKNOWN, Publisher, export
+    """Show the pass rate of every task of BENCHMARK.
 
-    if output is None:
-        msg = "expected --output DIR with --export, got none"
-        raise click.UsageError(msg)
-    named = dict(_developer(text) for text in developers)
-    publisher = Publisher(
-        organization=organization or UNKNOWN,
-        relationship=relationship or "other",
-        developers=named,
-    )
-    facts = {"runs": 0, "samples": 0, "without_score": 0, "runs_left_out": 0}
-    nameless: set[str] = set()
+    The rate is the mean over agents of each agent's own mean, so every agent counts once, however
+    many attempts it made.
+    """
     with open_history(history_path) as store:
-        for done in export(
-            store.records(benchmark), output, created=datetime.now(UTC), publisher=publisher
-        ):
-            facts["runs"] += done.aggregate is not None
-            facts["runs_left_out"] += done.aggregate is None
-            facts["samples"] += done.rows
-            facts["without_score"] += done.not_scored
-            if done.aggregate is not None and not done.developer:
-                nameless.add(done.model)
-    if facts["runs_left_out"]:
-        warn(f"left out {facts['runs_left_out']} runs without a single score")
-    if nameless:
-        few = ", ".join(sorted(nameless)[:3]) + (", ..." if len(nameless) > 3 else "")
-        warn(f"the developer of {few} is unknown: name it with --developer 'GLOB=NAME'")
-    if as_json:
-        print_json({"output": output, **facts})
+        found = store.pass_rates(benchmark, as_of=as_of, metric=metric, version=version)
+        say_undated(store, benchmark, as_of)
+        say_other_contents(store, benchmark, as_of=as_of, metric=metric, version=version)
+    columns = [field.name for field in fields(found[0])] if found else ["task_id", "pass_rate"]
+    if layout == "csv" and not as_json:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(
+            [csv_cell(plain(getattr(each, name))) for name in columns] for each in found
+        )
     else:
-        print_facts({"output": str(output), **facts})
-    return 0 if facts["runs"] else 1
-
-
-def _developer(text: str) -> tuple[str, str]:
-    glob, equals, name = text.partition("=")
-    if not (glob and equals and name):
-        msg = f"expected --developer GLOB=NAME, got {text!r}"
-        raise click.UsageError(msg)
-    return glob, name
+        show_rows(found, columns, as_json=as_json or layout == "json", title=benchmark)
+    return 0 if found else 1

@@ -1,22 +1,23 @@
 """``midband import``: results of past runs into the history."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import EXISTING, history_option, json_option
-from midband.cli._output import echo, on_terminal, print_json, print_table, warn
-from midband.cli._source_options import read_options, source_options
-from midband.cli._store import open_history
+from midband.cli.options import (
+    EXISTING,
+    history_option,
+    json_option,
+    read_options,
+    source_options,
+)
+from midband.cli.output import count, echo, open_history, print_json, print_table, progress, warn
 from midband_history import StoreError
 
 if TYPE_CHECKING:
     from midband.importers.sources import ImportReport, SourceReport
 
-Progress = Callable[[int, int, Path], None]
 _SHOWN_NOTES = 20
 _SHOWN_COUNTS = 40
 
@@ -39,10 +40,10 @@ def import_(
 
     ended = ""
     options = read_options(**reading)
-    with open_history(history_path, read_only=False) as store, _progress() as progress:
+    with open_history(history_path, read_only=False) as store, progress("importing") as advance:
         try:
             report = import_paths(
-                store, paths, format=reading["format_name"], options=options, progress=progress
+                store, paths, format=reading["format_name"], options=options, progress=advance
             )
         except ImportEndedError as error:
             report, ended = error.report, str(error)
@@ -57,25 +58,6 @@ def import_(
         echo(f"midband: {ended}", err=True)
         return 1
     return 0 if report.imported and not report.refused else 1
-
-
-@contextmanager
-def _progress() -> "Iterator[Progress | None]":
-    """Show a bar on a terminal."""
-    if not on_terminal():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("importing", total=None)
-
-        def _advance(done: int, total: int, path: Path) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield _advance
 
 
 def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
@@ -128,7 +110,7 @@ def _show(report: "ImportReport", where: Path | None) -> None:
     notes = [note.text for note in report.notes]
     for text, sources in alike.items():
         first, others = sources[0].path, len(sources) - 1
-        more = f" and {_count(others, 'other source')}" if others else ""
+        more = f" and {count(others, 'other source')}" if others else ""
         named = not others and str(first) in text
         notes.append(text if named else f"{path_text(first)}{more}: {text}")
     for line in notes[:_SHOWN_NOTES]:
@@ -147,16 +129,16 @@ def _show(report: "ImportReport", where: Path | None) -> None:
     if not report.sources:
         echo("midband: found no results in these paths", err=True)
     _show_counts(report)
-    parts = [f"imported {_count(report.imported, 'source')}"]
+    parts = [f"imported {count(report.imported, 'source')}"]
     if report.unchanged:
         parts.append(f"{report.unchanged} of them had nothing new")
     if report.refused:
         parts.append(f"refused {len(report.refused)}")
-    parts.append(f"added {_count(report.added, 'attempt')} to {where}")
+    parts.append(f"added {count(report.added, 'attempt')} to {where}")
     if report.replaced:
-        parts.append(f"read {_count(report.replaced, 'attempt')} anew")
+        parts.append(f"read {count(report.replaced, 'attempt')} anew")
     if report.duplicates:
-        parts.append(f"{_count(report.duplicates, 'attempt')} known already")
+        parts.append(f"{count(report.duplicates, 'attempt')} known already")
     echo(", ".join(parts))
 
 
@@ -200,7 +182,3 @@ def _show_counts(report: "ImportReport") -> None:
             " the scale is stated: import again with --scale LOW HIGH, and --lower-is-better if it"
             " is"
         )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

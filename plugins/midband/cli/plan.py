@@ -1,15 +1,18 @@
 """``midband plan``: which tasks to run, and when to stop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from midband import __version__
-from midband.cli._options import (
+from midband._manager import get_plugin_manager
+from midband.choices import current_name, stopping_rule, strategy_named, with_agents
+from midband.cli.options import (
     FILE,
     TARGET,
     LateHelp,
@@ -17,22 +20,95 @@ from midband.cli._options import (
     history_option,
     json_option,
     metric_options,
+    read_ids,
 )
-from midband.cli._output import echo, echo_document, print_facts, print_json, warn
-from midband.cli._source_options import read_ids
-from midband.cli._store import open_history, say_undated
+from midband.cli.output import (
+    echo,
+    echo_document,
+    open_history,
+    print_facts,
+    print_json,
+    say_undated,
+    warn,
+)
+from midband_history import InputError
+from midband_sampler import Option, Plan, PlanSettings, make_plan, renamed_rules
 
 if TYPE_CHECKING:
     from midband_history import History, OutcomeMatrix
-    from midband_sampler import Plan
 
-
+Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 EXAMPLES = """\b
 Examples:
   midband plan gaia --output plan.json --stop rank:0.95:0.2
   midband plan gaia --stop "beats:my-agent or usd:20"
   midband plan gaia --strategy cost --always smoke_tests.txt --explore 0.1
 """
+
+
+def plan_options(*, leave_out: Iterable[str] = (), **own: Decorator) -> Decorator:
+    """Add an option for every setting of a plan; see `PlanSettings.options`.
+
+    The command takes the texts as keyword arguments, None where an option is not given, for
+    `plan_settings`.
+
+    Parameters
+    ----------
+    leave_out : iterable of str
+        Settings that the command gets in another way.
+    **own
+        Options that stand for the setting of their name.
+    """
+
+    def add(command: Callable[..., object]) -> Callable[..., object]:
+        for each in reversed(PlanSettings.options()):
+            if each.name not in leave_out:
+                command = own.get(each.name, _plan_option(each))(command)
+        return command
+
+    return add
+
+
+def _plan_option(each: Option) -> Decorator:
+    kind: Any = click.Choice(each.choices) if each.choices else each.kind
+    if each.least is not None:
+        kind = click.IntRange(min=each.least)
+    default = f"  [default: {each.default_text}]" if each.default_text else ""
+    return click.option(
+        each.flag,
+        each.name,
+        type=(kind,) * each.values if each.values > 1 else kind,
+        metavar=each.metavar or None,
+        help=each.help + default,
+    )
+
+
+def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> PlanSettings:
+    """Return the settings of a plan that the options of `plan_options` say.
+
+    Parameters
+    ----------
+    given : mapping of str to object
+        By the names of the settings.
+    **readers
+        What reads a setting, where `Option.read` does not.
+
+    Raises
+    ------
+    InputError
+        A value is none that the setting takes.
+    """
+    read = {each.name: each.read for each in PlanSettings.options()} | readers
+    said = {name: value for name, value in given.items() if value is not None}
+    try:
+        return PlanSettings(
+            **{
+                name: read[name](" ".join(map(str, value)) if isinstance(value, tuple) else value)
+                for name, value in said.items()
+            }
+        )
+    except ValueError as problem:
+        raise InputError(str(problem)) from problem
 
 
 @click.command(epilog=EXAMPLES)
@@ -45,37 +121,25 @@ Examples:
     show_default=True,
     help="Where to write the plan; - prints it.",
 )
-@click.option(
-    "--strategy",
-    default="auto",
-    show_default=True,
-    cls=LateHelp,
-    late_help="strategy_help",
-)
-@click.option(
-    "--guarantee",
-    type=click.Choice(["auto", "always-valid", "calibrated"]),
-    default="auto",
-    show_default=True,
-    help="What the confidence rests on; see docs/guarantees.md.",
-)
-@click.option(
-    "--band",
-    "band_limits",
-    type=(float, float),
-    metavar="LOW HIGH",
-    default=(0.3, 0.7),
-    show_default=True,
-    help="The pass rates that count as mid-difficulty.",
-)
-@click.option(
-    "--stop",
-    "stop_text",
-    default="rank:0.95:0.2",
-    show_default=True,
-    metavar="RULE",
-    cls=LateHelp,
-    late_help="rule_help",
+@plan_options(
+    leave_out=("metric", "as_of", "fallback"),
+    strategy=click.option(
+        "--strategy", default="auto", show_default=True, cls=LateHelp, late_help="strategy_help"
+    ),
+    stop=click.option(
+        "--stop",
+        default="rank:0.95:0.2",
+        show_default=True,
+        metavar="RULE",
+        cls=LateHelp,
+        late_help="rule_help",
+    ),
+    always=click.option(
+        "--always",
+        type=FILE,
+        metavar="FILE",
+        help="A file of guard tasks, one id a line, which run first with every strategy.",
+    ),
 )
 @metric_options
 @as_of_option
@@ -86,82 +150,29 @@ Examples:
     metavar="GLOB",
     help="Leave out reference agents whose name matches; may be repeated.",
 )
-@click.option(
-    "--always",
-    "always_path",
-    type=FILE,
-    metavar="FILE",
-    help="A file of guard tasks, one id a line, which run first with every strategy.",
-)
-@click.option(
-    "--explore",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    metavar="SHARE",
-    help="Choose this share of the tasks at random, for a score estimate without a model.",
-)
-@click.option(
-    "--attempts",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="K",
-    help="Allow up to K attempts at a task, where a further attempt is more informative than"
-    " another task; for --strategy information and cost, in your own sessions.",
-)
-@click.option(
-    "--cost-unit",
-    type=click.Choice(["usd", "seconds"]),
-    default="usd",
-    show_default=True,
-    help="What the strategies cost and cost-fixed minimise.",
-)
-@click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of all random choices; the same seed gives the same plan.",
-)
 @history_option
 @json_option
 def plan(
     benchmark: str,
     output: Path,
-    strategy: str,
-    guarantee: str,
-    band_limits: tuple[float, float],
-    stop_text: str,
     metric: str | None,
     version: str | None,
     as_of: datetime | None,
     exclude_agents: tuple[str, ...],
-    always_path: Path | None,
-    explore: float,
-    attempts: int,
-    cost_unit: str,
-    max_tasks: int | None,
-    seed: int,
     history_path: Path | None,
     as_json: bool,
+    **chosen: Any,
 ) -> int:
     """Choose the tasks of BENCHMARK that a new agent should run, in order, and when to stop.
 
     The plan holds all that a run needs, so the run does not open the history.
     """
-    from midband._manager import get_plugin_manager
-    from midband.choices import current_name, stopping_rule, strategy_named, with_agents
-    from midband_history import InputError
-    from midband_sampler import Band, make_plan, renamed_rules
-
-    try:
-        band = Band(*band_limits)
-        stop = stopping_rule(stop_text)
-    except ValueError as problem:
-        raise InputError(str(problem)) from problem
-    always = () if always_path is None else read_ids(always_path, "--always")
+    settings = plan_settings(
+        {**chosen, "as_of": as_of and as_of.isoformat()},
+        strategy=strategy_named,
+        stop=stopping_rule,
+        always=lambda path: read_ids(path, "--always"),
+    )
     with open_history(history_path) as store:
         if exclude_agents:
             everyone = store.outcomes(benchmark, metric=metric, version=version).agents
@@ -171,46 +182,36 @@ def plan(
         )
         if not matrix.agents:
             _say_nothing_scored(store, benchmark)
-        stop = with_agents(stop, lambda name: current_name(store, benchmark, name, matrix.agents))
+        stop = with_agents(
+            settings.stop, lambda name: current_name(store, benchmark, name, matrix.agents)
+        )
         unused = _unused(store, benchmark, matrix)
         say_undated(store, benchmark, as_of)
     made = make_plan(
         matrix,
-        strategy=strategy_named(strategy),
-        guarantee=guarantee,
-        band=band,
-        stop=stop,
-        max_tasks=max_tasks,
-        always=always,
-        explore=explore,
-        attempts=attempts,
-        cost_unit=cost_unit,
-        seed=seed,
-        as_of="" if as_of is None else as_of.isoformat(),
+        replace(settings, stop=stop),
         versions={"midband": __version__, **get_plugin_manager().versions()},
     )
     if str(output) != "-":
         made.write(output)
-    for warning in (*made.warnings, *renamed_rules(stop_text)):
+    for warning in (*made.warnings, *renamed_rules(chosen["stop"])):
         warn(warning)
     if str(output) == "-":
         echo_document(made.to_json())
         return 0
-    facts = _facts(made, output, stop_text)
+    facts = _facts(made, output, chosen["stop"])
     notes = (*made.notes, *unused, *_unnamed(made))
     if as_json:
         print_json({**facts, "warnings": made.warnings, "notes": notes})
-    else:
-        print_facts(facts)
-        for note in notes:
-            echo(note)
+        return 0
+    print_facts(facts)
+    for note in notes:
+        echo(note)
     return 0
 
 
 def _say_nothing_scored(store: "History", benchmark: str) -> None:
     """Refuse a benchmark of which no attempt has a score, with what is held instead."""
-    from midband_history import InputError
-
     missing = sum(each.without_score for each in store.agents(benchmark))
     msg = (
         f"expected results of {benchmark} with a score, got {missing} attempts without one: see"
@@ -238,7 +239,7 @@ def _unused(store: "History", benchmark: str, matrix: "OutcomeMatrix") -> tuple[
     return (f"{line}; {' and '.join(options)} choose",)
 
 
-def _unnamed(made: "Plan") -> tuple[str, ...]:
+def _unnamed(made: Plan) -> tuple[str, ...]:
     """Say in a line that nobody has named the plan's metric, and how to."""
     if made.metric is not None:
         return ()
@@ -261,7 +262,7 @@ def _say_unmatched(
             )
 
 
-def _facts(made: "Plan", output: Path, stop_text: str) -> dict[str, object]:
+def _facts(made: Plan, output: Path, stop_text: str) -> dict[str, object]:
     return {
         "plan": str(output),
         "benchmark": made.benchmark,

@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import (
+from midband.cli.options import (
     EXISTING,
     FILE,
     history_option,
     json_option,
     max_errors_option,
+    read_options,
+    source_options,
 )
-from midband.cli._output import echo, print_facts, print_json, print_table, warn
-from midband.cli._source_options import read_options, source_options
+from midband.cli.output import (
+    echo,
+    listed,
+    open_history,
+    print_facts,
+    print_json,
+    print_table,
+    warn,
+)
 from midband.descriptors import ReadOptions
 from midband_history import (
     InputError,
@@ -33,13 +42,11 @@ if TYPE_CHECKING:
     from midband_history import Note, Record
     from midband_sampler import MaxErrors, Plan
 
-_SHOWN = 8
-
 
 @click.command(epilog="Example: midband rank plan.json logs/")
 @click.argument("plan_path", metavar="PLAN", type=FILE)
 @click.argument("paths", metavar="[LOGS...]", nargs=-1, type=EXISTING)
-@source_options(leave_out=("--agent",))
+@source_options(leave_out=("agent",))
 @click.option(
     "--agent",
     "agents",
@@ -139,7 +146,6 @@ def _reference(plan: "Plan", name: str, history_path: Path | None) -> str:
         It means several.
     """
     from midband.choices import current_name
-    from midband.cli._store import open_history
 
     agents = plan.reference_agents
     if name in agents:
@@ -147,7 +153,7 @@ def _reference(plan: "Plan", name: str, history_path: Path | None) -> str:
     namesakes = [agent for agent in agents if agent.startswith((f"{name} [", f"{name}#"))]
     if len(namesakes) > 1:
         msg = (
-            f"expected one agent of the plan, got {name!r}, which means {_names(namesakes)}:"
+            f"expected one agent of the plan, got {name!r}, which means {listed(namesakes)}:"
             " choose one of these"
         )
         raise InputError(msg)
@@ -205,7 +211,7 @@ def _of_benchmark(plan: "Plan", records: "list[Record]", options: ReadOptions) -
     if not mine or options.benchmark:
         return records
     if others:
-        warn(f"results of other benchmarks are passed over: {_names(others)}")
+        warn(f"results of other benchmarks are passed over: {listed(others)}")
     return [replace(record, benchmark=plan.benchmark) for record in mine]
 
 
@@ -240,7 +246,7 @@ def _oddities(plan: "Plan", verdicts: "list[Verdict]") -> "Iterator[str]":
     known = set(plan.reference_agents)
     if own := [verdict.agent for verdict in verdicts if verdict.agent in known]:
         yield (
-            f"ranked against itself too, being one of the plan's own agents: {_names(own)};"
+            f"ranked against itself too, being one of the plan's own agents: {listed(own)};"
             " `midband plan --exclude-agent` leaves an agent out"
         )
 
@@ -253,7 +259,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
         row["claims"] = "; ".join(
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
-        row["tie_group"] = _names(verdicts[0].decision.tie_group)
+        row["tie_group"] = listed(verdicts[0].decision.tie_group)
         for line in verdicts[0].decision.lines(
             prefix=f"{verdicts[0].agent}: ",
             ended=True,
@@ -275,11 +281,6 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     for verdict in verdicts:
         for warning in verdict.decision.warnings[len(plan.warnings) :]:
             warn(f"{verdict.agent}: {warning}")
-
-
-def _names(agents: "Sequence[str]") -> str:
-    more = len(agents) - _SHOWN
-    return ", ".join(agents[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _show_everyone(
@@ -307,5 +308,5 @@ def _show_everyone(
             title=f"{plan.benchmark}: all ranks at once hold at {confidence:.0%}",
         )
     if left_out:
-        warn(f"left out, being in the plan or without every task: {_names(left_out)}")
+        warn(f"left out, being in the plan or without every task: {listed(left_out)}")
     return 0

@@ -1,6 +1,7 @@
-"""``midband run``: a harness driven in rounds, until the session has decided."""
+"""``midband run`` and ``midband inspect``: a harness runs until the session has decided."""
 
 import math
+import os
 import shlex
 import sys
 from contextlib import contextmanager
@@ -9,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import FILE, history_option, json_option, max_errors_option
-from midband.cli._output import echo, print_facts, print_json
-from midband.cli._source_options import read_options, source_options
+from midband.cli.options import (
+    FILE,
+    history_option,
+    json_option,
+    max_errors_option,
+    read_options,
+    source_options,
+)
+from midband.cli.output import count, echo, listed, print_facts, print_json
 from midband.text import one_line
 from midband_history import InputError
 
@@ -69,7 +76,7 @@ _INTERRUPTED = 130
 )
 @click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark.")
 @click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
-@source_options(only=("--metric", "--scale", "--lower-is-better", "--errors"))
+@source_options(only=("metric", "scale", "lower_is_better", "errors"))
 @max_errors_option
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
@@ -150,7 +157,7 @@ class _Screen:
 
     def round_started(self, batch: "Round", standing: "Standing") -> None:
         """Say what runs."""
-        line = f"{batch.name}: running {_count(len(batch.tasks), 'task')}"
+        line = f"{batch.name}: running {count(len(batch.tasks), 'task')}"
         if self._bar is None or self._running is None:
             self.note(line)
         else:
@@ -162,7 +169,7 @@ class _Screen:
             self.note(f"{end.name}: {line}")
         decision = standing.decision
         line = (
-            f"{end.name}: {len(end.scored)} of {_count(len(end.tasks), 'task')} scored;"
+            f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
             f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
             f" ({decision.low} to {decision.high}),"
             f" {decision.tasks_run} of {decision.tasks_planned} tasks"
@@ -204,17 +211,17 @@ def _oddities(end: "RoundEnd") -> "Iterator[str]":
     yield from (f"unreadable: {line}" for line in end.unreadable)
     yield from end.notes
     if end.dropped:
-        yield f"no result for {_list(end.dropped)}"
+        yield f"no result for {listed(end.dropped, _SHOWN)}"
     for kind in sorted({result.kind for result in end.results} - {"valid"}):
         tasks = dict.fromkeys(result.task for result in end.results if result.kind == kind)
-        yield f"{kind.replace('_', ' ')} in {_list(list(tasks))}"
+        yield f"{kind.replace('_', ' ')} in {listed(list(tasks), _SHOWN)}"
     if end.extra:
-        yield f"not asked for, and left out: {_list(end.extra)}"
+        yield f"not asked for, and left out: {listed(end.extra, _SHOWN)}"
     if end.duplicates:
-        yield f"{_count(end.duplicates, 'result')} known already"
+        yield f"{count(end.duplicates, 'result')} known already"
     open_tasks = [task for task in end.tasks if task in end.open_tasks()]
     if open_tasks:
-        yield f"not finished: {_list(open_tasks)}"
+        yield f"not finished: {listed(open_tasks, _SHOWN)}"
 
 
 def _money(standing: "Standing") -> str:
@@ -255,7 +262,9 @@ def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
         "tasks_started": standing.tasks,
         "spent_usd": standing.spent_usd,
         "remaining_usd": standing.remaining_usd,
-        "without_result": _list(standing.without_result) if standing.without_result else None,
+        "without_result": listed(standing.without_result, _SHOWN)
+        if standing.without_result
+        else None,
         "guarantee": standing.decision.guarantee,
     }
     print_facts(facts)
@@ -268,10 +277,58 @@ def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
         echo(f"keep the results: {shlex.join(words)}")
 
 
-def _list(tasks: "tuple[str, ...] | list[str]") -> str:
-    more = len(tasks) - _SHOWN
-    return ", ".join(tasks[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+_PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+@click.command(
+    context_settings=_PASS_ON,
+    epilog="Example: midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5",
+)
+@history_option
+@click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
+def inspect(history_path: Path | None, arguments: tuple[str, ...]) -> int:
+    """Run `inspect COMMAND...`; with --adaptive PLAN an eval stops once the rank is settled.
+
+    eval and eval-set take --adaptive PLAN, --allow-changed (accept tasks whose content has changed
+    since the plan was made), --metric NAME (the scorer, or SCORER.KEY, where the plan does not know
+    its metric) and --max-errors N|SHARE (end a run with more attempts without a usable result; by
+    default when none of the first ten has one). Everything else is Inspect's own and is passed on.
+    An adaptive run takes 4 samples at a time unless --max-samples says otherwise: a stop can only
+    save what has not been started. A plan that chooses live names the next sample after every
+    result (Inspect 0.3.250 or newer; its fixed order runs on others).
+    See docs/harnesses/inspect.md.
+    """
+    from importlib.util import find_spec
+
+    if not arguments:
+        msg = "expected an Inspect command such as eval, got none"
+        raise click.UsageError(msg, click.get_current_context())
+    if find_spec("inspect_ai") is None:
+        msg = "expected Inspect AI, found none: pip install 'midband[inspect]'"
+        raise click.ClickException(msg)
+    from midband.inspect import main
+
+    rest, path = _without_history(arguments, history_path)
+    if path is not None:
+        os.environ["MIDBAND_HISTORY"] = str(path)
+    return main(rest)
+
+
+def _without_history(
+    arguments: tuple[str, ...], path: Path | None
+) -> tuple[list[str], Path | None]:
+    """Take ``--history FILE`` out of what Inspect gets: it is ours wherever it stands."""
+    rest: list[str] = []
+    items = iter(arguments)
+    for item in items:
+        if item == "--history":
+            value = next(items, None)
+            if value is None:
+                msg = "expected a file after --history, got nothing"
+                raise click.UsageError(msg, click.get_current_context())
+            path = Path(value)
+        elif item.startswith("--history="):
+            path = Path(item.partition("=")[2])
+        else:
+            rest.append(item)
+    return rest, path

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli._options import FILE, history_option, json_option
-from midband.cli._output import echo, echo_lines, on_terminal, print_json, print_table, warn
+from midband.cli.options import FILE, LateHelp, history_option, json_option
+from midband.cli.output import (
+    echo,
+    echo_lines,
+    open_history,
+    print_json,
+    print_table,
+    progress,
+    warn,
+)
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
@@ -56,7 +64,8 @@ COLUMNS = (
     "plan_settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A further setting of the plans, such as explore=0.1; once a value to try.",
+    cls=LateHelp,
+    late_help="varied_help",
 )
 @click.option("--seeds", type=click.IntRange(1), help="Replays of each candidate.  [default: 1]")
 @click.option("--seed", type=click.IntRange(0), help="What all randomness descends from.")
@@ -118,8 +127,8 @@ def study(
             f"this grid of {grid.replays} replays will take about {hours:.1f} hours: interrupt it"
             " and use fewer seeds, or more --workers; with --output it can be resumed"
         )
-    with _Progress() as progress:
-        result = grid.run(workers=workers, output=output, progress=progress)
+    with progress("replays", stays=True) as advance:
+        result = grid.run(workers=workers, output=output, progress=advance)
     for cell in result.cells:
         if refused := int(str(cell["n_refused"])):
             warn(
@@ -144,8 +153,6 @@ def _matrices(
             msg = f"expected a file or --history, got both {source} and {history_path}"
             raise InputError(msg)
         return [read_matrix(source, name) for name in benchmarks or list_benchmarks(source)]
-    from midband.cli._store import open_history
-
     with open_history(history_path) as history:
         names = benchmarks or tuple(each.name for each in history.benchmarks())
         return [history.outcomes(name) for name in names]
@@ -156,13 +163,13 @@ def _recommend(
 ) -> None:
     from midband_sims import recommend
 
-    with _Progress() as progress:
+    with progress("replays", stays=True) as advance:
         verdict: Recommendation = recommend(
             matrix,
             seeds=int(options.get("seeds", 5)),
             seed=int(options.get("seed", 0)),
             workers=workers,
-            progress=progress,
+            progress=advance,
         )
     if as_json:
         print_json(verdict)
@@ -229,32 +236,3 @@ def _plan_settings(texts: tuple[str, ...]) -> dict[str, list[Any]]:
 
 def _texts(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-
-
-class _Progress:
-    """A bar with the time left on a terminal; nothing in a pipe."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> "_Progress":
-        if on_terminal():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True))
-            self._bar.start()
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._bar is None:
-            return
-        if self._task is None:
-            self._task = self._bar.add_task("replays", total=total)
-        self._bar.update(self._task, completed=done)
-
-    def __exit__(self, *problem: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()

@@ -17,8 +17,8 @@ from tests.plugins.conftest import Call
 
 from midband import Plan
 from midband._manager import get_plugin_manager
-from midband.cli._root import cli
-from midband.cli.inspect import inspect as inspect_command
+from midband.cli.root import cli
+from midband.cli.run import inspect as inspect_command
 from midband.descriptors import Round
 
 PAGES = ROOT / "docs" / "harnesses"

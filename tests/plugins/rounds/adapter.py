@@ -20,7 +20,7 @@ from midband import (
     hookimpl,
 )
 from midband.adapters.harbor import read
-from midband.cli._root import run
+from midband.cli.root import run
 from midband.descriptors import ReadOptions, subset_of
 
 SCRIPT = Path(__file__).with_name("stand_in.py")

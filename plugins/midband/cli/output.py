@@ -1,17 +1,24 @@
-"""How results are printed: tables on a terminal, plain lines in a pipe, JSON on request."""
+"""How commands open the history, and how they print: tables, plain lines in a pipe, or JSON."""
 
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from midband.text import one_line
+from midband_history import StoreError, default_path
+
+if TYPE_CHECKING:
+    from midband_history import History
 
 _LEAST_WIDTH = 10
 # What a spreadsheet takes for the beginning of a formula.
@@ -146,6 +153,33 @@ def print_table(
     console.print(table)
 
 
+def show(
+    rows: Sequence[object],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    title: str = "",
+    shown: Callable[[object], object] = lambda value: value,
+) -> None:
+    """Print records, as one JSON document or as a table of some of their fields.
+
+    Parameters
+    ----------
+    rows : sequence of object
+    columns : sequence of str
+        Fields of each record.
+    as_json : bool
+    title : str
+    shown : callable
+        What a cell of the table shows of a value.
+    """
+    if as_json:
+        print_json(rows)
+        return
+    cells = [[shown(getattr(row, name)) for name in columns] for row in rows]
+    print_table(columns, cells, title=title)
+
+
 def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
     """Print named values, one a line; those that are unknown are left out."""
     known = {one_line(name): cell(value) for name, value in facts.items() if cell(value)}
@@ -169,3 +203,90 @@ def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
 def warn(message: str) -> None:
     """Print one warning line on standard error."""
     echo(f"midband: warning: {message}", err=True)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+@contextmanager
+def progress(name: str, *, stays: bool = False) -> Iterator[Callable[..., None]]:
+    """Show on a terminal how much of some work is done; in a pipe nothing.
+
+    Parameters
+    ----------
+    name : str
+        What is counted.
+    stays : bool
+        Whether the bar stays when the work is done, and shows the time left before that.
+
+    Yields
+    ------
+    callable
+        Takes the numbers of what is done and of all there is; further arguments are ignored.
+    """
+    if not on_terminal():
+        yield lambda *_: None
+        return
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        *([rich_progress.TimeRemainingColumn()] if stays else []),
+    )
+    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=not stays) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total, *_: bar.update(task, completed=done, total=total)
+
+
+def open_history(path: Path | None, *, read_only: bool = True) -> "History":
+    """Open the history; one that is only read must be there."""
+    from midband_history import History
+
+    where = default_path() if path is None else path
+    in_memory = str(where).startswith(":memory:")  # refused when it is opened
+    if read_only and not where.exists() and not in_memory:
+        msg = (
+            f"expected a history at {where}, found no file:"
+            " import results first with `midband import PATH`, or name another with --history"
+        )
+        raise StoreError(msg)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        store = History.open(where, read_only=read_only)
+    for note in notes:
+        warn(str(note.message))
+    return store
+
+
+def say_undated(store: "History", benchmark: str, as_of: datetime | None) -> None:
+    """Warn of runs of unknown date, which a date leaves out because they may be later."""
+    if as_of is None:
+        return
+    undated = store.left_out(benchmark, as_of=as_of).undated
+    if undated:
+        warn(f"left out {undated} runs of {benchmark} of unknown date: they may be later")
+
+
+def say_other_contents(
+    store: "History",
+    benchmark: str,
+    *,
+    as_of: datetime | None = None,
+    metric: str | None = None,
+    version: str | None = None,
+) -> None:
+    """Warn of results that no number shown counts, being at other contents of the tasks."""
+    matrix = store.outcomes(benchmark, as_of=as_of, metric=metric, version=version)
+    for note in matrix.notes:
+        warn(f"{note}: see `midband history why {benchmark} TASK`")

@@ -25,15 +25,15 @@ class Lazy(NamedTuple):
 COMMANDS = {
     "import": Lazy("midband.cli.import_:import_", "Read results of past runs into the history."),
     "history": Lazy("midband.cli.history:history", "Show what the history holds."),
-    "rates": Lazy("midband.cli.rates:rates", "Show the pass rate of every task of a benchmark."),
+    "rates": Lazy("midband.cli.history:rates", "Show the pass rate of every task of a benchmark."),
     "plan": Lazy("midband.cli.plan:plan", "Choose the tasks to run and when to stop."),
     "export": Lazy("midband.cli.export:export", "Write a plan as a harness's own subset."),
-    "inspect": Lazy("midband.cli.inspect:inspect", "Run Inspect AI adaptively with a plan."),
+    "inspect": Lazy("midband.cli.run:inspect", "Run Inspect AI adaptively with a plan."),
     "run": Lazy("midband.cli.run:run", "Run a harness in rounds until the rank is settled."),
     "rank": Lazy("midband.cli.rank:rank", "Rank the agents of finished logs by a plan."),
     "study": Lazy("midband.cli.study:study", "Simulate savings and errors on your own history."),
-    "plugins": Lazy("midband.cli.plugins:plugins", "Show plugins, their hooks and failures."),
-    "demo": Lazy("midband.cli.demo:demo", "Watch a simulated run stop early, offline."),
+    "plugins": Lazy("midband.cli.about:plugins", "Show plugins, their hooks and failures."),
+    "demo": Lazy("midband.cli.about:demo", "Watch a simulated run stop early, offline."),
 }
 
 
@@ -102,7 +102,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     int
         0, 1 (the run failed or found nothing) or 2 (bad usage).
     """
-    from midband.cli._output import survive_encoding
+    from midband.cli.output import survive_encoding
 
     survive_encoding()
     try:
@@ -157,7 +157,7 @@ def _reason(problem: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    from midband.cli._output import echo
+    from midband.cli.output import echo
 
     echo(f"midband: {' '.join(message.split())}", err=True)
     return code
