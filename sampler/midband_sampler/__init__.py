@@ -1,28 +1,22 @@
 """Which task next, and when to stop."""
 
-from midband_sampler.band import Band
-from midband_sampler.bounds.bootstrap import bootstrap_ranks
-from midband_sampler.bounds.e_process import PairedEProcess
+from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
 from midband_sampler.bounds.sequential import SequentialRankBounds
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
 from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
-from midband_sampler.max_errors import MaxErrors, parse_max_errors
-from midband_sampler.model.fitted import PredictionModel
 from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.model.prediction import PredictionModel
 from midband_sampler.model.response import fit_response_model
-from midband_sampler.plan import Plan
+from midband_sampler.plan import Plan, sequential_bounds, start_kernel
 from midband_sampler.planning import MIN_COVERAGE, make_plan
 from midband_sampler.rank_sets import rank_sets
 from midband_sampler.session import Session
 from midband_sampler.settings import Candidate, Option, PlanSettings
-from midband_sampler.starting import sequential_bounds, start_kernel
-from midband_sampler.stopping.base import Claim, Rule
-from midband_sampler.stopping.beats import Beats
-from midband_sampler.stopping.budget import Budget
-from midband_sampler.stopping.combine import AllOf, AnyOf
-from midband_sampler.stopping.futility import Futility
-from midband_sampler.stopping.never import Never
+from midband_sampler.spending import MaxErrors, parse_max_errors
+from midband_sampler.stopping.base import Claim, Rule, Snapshot
+from midband_sampler.stopping.budget import Budget, Never
+from midband_sampler.stopping.combine import AllOf, AnyOf, Futility
 from midband_sampler.stopping.parse import (
     parse_stop,
     renamed_rules,
@@ -30,22 +24,20 @@ from midband_sampler.stopping.parse import (
     rule_names,
     stop_from_dict,
 )
-from midband_sampler.stopping.rank import RankSettled
-from midband_sampler.stopping.score import ScoreWithin
-from midband_sampler.stopping.snapshot import Snapshot
-from midband_sampler.stopping.top import TopK
-from midband_sampler.strategies.base import Choice, Selection, Strategy
-from midband_sampler.strategies.find import (
+from midband_sampler.stopping.settled import Beats, RankSettled, ScoreWithin, TopK
+from midband_sampler.strategies.base import (
+    Band,
+    Choice,
+    Selection,
+    Strategy,
     check_strategy,
     find_strategy,
     old_strategy_names,
     strategies,
     strategy_names,
 )
-from midband_sampler.strategies.fixed_band import BandStrategy
+from midband_sampler.strategies.fixed_orders import BandStrategy, RandomStrategy, StratifiedStrategy
 from midband_sampler.strategies.policy import Policy
-from midband_sampler.strategies.stratified import StratifiedStrategy
-from midband_sampler.strategies.uniform import RandomStrategy
 
 __all__ = [
     "ALL_RUN",

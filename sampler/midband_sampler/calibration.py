@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
-from midband_sampler.bounds.best_case import BestCaseWidth
-from midband_sampler.bounds.posterior import PosteriorRankBounds
-from midband_sampler.costs import expected_usd
+from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
 from midband_sampler.kernel import Kernel, Recorded, replay
-from midband_sampler.model.attempts import Attempts
-from midband_sampler.model.fitted import PredictionModel
 from midband_sampler.model.posterior import rank_bounds
+from midband_sampler.model.prediction import Attempts, PredictionModel
+from midband_sampler.spending import expected_usd
 from midband_sampler.stopping.base import Rule
 from midband_sampler.strategies.policy import Policy
 

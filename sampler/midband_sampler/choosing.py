@@ -16,17 +16,15 @@ from midband_sampler.calibration import (
     replay_all,
     required_replays,
 )
-from midband_sampler.costs import expected_usd
 from midband_sampler.drift import surprise_limit
-from midband_sampler.model.attempts import Attempts
+from midband_sampler.model.prediction import Attempts
 from midband_sampler.settings import PlanSettings
+from midband_sampler.spending import expected_usd
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.combine import AnyOf
-from midband_sampler.stopping.rank import RankSettled
-from midband_sampler.strategies.base import Strategy
-from midband_sampler.strategies.exploration import Exploration
-from midband_sampler.strategies.find import find_strategy
-from midband_sampler.strategies.policy import Policy
+from midband_sampler.stopping.settled import RankSettled
+from midband_sampler.strategies.base import Strategy, find_strategy
+from midband_sampler.strategies.policy import Exploration, Policy
 
 CANDIDATES = ("information", "difficulty-matched", "information-fixed")
 INSTEAD = "random"

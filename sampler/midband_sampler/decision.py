@@ -7,8 +7,8 @@ from textwrap import wrap
 
 import numpy as np
 
-from midband_history import FloatArray
-from midband_sampler.max_errors import TOO_MANY_ERRORS
+from midband_history import FloatArray, Metric
+from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
 WIDTH = 100
@@ -289,3 +289,10 @@ def nearest(
     shown = dict.fromkeys([*(agents[place] for place in closest), *asked_for])
     chances = {name: float(better[agents.index(name)]) for name in shown}
     return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
+
+
+def scale_of(metric: Metric | None) -> str:
+    """Return the scale of a metric in words; empty for 0 to 1 with more being better."""
+    if metric is None or (metric.low, metric.high, metric.lower_is_better) == (0.0, 1.0, False):
+        return ""
+    return metric.scale_text()

@@ -1,12 +1,16 @@
 """Estimators: the full score from some of the tasks, and how far each may be off."""
 
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray
+from midband_sampler.bounds.base import Interval
+from midband_sampler.model.posterior import FullScorePosterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +27,9 @@ class Estimate:
         Results that the estimate draws on.
     """
 
-    value: float
-    standard_error: float
-    tasks: int
+    value: float = math.nan
+    standard_error: float = math.nan
+    tasks: int = 0
 
 
 def randomised_full_score(
@@ -105,7 +109,7 @@ def randomised_full_score(
     if not unseen.any() and n_target:
         return Estimate(value=known / n_target, standard_error=0.0, tasks=len(totals))
     if not totals:
-        return Estimate(value=np.nan, standard_error=np.nan, tasks=0)
+        return Estimate()
     share = np.array(weights) / np.sum(weights)
     sums = np.array(totals)
     value = float(share @ sums)
@@ -147,6 +151,129 @@ class ChoiceLog:
         )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Results:
+    """What an estimator sees of one candidate.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n_results,)
+        In [0, 1], in the order of `choices`; NaN is no result.
+    reference : ndarray of float64, shape (n_reference, n_tasks)
+        Scores of the reference agents; NaN where not run.
+    target : ndarray of int64
+        Positions of the tasks whose mean score is estimated.
+    choices : ChoiceLog
+    posterior : FullScorePosterior or None
+        After these results; None where there is no model.
+    """
+
+    scores: FloatArray
+    reference: FloatArray
+    target: IntArray
+    choices: ChoiceLog
+    posterior: FullScorePosterior | None = None
+
+    @property
+    def tasks(self) -> IntArray:
+        """Position among all tasks of each completed task, each once."""
+        return np.array(self.choices.tasks, dtype=np.int64)
+
+    def estimate(self, name: str, interval: Interval) -> float:
+        """Estimate by the estimator of that name, within the bounds of one candidate.
+
+        The middle of the bounds stands for ``auto``, and where the results say nothing.
+        """
+        middle = float(interval.score)
+        wanted = ESTIMATORS.get(name)
+        if wanted is None or math.isnan(middle):
+            return middle
+        value = wanted.estimate(self).value
+        low, high = float(interval.score_low), float(interval.score_high)
+        return middle if math.isnan(value) else min(max(value, low), high)
+
+
+class Estimator(ABC):
+    """Estimates the mean score on the target; bounds and ranks do not depend on it.
+
+    Attributes
+    ----------
+    name : str
+        What the setting ``estimator`` calls it.
+    needs_model, needs_draws : bool
+        Whether it needs a calibrated plan, and choices left to chance (``explore``).
+    """
+
+    name: ClassVar[str]
+    needs_model: ClassVar[bool] = False
+    needs_draws: ClassVar[bool] = False
+
+    @abstractmethod
+    def estimate(self, results: Results) -> Estimate:
+        """Estimate from the results so far; NaN where they say nothing."""
+
+
+class PairedMean(Estimator):
+    """The references' mean on the target, and the mean paired difference to them on what ran.
+
+    It needs no model, and tasks that ran because of what was expected of them shift it.
+    """
+
+    name = "paired"
+
+    def estimate(self, results: Results) -> Estimate:
+        """Add the mean difference to the references' mean score of each task."""
+        known = ~np.isnan(results.reference)
+        sums, counts = np.where(known, results.reference, 0.0).sum(axis=0), known.sum(axis=0)
+        overall = sums.sum() / max(int(counts.sum()), 1)
+        expected = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
+        told = ~np.isnan(results.scores)
+        target = np.setdiff1d(results.target, results.tasks[~told])
+        excess = results.scores[told] - expected[results.tasks[told]]
+        n, n_target = excess.size, target.size
+        if not n:
+            return Estimate()
+        left = math.sqrt(max(1.0 - n / n_target, 0.0) / n)
+        return Estimate(
+            value=float(expected[target].mean() + excess.mean()),
+            standard_error=float(excess.std(ddof=1)) * left if n > 1 else math.nan,
+            tasks=n,
+        )
+
+
+class ModelMean(Estimator):
+    """The posterior mean of the full score, under the response model."""
+
+    name = "model"
+    needs_model = True
+
+    def estimate(self, results: Results) -> Estimate:
+        """Return the moments of the posterior."""
+        if results.posterior is None:
+            raise TypeError(self.name)
+        mean, deviation = (float(part[0]) for part in results.posterior.moments())
+        return Estimate(
+            value=mean, standard_error=deviation, tasks=int(np.sum(~np.isnan(results.scores)))
+        )
+
+
+class ModelAssisted(Estimator):
+    """The model's prediction, corrected by the choices left to chance: honest if it is wrong."""
+
+    name = "assisted"
+    needs_model = True
+    needs_draws = True
+
+    def estimate(self, results: Results) -> Estimate:
+        """Return `randomised_full_score` of the choices."""
+        return results.choices.estimate(results.scores.tolist())
+
+
+ESTIMATORS: Mapping[str, Estimator] = {
+    each.name: each() for each in (PairedMean, ModelMean, ModelAssisted)
+}
+
+
 def mean_known(scores: Sequence[float]) -> float:
     """Mean of the known scores, whatever their order; NaN if none is known."""
     if len(scores) == 1:
@@ -158,16 +285,16 @@ def mean_known(scores: Sequence[float]) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def mean_of_tasks(tasks: Sequence[str], scores: Sequence[float]) -> float:
+def mean_of_tasks(tasks: Sequence[int], scores: Sequence[float]) -> float:
     """Mean over the tasks that have a known score of the mean of their attempts; NaN without one.
 
     Parameters
     ----------
-    tasks : sequence of str
-        Task of each score.
+    tasks : sequence of int
+        Task of each score, by its position.
     scores : sequence of float
     """
-    by_task: dict[str, list[float]] = {}
+    by_task: dict[int, list[float]] = {}
     for task, score in zip(tasks, scores, strict=False):
         if not math.isnan(score):
             by_task.setdefault(task, []).append(score)

@@ -36,10 +36,9 @@ from midband_sampler.bounds.base import (
     outer_interval,
     whole,
 )
-from midband_sampler.bounds.e_process import weakest
+from midband_sampler.bounds.evidence import weakest
 from midband_sampler.model.posterior import FullScorePosterior
-from midband_sampler.stopping.base import Rule
-from midband_sampler.stopping.snapshot import UNKNOWN, Snapshot
+from midband_sampler.stopping.base import UNKNOWN, Rule, Snapshot
 from midband_sampler.strategies.policy import Policy
 
 ALL_RUN = "all planned tasks run"

@@ -2,33 +2,39 @@
 
 import hashlib
 import json
+import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray, Metric
-from midband_sampler.band import Band
+from midband_sampler.bounds.base import Bounds
+from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
+from midband_sampler.bounds.sequential import SequentialRankBounds
 from midband_sampler.calibration import Calibration
+from midband_sampler.drift import DriftAlarm
 from midband_sampler.errors import PlanError
-from midband_sampler.model.attempts import Attempts
-from midband_sampler.model.fitted import PredictionModel
-from midband_sampler.plan_text import FORMAT, AddedRules, AddedStrategies, plain_values, plan_fields
-from midband_sampler.plan_values import (
+from midband_sampler.kernel import Kernel
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.model.prediction import Attempts, PredictionModel
+from midband_sampler.plan_text import (
+    FORMAT,
     MOST_BYTES,
+    AddedRules,
+    AddedStrategies,
     parse,
+    plain_values,
+    plan_fields,
     whole,
 )
 from midband_sampler.settings import Candidate
-from midband_sampler.stopping.base import Rule
-from midband_sampler.strategies.base import Strategy
-from midband_sampler.strategies.exploration import Exploration
-from midband_sampler.strategies.find import strategies
-from midband_sampler.strategies.policy import Policy
+from midband_sampler.stopping.base import Rule, check_named
+from midband_sampler.strategies.base import Band, Strategy, strategies
+from midband_sampler.strategies.policy import Exploration, Policy
 
 _SHOWN = 300
 ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
@@ -91,6 +97,8 @@ class Plan:
         The version of the benchmark; empty where its results tell no versions apart.
     candidate : Candidate or None
         The new agent that the plan was made for; None where nothing was said of it.
+    estimator : str
+        What the score on the target is estimated by; see `PlanSettings`.
     added_strategy : Strategy or None
         What `strategy` names where it is not one of midband's own.
     """
@@ -122,6 +130,7 @@ class Plan:
     metric: Metric | None = None
     version: str = ""
     candidate: Candidate | None = None
+    estimator: str = "auto"
     added_strategy: Strategy | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -324,8 +333,7 @@ class Plan:
                 msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
                 raise PlanError(msg)
             plan = cls(**plan_fields(data, rules, strategies))
-            if plan.chooses_live:
-                plan.policy()  # refused here and not in the run
+            plan.policy()  # refused here and not in the run
             digest = data["digest"]
             # Not a field: a plan derived from this one by `replace` has a text of its own.
             written = {each: value for each, value in data.items() if each != "digest"}
@@ -369,13 +377,74 @@ class Plan:
         return hash(self.digest)
 
 
-def check_named(names: Iterable[str], agents: Sequence[str]) -> None:
-    """Raise unless every name is among the agents; the message offers the nearest."""
-    for name in names:
-        if name not in agents:
-            near = get_close_matches(name, agents, 3, 0.3) or list(agents[:3])
-            msg = (
-                f"expected a reference agent to compare with, got {name!r}: the plan's agents"
-                f" include {', '.join(repr(each) for each in near)}"
-            )
-            raise PlanError(msg)
+def start_kernel(
+    plan: Plan,
+    *,
+    resamples: int = 2000,
+    never_run: bool = False,
+    bounds: SequentialRankBounds | None = None,
+) -> Kernel:
+    """Begin a run of a plan: one candidate, of whom nothing is known yet.
+
+    Its bounds count tasks by their position among all tasks where the plan is calibrated, else by
+    their place in the plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    resamples : int
+        Bootstrap resamples of the diagnostics.
+    never_run : bool
+        Whether a missing result says that the task was never run, as in a replay of a history.
+    bounds : SequentialRankBounds, optional
+        Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
+    """
+    columns = plan.columns
+    planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
+    again = partial(_bounds, plan, columns, resamples)
+    return Kernel(
+        plan.stop,
+        again() if bounds is None else bounds.restarted(),
+        agents=plan.reference_agents,
+        limit=min(planned, plan.max_tasks or planned),
+        again=None if never_run else again,
+    )
+
+
+def _bounds(plan: Plan, columns: IntArray, resamples: int) -> Bounds:
+    """Begin the bounds that a plan promises."""
+    if plan.model is None or plan.calibration is None:
+        return sequential_bounds(plan, resamples=resamples)
+    posterior = plan.model.predict(attempts=plan.attempts)
+    order = None if plan.chooses_live else columns
+    return PosteriorRankBounds(
+        posterior,
+        plan.model.reference_full_scores,
+        multipliers=np.array([plan.calibration.multiplier]),
+        recorded=plan.reference_scores,
+        nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
+        best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
+    )
+
+
+def sequential_bounds(plan: Plan, *, resamples: int = 2000) -> SequentialRankBounds:
+    """Begin the always-valid bounds of a plan."""
+    # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
+    rivals = plan.stop.named_agents if plan.fair_bets else ()
+    return SequentialRankBounds(
+        plan.reference_scores[:, plan.columns],
+        confidence=plan.stop.confidence,
+        guards=len(plan.always),
+        rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
+        resamples=resamples,
+        seed=plan.seed,
+    )
+
+
+def watch(plan: Plan, posterior: FullScorePosterior | None) -> DriftAlarm:
+    """Watch for an agent of another kind than the history's."""
+    if posterior is not None and plan.model is not None and plan.calibration is not None:
+        return DriftAlarm.by_model(
+            posterior.profiles, plan.model.prior_centre, plan.calibration.surprise
+        )
+    return DriftAlarm.by_references(plan.reference_scores[:, plan.columns[len(plan.always) :]])

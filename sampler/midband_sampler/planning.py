@@ -9,18 +9,16 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler.choosing import INSTEAD, Calibrating, Chosen
-from midband_sampler.costs import choice_costs, expected_seconds, expected_usd
 from midband_sampler.errors import PlanError
-from midband_sampler.model.attempts import Attempts
-from midband_sampler.model.fitted import PredictionModel
+from midband_sampler.estimators import ESTIMATORS
+from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.plan import Plan
 from midband_sampler.settings import PlanSettings
+from midband_sampler.spending import choice_costs, expected_seconds, expected_usd
 from midband_sampler.stopping.base import Rule
-from midband_sampler.stopping.never import Never
-from midband_sampler.strategies.base import Strategy
-from midband_sampler.strategies.exploration import Exploration
-from midband_sampler.strategies.find import find_strategy, strategies
-from midband_sampler.strategies.policy import Policy
+from midband_sampler.stopping.budget import Never
+from midband_sampler.strategies.base import Strategy, find_strategy, strategies
+from midband_sampler.strategies.policy import Exploration, Policy
 
 MIN_REFERENCE = 5
 MIN_COVERAGE = 0.5
@@ -166,6 +164,7 @@ class _Planner:
                 f" attempts at a task correlate by {attempts.correlation:.2f} in this history"
             )
         self._note_exploration(exploration)
+        estimator = self._estimator(calibrated=calibrated, drawn=exploration.explore > 0.0)
         if settings.agent in reference.agents:
             self.notes.append(
                 f"{settings.agent} is ranked against its own earlier results too: leave it out of"
@@ -203,6 +202,7 @@ class _Planner:
             metric=history.metric if history.metric.known else None,
             version=history.version,
             candidate=settings.candidate,
+            estimator=estimator,
         )
 
     def _is_predictive(self, chosen: Strategy | None) -> bool:
@@ -305,6 +305,20 @@ class _Planner:
         if len(reference.agents) < MIN_REFERENCE:
             return None
         return Attempts.learn(reference, settings.attempts)
+
+    def _estimator(self, *, calibrated: bool, drawn: bool) -> str:
+        """Name the estimator: the one asked for, where the plan has what it needs."""
+        name = self.settings.estimator
+        wanted = ESTIMATORS.get(name)
+        if wanted is None:
+            return name
+        lacking = "explore" if wanted.needs_draws and not drawn else ""
+        if wanted.needs_model and not calibrated:
+            lacking = "a calibrated plan"
+        if lacking:
+            self.warnings.append(f"estimator {name} is not used: it needs {lacking}")
+            return "auto"
+        return name
 
     def _note_exploration(self, exploration: Exploration) -> None:
         if exploration.always:

@@ -8,14 +8,12 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler.bounds.base import TIE, Interval, real, unknown, whole
-from midband_sampler.costs import Cost, Spending
-from midband_sampler.decision import GOING_ON, Decision, nearest
-from midband_sampler.estimators import ChoiceLog, Estimate, mean_known, mean_of_tasks
+from midband_sampler.decision import GOING_ON, Decision, nearest, scale_of
+from midband_sampler.estimators import ChoiceLog, Estimate, Results, mean_known, mean_of_tasks
 from midband_sampler.kernel import ALL_RUN
-from midband_sampler.max_errors import MaxErrors, missing_warnings, none_usable
-from midband_sampler.plan import Plan, check_named
-from midband_sampler.starting import start_kernel, watch
-from midband_sampler.stopping.base import Claim
+from midband_sampler.plan import Plan, start_kernel, watch
+from midband_sampler.spending import Cost, MaxErrors, Spending, missing_warnings, none_usable
+from midband_sampler.stopping.base import Claim, check_named
 from midband_sampler.strategies.base import Choice
 
 OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
@@ -88,12 +86,11 @@ class Session:
         self._untold = self._unstarted[0].copy()
         self._next = 0
         self._most = 0 if plan.attempts is None else plan.attempts.most
-        planned = len(plan.tasks) * max(self._most, 1)
-        self._limit = min(planned, plan.max_tasks or planned)
         self._policy = plan.policy()
         self._exploration = plan.exploration
         self._left_out: set[str] = set()
         self._reset()
+        self._limit = self._kernel.limit
 
     def _reset(self) -> None:
         self._kernel = start_kernel(self.plan, resamples=self._resamples, never_run=self._never_run)
@@ -240,8 +237,7 @@ class Session:
         """Return the verdict on the completed prefix; the first one to stop stands."""
         if not self.done:
             return self._decide()
-        if self._stopped is None:
-            self._stopped = self._decide()
+        self._stopped = self._stopped or self._decide()
         return self._stopped
 
     def _advance(self) -> None:
@@ -372,9 +368,17 @@ class Session:
             interval, diagnosed = unknown(len(plan.reference_agents))
         calibration = plan.calibration
         target = plan.target
+        seen = Results(
+            scores=np.array(self._used),
+            reference=plan.reference_scores,
+            target=self._columns if target == "planned tasks" else np.arange(len(plan.all_tasks)),
+            choices=self._choices,
+            posterior=self._posterior,
+        )
+        estimated = seen.estimate(plan.estimator, interval)
         on_all = target == "full benchmark"
         results, without = self._outcomes["valid"], self._outcomes["missing"]
-        chance = self._choices.estimate(self._used) if plan.explore else None
+        chance = self._choices.estimate(self._used) if plan.explore else Estimate()
         return Decision(
             stop=stop,
             reason=reason,
@@ -386,17 +390,15 @@ class Session:
             confidence=plan.stop.confidence if calibration is None else calibration.confidence,
             guarantee=plan.guarantee,
             naive_confidence=diagnosed.naive,
-            score=mean_of_tasks(self._in_order, self._used)
-            if self._most
-            else mean_known(self._valid),
-            target_score=float(interval.score),
+            score=mean_of_tasks(self._choices.tasks, self._used),
+            target_score=estimated,
             target_score_low=float(interval.score_low),
             target_score_high=float(interval.score_high),
-            full_score=float(interval.score) if on_all else math.nan,
+            full_score=estimated if on_all else math.nan,
             full_score_low=float(interval.score_low) if on_all else math.nan,
             full_score_high=float(interval.score_high) if on_all else math.nan,
-            randomised_score=math.nan if chance is None else chance.value,
-            randomised_error=math.nan if chance is None else chance.standard_error,
+            randomised_score=chance.value,
+            randomised_error=chance.standard_error,
             tasks_run=self._kernel.run,
             tasks_planned=self._limit,
             tasks_total=len(plan.all_tasks),
@@ -418,7 +420,7 @@ class Session:
                 *missing_warnings(results=results, judged=self._judged_attempts),
             ),
             plan_digest=self._digest,
-            scale=_scale(plan),
+            scale=scale_of(plan.metric),
         )
 
     def _tied(self, interval: Interval) -> tuple[str, ...]:
@@ -443,16 +445,6 @@ class Session:
     @property
     def pending(self) -> tuple[str, ...]:
         """Tasks started and not yet told, in planned order."""
-        waiting = self._started.keys() - self._scores.keys()
-        if self._most:
-            starts = Counter(self._in_order)
-            waiting = {task for task in starts if starts[task] > len(self._scores.get(task, ()))}
+        starts = Counter(self._in_order)
+        waiting = (task for task in starts if starts[task] > len(self._scores.get(task, ())))
         return tuple(sorted(waiting, key=self._place.__getitem__))
-
-
-def _scale(plan: Plan) -> str:
-    """Return the scale of the plan's metric in words; empty for 0 to 1 with more being better."""
-    metric = plan.metric
-    if metric is None or (metric.low, metric.high, metric.lower_is_better) == (0.0, 1.0, False):
-        return ""
-    return metric.scale_text()

@@ -8,14 +8,13 @@ from functools import cache
 from typing import Any
 
 from midband_history import InputError
-from midband_sampler.band import Band
-from midband_sampler.costs import COST_UNITS, check_cost_unit
+from midband_sampler.estimators import ESTIMATORS
+from midband_sampler.spending import COST_UNITS
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.parse import parse_stop
-from midband_sampler.stopping.rank import RankSettled
-from midband_sampler.strategies.base import Strategy
-from midband_sampler.strategies.exploration import Exploration
-from midband_sampler.strategies.find import AUTO, find_strategy, renamed_strategy
+from midband_sampler.stopping.settled import RankSettled
+from midband_sampler.strategies.base import AUTO, Band, Strategy, find_strategy, renamed_strategy
+from midband_sampler.strategies.policy import Exploration
 
 GUARANTEES = ("auto", "always-valid", "calibrated")
 
@@ -196,6 +195,11 @@ class PlanSettings:
         attempts.
     cost_unit : str
         ``usd`` or ``seconds``, for strategies that weigh costs.
+    estimator : str
+        What a decision's score on the target is estimated by: ``paired``, the mean difference to
+        the references; ``model``, the posterior mean; ``assisted``, the prediction corrected by the
+        choices that `explore` leaves to chance; ``auto``, the middle of the bounds, which is
+        ``model`` in a calibrated plan and ``paired`` else. Ranks and bounds do not depend on it.
     agent, model, scaffold : str
         Who the new agent is, for the record; empty where it is not said.
     metric : str
@@ -285,6 +289,14 @@ class PlanSettings:
             default_text="usd",
         ),
     )
+    estimator: str = field(
+        default="auto",
+        metadata=_about(
+            "What the score is estimated by; auto is model in a calibrated plan, else paired.",
+            choices=("auto", *ESTIMATORS),
+            default_text="auto",
+        ),
+    )
     agent: str = field(
         default="",
         metadata=_about("The new agent that the plan is made for.", metavar="NAME", varied=False),
@@ -325,16 +337,20 @@ class PlanSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.guarantee not in GUARANTEES:
-            msg = f"expected a guarantee among {', '.join(GUARANTEES)}, got {self.guarantee!r}"
-            raise InputError(msg)
         for each in self.options():
             value = getattr(self, each.name)
+            if each.choices:
+                each.read(value)
             if each.least is not None and value is not None and value < each.least:
                 msg = f"expected {each.name} >= {each.least}, got {value}"
                 raise InputError(msg)
         Exploration(explore=self.explore)
-        check_cost_unit(self.cost_unit)
+        if self.estimator != "auto" and self.attempts > 1:
+            msg = (
+                f"expected estimator 'auto' for attempts={self.attempts}, got {self.estimator!r}:"
+                " use the one or the other"
+            )
+            raise InputError(msg)
         if self.chosen is None:
             return
         if self.cost_unit != "usd" and not self.chosen.needs_costs:

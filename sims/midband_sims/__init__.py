@@ -1,10 +1,9 @@
 """What a policy would have saved on a history, and how often it would have been wrong."""
 
-from midband_sims.candidates import draw_candidate
 from midband_sims.cells import Placing, random_subsets
 from midband_sims.charts import ChartError, write_charts
 from midband_sims.measures import clopper_pearson, kendall, spearman
-from midband_sims.protocols import LeaveOneAgentOut, parse_protocol
+from midband_sims.protocols import LeaveOneAgentOut, draw_candidate, parse_protocol
 from midband_sims.recommend import Recommendation, recommend
 from midband_sims.replaying import replay
 from midband_sims.study import Study, StudyResult, StudySettings

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import OutcomeMatrix
-from midband_sims.candidates import draw_candidate
 from midband_sims.measures import (
     GAP_BUCKETS,
     clopper_pearson,
@@ -20,7 +19,7 @@ from midband_sims.measures import (
     spearman,
     top_k_agreement,
 )
-from midband_sims.protocols import Split, has_repeats
+from midband_sims.protocols import Split, draw_candidate, has_repeats
 from midband_sims.units import Policy
 
 FloatArray = NDArray[np.float64]

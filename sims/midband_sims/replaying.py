@@ -21,8 +21,8 @@ from midband_sampler import (
     start_kernel,
 )
 from midband_sampler import replay as replay_tasks
-from midband_sims.candidates import Candidate
 from midband_sims.measures import pairwise_counts, tied_rank
+from midband_sims.protocols import Candidate
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -159,7 +159,8 @@ def replay(
     columns = plan.columns
     looks = _tracked(len(plan.tasks)) if track else ()
     durations = _filled(candidate.duration_s)
-    if by_session or in_flight > 1 or plan.attempts is not None:
+    by_session |= in_flight > 1 or plan.attempts is not None or plan.estimator != "auto"
+    if by_session:
         ending = _drive(
             plan, candidate, durations, in_flight=in_flight, resamples=resamples, looks=looks
         )

@@ -405,7 +405,7 @@ def pieces(splits: Sequence[Split], *, whole: bool = False) -> list[tuple[Split,
             if size and size + len(part) > UNIT_REPLAYS:
                 out.append(tuple(batch))
                 batch, size = [], 0
-            batch.append(_with(split, part))
+            batch.append(replace(split, candidates=part))
             size += len(part)
     if batch:
         out.append(tuple(batch))
@@ -426,16 +426,6 @@ def budget_tasks(budget: str, n_tasks: int) -> int:
     raise InputError(msg)
 
 
-def _with(split: Split, candidates: tuple[int, ...]) -> Split:
-    return Split(
-        label=split.label,
-        references=split.references,
-        candidates=candidates,
-        as_of=split.as_of,
-        fresh_truth=split.fresh_truth,
-    )
-
-
 def _first_replay(unit: Unit) -> Unit:
     first = unit.splits[0]
-    return replace(unit, splits=(_with(first, first.candidates[:1]),))
+    return replace(unit, splits=(replace(first, candidates=first.candidates[:1]),))

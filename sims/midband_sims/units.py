@@ -23,8 +23,7 @@ from midband_sampler import (
     parse_stop,
     sequential_bounds,
 )
-from midband_sims.candidates import draw_candidate
-from midband_sims.protocols import Split
+from midband_sims.protocols import Split, draw_candidate
 from midband_sims.replaying import replay
 
 

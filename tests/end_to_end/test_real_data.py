@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from midband_history import History, OutcomeMatrix
 from midband_sampler import Band
-from midband_sampler.band import in_band
+from midband_sampler.strategies.base import in_band
 
 SHARED = Path(__file__).parents[3] / "shared"
 BAND_SIZES = {

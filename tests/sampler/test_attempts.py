@@ -19,7 +19,7 @@ from midband_sampler import (
     Session,
     make_plan,
 )
-from midband_sampler.model.attempts import AttemptPosterior, Attempts
+from midband_sampler.model.prediction import AttemptPosterior, Attempts
 
 Told = Sequence[tuple[int, float]]
 

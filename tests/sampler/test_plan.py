@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import Band, Never, Plan, PlanError, RankSettled, make_plan, parse_stop
-from midband_sampler.band import in_band
+from midband_sampler.strategies.base import in_band
 
 
 def graded(rates: list[float], n_agents: int = 20, benchmark: str = "toy") -> OutcomeMatrix:

@@ -9,7 +9,7 @@ from scipy.stats import binomtest, chisquare
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler import Beats, Decision, Never, Plan, PlanError, RankSettled, Session, make_plan
-from midband_sampler.strategies.exploration import Exploration
+from midband_sampler.strategies.policy import Exploration
 
 PLANS = Path(__file__).parent / "plans"  # written before there were options
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler import Never, Plan, PlanError, RankSettled, Session, make_plan, strategy_names
-from midband_sampler.costs import choice_costs
+from midband_sampler.spending import choice_costs
 
 LIVE = ("cost", "difficulty-matched", "information")
 FIXED = ("band", "random", "stratified", *(f"{name}-fixed" for name in LIVE))

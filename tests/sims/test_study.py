@@ -198,6 +198,7 @@ def test_every_setting_of_a_plan_can_be_varied(matrix: OutcomeMatrix) -> None:
         "always": [[], [matrix.tasks[3]]],
         "band": [[0.3, 0.7], [0.2, 0.8]],
         "cost_unit": "usd",
+        "estimator": "paired",
         "attempts": 1,
     }
     assert set(values) == {each.name for each in PlanSettings.options() if each.varied}

@@ -7,7 +7,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from midband_history import FloatArray, IntArray
-from midband_sampler.bounds.e_process import PairedEProcess
+from midband_sampler.bounds.evidence import PairedEProcess
 from midband_sampler.model.posterior import FullScorePosterior
 
 TIE = 1e-9

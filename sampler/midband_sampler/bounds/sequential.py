@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.base import TIE, Diagnostics, Interval, real, unknown, whole
-from midband_sampler.bounds.bootstrap import SIGN_BLOCK, resampling_signs
-from midband_sampler.bounds.e_process import PairedEProcess
+from midband_sampler.bounds.evidence import SIGN_BLOCK, PairedEProcess, resampling_signs
 
 
 @dataclass(eq=False)

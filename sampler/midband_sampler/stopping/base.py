@@ -1,16 +1,94 @@
-"""The base of every stopping rule: what has to be known before a run may stop."""
+"""The base of every stopping rule, and the snapshot that a rule sees after a completed task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from difflib import get_close_matches
 from functools import cache
-from typing import Any, ClassVar, Self, get_type_hints
+from types import MappingProxyType
+from typing import Any, ClassVar, Self, cast, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history import InputError, MidbandError
-from midband_sampler.stopping.snapshot import Snapshot
+from midband_history import FloatArray, InputError, IntArray, MidbandError
+from midband_sampler.bounds.evidence import PairedEProcess
+from midband_sampler.errors import PlanError
+
+UNKNOWN = cast("FloatArray", np.float64(np.nan))
+_NOTHING: Mapping[str, PairedEProcess] = MappingProxyType({})
+_ARRAYS = (
+    "rank_low", "rank_high", "score_low", "score_high", "tasks", "tasks_run", "tasks_left", "usd",
+    "seconds", "tokens",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Snapshot:
+    """What is known of one candidate, or of many in a replay, after a completed task.
+
+    All arrays but `reference_scores` broadcast against each other. In a session they have shape (),
+    in the replays that calibrate a plan shape (candidates, multipliers), and where an order is
+    fixed their first axis is that of the completed tasks.
+
+    Parameters
+    ----------
+    rank_low, rank_high : ndarray of int64
+        Bounds of the candidate's rank on the target, 1 = best.
+    score_low, score_high : ndarray of float64
+        Bounds of its mean score on the target; NaN while nothing is known.
+    tasks : ndarray of int64
+        Completed tasks with a result.
+    tasks_run : ndarray of int64
+        Completed tasks, with or without a result.
+    tasks_left : ndarray of int64
+        Tasks that the plan still allows.
+    usd, seconds, tokens : ndarray of float64
+        Spent so far, US dollars, seconds and tokens; NaN where not known.
+    reference_scores : ndarray of float64, shape (n_reference,) or (n_reference, ...)
+        Mean score of each reference agent on the target; further axes are those of the others,
+        where the target differs.
+    reference_agents : tuple of str, length n_reference
+    evidence : mapping of str to PairedEProcess
+        E-process of each agent that the rule names, where the tasks run in random order. Empty
+        where a claim follows from the score bounds instead.
+    least_half_width : callable or None
+        The least half width of the score bounds that so many more tasks can lead to. None where
+        that is not known.
+    readings : tuple of Snapshot
+        The same with missing results left out, taken for 0 and taken for 1; the bounds of this
+        snapshot are then the outer ones. Empty where no result is missing.
+    """
+
+    rank_low: IntArray
+    rank_high: IntArray
+    score_low: FloatArray
+    score_high: FloatArray
+    tasks: IntArray
+    tasks_run: IntArray
+    tasks_left: IntArray
+    usd: FloatArray
+    seconds: FloatArray
+    reference_scores: FloatArray
+    reference_agents: tuple[str, ...]
+    evidence: Mapping[str, PairedEProcess] = field(default_factory=lambda: _NOTHING)
+    least_half_width: Callable[[IntArray], FloatArray] | None = None
+    readings: "tuple[Snapshot, ...]" = ()
+    tokens: FloatArray = UNKNOWN
+
+    def at(self, place: int) -> "Snapshot":
+        """Return one entry of the first axis, of shape ()."""
+        arrays = {name: value[place] for name in _ARRAYS if np.ndim(value := getattr(self, name))}
+        least = self.least_half_width
+        scores = self.reference_scores
+        return replace(
+            self,
+            **arrays,
+            reference_scores=scores if scores.ndim == 1 else scores[:, place],
+            evidence={name: each.at(place) for name, each in self.evidence.items()},
+            least_half_width=None if least is None else lambda left: least(left)[place],
+        )
+
 
 MIN_TASKS = 10
 TIE = 1e-9
@@ -50,6 +128,8 @@ class Rule(ABC):
         What texts and plans call the rule.
     old_names : tuple of str
         Earlier names, which are still read.
+    why : str
+        Why a run stops, where that is more than what is claimed.
     can_claim, can_stop : bool
         Whether the rule can ever claim anything, and ever stop.
     claims_score : bool
@@ -62,6 +142,7 @@ class Rule(ABC):
 
     name: ClassVar[str] = ""
     old_names: ClassVar[tuple[str, ...]] = ()
+    why: ClassVar[str] = ""
     about_others: ClassVar[bool] = False
 
     @abstractmethod
@@ -73,9 +154,9 @@ class Rule(ABC):
         """Say what is then known, of a snapshot of shape (); None where the rule is no evidence."""
 
     def reason(self, snapshot: Snapshot) -> str:
-        """Say why the run stops, of a snapshot of shape (); by default what is claimed."""
+        """Say why the run stops, of a snapshot of shape (): `why`, or else what is claimed."""
         claim = self.claim(snapshot)
-        return self.name if claim is None else claim.text
+        return self.why or (self.name if claim is None else claim.text)
 
     @property
     def confidence(self) -> float:
@@ -234,3 +315,15 @@ def check_min_tasks(min_tasks: int) -> None:
     if min_tasks < 2:
         msg = f"expected min_tasks >= 2, got {min_tasks}: a variance needs two tasks"
         raise InputError(msg)
+
+
+def check_named(names: Iterable[str], agents: Sequence[str]) -> None:
+    """Raise unless every name is among the agents; the message offers the nearest."""
+    for name in names:
+        if name not in agents:
+            near = get_close_matches(name, agents, 3, 0.3) or list(agents[:3])
+            msg = (
+                f"expected a reference agent to compare with, got {name!r}: the plan's agents"
+                f" include {', '.join(repr(each) for each in near)}"
+            )
+            raise PlanError(msg)

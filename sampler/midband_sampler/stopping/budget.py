@@ -1,4 +1,4 @@
-"""Stop when so much was spent."""
+"""Stop when so much was spent, or never."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import InputError
-from midband_sampler.stopping.base import Rule, WrongFormError, check_confidence
-from midband_sampler.stopping.snapshot import Snapshot
+from midband_sampler.stopping.base import Rule, Snapshot, WrongFormError, check_confidence
 
 BUDGET_SPENT = "budget spent"
 UNITS = ("tasks", "usd", "seconds", "tokens")
@@ -33,6 +32,7 @@ class Budget(Rule):
     """
 
     name = "budget"
+    why = BUDGET_SPENT
     tasks: int | None = None
     usd: float | None = None
     seconds: float | None = None
@@ -93,11 +93,6 @@ class Budget(Rule):
         """Claim nothing."""
         del snapshot
 
-    def reason(self, snapshot: Snapshot) -> str:
-        """Return ``budget spent``."""
-        del snapshot
-        return BUDGET_SPENT
-
 
 def _read(unit: str, *texts: str) -> Budget:
     try:
@@ -109,3 +104,34 @@ def _read(unit: str, *texts: str) -> Budget:
     if not amount.is_integer():
         raise WrongFormError(texts[0])
     return Budget(**{unit: int(amount)})
+
+
+@dataclass(frozen=True)
+class Never(Rule):
+    """Run everything in the plan; the interval is reported and nothing stops on it."""
+
+    name = "none"
+    confidence: float = 0.95
+
+    @property
+    def min_tasks(self) -> int:
+        """No look matters."""
+        return 0
+
+    @property
+    def can_claim(self) -> bool:
+        """Nothing is asked, so nothing is claimed."""
+        return False
+
+    @property
+    def can_stop(self) -> bool:
+        """Only the end of the plan ends the run."""
+        return False
+
+    def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
+        """Go on."""
+        return np.zeros(np.broadcast(snapshot.rank_low, snapshot.tasks).shape, dtype=bool)
+
+    def claim(self, snapshot: Snapshot) -> None:
+        """Claim nothing."""
+        del snapshot

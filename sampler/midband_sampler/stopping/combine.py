@@ -1,4 +1,4 @@
-"""Combined rules: any of several, and all of several."""
+"""Rules about other rules: any of several, all of several, and giving up."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -8,9 +8,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history import InputError
-from midband_sampler.stopping.base import Claim, Rule
-from midband_sampler.stopping.snapshot import Snapshot
+from midband_history import FloatArray, InputError, IntArray
+from midband_sampler.stopping.base import Claim, Rule, Snapshot
 
 
 @dataclass(frozen=True)
@@ -149,3 +148,128 @@ class AllOf(Combined):
         """Join the reasons of the rules that claim something, or of all where none does."""
         claiming = [rule for rule in self.rules if rule.claims(snapshot)] or list(self.rules)
         return " and ".join(dict.fromkeys(rule.reason(snapshot) for rule in claiming))
+
+
+FUTILE = "cannot be settled with what is left"
+_EDGE = 1e-7
+
+
+@dataclass(frozen=True)
+class Futility(Rule):
+    """Stop when going on can no longer let another rule stop.
+
+    The other rule is asked about the best that can still come: the narrowest score bounds to which
+    the tasks that are left can lead, wherever within the present bounds they may end up, and
+    for `Beats` every task that is left decided for one side. If it would stop at none of these,
+    it would not stop at the end either, unless the present bounds do not hold.
+    The narrowest bounds are a calculation in a random order; in a calibrated plan they are what
+    the model leaves open about the tasks that will never run.
+
+    Parameters
+    ----------
+    rule : Rule
+        One that claims something.
+    tasks : int or None
+        A budget of completed tasks that ends the run sooner than the plan does.
+    """
+
+    name = "futility"
+    why = FUTILE
+    old_names = ("hopeless",)
+    about_others = True
+    rule: Rule
+    tasks: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.rule.can_claim:
+            msg = "expected futility beside a rule that can be settled: try rank:0.95 or futility"
+            raise InputError(msg)
+
+    @classmethod
+    def about(cls, others: tuple[Rule, ...]) -> "Futility | None":
+        """Speak of those among the others that can claim something."""
+        able = tuple(rule for rule in others if rule.can_claim)
+        if not able:
+            return None
+        limits = [rule.task_limit for rule in others if rule.task_limit is not None]
+        return cls(able[0] if len(able) == 1 else AnyOf(able), min(limits, default=None))
+
+    @classmethod
+    def forms(cls) -> tuple[str, ...]:
+        """Return the name alone."""
+        return (cls.name,)
+
+    @property
+    def confidence(self) -> float:
+        """As the other rule."""
+        return self.rule.confidence
+
+    @property
+    def min_tasks(self) -> int:
+        """Two results, the fewest with which there are bounds."""
+        return 2
+
+    @property
+    def can_claim(self) -> bool:
+        """To give up claims nothing."""
+        return False
+
+    @property
+    def looks_ahead(self) -> bool:
+        """The rule asks what can still come."""
+        return True
+
+    def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
+        """Look at the best that can still come."""
+        if snapshot.least_half_width is None:
+            return np.zeros(np.shape(snapshot.score_low), dtype=bool)
+        left = snapshot.tasks_left
+        if self.tasks is not None:
+            left = np.minimum(left, np.maximum(self.tasks - snapshot.tasks_run, 0))
+        least = snapshot.least_half_width(left)
+        low, high, least = np.broadcast_arrays(snapshot.score_low, snapshot.score_high, least)
+        # The rank bounds change where an edge passes a reference: these centres see every case.
+        references = np.asarray(snapshot.reference_scores)
+        ordered = np.sort(np.moveaxis(references, 0, -1), axis=-1)
+        half = least[..., None]
+        centres = np.concatenate(
+            [low[..., None], high[..., None], ordered + half + _EDGE, ordered - half - _EDGE],
+            axis=-1,
+        )
+        centres = np.clip(centres, low[..., None], high[..., None])
+        lowest, highest = np.maximum(centres - half, 0.0), np.minimum(centres + half, 1.0)
+        final = Snapshot(
+            rank_low=1 + _above(ordered, highest),
+            rank_high=1 + _above(ordered, lowest),
+            score_low=lowest,
+            score_high=highest,
+            tasks=np.asarray(snapshot.tasks + left)[..., None],
+            tasks_run=np.asarray(snapshot.tasks_run + left)[..., None],
+            tasks_left=np.asarray(snapshot.tasks_left - left)[..., None],
+            usd=np.array(np.inf),
+            seconds=np.array(np.inf),
+            tokens=np.array(np.inf),
+            reference_scores=references if references.ndim == 1 else references[..., None],
+            reference_agents=snapshot.reference_agents,
+            evidence={
+                name: each.at_best(np.asarray(left)[..., None])
+                for name, each in snapshot.evidence.items()
+            },
+        )
+        possible = self.rule.stops(final).any(axis=-1)
+        return np.asarray(~possible & ~np.isnan(low) & ~self.rule.stops(snapshot))
+
+    def claim(self, snapshot: Snapshot) -> None:
+        """Claim nothing."""
+        del snapshot
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the settings; the other rule stands under ``of``."""
+        return {"rule": self.name, "of": self.rule.to_dict(), "tasks": self.tasks}
+
+
+def _above(ordered: FloatArray, scores: FloatArray) -> IntArray:
+    """Count the references above each score; `ordered` may differ from place to place."""
+    if ordered.ndim == 1:
+        return np.asarray(ordered.size - np.searchsorted(ordered, scores, side="right"))
+    return np.asarray((ordered[..., None, :] > scores[..., None]).sum(axis=-1))

@@ -1,0 +1,115 @@
+"""Live strategies: each next task by the prediction from the results so far."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import FloatArray, IntArray, OutcomeMatrix
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.strategies.base import Band, Choice, Selection, Strategy
+
+
+class PredictingStrategy(Strategy):
+    """The task that is worth most by what is predicted; ties go to the lowest position."""
+
+    live = True
+    needs_model = True
+
+    @abstractmethod
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return what the next result at each task is worth, shape (candidates, n_tasks)."""
+
+    @abstractmethod
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order all tasks before the first result, shape (n_tasks,)."""
+
+    def order(
+        self,
+        history: OutcomeMatrix,
+        posterior: FullScorePosterior | None,
+        rng: np.random.Generator,
+    ) -> Selection:
+        """Order by the prior alone."""
+        del history, rng
+        if posterior is None:
+            raise TypeError(self.name)
+        return Selection(self.under_prior(posterior))
+
+    def choose(
+        self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
+    ) -> Choice:
+        """Take the available task that is worth most."""
+        del step
+        worth = np.where(available, self.worth(posterior), -np.inf)
+        return Choice(np.asarray(worth.argmax(axis=1), dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class InformationStrategy(PredictingStrategy):
+    """The task whose result is expected to leave the least variance in the full score."""
+
+    name = "information"
+    old_fixed_names = ("design",)
+    repeats = True
+
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return the variance reduction."""
+        return posterior.variance_reduction()
+
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order greedily, each result taken to reduce the covariance (rank one)."""
+        return posterior.design()
+
+
+@dataclass(frozen=True, eq=False)
+class CostStrategy(PredictingStrategy):
+    """The task whose result is expected to reduce the variance of the full score most per cost.
+
+    Parameters
+    ----------
+    costs : ndarray of float64, shape (n_tasks,), or None
+        Expected cost of one attempt at each task, positive, in any one unit. None until it is
+        `configured`.
+    """
+
+    name = "cost"
+    old_fixed_names = ("cost-design",)
+    needs_costs = True
+    repeats = True
+    costs: FloatArray | None = None
+
+    def configured(self, *, band: Band, costs: FloatArray | None) -> Strategy:
+        """Take the costs."""
+        del band
+        return CostStrategy(costs)
+
+    def without_costs(self) -> Strategy:
+        """Return `InformationStrategy`."""
+        return InformationStrategy()
+
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return the variance reduction per cost."""
+        return posterior.variance_reduction() / (1.0 if self.costs is None else self.costs)
+
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order greedily by the reduction per cost."""
+        return posterior.design(self.costs)
+
+
+@dataclass(frozen=True)
+class DifficultyMatchedStrategy(PredictingStrategy):
+    """The task whose predicted pass rate for this agent is nearest to one half."""
+
+    name = "difficulty-matched"
+    old_names = ("matched",)
+    old_fixed_names = ("matched, fixed order",)
+
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return the closeness of the predicted pass rate to one half."""
+        return -np.abs(posterior.predicted() - 0.5)
+
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order by distance from one half."""
+        return np.argsort(-self.worth(posterior)[0], kind="stable").astype(np.int64)
