@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import inspect_ai
 from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
-from inspect_ai.util import EarlyStop, display_counter
+from inspect_ai.util import EarlyStop, display_counter, display_type
 
 from midband.inspect.command import MAX_SAMPLES
 from midband.inspect.live import ChoosingRun, LiveRun, live_runs
@@ -67,7 +67,7 @@ class _ByPlan:
             "model": "" if spec is None else spec.model,
             "epochs": epochs,
             "reader": ScoreReader(metric, spec=spec),
-            "show": display_counter,
+            "show": None if display_type() == "plain" else display_counter,
             "max_errors": self.max_errors,
             "score_on_error": bool(spec and getattr(spec.config, "score_on_error", None)),
         }

@@ -64,8 +64,8 @@ class LiveRun:
         stopping decides in the first; a run that is undecided after it runs to its end.
     reader : ScoreReader
         Reads the scores of samples as the plan counts them.
-    show : callable
-        Shows a caption and a value on Inspect's screen.
+    show : callable or None
+        Shows a caption and a value on Inspect's screen; None where nobody looks.
     max_errors : MaxErrors, optional
         Ends the run early; see `Session`.
     score_on_error : bool
@@ -80,7 +80,7 @@ class LiveRun:
     model: str
     epochs: int
     reader: "ScoreReader"
-    show: Callable[[str, str], None]
+    show: Callable[[str, str], None] | None
     max_errors: "MaxErrors | None" = None
     score_on_error: bool = False
     error: str = field(default="", init=False)
@@ -123,12 +123,12 @@ class LiveRun:
             "samples_skipped": self._skipped,
         }
         warnings = self.warnings
-        if self._decision is not None and not self.error:
-            warnings = [*warnings, *self._decision.warnings]
-            report.update(self._decision.to_dict())
+        if (decision := self.decision) is not None:
+            warnings = [*warnings, *decision.warnings]
+            report.update(decision.to_dict())
             # The decision's figure is for one attempt a task; a task left out saves every epoch's.
             report.pop("cost_saved_usd", None)
-            report["estimated_cost_saved_usd"] = self._decision.cost_saved_usd * self.epochs
+            report["estimated_cost_saved_usd"] = decision.cost_saved_usd * self.epochs
         report["plan_digest"] = self._digest
         report["warnings"] = list(dict.fromkeys(warnings))
         report["error"] = self.error or None
@@ -138,10 +138,10 @@ class LiveRun:
 
     def reason_to_skip(self) -> str | None:
         """Return why the next sample need not run, or None to run it; never waits."""
-        decision = self._decision
-        if self.error or decision is None or not decision.stop:
+        if not self._guard(self._is_done):
             return None
-        if decision.tasks_run >= decision.tasks_planned:
+        decision = self.decision
+        if decision is None or decision.tasks_run >= decision.tasks_planned:
             return None
         self._skipped += 1
         return decision.reason
@@ -177,8 +177,10 @@ class LiveRun:
     def _open(self) -> None:
         self._digest = self.plan.digest
         self._session = self._new_session()
-        self._decision = self._session.decision()
         self._display()
+
+    def _is_done(self) -> bool:
+        return not self.error and self._session is not None and self._session.done
 
     def _came(self, task: str, epoch: int, score: float | None, kind: str) -> None:
         usd, seconds = self._spent.pop((task, epoch), (None, None))
@@ -190,7 +192,7 @@ class LiveRun:
             return
         self._results[task, epoch] = result
         result.tell(self._session, task)
-        self._decision = self._session.decision()
+        self._decision = None
         self._display()
         self._tell_plugins("midband_result_recorded", task_id=task, score=result.score)
 
@@ -222,11 +224,9 @@ class LiveRun:
 
     def _verdict(self, *, resume: str = "", width: int = 100) -> str:
         """Return what is said of the run once it is over."""
-        if self.error or self._decision is None:
+        if (decision := self.decision) is None:
             return f"{self.model}: no verdict, {self.error}"
-        lines = self._decision.lines(
-            prefix=f"{self.model}: ", ended=True, resume=resume, width=width
-        )
+        lines = decision.lines(prefix=f"{self.model}: ", ended=True, resume=resume, width=width)
         said = [text for text in self.warnings if text != self._ended_early]
         more = [line for text in said for line in wrapped(f"warning: {text}", width)]
         return "\n".join([*lines, *more])
@@ -238,20 +238,30 @@ class LiveRun:
 
     @property
     def decision(self) -> "Decision | None":
-        """The verdict so far; None without one."""
+        """The verdict so far, worked out when it is read; None without one."""
+        if self._decision is None:
+            self._guard(self._decide)
         return None if self.error else self._decision
+
+    def _decide(self) -> None:
+        if self._session is not None and not self.error:
+            self._decision = self._session.decision()
 
     def _say(self, resume: str = "inspect eval-retry LOG") -> None:
         how = "chosen live" if self.live else "in a fixed order"
-        said = self._verdict(resume=resume, width=_SAID_WIDTH)
         # One plan runs once with a model: what a later attempt says stands.
-        say_at_exit(f"{self._digest} {self.model}", f"{said}\n  (tasks {how})")
+        say_at_exit(
+            f"{self._digest} {self.model}",
+            lambda: f"{self._verdict(resume=resume, width=_SAID_WIDTH)}\n  (tasks {how})",
+        )
 
     def _display(self) -> None:
-        decision = self._decision
-        if decision is None:
+        if self._session is None:
             return
         self._say()
+        decision = None if self.show is None else self.decision
+        if self.show is None or decision is None:
+            return
         try:
             self.show(self._caption, counter_text(decision, alone=len(live_runs()) <= 1))
         except Exception as error:  # a screen that cannot show a counter is no reason to stop
@@ -364,8 +374,7 @@ class ChoosingRun(LiveRun):
     def about(self, task: str) -> dict[str, object]:
         """Return the place of a task in the order, and what was known when it was chosen."""
         note: dict[str, object] = {"chosen": self._order[task]}
-        decision = self._decision
-        if decision is not None and not self.error:
+        if (decision := self.decision) is not None:
             note["tasks_judged"] = decision.tasks_run
             note |= {"rank": decision.rank, "low": decision.low, "high": decision.high}
         return note
@@ -423,7 +432,7 @@ class ChoosingRun(LiveRun):
                 self._told.add(task)
                 self._tell(self._session, [task])
             self._waiting.pop(task, None)
-            self._decision = self._session.decision()
+            self._decision = None
             self._display()
         self._tell_plugins("midband_result_recorded", task_id=task, score=result.score)
 

@@ -4,7 +4,7 @@ import atexit
 import math
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from textwrap import wrap
@@ -27,7 +27,7 @@ VERDICT = "midband_verdict"
 # Five captions and counters, and Inspect's own, go into 120 columns.
 _CAPTION = 7
 _DATE = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
-_LINES: dict[str, str] = {}
+_LINES: dict[str, Callable[[], str]] = {}
 
 
 @dataclass(eq=False)
@@ -143,8 +143,10 @@ def _with_ours(metrics: Any, key: str) -> Any:
     }
 
 
-def say_at_exit(key: str, line: str) -> None:
-    """Print a line on stderr when the ``inspect`` command ends; of those of one key the last.
+def say_at_exit(key: str, text: Callable[[], str]) -> None:
+    """Print a text on stderr when the ``inspect`` command ends; of those of one key the last.
+
+    It is asked for when it is printed.
 
     In a program of somebody's own that calls Inspect nothing is printed: the log has the verdict.
     """
@@ -152,7 +154,7 @@ def say_at_exit(key: str, line: str) -> None:
         return
     if not _LINES:
         atexit.register(_print)
-    _LINES[key] = line
+    _LINES[key] = text
 
 
 def caption_of(model: str, others: Collection[str] = ()) -> str:
@@ -200,7 +202,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def _print() -> None:
     for text in _LINES.values():
-        first, *rest = text.split("\n")
+        first, *rest = text().split("\n")
         for line in (f"midband: {first}", *rest):
             print(one_line(line), file=sys.stderr)
 
