@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
-from midband.inspect.scores import task_id
+from midband.inspect.scores import SampleResult, task_id
 from midband.inspect.shown import caption_of, counter_text, finite, say_at_exit, wrapped
 from midband.text import one_line
 
@@ -30,20 +30,6 @@ _LIVE: "WeakValueDictionary[str, LiveRun]" = WeakValueDictionary()
 def live_runs() -> Mapping[str, "LiveRun"]:
     """Return the adaptive evals that are running in this process, by Inspect's eval id."""
     return _LIVE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What is known of one attempt: its score and cost, None where not known, and its kind."""
-
-    score: float | None
-    kind: str = "valid"
-    usd: float | None = None
-    seconds: float | None = None
-
-    def tell(self, session: "Session", task: str) -> None:
-        """Tell a session."""
-        session.tell(task, score=self.score, outcome=self.kind, usd=self.usd, seconds=self.seconds)
 
 
 @dataclass(eq=False, repr=False)
@@ -184,10 +170,10 @@ class LiveRun:
 
     def _came(self, task: str, epoch: int, score: float | None, kind: str) -> None:
         usd, seconds = self._spent.pop((task, epoch), (None, None))
-        result = Result(score=score, kind=kind, usd=usd, seconds=seconds)
+        result = SampleResult(score=score, kind=kind, usd=usd, seconds=seconds)
         self._guard(partial(self._take, task, epoch, result))
 
-    def _take(self, task: str, epoch: int, result: Result) -> None:
+    def _take(self, task: str, epoch: int, result: SampleResult) -> None:
         if (task, epoch) in self._results or self._session is None:
             return
         self._results[task, epoch] = result
@@ -368,7 +354,7 @@ class ChoosingRun(LiveRun):
         for each in range(1, self.epochs + 1) if epoch is None else (epoch,):
             if (task, each) not in self._results:
                 self._lost.add((task, each))
-                result = Result(score=None, kind=kind, usd=0.0, seconds=0.0)
+                result = SampleResult(score=None, kind=kind, usd=0.0, seconds=0.0)
                 self._guard(partial(self._take, task, each, result))
 
     def about(self, task: str) -> dict[str, object]:
@@ -414,7 +400,7 @@ class ChoosingRun(LiveRun):
             self._waiting[task] = None
             chosen.append(task)
 
-    def _take(self, task: str, epoch: int, result: Result) -> None:
+    def _take(self, task: str, epoch: int, result: SampleResult) -> None:
         key = (task, epoch)
         known = self._results.get(key)
         # An operator may have an errored sample run again: its score then replaces the error.

@@ -5,9 +5,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from midband_history import InputError
+
+if TYPE_CHECKING:
+    from midband_sampler import Session
 
 # Inspect's own words for a value, in its own spelling. It counts every other word as 0.
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
@@ -337,3 +340,17 @@ def amount(value: float | None) -> float | None:
     if value is None or not math.isfinite(value) or value < 0:
         return None
     return float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleResult:
+    """What is known of one attempt: its score and cost, None where not known, and its kind."""
+
+    score: float | None
+    kind: str = "valid"
+    usd: float | None = None
+    seconds: float | None = None
+
+    def tell(self, session: "Session", task: str) -> None:
+        """Tell a session."""
+        session.tell(task, score=self.score, outcome=self.kind, usd=self.usd, seconds=self.seconds)
