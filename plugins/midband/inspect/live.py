@@ -73,7 +73,7 @@ class LiveRun:
     warnings: list[str] = field(default_factory=list, init=False)
     _caption: str = field(default="", init=False)
     _ended_early: str = field(default="", init=False)
-    _results: dict[tuple[str, int], Result] = field(default_factory=dict, init=False)
+    _results: dict[tuple[str, int], SampleResult] = field(default_factory=dict, init=False)
     _spent: dict[tuple[str, int], Cost] = field(default_factory=dict, init=False)
     _digest: str = field(default="", init=False)
     _skipped: int = field(default=0, init=False)
