@@ -203,7 +203,7 @@ def test_sane_amounts_are_shared() -> None:
     assert sane_date(None) is None
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(task=st.text(max_size=12), score=st.text(max_size=6), date=st.text(max_size=12))
 def test_any_text_in_a_cell_is_read_or_refused_by_name(
     tmp_path_factory: pytest.TempPathFactory, task: str, score: str, date: str

@@ -54,7 +54,7 @@ def _rows(matrix: OutcomeMatrix) -> list[str]:
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(records(), max_size=20))
 def test_what_goes_in_comes_out_once(batch: list[Record]) -> None:
     with History.in_memory() as history:
@@ -77,7 +77,7 @@ def test_what_goes_in_comes_out_once(batch: list[Record]) -> None:
                 assert (matrix.attempts[:, column].sum() > 0) == bool(given_scores[task])
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(records(), max_size=8, unique_by=lambda record: (record.agent, record.attempt)))
 def test_the_order_of_import_does_not_matter(batch: list[Record]) -> None:
     with History.in_memory() as one, History.in_memory() as two:
@@ -89,7 +89,7 @@ def test_the_order_of_import_does_not_matter(batch: list[Record]) -> None:
             assert _same(one.outcomes(summary.name), two.outcomes(summary.name))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(records(), min_size=1, max_size=20), DATES.filter(lambda date: date is not None))
 def test_as_of_equals_a_history_that_ends_there(batch: list[Record], date: datetime) -> None:
     earlier = [record for record in batch if record.started and record.started <= date]

@@ -51,7 +51,7 @@ SCORINGS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(SCORINGS, st.data())
 def test_the_order_of_import_does_not_matter(batch: list[Record], data: st.DataObject) -> None:
     newest = {uuid: max(r.scored_at for r in batch if r.task_id == uuid and r.scored_at)

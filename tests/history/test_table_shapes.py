@@ -73,7 +73,7 @@ def test_a_wide_table_takes_a_mapped_key_and_columns_of_its_rows(tmp_path: Path)
     )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_wide_and_long_say_the_same(tmp_path_factory: pytest.TempPathFactory, data: object) -> None:
     names = st.lists(

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.environments import ROOT, make_environment, newest_python, run
+from tests.environments import ROOT, run
+from tests.plugins.adapters.conftest import Environment
 from tests.plugins.conftest import Call, OneLine
 
 from midband.adapters.every_eval_ever import read
@@ -390,12 +391,8 @@ def test_bad_usage_is_one_line(
 
 
 @pytest.fixture(scope="module")
-def validator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    python = newest_python((3, 12))
-    where = tmp_path_factory.mktemp("validator") / "venv"
-    return (
-        make_environment(where, [VALIDATOR], python=python, constrained=False) / "every_eval_ever"
-    )
+def validator(environment: Environment) -> Path:
+    return environment(VALIDATOR, minimum=(3, 12)) / "every_eval_ever"
 
 
 def _validate(validator: Path, directory: Path) -> list[dict[str, Any]]:
