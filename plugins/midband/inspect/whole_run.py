@@ -61,7 +61,8 @@ def build_live_command(batch: "Round", settings: "LiveSettings") -> Command:
     environment = {ORDER: str(settings.order), **_NEEDED}
     earlier = _newest(settings.logs)
     if earlier is not None:
-        step = (sys.executable, *inspect_program(), "eval-retry", str(earlier), *place)
+        log = _with_all_results(settings.logs, earlier, batch.name)
+        step = (sys.executable, *inspect_program(), "eval-retry", str(log), *place)
         return Command(steps=(step,), results=settings.logs, environment=environment)
     ours = [*_limits(batch, settings), "--adaptive", str(settings.plan), *place]
     words = ["eval", *_checked(batch.arguments, settings), *ours]
@@ -109,9 +110,51 @@ def _checked(arguments: "Sequence[str]", settings: "LiveSettings") -> "Sequence[
 
 
 def _newest(logs: Path) -> Path | None:
-    """Return the newest log; Inspect puts the time first in its name."""
+    """Return the log that was written last."""
     found = [path for path in logs.glob("*.eval") if path.is_file()] if logs.is_dir() else []
     return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+
+
+def _with_all_results(logs: Path, newest: Path, name: str) -> Path:
+    """Return a log with every sample that has a result: the newest, or one joined from all.
+
+    Inspect copies earlier samples one by one as a retry comes to them. One that was cut off may
+    lack some that the log before it holds, and going on with it would run them again.
+
+    Raises
+    ------
+    UnreadableSourceError
+        A log is truncated.
+    """
+    from inspect_ai.log import read_eval_log, read_eval_log_sample_summaries, write_eval_log
+
+    try:
+        found = {
+            path: {
+                (each.id, each.epoch)
+                for each in read_eval_log_sample_summaries(str(path))
+                if each.error is None
+            }
+            for path in sorted(logs.glob("*.eval"), key=lambda path: path.stat().st_mtime_ns)
+        }
+        if found[newest] >= set().union(*found.values()):
+            return newest
+        log = read_eval_log(str(newest))
+        samples = {}
+        for path in found:
+            for sample in read_eval_log(str(path)).samples or ():
+                key = (sample.id, sample.epoch)
+                if sample.error is None or key not in samples:
+                    samples[key] = sample
+        log.samples = list(samples.values())
+        target = logs.parent / "joined" / f"{name}.eval"
+        target.parent.mkdir(exist_ok=True)
+        write_eval_log(log, str(target))
+    except Exception as error:  # whatever a torn file does to Inspect
+        reason = " ".join(str(error).split())
+        msg = f"{logs}: expected Inspect logs, got {type(error).__name__}: {reason}"
+        raise UnreadableSourceError(msg) from error
+    return target
 
 
 def _status(path: Path) -> str:

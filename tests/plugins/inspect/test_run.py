@@ -10,6 +10,7 @@ from typing import Any
 
 import inspect_ai
 import pytest
+from inspect_ai.log import read_eval_log, write_eval_log
 
 from midband_history import InputError
 from midband_sampler import MaxErrors, Never, parse_max_errors
@@ -123,6 +124,11 @@ def test_a_killed_run_goes_on_and_no_result_is_paid_twice(make: MakePlan, bench:
     assert at_kill.total() == 6
     done = json.loads(killed.stdout)["tasks_started"]
     assert 4 <= done < 6
+    # A second kill came before Inspect had copied more than one sample of the first log.
+    (log,) = (bench.parent / "out" / "logs").glob("*.eval")
+    copy = read_eval_log(str(log))
+    copy.samples = (copy.samples or [])[:1]
+    write_eval_log(copy, str(log.with_name(f"{log.stem}-2.eval")))
     more = run(plan, bench, "--max-tasks", "12", theirs=theirs)
     assert more.returncode == 2
     assert "expected the same max_tasks" in more.stderr
