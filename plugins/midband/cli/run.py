@@ -104,7 +104,8 @@ def run(
     ARGUMENTS are passed on to the harness: its model, its agent, its data set. Each round runs the
     harness's own command on some of the tasks. If the run was stopped or killed, the same command
     resumes it, and nothing that finished is run again. Ctrl-C lets the running round finish; a
-    second Ctrl-C ends it.
+    second Ctrl-C ends it. With inspect the whole run is one round, which ends once the rank is
+    settled.
     """
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
