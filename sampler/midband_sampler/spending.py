@@ -197,6 +197,10 @@ class MaxErrors:
             msg = f"expected a share of errors in [0, 1], got {self.share:g}: name {_FORMS}"
             raise InputError(msg)
 
+    def __str__(self) -> str:
+        """Return the text that `parse_max_errors` reads as this."""
+        return str(self.count) if self.share is None else str(float(self.share))
+
     def reason(self, *, results: int, judged: int) -> str:
         """Return why a session ends after so many judged attempts; empty where it goes on.
 

@@ -104,11 +104,12 @@ def run(
     ARGUMENTS are passed on to the harness: its model, its agent, its data set. Each round runs the
     harness's own command on some of the tasks. If the run was stopped or killed, the same command
     resumes it, and nothing that finished is run again. Ctrl-C lets the running round finish; a
-    second Ctrl-C ends it.
+    second Ctrl-C ends it. With inspect the whole run is one round, which ends once the rank is
+    settled.
     """
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
-    from midband.rounds import Interrupt, RoundDriver, RunSettings
+    from midband.rounds import Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
 
     harnesses = get_plugin_manager().harnesses()
     harness = choose(harnesses, harness_name, kind="HARNESS")
@@ -128,9 +129,12 @@ def run(
         reading=read_options(**reading),
     )
     with _screen() as screen:
-        report = RoundDriver(
-            harness, plan, directory, settings, screen, Interrupt(screen.interrupted)
-        ).run()
+        interrupt = Interrupt(screen.interrupted)
+        if isinstance(harness, LiveHarness):
+            live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
+            report = live.run()
+        else:
+            report = RoundDriver(harness, plan, directory, settings, screen, interrupt).run()
     if as_json:
         print_json(_as_dict(report, directory))
     else:
@@ -141,10 +145,15 @@ def run(
 
 
 def _check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
-    if harness.capabilities.rounds:
+    from midband.rounds import LiveHarness
+
+    def is_driven(each: "Harness") -> bool:
+        return each.capabilities.rounds or isinstance(each, LiveHarness)
+
+    if is_driven(harness):
         return
-    able = ", ".join(sorted(name for name in harnesses if harnesses[name].capabilities.rounds))
-    msg = f"expected a harness that is driven in rounds ({able}), got {harness.summary}"
+    able = ", ".join(sorted(name for name in harnesses if is_driven(harnesses[name])))
+    msg = f"expected a harness that midband runs ({able}), got {harness.summary}"
     raise InputError(msg)
 
 

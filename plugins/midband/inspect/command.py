@@ -18,7 +18,9 @@ from midband.text import one_line
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
+    from midband._ranking import LiveOrder
     from midband.descriptors import ReadOptions
+    from midband.rounds.run_settings import LiveSettings
     from midband_history import Record
     from midband_sampler import Plan
 
@@ -50,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     except MidbandError as error:
         print(f"midband: {one_line(str(error))}", file=sys.stderr)
         return 2
-    command = [sys.executable, *_inspect(), *arguments]
+    command = [sys.executable, *inspect_program(), *arguments]
     if os.name == "posix":
         sys.stdout.flush()
         sys.stderr.flush()
@@ -58,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     return subprocess.call(command)
 
 
-def _inspect() -> list[str]:
+def inspect_program() -> list[str]:
     """Return how Python runs Inspect, with the import path of its own ``inspect`` command.
 
     ``-m`` would put the current directory first on it, and midband itself may have been started
@@ -110,6 +112,11 @@ def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None =
         width = ["--max-samples", str(MAX_SAMPLES)]
     pairs = [word for setting in settings for word in ("-T", setting)]
     return [found.command, "midband/adaptive", *pairs, *width, *found.rest]
+
+
+def parsed(argv: Sequence[str]) -> "_Arguments":
+    """Return the words of one command line of ``midband inspect``, sorted by what they are."""
+    return _Arguments.of(argv)
 
 
 def warnings_for(argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> list[str]:
@@ -312,7 +319,7 @@ class InspectHarness:
     name = "inspect"
     summary = (
         "Inspect AI: a --run-config file; adaptive with"
-        " `midband inspect eval TASK --adaptive PLAN`."
+        " `midband inspect eval TASK --adaptive PLAN` or `midband run inspect`."
     )
     tested_versions = ("0.3.200", "0.3.250", "0.3.285")
     capabilities = Capabilities(subset=True, live=True, attempts=True, costs=True)
@@ -362,6 +369,30 @@ class InspectHarness:
         return Command(
             steps=(("inspect", "eval", *arguments, *config, *epochs, *place),), results=logs
         )
+
+    def live_status(self, logs: Path) -> str:
+        """Return ``finished`` or the status of the newest log; empty without any."""
+        from midband.inspect.whole_run import live_status
+
+        return live_status(logs)
+
+    def build_live_command(self, batch: Round, settings: "LiveSettings") -> Command:
+        """Return ``midband inspect eval``, or ``inspect eval-retry`` of an unfinished log."""
+        from midband.inspect.whole_run import build_live_command
+
+        return build_live_command(batch, settings)
+
+    def live_orders(self, plan: "Plan", logs: Path) -> "Mapping[str, LiveOrder]":
+        """Return the orders that the logs state, by run id."""
+        from midband.inspect.logs import live_orders
+
+        return live_orders(plan, [logs]) if logs.is_dir() else {}
+
+    def read_live_order(self, path: Path, plan: "Plan") -> tuple[str, ...]:
+        """Return the choices that a run wrote down as it made them."""
+        from midband.inspect.whole_run import kept_order
+
+        return kept_order(plan, path)
 
 
 def run_config_text(plan: "Plan", *, tasks: Sequence[str] | None = None) -> str:

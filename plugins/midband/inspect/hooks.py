@@ -27,6 +27,7 @@ from midband.inspect.shown import (
     running_eval,
     say_in_header,
 )
+from midband.inspect.whole_run import keep_order, kept_order
 
 if TYPE_CHECKING:
     from inspect_ai import SampleSource
@@ -135,6 +136,10 @@ class AdaptiveSource(_ByPlan, SampleSource):
         except Exception as error:
             run.fail(error)
             tasks = run.rest()
+        try:
+            keep_order(self.plan, tasks)
+        except OSError as error:  # a kill would then lose the order, and nothing else
+            run.note(f"the order of the choices cannot be kept: {error}")
         samples = self._named(run, tasks)
         _record(current, run, over=not samples and (idle or not run.waiting))
         return samples or None
@@ -218,11 +223,14 @@ def _width(current: RunningEval) -> int:
 
 
 def _earlier(current: RunningEval, plan: "Plan") -> list[str]:
-    """Return the order of the attempt that this one repeats, if Inspect passed it on."""
+    """Return the order of the attempt that this one repeats, if Inspect passed it on.
+
+    The log of one that was killed does not hold it, but `midband run` has it kept elsewhere.
+    """
     metadata = None if current.spec is None else current.spec.metadata
     record = (metadata or {}).get(RECORD)
     if not isinstance(record, Mapping) or record.get("plan_digest") != plan.digest:
-        return []
+        return list(kept_order(plan))
     return [str(task) for task in record.get("order", ())]
 
 

@@ -2,9 +2,12 @@
 
 from midband.rounds.driver import RoundDriver
 from midband.rounds.journal import RoundEnd, results_of
+from midband.rounds.live import LiveDriver
 from midband.rounds.process import Interrupt
 from midband.rounds.run_settings import (
     Listener,
+    LiveHarness,
+    LiveSettings,
     RunReport,
     RunSettings,
     Standing,
@@ -16,6 +19,9 @@ from midband.rounds.run_settings import (
 __all__ = [
     "Interrupt",
     "Listener",
+    "LiveDriver",
+    "LiveHarness",
+    "LiveSettings",
     "RoundDriver",
     "RoundEnd",
     "RunReport",

@@ -96,14 +96,7 @@ class RoundDriver:
 
     def _check_plan(self) -> None:
         self.plan.check_single()
-        kept = self.directory / PLAN
-        begun = read_plan(kept).digest if kept.exists() else self.plan.digest
-        if begun != self.plan.digest:
-            msg = (
-                f"expected plan {begun}, with which {self.directory} was begun, got"
-                f" {self.plan.digest}: use that plan or another directory"
-            )
-            raise InputError(msg)
+        check_kept_plan(self.plan, self.directory)
 
     def _chooses_live(self) -> bool:
         """Whether tasks are chosen live: calibrated for a choice after each result, not a batch."""
@@ -138,12 +131,7 @@ class RoundDriver:
             # midband 0.1 kept the digest of all arguments, credentials among them.
             old = _digest(self.settings.arguments) if name == "arguments" else value
             if self._journal.begun[name] not in (value, old):
-                msg = (
-                    f"expected the same {name} with which {self.directory} was begun, got"
-                    f" {'others' if name == 'arguments' else repr(value)}: repeat the same command,"
-                    " or use another directory"
-                )
-                raise InputError(msg)
+                raise InputError(others_message(name, value, self.directory))
 
     def _header(self) -> dict[str, object]:
         """Return what must not change during a run.
@@ -154,7 +142,7 @@ class RoundDriver:
         return {
             "harness": self.harness.name,
             "plan": self.plan.digest,
-            "arguments": _digest(arguments_without_credentials(self.settings.arguments)),
+            "arguments": arguments_digest(self.settings.arguments),
             "attempts": self.settings.attempts,
             "benchmark": self.settings.benchmark or self.plan.benchmark,
         }
@@ -363,3 +351,35 @@ class RoundDriver:
 
 def _digest(arguments: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(arguments)).encode()).hexdigest()[:16]
+
+
+def arguments_digest(arguments: Sequence[str]) -> str:
+    """Return the digest of a harness's arguments without credentials."""
+    return _digest(arguments_without_credentials(arguments))
+
+
+def check_kept_plan(plan: Plan, directory: Path) -> None:
+    """Refuse another plan than the one with which the run in `directory` was begun.
+
+    Raises
+    ------
+    InputError
+        It is another one.
+    """
+    kept = directory / PLAN
+    begun = read_plan(kept).digest if kept.exists() else plan.digest
+    if begun != plan.digest:
+        msg = (
+            f"expected plan {begun}, with which {directory.absolute()} was begun, got"
+            f" {plan.digest}: use that plan or another directory"
+        )
+        raise InputError(msg)
+
+
+def others_message(name: str, value: object, directory: Path) -> str:
+    """Return why a run does not go on with other settings than it was begun with."""
+    return (
+        f"expected the same {name} with which {directory} was begun, got"
+        f" {'others' if name == 'arguments' else repr(value)}: repeat the same command,"
+        " or use another directory"
+    )

@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from midband.descriptors import ReadOptions
+from midband.descriptors import Command, Harness, ReadOptions, Round
 from midband_history import InputError
 from midband_sampler import MaxErrors
 
 if TYPE_CHECKING:
-    from midband.descriptors import Harness, Round
+    from collections.abc import Mapping
+
+    from midband._ranking import LiveOrder
     from midband.rounds.journal import RoundEnd
     from midband_sampler import Decision, Plan
 
@@ -121,6 +124,66 @@ class RunReport:
     failed: bool = False
     interrupted: bool = False
     last_lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """Settings of a run whose harness asks for each next task.
+
+    Parameters
+    ----------
+    plan : Path
+        The file of the plan.
+    logs : Path
+        Where the harness writes its results.
+    order : Path
+        File that the run writes its choices to, so that a kill does not lose them.
+    max_tasks : int or None
+        Start no more tasks than this.
+    max_errors : MaxErrors or None
+        As for `Session`.
+    metric : str or None
+        The metric of the run, where the plan does not know it.
+    allow_changed : bool
+        Accept tasks whose content differs from what the plan was made from.
+    """
+
+    plan: Path
+    logs: Path
+    order: Path
+    max_tasks: int | None = None
+    max_errors: MaxErrors | None = None
+    metric: str | None = None
+    allow_changed: bool = False
+
+
+@runtime_checkable
+class LiveHarness(Harness, Protocol):
+    """A harness that asks for each next task while it runs: `Capabilities.live`."""
+
+    def live_status(self, logs: Path) -> str:
+        """Return ``finished`` or how the latest run ended; empty where there is none.
+
+        Raises
+        ------
+        UnreadableSourceError
+            What the run left cannot be read.
+        """
+
+    def build_live_command(self, batch: Round, settings: LiveSettings) -> Command:
+        """Return what runs the plan, or goes on with the unfinished run in ``settings.logs``.
+
+        Raises
+        ------
+        InputError
+            The arguments contradict the plan or the directory.
+        """
+
+    def live_orders(self, plan: "Plan", logs: Path) -> "Mapping[str, LiveOrder]":
+        """Return the orders that runs chose, by run id, where they state them."""
+
+    def read_live_order(self, path: Path, plan: "Plan") -> tuple[str, ...]:
+        """Return the choices that a run wrote to ``LiveSettings.order``; empty without any."""
 
 
 class Listener(Protocol):

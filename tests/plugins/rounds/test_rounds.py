@@ -269,7 +269,8 @@ def test_what_a_harness_may_keep_apart_is_not_mixed_with_the_result(bench: "Benc
 
 
 @pytest.mark.parametrize(
-    ("harness", "part"), [("inspect", "midband inspect eval TASK --adaptive"), ("nope", "nope")]
+    ("harness", "part"),
+    [("openhands-index", "expected a harness that midband runs"), ("nope", "nope")],
 )
 def test_a_harness_that_is_not_driven_says_what_to_do(
     bench: "Bench", call: "Call", one_line: "OneLine", harness: str, part: str
