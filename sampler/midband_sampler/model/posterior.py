@@ -154,6 +154,27 @@ class FullScorePosterior:
         """Count the tasks in a candidate's target; 0 where none of them had a result."""
         return float(self._total[row])
 
+    @property
+    def log_ability(self) -> FloatArray:
+        """Log posterior of each ability up to a constant, shape (candidates, n_nodes)."""
+        return self._log_posterior
+
+    def ahead(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of the sum of results to come at each ability.
+
+        Each of shape (candidates, n_nodes).
+        """
+        return self._unseen_mean, self._unseen_variance
+
+    def known(self) -> tuple[FloatArray, FloatArray]:
+        """Sum of the results so far, and the most that those to come can add, (candidates,)."""
+        return self._sum, self._left
+
+    @property
+    def totals(self) -> FloatArray:
+        """Tasks in each candidate's target, shape (candidates,); 0 where none had a result."""
+        return self._total
+
     def ability(self) -> FloatArray:
         """Posterior weights of each candidate's ability, shape (candidates, n_nodes)."""
         return self._posterior()
