@@ -13,7 +13,8 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, IntArray, Metric
 from midband_sampler.bounds.base import Bounds
-from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
+from midband_sampler.bounds.calibrated import CALIBRATED_BOUNDS, paired_bootstrap
+from midband_sampler.bounds.posterior import BestCaseWidth
 from midband_sampler.bounds.sequential import SequentialRankBounds
 from midband_sampler.calibration import Calibration
 from midband_sampler.drift import DriftAlarm
@@ -152,7 +153,8 @@ class Plan:
                 f" {self.tasks[: len(self.always)]}: make the plan anew"
             )
             raise InputError(msg)
-        if self.calibration is not None and self.model is None:
+        made = self.calibration
+        if made is not None and self.model is None and (not made.bound or self.chooses_live):
             msg = "expected a model in a calibrated plan, got none: make the plan anew"
             raise InputError(msg)
         if not self.tasks:
@@ -170,8 +172,13 @@ class Plan:
     @property
     def target(self) -> str:
         """What a rank by this plan is a rank on: ``full benchmark`` or ``planned tasks``."""
-        whole = self.calibration is not None or len(self.tasks) == len(self.all_tasks)
+        whole = self.predicts or len(self.tasks) == len(self.all_tasks)
         return "full benchmark" if whole else "planned tasks"
+
+    @property
+    def predicts(self) -> bool:
+        """Whether a model predicts the results of the tasks that do not run."""
+        return self.calibration is not None and self.model is not None
 
     @property
     def guarantee(self) -> str:
@@ -413,17 +420,29 @@ def start_kernel(
 
 def _bounds(plan: Plan, columns: IntArray, resamples: int) -> Bounds:
     """Begin the bounds that a plan promises."""
-    if plan.model is None or plan.calibration is None:
+    made = plan.calibration
+    if made is None:
         return sequential_bounds(plan, resamples=resamples)
+    multipliers = np.array([made.multiplier])
+    nominal = made.confidence if made.replays else math.nan
+    if plan.model is None:
+        return paired_bootstrap(
+            plan.reference_scores[:, columns],
+            multipliers=multipliers,
+            guards=len(plan.always),
+            nominal=nominal,
+            seed=plan.seed,
+        )
     posterior = plan.model.predict(attempts=plan.attempts)
     order = None if plan.chooses_live else columns
-    return PosteriorRankBounds(
+    return CALIBRATED_BOUNDS[made.bound].begin(
         posterior,
         plan.model.reference_full_scores,
-        multipliers=np.array([plan.calibration.multiplier]),
+        multipliers=multipliers,
         recorded=plan.reference_scores,
-        nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
+        nominal=nominal,
         best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
+        seed=plan.seed,
     )
 
 

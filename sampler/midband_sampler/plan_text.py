@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from midband_history import FloatArray, Metric
+from midband_sampler.bounds.calibrated import CALIBRATED_BOUNDS
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
 from midband_sampler.estimators import ESTIMATORS
@@ -305,6 +306,9 @@ def _calibration(data: Mapping[str, Any]) -> Calibration:
     text(data, "held_out")
     if "surprise" in data:
         number(data, "surprise", low=0.0)
+    if "bound" in data and text(data, "bound") not in CALIBRATED_BOUNDS:
+        field = "bound"
+        raise _wrong(field, f"one of {', '.join(filter(None, CALIBRATED_BOUNDS))}", data["bound"])
     made = Calibration(**data)
     check_confidence(made.confidence)
     return made

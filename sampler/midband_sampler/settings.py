@@ -16,7 +16,7 @@ from midband_sampler.stopping.settled import RankSettled
 from midband_sampler.strategies.base import AUTO, Band, Strategy, find_strategy, renamed_strategy
 from midband_sampler.strategies.policy import Exploration
 
-GUARANTEES = ("auto", "always-valid", "calibrated")
+GUARANTEES = ("auto", "always-valid", "calibrated", "bootstrap")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +174,11 @@ class PlanSettings:
     guarantee : str
         ``always-valid``: a bound over all looks at the rank on the planned tasks; needs a random
         order. ``calibrated``: the rank on the full benchmark, predicted, with an interval as wide
-        as replays on the history's own agents require. ``auto``: calibrated where the strategy
-        needs it.
+        as replays on the history's own agents require. ``bootstrap``: the bootstrap rank
+        confidence, the share of resamples of the tasks inside the interval, has to reach the level
+        that replays on the history's own agents require; of the rank on the full benchmark where
+        the strategy predicts, else of that on the planned tasks. ``auto``: calibrated where the
+        strategy needs it.
     band : Band
         Pass rates that count as mid-difficulty.
     stop : Rule

@@ -309,7 +309,7 @@ def _judged(
     true_low, true_high = tied_rank(candidate.truth, true_reference)
     difference = _paired(candidate.scores, plan.reference_scores, planned)
     planned_low, planned_high = tied_rank(0.0, -difference)
-    predicted = plan.calibration is not None
+    predicted = plan.predicts
     right, total = pairwise_counts(
         candidate=full[0] if predicted else 0.0,
         references=true_reference

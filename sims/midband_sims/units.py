@@ -166,7 +166,8 @@ class Policy:
         """Whether the plan takes replays of its own, which makes it costly."""
         made = self.settings(names)
         chosen = made.chosen
-        return made.guarantee == "calibrated" or chosen is None or chosen.needs_model
+        replayed = made.guarantee in ("calibrated", "bootstrap")
+        return replayed or chosen is None or chosen.needs_model
 
 
 @dataclass(frozen=True, kw_only=True)

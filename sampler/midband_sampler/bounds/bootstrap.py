@@ -14,7 +14,6 @@ from midband_sampler.bounds.base import TIE, Diagnostics, Interval, unknown, who
 from midband_sampler.bounds.evidence import PairedEProcess
 from midband_sampler.bounds.posterior import BestCaseWidth
 from midband_sampler.bounds.resamples import RESAMPLES, PairedResamples, PredictedResamples
-from midband_sampler.model.posterior import FullScorePosterior
 
 _SHOWN = 2.0  # up to so many standard deviations the resamples show the quantiles themselves
 
@@ -222,45 +221,3 @@ def _count_above(scores: FloatArray, references: FloatArray) -> IntArray:
         ordered = np.sort(references)
         return np.asarray(1 + ordered.size - np.searchsorted(ordered, scores + TIE, side="right"))
     return np.asarray(1 + np.sum(references[:, None, :] > scores[:, :, None] + TIE, axis=2))
-
-
-class BootstrapBound:
-    """Begins bootstrap bounds, for a calibration at many widths and for a run at one."""
-
-    name = "bootstrap"
-
-    def predicted(
-        self,
-        posterior: FullScorePosterior,
-        references: FloatArray,
-        *,
-        multipliers: FloatArray,
-        recorded: FloatArray | None = None,
-        nominal: float = math.nan,
-        best_case: BestCaseWidth | None = None,
-        seed: int = 0,
-    ) -> BootstrapRankBounds:
-        """Begin bounds of the full score that resamples predict; see `PredictedResamples`."""
-        return BootstrapRankBounds(
-            PredictedResamples(posterior, references, recorded=recorded, seed=seed),
-            multipliers=multipliers,
-            nominal=nominal,
-            best_case=best_case,
-        )
-
-    def paired(
-        self,
-        reference: FloatArray,
-        *,
-        multipliers: FloatArray,
-        candidates: int = 1,
-        guards: int = 0,
-        nominal: float = math.nan,
-        seed: int = 0,
-    ) -> BootstrapRankBounds:
-        """Begin bounds of the score on the planned tasks; see `PairedResamples`."""
-        return BootstrapRankBounds(
-            PairedResamples(reference, candidates=candidates, guards=guards, seed=seed),
-            multipliers=multipliers,
-            nominal=nominal,
-        )
