@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
 from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
@@ -20,11 +19,8 @@ from midband_sampler.stopping.base import Rule
 from midband_sampler.strategies.policy import Policy
 
 MIN_REPLAYS = 10
-_STEP = 1.05
-LARGEST = 6.0
 UNCHECKED = 1e9
-_NARROW = 10
-_BLIND_FACTOR = 1.2
+AGENT, SCAFFOLD = "agent", "scaffold"
 _MAX_FOLDS = 10
 
 
@@ -46,11 +42,15 @@ class Calibration:
     fraction_run : float
         Mean share of the benchmark's tasks that the replays ran; 1 without replays.
     held_out : str
-        ``"scaffold"`` or ``"agent"``: what each replay left out. Leaving out agents alone cannot
-        see a change of scaffold; the interval is widened by a fifth then.
+        ``"scaffold"`` or ``"agent"``: what each replay left out.
     surprise : float
         Log odds against the model that at most 5 % of the replays exceeded; 0 if not measured. See
         `Decision.warnings`.
+    benchmarks : int
+        Other benchmarks of the history whose replays counted too; see `narrowest`.
+    spread : float
+        How much the width that is needed was taken to differ from what the replays say, as the
+        standard deviation of its log: for a new scaffold where the history knows a single one.
     """
 
     multiplier: float
@@ -60,22 +60,28 @@ class Calibration:
     fraction_run: float
     held_out: str
     surprise: float = 0.0
+    benchmarks: int = 0
+    spread: float = 0.0
 
     @property
     def guarantee(self) -> str:
         """By what the confidence holds, for people."""
         if not self.replays:
             return "certain: what no result of the tasks that were not run could change"
-        return (
+        text = (
             f"calibrated on {self.replays} replays of earlier agents, each without its"
             f" {self.held_out}"
         )
+        if self.benchmarks:
+            text += f", and on {self.benchmarks} other benchmark{'s'[: self.benchmarks != 1]}"
+        return f"{text}; widened for a scaffold of another kind" if self.spread else text
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         plain = asdict(self)
-        if not self.surprise:  # plans from before it was measured keep their digests
-            del plain["surprise"]
+        for name in ("surprise", "benchmarks", "spread"):
+            if not plain[name]:  # plans from before it was measured keep their digests
+                del plain[name]
         return plain
 
 
@@ -104,12 +110,15 @@ class Replays:
         Estimated less true full score at the stop.
     spent : ndarray of float64, shape (n_replays, n_multipliers)
         Share of the expected cost of all tasks that ran until the stop; NaN without costs.
+    fold : ndarray of int64, shape (n_replays,)
+        Who was held out together.
     """
 
     covered: NDArray[np.bool_]
     run: FloatArray
     error: FloatArray
     spent: FloatArray
+    fold: IntArray
 
 
 def required_replays(confidence: float) -> int:
@@ -117,88 +126,56 @@ def required_replays(confidence: float) -> int:
     return max(MIN_REPLAYS, int(np.ceil(confidence / (1.0 - confidence) - 1e-9)))
 
 
-def interval_multipliers(confidence: float, held_out: str) -> tuple[FloatArray, FloatArray]:
-    """Return the widths to try, in standard deviations: first the narrow ones, then all.
-
-    From the normal quantile (a fifth above it where only agents were held out) in steps of 5 % to
-    6. Wide intervals keep a replay going over most tasks, so they are tried only when needed.
-    """
-    floor = float(ndtri(0.5 + confidence / 2)) * (1.0 if held_out == "scaffold" else _BLIND_FACTOR)
-    steps = int(np.ceil(np.log(LARGEST / floor) / np.log(_STEP)))
-    grid = np.round(floor * _STEP ** np.arange(steps + 1), 6)
-    return grid[:_NARROW], grid
-
-
-def calibrate(
-    replays: Replays, multipliers: FloatArray, *, confidence: float, held_out: str
-) -> Calibration | None:
-    """Find the narrowest interval that covers in enough replays at the rule's own stop.
-
-    The multiplier is the smallest of those tried from which on at least ``ceil((n + 1)
-    confidence)`` of n intervals cover at the stop that this multiplier leads to (split-conformal
-    count; Vovk, Gammerman, Shafer 2005). None where not even the largest does.
-
-    Parameters
-    ----------
-    replays : Replays
-        At each of `multipliers`.
-    multipliers : ndarray of float64
-        Ascending; see `interval_multipliers`.
-    confidence : float
-    held_out : str
-        ``"scaffold"`` or ``"agent"``.
-    """
-    covered, run = replays.covered, replays.run
-    n = covered.shape[0]
-    fails = np.flatnonzero(covered.sum(axis=0) < np.ceil((n + 1) * confidence - 1e-9))
-    chosen = int(fails.max()) + 1 if fails.size else 0
-    if chosen == multipliers.size:
-        return None
-    return Calibration(
-        multiplier=float(multipliers[chosen]),
-        confidence=confidence,
-        replays=n,
-        covered=int(covered[:, chosen].sum()),
-        fraction_run=round(float(run[:, chosen].mean()), 6),
-        held_out=held_out,
-    )
-
-
 def make_folds(
-    matrix: OutcomeMatrix, attempts: Attempts | None = None, costs: FloatArray | None = None
-) -> tuple[list[Fold], str]:
-    """Hold out each group of `hold_out_folds` in turn; fitted once for all strategies."""
-    groups, held_out = hold_out_folds(matrix.scaffolds)
+    matrix: OutcomeMatrix,
+    mode: str,
+    attempts: Attempts | None = None,
+    costs: FloatArray | None = None,
+) -> list[Fold]:
+    """Hold out each group of `hold_out_groups` in turn; fitted once for all strategies."""
     everyone = np.arange(len(matrix.agents))
     folds = []
-    for group in groups:
+    for group in hold_out_groups(matrix.scaffolds, mode):
         history = matrix.select(agents=np.setdiff1d(everyone, group))
         candidates = matrix.select(agents=group)
         folds.append(Fold(history, candidates, PredictionModel.fit(history), attempts, costs))
-    return folds, held_out
+    return folds
 
 
-def hold_out_folds(scaffolds: tuple[str, ...]) -> tuple[list[IntArray], str]:
-    """Group agents to hold out together: whole scaffolds where that leaves enough agents.
+def can_hold_out_scaffolds(scaffolds: tuple[str, ...]) -> bool:
+    """Whether whole scaffolds can be left out: there are two, and four agents stay without any."""
+    names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
+    _, counts = np.unique(names, return_counts=True)
+    known = len({name for name in scaffolds if name})
+    return known >= 2 and len(scaffolds) - int(counts.max()) >= 4
 
-    At most ten groups; the largest scaffolds are dealt first to the smallest group. Agents of
-    unknown scaffold stand for themselves.
+
+def hold_out_groups(scaffolds: tuple[str, ...], mode: str) -> list[IntArray]:
+    """Group agents to hold out together, at most ten groups.
+
+    Parameters
+    ----------
+    scaffolds : tuple of str
+    mode : str
+        ``"agent"``: agents are dealt one after the other, so that others of their scaffold stay
+        known. ``"scaffold"``: whole scaffolds, the largest dealt first to the smallest group;
+        agents of unknown scaffold stand for themselves. The same as ``"agent"`` where
+        `can_hold_out_scaffolds` says no.
     """
     n_agents = len(scaffolds)
-    names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
-    labels, counts = np.unique(names, return_counts=True)
-    known = len({name for name in scaffolds if name})
-    if known >= 2 and n_agents - counts.max() >= 4:
+    if mode != SCAFFOLD or not can_hold_out_scaffolds(scaffolds):
+        fold = np.arange(n_agents) % min(n_agents, _MAX_FOLDS)
+    else:
+        names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
+        labels, counts = np.unique(names, return_counts=True)
         sizes = [0] * min(_MAX_FOLDS, labels.size)
         group: dict[str, int] = {}
         for place in np.argsort(-counts, kind="stable"):
             smallest = sizes.index(min(sizes))
             group[str(labels[place])] = smallest
             sizes[smallest] += int(counts[place])
-        fold, held_out = np.array([group[name] for name in names]), "scaffold"
-    else:
-        fold, held_out = np.arange(n_agents) % min(n_agents, _MAX_FOLDS), "agent"
-    return [np.flatnonzero(fold == k).astype(np.int64) for k in np.unique(fold)], held_out
+        fold = np.array([group[name] for name in names])
+    return [np.flatnonzero(fold == k).astype(np.int64) for k in np.unique(fold)]
 
 
 def replay_all(
@@ -220,6 +197,7 @@ def replay_all(
         run=np.concatenate([part.run for part in parts]),
         error=np.concatenate([part.error for part in parts]),
         spent=np.concatenate([part.spent for part in parts]),
+        fold=np.repeat(np.arange(len(parts)), [len(part.fold) for part in parts]),
     )
 
 
@@ -286,7 +264,11 @@ def _replay(
         error = np.where(step.ends, found.score - truth[:, None], error)
         spent = np.where(step.ends, paid[:, None], spent)
     return Replays(
-        covered=covered[others], run=run[others], error=error[others], spent=spent[others]
+        covered=covered[others],
+        run=run[others],
+        error=error[others],
+        spent=spent[others],
+        fold=np.zeros(int(others.sum()), dtype=np.int64),
     )
 
 
