@@ -68,6 +68,9 @@ class Plan:
         What the predicted rank's confidence rests on; None where the always-valid bound is used.
     fallback : Calibration or None
         The same for `tasks` run in order, where the strategy chooses live: see `fixed`.
+    in_order : str
+        Name of the strategy that ordered `tasks`, where `strategy` chooses live and another one
+        orders better; empty for the fixed form of `strategy`.
     max_tasks : int or None
         A session asks for no more tasks than this.
     notes : tuple of str
@@ -116,6 +119,7 @@ class Plan:
     model: PredictionModel | None = None
     calibration: Calibration | None = None
     fallback: Calibration | None = None
+    in_order: str = ""
     max_tasks: int | None = None
     notes: tuple[str, ...] = ()
     band: Band | None = None
@@ -209,7 +213,11 @@ class Plan:
         found = self.added_strategy or strategies().get(self.strategy)
         if found is None:
             return None
-        return found.configured(band=self.band or Band(), costs=self.task_costs)
+        return self._ready(found)
+
+    def _ready(self, strategy: Strategy) -> Strategy:
+        ready = strategy.configured(band=self.band or Band(), costs=self.task_costs)
+        return ready.seeded(self.seed)
 
     @property
     def exploration(self) -> Exploration:
@@ -251,12 +259,15 @@ class Plan:
             raise PlanError(msg)
         found = self._strategy
         form = None if found is None else found.fixed()
+        if self.in_order:
+            form = strategies().get(self.in_order, form)
         return replace(
             self,
             strategy=f"{self.strategy}-fixed" if form is None else form.name,
             added_strategy=None if self.added_strategy is None else form,
             calibration=self.fallback,
             fallback=None,
+            in_order="",
             attempts=None,
         )
 

@@ -157,7 +157,7 @@ _NAMES = frozenset(
         "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
         "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
         "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "live",
-        "candidate", "estimator", "digest",
+        "candidate", "estimator", "in_order", "digest",
     }
 )  # fmt: skip
 AddedRules = Callable[[], Mapping[str, Build]]
@@ -204,6 +204,7 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         "candidate": None if plan.candidate is None else asdict(plan.candidate),
         "estimator": "" if plan.estimator == "auto" else plan.estimator,
         "fallback": None if plan.fallback is None else plan.fallback.to_dict(),
+        "in_order": plan.in_order,
         "always": list(plan.always),
         "explore": plan.explore,
         "attempts": None if plan.attempts is None else asdict(plan.attempts),
@@ -256,6 +257,7 @@ def plan_fields(
         if data["calibration"] is None
         else _calibration(mapping(data, "calibration")),
         "fallback": _calibration(mapping(data, "fallback")) if "fallback" in data else None,
+        "in_order": _strategy_name(text(data, "in_order")) if "in_order" in data else "",
         "max_tasks": None if data["max_tasks"] is None else whole(data, "max_tasks", low=1),
         "notes": texts(data, "notes"),
         "band": None if data["band"] is None else _band(data["band"]),
@@ -309,6 +311,10 @@ def _calibration(data: Mapping[str, Any]) -> Calibration:
     if "bound" in data and text(data, "bound") not in CALIBRATED_BOUNDS:
         field = "bound"
         raise _wrong(field, f"one of {', '.join(filter(None, CALIBRATED_BOUNDS))}", data["bound"])
+    if "benchmarks" in data:
+        whole(data, "benchmarks")
+    if "spread" in data:
+        number(data, "spread", low=0.0, high=10.0)
     made = Calibration(**data)
     check_confidence(made.confidence)
     return made
@@ -320,6 +326,13 @@ def _band(limits: object) -> Band:
         raise ValueError(msg)
     named = dict(zip(("low", "high"), limits, strict=True))
     return Band(number(named, "low"), number(named, "high"))
+
+
+def _strategy_name(name: str) -> str:
+    field = "in_order"
+    if name not in strategies():
+        raise _wrong(field, f"one of {', '.join(strategies())}", name)
+    return name
 
 
 def _estimator(name: str) -> str:

@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
+from midband_sampler.bounds.calibrated import (
+    BOOTSTRAP,
+    PAIRED_BOOTSTRAP,
+    POSTERIOR,
+    CalibratedBound,
+)
 from midband_sampler.choosing import INSTEAD, Calibrating, Chosen
 from midband_sampler.errors import PlanError
 from midband_sampler.estimators import ESTIMATORS
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.plan import Plan
 from midband_sampler.settings import PlanSettings
+from midband_sampler.shrinkage import OtherBenchmarks
 from midband_sampler.spending import choice_costs, expected_seconds, expected_usd
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.budget import Never
@@ -43,7 +50,8 @@ def make_plan(
     settings : PlanSettings, optional
         What a person chose.
     others : sequence of OutcomeMatrix
-        The history's other benchmarks; not used yet.
+        The history's other benchmarks: replays of these say how wide intervals have to be, besides
+        those of this one; see `shrinkage.narrowest`.
     versions : mapping, optional
         Versions of the plugins that took part.
     **given
@@ -54,7 +62,6 @@ def make_plan(
     PlanError
         When no honest plan can be made: no results, too few mid-difficulty tasks, or no costs.
     """
-    del others
     if not history.agents or not history.tasks:
         msg = (
             f"expected results of {history.benchmark!r} in the history, got none: import some first"
@@ -71,15 +78,20 @@ def make_plan(
             f" {history.metric.label or 'an unknown metric'}: read the history with that metric"
         )
         raise PlanError(msg)
-    return _Planner(history, chosen, dict(versions or {})).plan()
+    return _Planner(history, chosen, dict(versions or {}), others).plan()
 
 
 class _Planner:
     """Makes one plan, and gathers notes and warnings on the way."""
 
     def __init__(
-        self, history: OutcomeMatrix, settings: PlanSettings, versions: dict[str, str]
+        self,
+        history: OutcomeMatrix,
+        settings: PlanSettings,
+        versions: dict[str, str],
+        others: Sequence[OutcomeMatrix],
     ) -> None:
+        self.others = others
         self.history = history
         self.settings = settings
         self.versions = versions
@@ -107,7 +119,7 @@ class _Planner:
             chosen, rule = find_strategy(INSTEAD), Never(rule.confidence)
         self.warnings += rule.warnings(known)
         if chosen is not None:
-            chosen = chosen.configured(band=settings.band, costs=costs)
+            chosen = chosen.configured(band=settings.band, costs=costs).seeded(settings.seed)
         if predictive:
             calibrating = Calibrating(
                 settings,
@@ -118,6 +130,8 @@ class _Planner:
                 exploration,
                 attempts,
                 costs,
+                OtherBenchmarks.of(self.others),
+                self._bound(chosen),
             )
             found = calibrating.choose(chosen)
         else:
@@ -135,12 +149,14 @@ class _Planner:
     ) -> Plan:
         """Let the chosen strategy order the tasks."""
         settings, history = self.settings, self.history
-        strategy, calibrated = found.strategy, found.calibration is not None
+        strategy = found.strategy
+        calibrated = found.calibration is not None and found.predicts
         model = PredictionModel.fit(reference) if calibrated else None
         if exploration.explore and not calibrated:
             self.warnings.append("explore is not used: the order is random, which is as fair")
             exploration = replace(exploration, explore=0.0)
-        arranged, selection = Policy(strategy, exploration).order(
+        laid_out = strategy if found.in_order is None else found.in_order
+        arranged, selection = Policy(laid_out, exploration).order(
             reference if calibrated else history,
             None if model is None else model.predict(),
             np.random.default_rng(settings.seed),
@@ -187,6 +203,7 @@ class _Planner:
             model=model,
             calibration=found.calibration,
             fallback=found.fallback,
+            in_order=_named_order(found),
             max_tasks=settings.max_tasks,
             notes=tuple(self.notes),
             band=selection.band,
@@ -207,6 +224,7 @@ class _Planner:
 
     def _is_predictive(self, chosen: Strategy | None) -> bool:
         """Whether the plan is calibrated; raise unless the strategy can be what is asked of it."""
+        bootstrap = self.settings.guarantee == "bootstrap"
         guarantee, name = self.settings.guarantee, self.settings.name
         needs = chosen is None or chosen.needs_model or chosen.live
         predictive = needs or guarantee == "calibrated"
@@ -218,13 +236,22 @@ class _Planner:
             )
             raise InputError(msg)
         if self.settings.explore and not predictive:
+            what = "the bootstrap of paired means" if bootstrap else "an always-valid bound"
             msg = (
                 f"expected a calibrated plan for explore={self.settings.explore:g}, got strategy"
-                f" {name!r} with an always-valid bound, which needs its own random order: use"
+                f" {name!r} with {what}, which needs its own random order: use"
                 " --guarantee calibrated"
             )
             raise InputError(msg)
-        return predictive
+        return predictive or bootstrap
+
+    def _bound(self, chosen: Strategy | None) -> CalibratedBound:
+        """Return the kind of bounds that replays are to calibrate."""
+        if self.settings.guarantee != "bootstrap":
+            return POSTERIOR
+        return (
+            BOOTSTRAP if chosen is None or chosen.needs_model or chosen.live else PAIRED_BOOTSTRAP
+        )
 
     def _references(self) -> OutcomeMatrix:
         """Keep the agents that ran enough of the benchmark to be ranked against."""
@@ -331,6 +358,13 @@ class _Planner:
                 f"{exploration.explore:.0%} of the choices are drawn by chance from all tasks left:"
                 " an estimate of the full score by these alone is honest even if the model is wrong"
             )
+
+
+def _named_order(found: Chosen) -> str:
+    """Return the name of what orders the tasks, where that is not the strategy's fixed form."""
+    if found.in_order is None or found.in_order.name == found.strategy.fixed().name:
+        return ""
+    return found.in_order.name
 
 
 def _coverage_notes(history: OutcomeMatrix) -> list[str]:

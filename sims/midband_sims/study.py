@@ -163,6 +163,8 @@ class Study:
     settings : StudySettings
     names : Names, optional
         What its strategies and rules are called; the sampler's own by default.
+    others : sequence of OutcomeMatrix
+        Further benchmarks of the history, which plans draw on besides those that are studied.
 
     Raises
     ------
@@ -176,6 +178,7 @@ class Study:
         settings: StudySettings,
         *,
         names: Names | None = None,
+        others: Sequence[OutcomeMatrix] = (),
     ) -> None:
         self.settings = settings
         self.names = names or Names()
@@ -185,8 +188,9 @@ class Study:
         if not matrices:
             msg = "expected at least one benchmark to study, got none: import results first"
             raise InputError(msg)
-        for matrix in matrices:
-            self._lay_out(matrix, pack(matrix))
+        self._payloads = [pack(matrix) for matrix in (*matrices, *others)]
+        for matrix, payload in zip(matrices, self._payloads, strict=False):
+            self._lay_out(matrix, payload)
         if not self._cells:
             raise InputError("; ".join(self.skipped))
 
@@ -227,6 +231,8 @@ class Study:
         ):
             policy = Policy(strategy=strategy, stop=stop, budget=budget, plan=variant)
             limit = budget_tasks(budget, len(matrix.tasks)) if budget not in ("", BAND) else None
+            calibrated = policy.calibrated(self.names)
+            others = tuple(each for each in self._payloads if each is not payload)
             units = tuple(
                 Unit(
                     payload=payload,
@@ -236,9 +242,10 @@ class Study:
                     max_tasks=limit,
                     splits=piece,
                     names=self.names,
+                    others=others if calibrated else (),
                 )
                 for index in range(settings.seeds)
-                for piece in pieces(splits, whole=policy.calibrated(self.names))
+                for piece in pieces(splits, whole=calibrated)
             )
             cells.append(
                 _Cell(

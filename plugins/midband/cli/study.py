@@ -67,6 +67,13 @@ COLUMNS = (
     cls=LateHelp,
     late_help="varied_help",
 )
+@click.option(
+    "--guarantee",
+    "guarantees",
+    multiple=True,
+    metavar="NAME",
+    help="The same as --plan guarantee=NAME: always-valid, calibrated, bootstrap or auto.",
+)
 @click.option("--seeds", type=click.IntRange(1), help="Replays of each candidate.  [default: 1]")
 @click.option("--seed", type=click.IntRange(0), help="What all randomness descends from.")
 @click.option("--in-flight", type=click.IntRange(1), help="Tasks at once.  [default: 1]")
@@ -103,7 +110,8 @@ def study(
     from midband.choices import study_names
     from midband_sims import Study, StudySettings
 
-    varied = _plan_settings(given.pop("plan_settings"))
+    names = tuple(f"guarantee={name}" for name in given.pop("guarantees"))
+    varied = _plan_settings((*given.pop("plan_settings"), *names))
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v}
     if varied:
         options["plan"] = varied

@@ -15,6 +15,7 @@ from midband_sampler.bounds.evidence import PairedEProcess
 from midband_sampler.bounds.posterior import BestCaseWidth
 from midband_sampler.bounds.resamples import RESAMPLES, PairedResamples, PredictedResamples
 
+RANK_CONFIDENCE = "bootstrap rank confidence"
 _SHOWN = 2.0  # up to so many standard deviations the resamples show the quantiles themselves
 
 
@@ -25,6 +26,16 @@ def nominal_level(multiplier: float) -> float:
     stands for.
     """
     return float(2.0 * ndtr(multiplier) - 1.0)
+
+
+def level_text(level: float) -> str:
+    """Write a share without its leading zero: .90, .985; with as many nines as tell it from 1."""
+    digits = 3
+    while digits < 12 and level < 1.0 and float(f"{level:.{digits}f}") >= 1.0:
+        digits += 1
+    text = f"{level:.{digits}f}"
+    text = text[:-1] if text.endswith("0") else text
+    return text.removeprefix("0")
 
 
 class BootstrapRankBounds:

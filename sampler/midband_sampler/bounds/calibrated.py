@@ -26,6 +26,10 @@ class CalibratedBound(Protocol):
     def name(self) -> str:
         """What a plan calls it; empty for the posterior's."""
 
+    @property
+    def predicts(self) -> bool:
+        """Whether it bounds the predicted rank on the full benchmark; else `paired_bootstrap`."""
+
     def begin(
         self,
         posterior: FullScorePosterior,
@@ -56,6 +60,7 @@ class CalibratedBound(Protocol):
 
 class _Posterior:
     name = ""
+    predicts = True
 
     def begin(
         self,
@@ -81,6 +86,7 @@ class _Posterior:
 
 class _Bootstrap:
     name = "bootstrap"
+    predicts = True
 
     def begin(
         self,
@@ -101,8 +107,13 @@ class _Bootstrap:
         )
 
 
+class _PairedBootstrap(_Bootstrap):
+    predicts = False
+
+
 POSTERIOR: CalibratedBound = _Posterior()
 BOOTSTRAP: CalibratedBound = _Bootstrap()
+PAIRED_BOOTSTRAP: CalibratedBound = _PairedBootstrap()
 CALIBRATED_BOUNDS = {each.name: each for each in (POSTERIOR, BOOTSTRAP)}
 
 
@@ -129,9 +140,7 @@ def paired_bootstrap(
     seed : int
     """
     return BootstrapRankBounds(
-        PairedResamples(
-            np.asarray(reference), candidates=candidates, guards=guards, seed=seed
-        ),
+        PairedResamples(np.asarray(reference), candidates=candidates, guards=guards, seed=seed),
         multipliers=multipliers,
         nominal=nominal,
     )
