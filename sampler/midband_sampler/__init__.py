@@ -2,6 +2,7 @@
 
 from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
 from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.calibration import MIN_REPLAYS
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
 from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
@@ -26,6 +27,7 @@ from midband_sampler.stopping.parse import (
 )
 from midband_sampler.stopping.settled import Beats, RankSettled, ScoreWithin, TopK
 from midband_sampler.strategies.base import (
+    AUTO,
     Band,
     Choice,
     Selection,
@@ -41,7 +43,9 @@ from midband_sampler.strategies.policy import Policy
 
 __all__ = [
     "ALL_RUN",
+    "AUTO",
     "MIN_COVERAGE",
+    "MIN_REPLAYS",
     "AllOf",
     "AnyOf",
     "Band",

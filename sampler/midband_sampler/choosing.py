@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from midband_history import FloatArray, OutcomeMatrix
 from midband_sampler.calibration import (
     AGENT,
-    MIN_REPLAYS,
     SCAFFOLD,
     UNCHECKED,
     Calibration,
@@ -42,6 +41,7 @@ from midband_sampler.strategies.policy import Exploration, Policy
 CANDIDATES = ("sampled-information", "information", "stratified")
 IN_ORDER = ("stratified", "information-fixed")
 INSTEAD = "random"
+MIN_SAVING = 0.1
 _STANDARD_ERRORS = 2.0
 
 
@@ -141,8 +141,9 @@ class Calibrating:
         """
         rule, reference = self.rule, self.reference
         named = len(rule.named_agents)  # these are not replayed
-        elsewhere = int(OTHERS_WEIGHT) if self.others.matrices else 0
-        needed = max(MIN_REPLAYS, required_replays(rule.confidence) - elsewhere) + named
+        needed = required_replays(rule.confidence) + named
+        if self.others.matrices:  # the plan itself asks for MIN_REFERENCE
+            needed = max(named + 1, needed - int(OTHERS_WEIGHT))
         instead = find_strategy(INSTEAD) if wanted is None or wanted.needs_model else wanted
         limit = self.settings.max_tasks
         everything = limit is None or limit >= len(reference.tasks)
@@ -266,6 +267,10 @@ class Calibrating:
             f" the run ended{self._other_mode(best)}"
         )
         self._note_width(calibration)
+        if calibration.fraction_run > 1.0 - MIN_SAVING:
+            self.warnings.append(
+                f"little is saved: the replays ran {calibration.fraction_run:.0%} of the tasks"
+            )
         in_order, fallback = None, None
         if strategy.live and self.settings.fallback:
             forms = self._named(IN_ORDER) if automatic else [strategy.fixed()]

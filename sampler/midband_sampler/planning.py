@@ -217,9 +217,8 @@ class _Planner:
     def _is_predictive(self, chosen: Strategy | None) -> bool:
         """Whether the plan is calibrated; raise unless the strategy can be what is asked of it."""
         guarantee, name = self.settings.guarantee, self.settings.name
-        needs = chosen is None or chosen.needs_model or chosen.live
-        predictive = needs or guarantee == "calibrated"
-        if guarantee == "always-valid" and needs:
+        predictive = self.settings.predictive
+        if guarantee == "always-valid" and predictive:
             able = (each.name for each in strategies().values() if each.random_order)
             msg = (
                 f"expected a strategy that can be {guarantee}, got {name!r}:"

@@ -374,6 +374,13 @@ class PlanSettings:
         return None if self.strategy == AUTO else find_strategy(self.strategy)
 
     @property
+    def predictive(self) -> bool:
+        """Whether the plan is calibrated by replays of the history's agents, if it has enough."""
+        chosen = self.chosen
+        needs = chosen is None or chosen.needs_model or chosen.live
+        return needs or self.guarantee == "calibrated"
+
+    @property
     def name(self) -> str:
         """Present name of the strategy."""
         return AUTO if self.chosen is None else self.chosen.name

@@ -164,9 +164,7 @@ class Policy:
 
     def calibrated(self, names: Names) -> bool:
         """Whether the plan takes replays of its own, which makes it costly."""
-        made = self.settings(names)
-        chosen = made.chosen
-        return made.guarantee == "calibrated" or chosen is None or chosen.needs_model
+        return self.settings(names).predictive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,11 +229,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
     started = time.perf_counter()
     matrix = unpack(unit.payload)
     setting = unit.setting
-    plan_seed = int(
-        np.random.SeedSequence(
-            [setting.seed, unit.seed_index, _number(matrix.benchmark)]
-        ).generate_state(1)[0]
-    )
+    seed = plan_seed(setting.seed, unit.seed_index, matrix.benchmark)
     full = dict(zip(matrix.agents, matrix.full_scores().tolist(), strict=True))
     rows: list[dict[str, object]] = []
     chosen = unit.policy.settings(unit.names)
@@ -249,7 +243,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 settings = replace(
                     chosen,
                     max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
-                    seed=plan_seed,
+                    seed=seed,
                     as_of=split.as_of,
                     scaffold=scaffold,
                 )
@@ -262,7 +256,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
             bounds = sequential_bounds(plan) if plan.calibration is None else None
             for agent in members:
                 generator = np.random.default_rng(
-                    np.random.SeedSequence([plan_seed, _number(matrix.agents[agent])])
+                    np.random.SeedSequence([seed, _number(matrix.agents[agent])])
                 )
                 candidate = draw_candidate(
                     matrix,
@@ -283,6 +277,22 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
                 rows.append({**head, **vars(done), **ran})
     return {"rows": rows, "seconds": time.perf_counter() - started}
+
+
+def plan_seed(seed: int, index: int, benchmark: str) -> int:
+    """Return the seed of the plans of a study: the same whatever the policy.
+
+    Parameters
+    ----------
+    seed : int
+        Of the study.
+    index : int
+        From 0, of the replays of each candidate.
+    benchmark : str
+    """
+    return int(
+        np.random.SeedSequence([seed, index, _number(benchmark)]).generate_state(1)[0]
+    )
 
 
 def _situations(
