@@ -15,6 +15,7 @@ from midband_history import FloatArray, Metric
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
 from midband_sampler.estimators import ESTIMATORS
+from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.settings import Candidate
 from midband_sampler.stopping.base import check_confidence
@@ -192,6 +193,7 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
             "prior_centre": plan.model.prior_centre,
             "binary": plan.model.binary,
             "reference_full_scores": pack(plan.model.reference_full_scores),
+            **_dispersion_values(plan.model.dispersion),
         },
     }
     # Left out where unset, so that plans from before these options keep their digests.
@@ -293,6 +295,24 @@ def _model(data: Mapping[str, Any], n_agents: int, n_tasks: int) -> PredictionMo
         prior_centre=number(data, "prior_centre", low=-1e6, high=1e6),
         binary=flag(data, "binary"),
         reference_full_scores=array(data, "reference_full_scores", n_agents, low=0.0, high=1.0),
+        dispersion=_dispersion(mapping(data, "dispersion"), n_tasks)
+        if "dispersion" in data
+        else None,
+    )
+
+
+def _dispersion_values(dispersion: Dispersion | None) -> dict[str, object]:
+    """Return nothing for passes and fails: such plans keep their digests."""
+    if dispersion is None:
+        return {}
+    per_task = pack(dispersion.per_task)
+    return {"dispersion": {"per_task": per_task, "attempts": dispersion.attempts}}
+
+
+def _dispersion(data: Mapping[str, Any], n_tasks: int) -> Dispersion:
+    return Dispersion(
+        per_task=array(data, "per_task", n_tasks, low=1e-3, high=1.0),
+        attempts=whole(data, "attempts"),
     )
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
 from midband_sampler.errors import PlanError
+from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.response import (
     ResponseModel,
@@ -227,23 +228,29 @@ class PredictionModel:
         Whether every score of the history is 0 or 1.
     reference_full_scores : ndarray of float64, shape (n_reference,)
         Full scores of the reference agents, missing cells predicted.
+    dispersion : Dispersion or None
+        Of averaged or graded scores; None where results are single passes and fails.
     """
 
     tasks: FloatArray
     prior_centre: float
     binary: bool
     reference_full_scores: FloatArray
+    dispersion: Dispersion | None = None
 
     @classmethod
     def fit(cls, matrix: OutcomeMatrix) -> "PredictionModel":
         """Fit the history of one benchmark."""
-        model = fit_response_model(matrix)
+        model, dispersion = fit_response_model(matrix), None
+        if not is_binary(matrix):
+            model, dispersion = _refitted(matrix, model)
         predicted = model.pass_rates(model.abilities).T
         return cls(
             tasks=np.round(model.to_array(), 9),
             prior_centre=round(recent_ability(model, matrix.dates), 9),
             binary=is_binary(matrix),
             reference_full_scores=np.round(completed_full_scores(matrix, predicted), 9),
+            dispersion=dispersion,
         )
 
     def predict(
@@ -261,7 +268,26 @@ class PredictionModel:
         prior = candidate_prior(self.prior_centre)
         if attempts is not None:
             return AttemptPosterior(profiles, prior, candidates=candidates, attempts=attempts)
-        return FullScorePosterior(profiles, prior, candidates=candidates, binary=self.binary)
+        return FullScorePosterior(
+            profiles,
+            prior,
+            candidates=candidates,
+            binary=self.binary,
+            dispersion=self.dispersion,
+        )
+
+
+def _refitted(
+    matrix: OutcomeMatrix, model: ResponseModel
+) -> tuple[ResponseModel, Dispersion | None]:
+    """Learn the dispersion, and fit again with every cell counting what it is worth."""
+    attempts = matrix.attempts.astype(float)
+    dispersion = Dispersion.learn(matrix, model, attempts)
+    if dispersion is None:
+        return model, None
+    worth = dispersion.worth(attempts)
+    model = fit_response_model(matrix, trials=worth, start=model)
+    return model, Dispersion.learn(matrix, model, worth)
 
 
 def completed_full_scores(matrix: OutcomeMatrix, predicted: FloatArray) -> FloatArray:
