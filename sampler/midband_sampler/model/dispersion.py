@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from midband_history import FloatArray, OutcomeMatrix
+from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler.model.response import ResponseModel
 
 # A score may be told rounded to two decimals.
@@ -15,6 +15,7 @@ _SMALLEST = 0.05
 # As much as so many results say that all results are single passes and fails.
 _LIKE_SINGLE = 20
 _FEWEST_AGENTS = 5
+_MOST_ATTEMPTS = 100
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,11 +37,16 @@ class Dispersion:
     per_task : ndarray of float64, shape (n_tasks,)
         Of results such as those of the history; in (0, 1].
     attempts : int
-        How many attempts such a result is the mean of, at least 2; 0 where scores are graded.
+        How many attempts such a result is the mean of, 2 to 100; 0 where scores are graded.
     """
 
     per_task: FloatArray
     attempts: int
+
+    def __post_init__(self) -> None:
+        if self.attempts == 1 or not 0 <= self.attempts <= _MOST_ATTEMPTS:
+            msg = f"expected means of 2 to {_MOST_ATTEMPTS} attempts, or 0, got {self.attempts}"
+            raise InputError(msg)
 
     @classmethod
     def learn(
@@ -83,7 +89,7 @@ class Dispersion:
         single = np.where(repeated, 1.0 / np.maximum(attempts, 1), 1.0)
         excess = np.where(repeated, squares - binomial * single, 0.0)
         alike = np.clip(_shrunken(excess, binomial * (1.0 - single)), 0.0, 1.0)
-        usual = int(np.median(attempts[repeated]))
+        usual = min(int(np.median(attempts[repeated])), _MOST_ATTEMPTS)
         return cls(per_task=np.round(alike + (1.0 - alike) / usual, 9), attempts=usual)
 
     def levels(self) -> FloatArray:
