@@ -12,8 +12,10 @@ _ROUNDED = 0.02
 _LARGEST_LEVERAGE = 0.9
 # One surprising score shifts an ability by no more than twenty passes or fails.
 _SMALLEST = 0.05
-# As much as so many results say that all results are single passes and fails.
+# Before any is seen, so many results are taken to have been single passes and fails.
 _LIKE_SINGLE = 20
+# A strategy seeks out the tasks whose dispersion was estimated too small.
+_OWN = 0.75
 _FEWEST_AGENTS = 5
 _MOST_ATTEMPTS = 100
 
@@ -56,8 +58,8 @@ class Dispersion:
 
         A squared residual is enlarged by what the fit took away from it, 1 over 1 - its leverage
         (McCullagh and Nelder 1989). Over all tasks the moments count together with twenty results
-        that are single passes and fails; each task is then drawn to all, by as much as its own
-        moment is noise.
+        that are single passes and fails. Each task is then drawn to all tasks, by as much as its
+        own moment is noise, and by a quarter at least.
 
         Parameters
         ----------
@@ -162,5 +164,5 @@ def _shrunken(parts: FloatArray, units: FloatArray) -> FloatArray:
     noise = np.sum((parts - own * units) ** 2, axis=0) / unit**2
     noise = float(weight @ (noise * results)) / results
     spread = max(float(weight @ ((own - common) ** 2 - noise)), 0.0)
-    kept = spread / (spread + noise + 1e-12)
+    kept = _OWN * spread / (spread + noise + 1e-12)
     return np.asarray(common + kept * (own - common))
