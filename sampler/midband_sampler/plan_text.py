@@ -207,7 +207,7 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         "fallback": None if plan.fallback is None else plan.fallback.to_dict(),
         "always": list(plan.always),
         "explore": plan.explore,
-        "attempts": None if plan.attempts is None else asdict(plan.attempts),
+        "attempts": None if plan.attempts is None else _attempts_values(plan.attempts),
         "cost_unit": plan.cost_unit if weighs_costs else "",
         "task_costs": pack(plan.task_costs) if weighs_costs else "",
     }
@@ -345,7 +345,16 @@ def _estimator(name: str) -> str:
     return name
 
 
+def _attempts_values(attempts: Attempts) -> dict[str, object]:
+    plain = asdict(attempts)
+    if attempts.dispersion == 1.0:  # plans of passes and fails keep their digests
+        del plain["dispersion"]
+    return plain
+
+
 def _attempts(data: Mapping[str, Any]) -> Attempts:
     whole(data, "most", low=1)
     number(data, "correlation", low=0.0, high=1.0)
+    if "dispersion" in data:
+        number(data, "dispersion", low=1e-3, high=1.0)
     return Attempts(**data)
