@@ -6,6 +6,7 @@ from midband_sampler.calibration import MIN_REPLAYS
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
 from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
+from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.prediction import PredictionModel
 from midband_sampler.model.response import fit_response_model
@@ -57,6 +58,7 @@ __all__ = [
     "Claim",
     "Decision",
     "DigestMismatchError",
+    "Dispersion",
     "FullScorePosterior",
     "Futility",
     "MaxErrors",

@@ -20,7 +20,8 @@ class BestCaseWidth:
     """Least half width of predicted score bounds after more tasks, under the model.
 
     Whatever the results will be, those of the tasks that never run stay open. At an ability t
-    they add up to the mean sum p_j(t) with variance sum p_j(t) (1 - p_j(t)); the bounds lie
+    they add up to the mean sum p_j(t) with variance sum phi_j p_j(t) (1 - p_j(t)), phi_j being
+    1 for passes and fails and what can be least for averaged or graded scores; the bounds lie
     multiplier standard deviations to either side, but not beyond no pass and all passed. The
     half width is the least of these over the abilities that are now plausible (posterior weight
     above 1e-6); what will not be known of the ability itself is left out.
@@ -37,7 +38,7 @@ class BestCaseWidth:
     def __init__(self, prediction: FullScorePosterior, order: IntArray | None) -> None:
         self._prediction = prediction
         rate = prediction.profiles
-        variance = rate * (1.0 - rate)
+        variance = prediction.least_dispersion[:, None] * rate * (1.0 - rate)
         if order is None:
             self._least_passes = _sums_from_end(-np.sort(-rate, axis=0))
             self._least_fails = _sums_from_end(-np.sort(rate - 1.0, axis=0))
