@@ -301,9 +301,9 @@ class Calibrating:
         if not can_hold_out_scaffolds(self.reference.scaffolds):
             return ""
         other = AGENT if self.mode == SCAFFOLD else SCAFFOLD
-        covered = self._replayed(
-            best.trial.strategy, np.array([best.multiplier]), other
-        ).covered[:, 0]
+        covered = self._replayed(best.trial.strategy, np.array([best.multiplier]), other).covered[
+            :, 0
+        ]
         return f" (without its {other}: {covered.sum()} of {covered.size})"
 
     def _note_width(self, calibration: Calibration) -> None:
@@ -355,8 +355,8 @@ class Calibrating:
 def _situation(scaffolds: tuple[str, ...], scaffold: str) -> tuple[str, bool]:
     """Return what replays are to leave out, and whether they cannot see how new the agent is.
 
-    Where the candidate's scaffold is known its agents alone are left out, as the candidate is; where
-    it is new, or not said, whole scaffolds are, if there are several.
+    Where the candidate's scaffold is known its agents alone are left out, as the candidate is;
+    where it is new, or not said, whole scaffolds are, if there are several.
     """
     known = {each for each in scaffolds if each}
     if scaffold in known:

@@ -86,7 +86,7 @@ def narrowest(
     if weight:
         count = count + weight * np.mean(others, axis=0)
     if spread:
-        away = int(round(np.sqrt(3.0) * spread / np.log(_STEP)))
+        away = round(np.sqrt(3.0) * spread / np.log(_STEP))
         narrower = np.concatenate([np.zeros(min(away, n_widths)), count])[:n_widths]
         wider = np.concatenate([count, np.full(away, count[-1])])[away:]
         count = (narrower + 4.0 * count + wider) / 6.0
@@ -151,11 +151,9 @@ class OtherBenchmarks:
     def spread(
         self, strategy: Strategy, *, rule: Rule, share: float, multipliers: FloatArray, mode: str
     ) -> float:
-        """Standard deviation of the log multiplier between benchmarks."""
+        """Return the standard deviation of the log multiplier between benchmarks."""
         found = []
-        shares = self.shares(
-            strategy, mode=mode, rule=rule, share=share, multipliers=multipliers
-        )
+        shares = self.shares(strategy, mode=mode, rule=rule, share=share, multipliers=multipliers)
         for each in shares:
             fails = np.flatnonzero(each < rule.confidence)
             place = min(int(fails.max()) + 1 if fails.size else 0, multipliers.size - 1)

@@ -290,9 +290,7 @@ def plan_seed(seed: int, index: int, benchmark: str) -> int:
         From 0, of the replays of each candidate.
     benchmark : str
     """
-    return int(
-        np.random.SeedSequence([seed, index, _number(benchmark)]).generate_state(1)[0]
-    )
+    return int(np.random.SeedSequence([seed, index, _number(benchmark)]).generate_state(1)[0])
 
 
 def _situations(

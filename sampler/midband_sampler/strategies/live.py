@@ -52,7 +52,7 @@ class InformationStrategy(PredictingStrategy):
     """The task whose result is expected to leave the least variance in the full score."""
 
     name = "information"
-    old_fixed_names = ("design",)
+    old_fixed_names: tuple[str, ...] = ("design",)
     repeats = True
 
     def worth(self, posterior: FullScorePosterior) -> FloatArray:
