@@ -52,7 +52,7 @@ class InformationStrategy(PredictingStrategy):
     """The task whose result is expected to leave the least variance in the full score."""
 
     name = "information"
-    old_fixed_names: tuple[str, ...] = ("design",)
+    old_fixed_names = ("design",)
     repeats = True
 
     def worth(self, posterior: FullScorePosterior) -> FloatArray:
@@ -70,7 +70,7 @@ _FADES_AFTER = 40.0
 
 
 @dataclass(frozen=True)
-class SampledInformationStrategy(InformationStrategy):
+class SampledInformationStrategy(PredictingStrategy):
     """The most informative of a few tasks drawn by chance: eight at first, in the end a single one.
 
     Stochastic greedy choice (Mirzasoleiman et al. 2015). Choosing among all tasks piles the results
@@ -88,9 +88,15 @@ class SampledInformationStrategy(InformationStrategy):
     """
 
     name = "sampled-information"
-    old_fixed_names = ()
-    repeats = False
     seed: int = 0
+
+    def worth(self, posterior: FullScorePosterior) -> FloatArray:
+        """Return the variance reduction."""
+        return posterior.variance_reduction()
+
+    def under_prior(self, posterior: FullScorePosterior) -> IntArray:
+        """Order all tasks by that alone, which no run does."""
+        return posterior.design()
 
     def seeded(self, seed: int) -> Strategy:
         """Take the seed."""
