@@ -1,5 +1,6 @@
 """Which task next, and when to stop."""
 
+from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
 from midband_sampler.bounds.sequential import SequentialRankBounds
 from midband_sampler.decision import Decision
@@ -49,10 +50,12 @@ __all__ = [
     "Beats",
     "Budget",
     "Candidate",
+    "Capital",
     "Choice",
     "Claim",
     "Decision",
     "DigestMismatchError",
+    "FinitePopulation",
     "FullScorePosterior",
     "Futility",
     "MaxErrors",

@@ -1,22 +1,20 @@
 """Sequential rank bounds: valid after every result at once, for tasks in random order."""
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray
-from midband_sampler.bounds.base import TIE, Diagnostics, Interval, unknown, whole
+from midband_sampler.bounds.base import TIE, Diagnostics, Interval, resampled_ranks, unknown, whole
 from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import SIGN_BLOCK, PairedEProcess, resampling_signs
 
 _SPREAD = 0.4  # of the excess, where no reference agents tell
-_ALL: NDArray[np.bool_] = np.array(True)
+_AT_ONCE = 64  # results whose bets fit into a processor's cache
 
 
 @dataclass(eq=False)
@@ -156,7 +154,6 @@ class SequentialRankBounds:
         self._played = 0
         self._capital: Capital | None = None
         self._played_in: FinitePopulation | None = None
-        self._stages: list[tuple[FinitePopulation, Capital, NDArray[np.bool_]]] = []
         self._found: Interval | None = None
         self._reference_sums = self._excess.sum(axis=1)
         self._reference_counts = self._known.sum(axis=1)
@@ -336,19 +333,12 @@ class SequentialRankBounds:
             )
         return self._game
 
-    def _bet(self) -> list[tuple[FinitePopulation, Capital, NDArray[np.bool_]]]:
-        """Return populations, the capital after each result, and which results it is after."""
+    def _bet(self) -> Iterator[tuple[FinitePopulation, Capital, Any]]:
+        """Yield populations, the capital after results, and which results it is after."""
         sums = self._sums
         if self._many:
-            if not self._stages:
-                begun = np.asarray((sums.tasks > 0) & (sums.size > 0))
-                for size in np.unique(sums.size[begun])[::-1]:
-                    rows = begun & (sums.size == size)
-                    stage = sums.tasks[rows] - 1
-                    game = self._population(int(size), float(sums.lost[rows][0]))
-                    played = game.after(game.start(), self._sampled[: stage[-1] + 1])
-                    self._stages.append((game, played.at(stage), rows))
-            return self._stages
+            yield from self._bet_order()
+            return
         game = self._population(int(sums.size), float(sums.lost))
         if self._capital is None or game is not self._played_in:
             self._capital, self._played, self._played_in = game.start(), 0, game
@@ -356,7 +346,23 @@ class SequentialRankBounds:
             values = np.array(self._values[self._played :])
             self._capital = game.after(self._capital, values).at(-1)
             self._played = len(self._values)
-        return [(game, self._capital, _ALL)]
+        yield game, self._capital, ()
+
+    def _bet_order(self) -> Iterator[tuple[FinitePopulation, Capital, IntArray]]:
+        """Bet on a whole order, a few results at a time; anew after each lost task."""
+        sums, values = self._sums, self._sampled
+        begun = (sums.tasks > 0) & (sums.size > 0)
+        for size in np.unique(sums.size[begun])[::-1]:
+            looks = np.flatnonzero(begun & (sums.size == size))
+            stages = sums.tasks[looks] - 1
+            game = self._population(int(size), float(sums.lost[looks[0]]))
+            capital = game.start()
+            for first in range(0, int(stages[-1]) + 1, _AT_ONCE):
+                played = game.after(capital, values[first : first + _AT_ONCE])
+                capital = played.at(-1)
+                here = (stages >= first) & (stages < first + _AT_ONCE)
+                if here.any():
+                    yield game, played.at(stages[here] - first), looks[here]
 
     def _totals(self) -> tuple[FloatArray, FloatArray]:
         """Bound the total excess over the tasks of the target that are drawn by chance."""
@@ -409,7 +415,7 @@ class SequentialRankBounds:
         deviation = (factor * (self._signed - mean * self._sign_sums)).astype(np.float32)
         deviation.sort()
         low, high = int(interval.low), int(interval.high)
-        return _diagnosed(deviation, estimate, (low, high), self._order, self._ordered)
+        return resampled_ranks(deviation, estimate, (low, high), self._order, self._ordered)
 
     def _resample(self) -> None:
         """Take the results since the last time into the bootstrap."""
@@ -421,37 +427,3 @@ class SequentialRankBounds:
             self._signed += excess * self._signs[row]
             self._sign_sums += self._signs[row]
         self._unsigned.clear()
-
-
-def _diagnosed(
-    deviation: NDArray[np.float32],
-    estimate: float,
-    bounds: tuple[int, int],
-    order: IntArray,
-    ordered: Sequence[float],
-) -> Diagnostics:
-    """Count resamples; `deviation` holds one of each pair about the estimate, ascending."""
-    resamples, n_reference = 2 * deviation.size, len(ordered)
-
-    def below(scores: FloatArray) -> IntArray:
-        """Count the resamples below each score; they lie in pairs about the estimate."""
-        away = scores - estimate
-        under = deviation.searchsorted(away)
-        return np.asarray(under + deviation.size - deviation.searchsorted(-away, side="right"))
-
-    # At most `high` from the first reference's mean on, at least `low` below the second's.
-    low, high = bounds
-    edges = (
-        ordered[n_reference - high] if high <= n_reference else -math.inf,
-        ordered[n_reference + 1 - low] if low >= 2 else math.inf,
-    )
-    worst, best = below(np.array(edges) - TIE).tolist()
-    reach = float(max(deviation[-1], -deviation[0])) + 2.0 * TIE
-    first = bisect_left(ordered, estimate - reach)
-    last = bisect_right(ordered, estimate + reach)
-    above = np.zeros(n_reference)
-    above[:first] = 1.0
-    above[first:last] = 1.0 - below(np.array(ordered[first:last]) + TIE) / resamples
-    better = np.empty(n_reference)
-    better[order] = above
-    return Diagnostics(naive=(best - worst) / resamples, better=better)
