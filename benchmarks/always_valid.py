@@ -1,6 +1,6 @@
 """How often the always-valid bounds are ever wrong, and how many tasks they need.
 
-    python benchmarks/always_valid.py [--orders 2000] [--seed 0] [--tasks 12 30] [--history FILE.parquet]
+    python benchmarks/always_valid.py [--orders 2000] [--tasks 12 30] [--history FILE.parquet]
 
 Simulated worst cases: a few passes among 12 to 1000 tasks, in random order, with a look after every
 task. In half of the cases nothing is known beforehand: the known agents fail everything. In the

@@ -99,7 +99,7 @@ class Calibrating:
         rule, reference = self.rule, self.reference
         named = len(rule.named_agents)  # these are not replayed
         needed = required_replays(rule.confidence) + named
-        instead = find_strategy(INSTEAD) if wanted is None or wanted.needs_model else wanted
+        instead = find_strategy(INSTEAD) if wanted is None or not wanted.random_order else wanted
         limit = self.settings.max_tasks
         everything = limit is None or limit >= len(reference.tasks)
         tried = [find_strategy(name) for name in CANDIDATES] if wanted is None else [wanted]

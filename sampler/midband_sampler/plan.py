@@ -37,7 +37,8 @@ from midband_sampler.strategies.base import Band, Strategy, strategies
 from midband_sampler.strategies.policy import Exploration, Policy
 
 _SHOWN = 300
-ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
+ALWAYS_VALID = "betting confidence sequence, exact at every look, tasks in random order"
+NOT_RANDOM = "betting confidence sequence for a random order, which this order only resembles"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -175,8 +176,15 @@ class Plan:
 
     @property
     def guarantee(self) -> str:
-        """By what the confidence of a verdict holds."""
-        return ALWAYS_VALID if self.calibration is None else self.calibration.guarantee
+        """By what the confidence of a verdict holds.
+
+        Plans of an earlier version may hold an order that is no simple random one, such as that of
+        ``stratified``, and no calibration. They run as before, and say so.
+        """
+        if self.calibration is not None:
+            return self.calibration.guarantee
+        found = self._strategy
+        return ALWAYS_VALID if found is None or found.random_order else NOT_RANDOM
 
     @property
     def chooses_live(self) -> bool:

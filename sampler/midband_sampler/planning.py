@@ -208,7 +208,7 @@ class _Planner:
     def _is_predictive(self, chosen: Strategy | None) -> bool:
         """Whether the plan is calibrated; raise unless the strategy can be what is asked of it."""
         guarantee, name = self.settings.guarantee, self.settings.name
-        needs = chosen is None or chosen.needs_model or chosen.live
+        needs = chosen is None or not chosen.random_order
         predictive = needs or guarantee == "calibrated"
         if guarantee == "always-valid" and needs:
             able = (each.name for each in strategies().values() if each.random_order)

@@ -30,7 +30,7 @@ Totals are continuous, so they are cut into cells. Within a cell the share is th
 upper end, and each stake's capital is a product of falling straight lines in T. It falls in T, so
 that a cell is excluded as a whole by its upper end. Its logarithm is concave, so that between the
 ends it lies above the straight line through them. A bound inside a cell is taken from these lines,
-and is never tighter than the exact one.
+and is never tighter than what the bets exclude.
 """
 
 import math
