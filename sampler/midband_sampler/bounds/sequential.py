@@ -70,7 +70,7 @@ class SequentialRankBounds:
     is estimated by the mean over the completed tasks (the difference estimator). Tasks run in
     random order, so the completed ones are draws without replacement from the finite population
     of the e_j, and its total is bounded by betting (`FinitePopulation`): for every number of
-    results, every score in [0, 1] and all looks at once, without approximation. The task
+    results, every score in [0, 1] and all looks at once, without approximation. The tasks
     still to come can change the total by their scores at most, and when all have run it is known.
     A reference that missed planned tasks enters with the difference estimator over those it ran,
     and counts as known.
