@@ -14,7 +14,7 @@ import numpy as np
 from midband_history import FloatArray, InputError, IntArray, Metric
 from midband_sampler.bounds.base import Bounds
 from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
-from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM, SequentialRankBounds
 from midband_sampler.calibration import Calibration
 from midband_sampler.drift import DriftAlarm
 from midband_sampler.errors import PlanError
@@ -37,8 +37,6 @@ from midband_sampler.strategies.base import Band, Strategy, strategies
 from midband_sampler.strategies.policy import Exploration, Policy
 
 _SHOWN = 300
-ALWAYS_VALID = "betting confidence sequence, exact at every look, tasks in random order"
-NOT_RANDOM = "betting confidence sequence for a random order, which this order only resembles"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -176,15 +174,10 @@ class Plan:
 
     @property
     def guarantee(self) -> str:
-        """By what the confidence of a verdict holds.
-
-        Plans of an earlier version may hold an order that is no simple random one, such as that of
-        ``stratified``, and no calibration. They run as before, and say so.
-        """
-        if self.calibration is not None:
-            return self.calibration.guarantee
-        found = self._strategy
-        return ALWAYS_VALID if found is None or found.random_order else NOT_RANDOM
+        """By what the confidence of a verdict holds; old plans may hold an order by strata."""
+        exact = self._strategy is None or self._strategy.random_order
+        always_valid = ALWAYS_VALID if exact else NOT_RANDOM
+        return always_valid if self.calibration is None else self.calibration.guarantee
 
     @property
     def chooses_live(self) -> bool:
@@ -370,8 +363,7 @@ class Plan:
         if found_digest != digest:
             msg = (
                 f"expected plan {str(digest)[:16]!r}, got {found_digest} in {name}: it was changed"
-                " by hand;"
-                " make it anew"
+                " by hand; make it anew"
             )
             raise PlanError(msg)
         return plan

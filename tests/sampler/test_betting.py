@@ -1,6 +1,7 @@
 """Bounds by betting: exact by enumeration, and the same however they are asked."""
 
 import math
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -9,8 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from midband_history import InputError
-from midband_sampler import FinitePopulation, SequentialRankBounds
+from midband_history import InputError, OutcomeMatrix
+from midband_sampler import (
+    FinitePopulation,
+    Plan,
+    SequentialRankBounds,
+    Session,
+    make_plan,
+    parse_stop,
+)
 
 
 def ever_excluded(population: FinitePopulation, values: np.ndarray) -> bool:
@@ -200,3 +208,27 @@ def test_a_population_that_cannot_be_is_refused(wrong: dict[str, float], said: s
     given_ = {"size": 5, "low": 0.0, "high": 1.0, "error": 0.1, "spread": 0.5, **wrong}
     with pytest.raises(InputError, match=said):
         FinitePopulation(**given_)  # type: ignore[arg-type]
+
+
+def test_an_order_that_only_resembles_a_random_one_is_not_called_exact() -> None:
+    matrix = OutcomeMatrix.from_scores(
+        (np.random.default_rng(1).random((12, 40)) < np.linspace(0.1, 0.9, 40)).astype(float)
+    )
+    plan = make_plan(matrix, strategy="random", stop=parse_stop("rank:0.9:0.2"))
+    assert "exact at every look" in plan.guarantee
+    # A plan of an earlier version: an order by strata, without a calibration.
+    earlier = Plan.from_json(replace(plan, strategy="stratified").to_json())
+    session = Session(earlier, resamples=200)
+    while tasks := session.ask(1):
+        session.tell(tasks[0], score=1.0)
+    decision = session.decision()
+    assert decision.rank == 1
+    assert "only resembles" in decision.guarantee
+    assert "exact" not in decision.guarantee
+
+
+def test_strata_with_too_few_agents_to_calibrate_give_way_to_a_random_order() -> None:
+    matrix = OutcomeMatrix.from_scores(np.eye(7, 40))
+    plan = make_plan(matrix, strategy="stratified", stop=parse_stop("rank:0.9:0.2"))
+    assert (plan.strategy, plan.calibration) == ("random", None)
+    assert "always-valid bound with strategy 'random' instead" in " ".join(plan.warnings)

@@ -209,8 +209,9 @@ class FinitePopulation:
         left = self.size - capital.drawn
         low, high = rest or (left * self.low, left * self.high)
         least, most = capital.total + low, capital.total + high
-        lower = self._lower(capital.above, self._edges)
-        upper = -self._lower(capital.below, -self._edges[::-1])
+        # Both sides at once: a session takes results one by one, and calls are what that costs.
+        found = self._excluded(np.stack([capital.above, capital.below], axis=-4))
+        lower, upper = found[..., 0], -found[..., 1]
         lower, upper = np.maximum(lower, least), np.minimum(upper, most)
         empty = lower > upper
         return np.where(empty, least, lower), np.where(empty, most, upper)
@@ -274,13 +275,13 @@ class FinitePopulation:
         now = np.subtract(*self.bounds(capital, rest=rest)[::-1])
         return np.asarray(np.where(more == 0, now, least))
 
-    def _lower(self, capital: FloatArray, edges: FloatArray) -> FloatArray:
-        """Return a total that is excluded together with all below it."""
+    def _excluded(self, capital: FloatArray) -> FloatArray:
+        """Return the total that is excluded with all below it, of both sides on the last axis."""
         enough = self._enough
-        full = capital[..., 1, :, :].mean(axis=-2) >= math.exp(enough)
+        sides = np.stack([self._edges, -self._edges[::-1]])
+        full = capital[..., 1, :, :].sum(axis=-2) >= math.exp(enough) * _STAKES.size
         cell = np.where(full.all(axis=-1), _CELLS - 1, full.argmin(axis=-1))
-        where = cell[..., None, None, None]
-        ends = np.take_along_axis(capital, where, axis=-1)[..., 0]
+        ends = np.take_along_axis(capital, cell[..., None, None, None], axis=-1)[..., 0]
         logs = np.log(np.clip(ends, 1.0 / _LARGEST, _LARGEST))
         start, slope = logs[..., 0, :], logs[..., 1, :] - logs[..., 0, :]
         # Newton's steps on a convex function, begun where it is too large, stop short of its root.
@@ -292,9 +293,11 @@ class FinitePopulation:
             total = weight.sum(axis=-1)
             excess = top + np.log(total / _STAKES.size) - enough
             fall = -(weight * slope).sum(axis=-1) / total
-            step = np.where(excess > 0.0, excess / np.maximum(fall, _TINY), 0.0)
-            inside = np.minimum(inside + step, 1.0)
-        return np.asarray(edges[cell] + inside * (edges[cell + 1] - edges[cell]))
+            inside += np.maximum(excess, 0.0) / np.maximum(fall, _TINY)
+            np.minimum(inside, 1.0, out=inside)
+        here = np.array([0, 1])
+        begin = sides[here, cell]
+        return np.asarray(begin + inside * (sides[here, cell + 1] - begin))
 
 
 def _saved(free: FloatArray) -> FloatArray:

@@ -13,6 +13,9 @@ from midband_sampler.bounds.base import TIE, Diagnostics, Interval, resampled_ra
 from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import SIGN_BLOCK, PairedEProcess, resampling_signs
 
+# What a plan promises, by its order.
+ALWAYS_VALID = "betting confidence sequence, exact at every look, tasks in random order"
+NOT_RANDOM = "betting confidence sequence for a random order, which this order only resembles"
 _SPREAD = 0.4  # of the excess, where no reference agents tell
 _AT_ONCE = 64  # results whose bets fit into a processor's cache
 
@@ -191,7 +194,8 @@ class SequentialRankBounds:
         self._sums.base = float(target.mean()) if target.size else math.nan
         self._sums.planned = target.size
         self._order = np.argsort(references, kind="stable")
-        self._ordered: list[float] = references[self._order].tolist()
+        self._ascending = references[self._order]
+        self._ordered: list[float] = self._ascending.tolist()
         self._reference_scores = np.asarray(references + self._sums.base)
 
     @property
@@ -339,6 +343,8 @@ class SequentialRankBounds:
         if self._many:
             yield from self._bet_order()
             return
+        if sums.tasks < 1:
+            return
         game = self._population(int(sums.size), float(sums.lost))
         if self._capital is None or game is not self._played_in:
             self._capital, self._played, self._played_in = game.start(), 0, game
@@ -381,7 +387,7 @@ class SequentialRankBounds:
         references = self._sums.references
         if references.ndim > 1:
             return np.asarray(np.sum(references > edges, axis=0))
-        return np.asarray(len(self._ordered) - np.searchsorted(self._ordered, edges, side="right"))
+        return np.asarray(len(self._ordered) - self._ascending.searchsorted(edges, side="right"))
 
     def least_half_width(self, run: IntArray, left: IntArray) -> FloatArray:
         """Return the least half width of the score bounds after `left` more results.
