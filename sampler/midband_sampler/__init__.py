@@ -1,5 +1,6 @@
 """Which task next, and when to stop."""
 
+from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
 from midband_sampler.bounds.sequential import SequentialRankBounds
 from midband_sampler.calibration import MIN_REPLAYS
@@ -54,11 +55,13 @@ __all__ = [
     "Beats",
     "Budget",
     "Candidate",
+    "Capital",
     "Choice",
     "Claim",
     "Decision",
     "DigestMismatchError",
     "Dispersion",
+    "FinitePopulation",
     "FullScorePosterior",
     "Futility",
     "MaxErrors",

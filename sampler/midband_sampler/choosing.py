@@ -144,7 +144,7 @@ class Calibrating:
         needed = required_replays(rule.confidence) + named
         if self.others.matrices:  # the plan itself asks for MIN_REFERENCE
             needed = max(named + 1, needed - int(OTHERS_WEIGHT))
-        instead = find_strategy(INSTEAD) if wanted is None or wanted.needs_model else wanted
+        instead = find_strategy(INSTEAD) if wanted is None or not wanted.random_order else wanted
         limit = self.settings.max_tasks
         everything = limit is None or limit >= len(reference.tasks)
         tried = self._named(CANDIDATES) if wanted is None else [wanted]

@@ -14,7 +14,7 @@ import numpy as np
 from midband_history import FloatArray, InputError, IntArray, Metric
 from midband_sampler.bounds.base import Bounds
 from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
-from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM, SequentialRankBounds
 from midband_sampler.calibration import Calibration
 from midband_sampler.drift import DriftAlarm
 from midband_sampler.errors import PlanError
@@ -37,7 +37,6 @@ from midband_sampler.strategies.base import Band, Strategy, strategies
 from midband_sampler.strategies.policy import Exploration, Policy
 
 _SHOWN = 300
-ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -179,8 +178,10 @@ class Plan:
 
     @property
     def guarantee(self) -> str:
-        """By what the confidence of a verdict holds."""
-        return ALWAYS_VALID if self.calibration is None else self.calibration.guarantee
+        """By what the confidence of a verdict holds; old plans may hold an order by strata."""
+        exact = self._strategy is None or self._strategy.random_order
+        always_valid = ALWAYS_VALID if exact else NOT_RANDOM
+        return always_valid if self.calibration is None else self.calibration.guarantee
 
     @property
     def chooses_live(self) -> bool:
@@ -373,8 +374,7 @@ class Plan:
         if found_digest != digest:
             msg = (
                 f"expected plan {str(digest)[:16]!r}, got {found_digest} in {name}: it was changed"
-                " by hand;"
-                " make it anew"
+                " by hand; make it anew"
             )
             raise PlanError(msg)
         return plan

@@ -219,8 +219,10 @@ def test_the_grid_is_fine_enough_for_a_long_benchmark() -> None:
 
 def test_the_guarantee_asked_for_is_given_or_refused() -> None:
     matrix, *_ = simulate(12, 40, 3)
-    for strategy in ("auto", "design", "information"):
-        with pytest.raises(InputError, match="expected a strategy that can be always-valid"):
+    for strategy in ("auto", "design", "information", "stratified"):
+        with pytest.raises(
+            InputError, match=r"always-valid, got .*: use strategy band, random for"
+        ):
             make_plan(matrix, strategy=strategy, guarantee="always-valid")
     own, named = (
         make_plan(matrix, strategy=each, guarantee="calibrated", stop=RankSettled(0.9, 0.2))
