@@ -210,6 +210,12 @@ def test_a_population_that_cannot_be_is_refused(wrong: dict[str, float], said: s
         FinitePopulation(**given_)  # type: ignore[arg-type]
 
 
+def test_no_more_can_be_drawn_than_there_is() -> None:
+    population = FinitePopulation(size=2, low=0.0, high=1.0, error=0.1, spread=0.5)
+    with pytest.raises(InputError, match="expected at most 2 values, got 3"):
+        population.after(population.start(), np.zeros(3))
+
+
 def test_an_order_that_only_resembles_a_random_one_is_not_called_exact() -> None:
     matrix = OutcomeMatrix.from_scores(
         (np.random.default_rng(1).random((12, 40)) < np.linspace(0.1, 0.9, 40)).astype(float)

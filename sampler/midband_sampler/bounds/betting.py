@@ -156,7 +156,12 @@ class FinitePopulation:
         capital : Capital
             Of a single moment.
         values : ndarray of float64, shape (n_values,)
+            In [low, high], and no more than are left.
         """
+        if capital.drawn + values.size > self.size:
+            count = int(capital.drawn) + values.size
+            msg = f"expected at most {self.size} values, got {count}: each is drawn once"
+            raise InputError(msg)
         drawn = capital.drawn + np.arange(values.size)
         totals = np.cumsum(np.concatenate([[capital.total], values]))
         left = (self.size - drawn).astype(np.float64)
