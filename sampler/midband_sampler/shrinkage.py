@@ -28,10 +28,10 @@ _NARROW = 50
 # What the other benchmarks weigh together, in replays of this one.
 OTHERS_WEIGHT = 20.0
 _MOST_OTHERS, _MOST_AGENTS, _MOST_TASKS = 8, 40, 300
-# Of the log multiplier between the seven benchmarks of the HAL leaderboard, for a history that has
-# fewer than three other benchmarks to tell it.
-_USUAL_SPREAD = 0.28
-_ENOUGH_TO_TELL_SPREAD = 3
+# What `OtherBenchmarks.spread` finds among seven benchmarks of the HAL leaderboard, for a history
+# that has fewer than four others to tell it.
+_USUAL_SPREAD = 0.39
+_ENOUGH_TO_TELL_SPREAD = 4
 
 
 def interval_multipliers() -> tuple[FloatArray, FloatArray]:
@@ -151,7 +151,11 @@ class OtherBenchmarks:
     def spread(
         self, strategy: Strategy, *, rule: Rule, share: float, multipliers: FloatArray, mode: str
     ) -> float:
-        """Return the standard deviation of the log multiplier between benchmarks."""
+        """Return how far the log multiplier of one more benchmark is expected to lie from these.
+
+        The predictive standard deviation of a normal sample of b benchmarks, a Student t with b - 1
+        degrees of freedom: sd * sqrt((1 + 1 / b) (b - 1) / (b - 3)).
+        """
         found = []
         shares = self.shares(strategy, mode=mode, rule=rule, share=share, multipliers=multipliers)
         for each in shares:
@@ -160,7 +164,8 @@ class OtherBenchmarks:
             found.append(float(np.log(multipliers[place])))
         if len(found) < _ENOUGH_TO_TELL_SPREAD:
             return _USUAL_SPREAD
-        return float(np.std(found, ddof=1))
+        b = len(found)
+        return float(np.std(found, ddof=1) * np.sqrt((1 + 1 / b) * (b - 1) / (b - 3)))
 
 
 def _thinned(matrix: OutcomeMatrix) -> OutcomeMatrix:
