@@ -73,7 +73,8 @@ def narrowest(
     confidence : float
     spread : float
         Standard deviation of the log of the width that this situation needs, about what the
-        replays say: both shares are averaged over it (three-point Gauss-Hermite quadrature).
+        replays say: both shares are averaged over it (three-point Gauss-Hermite quadrature), and the
+        width is not below that without it.
 
     Returns
     -------
@@ -89,7 +90,7 @@ def narrowest(
         away = round(np.sqrt(3.0) * spread / np.log(_STEP))
         narrower = np.concatenate([np.zeros(min(away, n_widths)), count])[:n_widths]
         wider = np.concatenate([count, np.full(away, count[-1])])[away:]
-        count = (narrower + 4.0 * count + wider) / 6.0
+        count = np.minimum(count, (narrower + 4.0 * count + wider) / 6.0)
     fails = np.flatnonzero(count < confidence * (n + weight + 1.0) - 1e-9)
     place = int(fails.max()) + 1 if fails.size else 0
     return None if place == n_widths else place
