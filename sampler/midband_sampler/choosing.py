@@ -11,6 +11,7 @@ from midband_sampler.calibration import (
     Calibration,
     Fold,
     calibrate,
+    can_be_replayed,
     interval_multipliers,
     make_folds,
     replay_all,
@@ -103,9 +104,10 @@ class Calibrating:
         limit = self.settings.max_tasks
         everything = limit is None or limit >= len(reference.tasks)
         tried = [find_strategy(name) for name in CANDIDATES] if wanted is None else [wanted]
-        if len(reference.agents) < needed:
+        enough = int(can_be_replayed(reference).sum())
+        if enough < needed:
             few = (
-                f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
+                f"{enough} reference agents, {needed} are needed to calibrate"
                 f" {rule.confidence:.0%} by replay (fewer for a lower confidence)"
             )
             if not everything and instead is not wanted:
@@ -124,7 +126,7 @@ class Calibrating:
         if best is None:
             self.warnings.append(
                 f"no width up to {LARGEST:g} standard deviations covered in enough of"
-                f" {len(reference.agents)} replays: the always-valid bound with strategy"
+                f" {enough} replays: the always-valid bound with strategy"
                 f" {instead.name!r} instead"
             )
             return Chosen(instead)

@@ -231,7 +231,6 @@ def run_unit(unit: Unit) -> dict[str, object]:
             [setting.seed, unit.seed_index, _number(matrix.benchmark)]
         ).generate_state(1)[0]
     )
-    full = dict(zip(matrix.agents, matrix.full_scores().tolist(), strict=True))
     rows: list[dict[str, object]] = []
     chosen = unit.policy.settings(unit.names)
     for split in unit.splits:
@@ -269,7 +268,6 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 in_flight=setting.in_flight,
                 resamples=setting.resamples,
                 bounds=bounds,
-                reference_truth=full,
                 track=setting.track and unit.seed_index == 0,
             )
             ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
