@@ -215,7 +215,7 @@ def replay_all(
     parts = [
         _replay(fold, policy, multipliers, rule=rule, max_tasks=max_tasks, seed=seed)
         for fold in folds
-        if fold.candidates.agents
+        if can_be_replayed(fold.candidates).any()
     ]
     return Replays(
         covered=np.concatenate([part.covered for part in parts]),
@@ -234,8 +234,8 @@ def _replay(
     max_tasks: int | None,
     seed: int,
 ) -> Replays:
-    candidates = fold.candidates
     agents, others = _with_named(fold, rule)
+    candidates = fold.candidates.select(agents=can_be_replayed(fold.candidates))
     attempts = fold.attempts if policy.strategy.live else None
     most = 1 if attempts is None else attempts.most
     if attempts is not None:
@@ -309,22 +309,24 @@ def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
 
 
 def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
-    """Return the references with every agent that the rule names, and who is judged.
+    """Return the references with every agent that the rule names, and which replays count.
 
     A named agent is known when the plan is used, so it is known to the replays, and ranked against:
     an interval that holds the rank then leaves no room for a wrong side. It is not replayed itself,
-    for it can be neither better nor worse than itself. Nor is an agent judged that ran fewer than
-    half of the tasks, as the rank on these says little of an interval for all.
+    for it can be neither better nor worse than itself.
     """
     named = set(rule.named_agents)
     is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)
     held_out = np.flatnonzero(is_named)
     agents = (*fold.history.agents, *(fold.candidates.agents[row] for row in held_out))
-    return agents, ~is_named & can_be_replayed(fold.candidates)
+    return agents, ~is_named[can_be_replayed(fold.candidates)]
 
 
 def can_be_replayed(matrix: OutcomeMatrix) -> NDArray[np.bool_]:
-    """Tell which agents ran enough of the tasks to be replayed, shape (n_agents,)."""
+    """Tell which agents ran at least half of the tasks, shape (n_agents,).
+
+    The rank of another one on the few tasks that it ran says little of an interval for all.
+    """
     return np.asarray(np.mean(matrix.attempts > 0, axis=1) >= MIN_COVERAGE)
 
 
@@ -339,31 +341,42 @@ class _Truth:
         Scores of the references on the same tasks, results that are missing predicted, and the
         standard deviations of these: shape (n_reference,), or (n_candidates, n_reference) where
         candidates ran different tasks.
+    known : ndarray of bool, shape (n_reference,)
+        Which references ran enough to be judged by.
     """
 
     score: FloatArray
     references: FloatArray
     deviations: FloatArray
+    known: NDArray[np.bool_]
 
     @classmethod
     def of(
         cls, fold: Fold, candidates: OutcomeMatrix, agents: tuple[str, ...], ran: NDArray[np.bool_]
     ) -> "_Truth":
         """Complete the references on each candidate's tasks."""
-        held_out = [candidates.agents.index(name) for name in agents[len(fold.history.agents) :]]
+        held_out = [
+            fold.candidates.agents.index(name) for name in agents[len(fold.history.agents) :]
+        ]
         known = np.concatenate([fold.history.scores, fold.candidates.scores[held_out]])
         found = fold.model.complete(known, None if ran.all() else ran)
-        return cls(candidates.full_scores()[:, None], found.scores, found.deviations)
+        enough = [can_be_replayed(fold.history), can_be_replayed(fold.candidates)[held_out]]
+        return cls(
+            candidates.full_scores()[:, None],
+            found.scores,
+            found.deviations,
+            np.concatenate(enough),
+        )
 
     def holds(self, found: Interval) -> NDArray[np.bool_]:
         """Whether score bounds leave room for the true rank, shape (candidates, multipliers).
 
-        The references' own errors are left out on both sides: the true ranks are those among
-        predicted scores, and no replay can show where these are wrong.
+        The rank is that among the references that ran at least half of the tasks, at their
+        completed scores: a rank among agents of whom little is known could not be judged, and the
+        bounds are those of the score alone, without the errors of the references.
         """
-        references = np.broadcast_to(
-            self.references, (self.score.shape[0], self.references.shape[-1])
-        )[:, None, :]
+        shape = self.score.shape[0], self.references.shape[-1]
+        references = np.broadcast_to(self.references, shape)[:, None, self.known]
         score = self.score[:, :, None]
         best = np.sum(references > score + TIE, axis=2)
         worst = np.sum(references >= score - TIE, axis=2)
