@@ -1,9 +1,10 @@
 """Which task next, and when to stop."""
 
+from midband_sampler.beginning import sequential_bounds, start_kernel
 from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
 from midband_sampler.bounds.sequential import SequentialRankBounds
-from midband_sampler.calibration import MIN_REPLAYS
+from midband_sampler.calibration import MIN_COVERAGE, MIN_REPLAYS
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
 from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
@@ -11,8 +12,8 @@ from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.prediction import PredictionModel
 from midband_sampler.model.response import fit_response_model
-from midband_sampler.plan import Plan, sequential_bounds, start_kernel
-from midband_sampler.planning import MIN_COVERAGE, make_plan
+from midband_sampler.plan import Plan
+from midband_sampler.planning import make_plan
 from midband_sampler.rank_sets import rank_sets
 from midband_sampler.session import Session
 from midband_sampler.settings import Candidate, Option, PlanSettings

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
+from midband_sampler.bounds.base import TIE, Interval
 from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
 from midband_sampler.kernel import Kernel, Recorded, replay
-from midband_sampler.model.posterior import rank_bounds
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.spending import expected_usd
 from midband_sampler.stopping.base import Rule
 from midband_sampler.strategies.policy import Policy
 
 MIN_REPLAYS = 10
+MIN_COVERAGE = 0.5
 UNCHECKED = 1e9
 AGENT, SCAFFOLD = "agent", "scaffold"
 _MAX_FOLDS = 10
@@ -191,6 +192,7 @@ def replay_all(
     parts = [
         _replay(fold, policy, multipliers, rule=rule, max_tasks=max_tasks, seed=seed)
         for fold in folds
+        if can_be_replayed(fold.candidates).any()
     ]
     return Replays(
         covered=np.concatenate([part.covered for part in parts]),
@@ -210,8 +212,8 @@ def _replay(
     max_tasks: int | None,
     seed: int,
 ) -> Replays:
-    candidates = fold.candidates
-    agents, references, others = _with_named(fold, rule)
+    agents, others = _with_named(fold, rule)
+    candidates = fold.candidates.select(agents=can_be_replayed(fold.candidates))
     attempts = fold.attempts if policy.strategy.live else None
     most = 1 if attempts is None else attempts.most
     if attempts is not None:
@@ -219,14 +221,20 @@ def _replay(
     n_candidates, n_tasks = candidates.scores.shape
     posterior = fold.model.predict(candidates=n_candidates, attempts=attempts)
     order, _ = policy.order(fold.history, posterior, np.random.default_rng(seed))
+    ran = candidates.attempts > 0
+    if not ran.all():
+        posterior.keep(ran)
+    judge = _Truth.of(fold, candidates, agents, ran)
+    truth = judge.score
     live = policy.strategy.live
     results = ~np.isnan(candidates.scores) if attempts is None else candidates.attempts
     kernel = Kernel(
         rule,
         PosteriorRankBounds(
             posterior,
-            references,
+            judge.references,
             multipliers=multipliers,
+            deviations=judge.deviations,
             best_case=BestCaseWidth(posterior, None if live else order)
             if rule.looks_ahead
             else None,
@@ -242,9 +250,6 @@ def _replay(
         ),
         seconds=candidates.duration_s,
     )
-    truth = candidates.full_scores()
-    best, _ = rank_bounds(truth, truth, references)
-    worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
     costs = np.full(n_tasks, np.nan) if fold.costs is None else fold.costs
     paid, total = np.zeros(n_candidates), costs.sum() * most
     shape = (n_candidates, multipliers.size)
@@ -255,13 +260,15 @@ def _replay(
         if step.interval is None:
             continue
         found = step.interval
-        held = (found.low <= worst[:, None]) & (found.high >= best[:, None])
+        if not step.ends.any():
+            continue
+        held = judge.holds(found)
         if rule.claims_score:
-            held &= found.score_low <= truth[:, None] + 1e-9
-            held &= found.score_high >= truth[:, None] - 1e-9
+            held &= found.score_low <= truth + TIE
+            held &= found.score_high >= truth - TIE
         covered |= step.ends & held
         run[step.ends] = kernel.run / (n_tasks * most)
-        error = np.where(step.ends, found.score - truth[:, None], error)
+        error = np.where(step.ends, found.score - truth, error)
         spent = np.where(step.ends, paid[:, None], spent)
     return Replays(
         covered=covered[others],
@@ -283,8 +290,8 @@ def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
     return replace(matrix, scores=scores, attempts=counts, attempt_scores=each)
 
 
-def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_]]:
-    """Return the references with every agent that the rule names, and who is replayed.
+def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """Return the references with every agent that the rule names, and which replays count.
 
     A named agent is known when the plan is used, so it is known to the replays, and ranked against:
     an interval that holds the rank then leaves no room for a wrong side. It is not replayed itself,
@@ -294,5 +301,67 @@ def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], FloatArray, ND
     is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)
     held_out = np.flatnonzero(is_named)
     agents = (*fold.history.agents, *(fold.candidates.agents[row] for row in held_out))
-    truth = fold.candidates.full_scores()[held_out]
-    return agents, np.concatenate([fold.model.reference_full_scores, truth]), ~is_named
+    return agents, ~is_named[can_be_replayed(fold.candidates)]
+
+
+def can_be_replayed(matrix: OutcomeMatrix) -> NDArray[np.bool_]:
+    """Tell which agents ran at least half of the tasks, shape (n_agents,).
+
+    The rank of another one on the few tasks that it ran says little of an interval for all.
+    """
+    return np.asarray(np.mean(matrix.attempts > 0, axis=1) >= MIN_COVERAGE)
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """What the replays of a fold are judged by, each candidate on the tasks that it ran.
+
+    Parameters
+    ----------
+    score : ndarray of float64, shape (n_candidates, 1)
+    references, deviations : ndarray of float64
+        Scores of the references on the same tasks, results that are missing predicted, and the
+        standard deviations of these: shape (n_reference,), or (n_candidates, n_reference) where
+        candidates ran different tasks.
+    known : ndarray of bool, shape (n_reference,)
+        Which references ran enough to be judged by.
+    """
+
+    score: FloatArray
+    references: FloatArray
+    deviations: FloatArray
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, fold: Fold, candidates: OutcomeMatrix, agents: tuple[str, ...], ran: NDArray[np.bool_]
+    ) -> "_Truth":
+        """Complete the references on each candidate's tasks."""
+        held_out = [
+            fold.candidates.agents.index(name) for name in agents[len(fold.history.agents) :]
+        ]
+        known = np.concatenate([fold.history.scores, fold.candidates.scores[held_out]])
+        found = fold.model.complete(known, None if ran.all() else ran)
+        enough = [can_be_replayed(fold.history), can_be_replayed(fold.candidates)[held_out]]
+        return cls(
+            candidates.full_scores()[:, None],
+            found.scores,
+            found.deviations,
+            np.concatenate(enough),
+        )
+
+    def holds(self, found: Interval) -> NDArray[np.bool_]:
+        """Whether score bounds leave room for the true rank, shape (candidates, multipliers).
+
+        The rank is that among the references that ran at least half of the tasks, at their
+        completed scores: a rank among agents of whom little is known could not be judged, and the
+        bounds are those of the score alone, without the errors of the references.
+        """
+        shape = self.score.shape[0], self.references.shape[-1]
+        references = np.broadcast_to(self.references, shape)[:, None, self.known]
+        score = self.score[:, :, None]
+        best = np.sum(references > score + TIE, axis=2)
+        worst = np.sum(references >= score - TIE, axis=2)
+        low = np.sum(references > found.score_high.reshape(len(score), -1, 1) + TIE, axis=2)
+        high = np.sum(references > found.score_low.reshape(len(score), -1, 1) + TIE, axis=2)
+        return np.asarray((low <= worst) & (high >= best))

@@ -15,6 +15,7 @@ from midband_sampler.calibration import (
     Calibration,
     Fold,
     Replays,
+    can_be_replayed,
     can_hold_out_scaffolds,
     make_folds,
     replay_all,
@@ -148,9 +149,10 @@ class Calibrating:
         limit = self.settings.max_tasks
         everything = limit is None or limit >= len(reference.tasks)
         tried = self._named(CANDIDATES) if wanted is None else [wanted]
-        if len(reference.agents) < needed:
+        enough = int(can_be_replayed(reference).sum())
+        if enough < needed:
             few = (
-                f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
+                f"{enough} reference agents, {needed} are needed to calibrate"
                 f" {rule.confidence:.0%} by replay (fewer for a lower confidence)"
             )
             if not everything and instead is not wanted:
@@ -164,7 +166,7 @@ class Calibrating:
         if best is None:
             self.warnings.append(
                 f"no width up to {LARGEST:g} standard deviations covered in enough of"
-                f" {len(reference.agents)} replays: the always-valid bound with strategy"
+                f" {enough} replays: the always-valid bound with strategy"
                 f" {instead.name!r} instead"
             )
             return Chosen(instead)

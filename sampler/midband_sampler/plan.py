@@ -2,24 +2,19 @@
 
 import hashlib
 import json
-import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError, IntArray, Metric
-from midband_sampler.bounds.base import Bounds
-from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
-from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM, SequentialRankBounds
+from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.calibration import Calibration
-from midband_sampler.drift import DriftAlarm
 from midband_sampler.errors import PlanError
-from midband_sampler.kernel import Kernel
-from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.plan_text import (
     FORMAT,
@@ -166,9 +161,27 @@ class Plan:
     @property
     def reference_full_scores(self) -> FloatArray:
         """Mean of each reference agent over the tasks it ran, shape (n_reference,)."""
-        known = ~np.isnan(self.reference_scores)
-        total = np.where(known, self.reference_scores, 0.0).sum(axis=1)
-        return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+        return _mean_known(self.reference_scores)
+
+    def scores_on(self, tasks: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Mean score of each reference agent on some tasks, and its standard deviation.
+
+        Results that an agent lacks there are predicted where there is a model. Without one they are
+        left out, with a deviation of 0: the mean is over the tasks that it ran.
+
+        Parameters
+        ----------
+        tasks : ndarray of bool, shape (n_all_tasks,)
+        """
+        if self.model is not None:
+            if tasks.all():
+                errors = self.model.reference_deviations
+                known = self.model.reference_full_scores
+                return known, np.zeros_like(known) if errors is None else errors
+            found = self.model.complete(self.reference_scores, tasks[None])
+            return found.scores[0], found.deviations[0]
+        means = _mean_known(self.reference_scores[:, tasks])
+        return means, np.zeros_like(means)
 
     @property
     def target(self) -> str:
@@ -388,74 +401,8 @@ class Plan:
         return hash(self.digest)
 
 
-def start_kernel(
-    plan: Plan,
-    *,
-    resamples: int = 2000,
-    never_run: bool = False,
-    bounds: SequentialRankBounds | None = None,
-) -> Kernel:
-    """Begin a run of a plan: one candidate, of whom nothing is known yet.
-
-    Its bounds count tasks by their position among all tasks where the plan is calibrated, else by
-    their place in the plan.
-
-    Parameters
-    ----------
-    plan : Plan
-    resamples : int
-        Bootstrap resamples of the diagnostics.
-    never_run : bool
-        Whether a missing result says that the task was never run, as in a replay of a history.
-    bounds : SequentialRankBounds, optional
-        Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
-    """
-    columns = plan.columns
-    planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
-    again = partial(_bounds, plan, columns, resamples)
-    return Kernel(
-        plan.stop,
-        again() if bounds is None else bounds.restarted(),
-        agents=plan.reference_agents,
-        limit=min(planned, plan.max_tasks or planned),
-        again=None if never_run else again,
-    )
-
-
-def _bounds(plan: Plan, columns: IntArray, resamples: int) -> Bounds:
-    """Begin the bounds that a plan promises."""
-    if plan.model is None or plan.calibration is None:
-        return sequential_bounds(plan, resamples=resamples)
-    posterior = plan.model.predict(attempts=plan.attempts)
-    order = None if plan.chooses_live else columns
-    return PosteriorRankBounds(
-        posterior,
-        plan.model.reference_full_scores,
-        multipliers=np.array([plan.calibration.multiplier]),
-        recorded=plan.reference_scores,
-        nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
-        best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
-    )
-
-
-def sequential_bounds(plan: Plan, *, resamples: int = 2000) -> SequentialRankBounds:
-    """Begin the always-valid bounds of a plan."""
-    # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
-    rivals = plan.stop.named_agents if plan.fair_bets else ()
-    return SequentialRankBounds(
-        plan.reference_scores[:, plan.columns],
-        confidence=plan.stop.confidence,
-        guards=len(plan.always),
-        rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
-        resamples=resamples,
-        seed=plan.seed,
-    )
-
-
-def watch(plan: Plan, posterior: FullScorePosterior | None) -> DriftAlarm:
-    """Watch for an agent of another kind than the history's."""
-    if posterior is not None and plan.model is not None and plan.calibration is not None:
-        return DriftAlarm.by_model(
-            posterior.profiles, plan.model.prior_centre, plan.calibration.surprise
-        )
-    return DriftAlarm.by_references(plan.reference_scores[:, plan.columns[len(plan.always) :]])
+def _mean_known(scores: FloatArray) -> FloatArray:
+    """Mean of each row's known scores; 0 where none is known."""
+    known = ~np.isnan(scores)
+    total = np.where(known, scores, 0.0).sum(axis=1)
+    return np.asarray(total / np.maximum(known.sum(axis=1), 1))

@@ -186,15 +186,7 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         "max_tasks": plan.max_tasks,
         "notes": list(plan.notes),
         "calibration": None if plan.calibration is None else plan.calibration.to_dict(),
-        "model": None
-        if plan.model is None
-        else {
-            "tasks": pack(plan.model.tasks),
-            "prior_centre": plan.model.prior_centre,
-            "binary": plan.model.binary,
-            "reference_full_scores": pack(plan.model.reference_full_scores),
-            **_dispersion_values(plan.model.dispersion),
-        },
+        "model": None if plan.model is None else _plain_model(plan.model),
     }
     # Left out where unset, so that plans from before these options keep their digests.
     weighs_costs = plan.task_costs is not None
@@ -213,6 +205,19 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         "task_costs": pack(plan.task_costs) if weighs_costs else "",
     }
     return {**content, **{name: value for name, value in optional.items() if value}}
+
+
+def _plain_model(model: PredictionModel) -> dict[str, object]:
+    content: dict[str, object] = {
+        "tasks": pack(model.tasks),
+        "prior_centre": model.prior_centre,
+        "binary": model.binary,
+        "reference_full_scores": pack(model.reference_full_scores),
+        **_dispersion_values(model.dispersion),
+    }
+    if model.reference_deviations is not None:  # plans without them keep their digests
+        content["reference_deviations"] = pack(model.reference_deviations)
+    return content
 
 
 def plan_fields(
@@ -297,6 +302,9 @@ def _model(data: Mapping[str, Any], n_agents: int, n_tasks: int) -> PredictionMo
         prior_centre=number(data, "prior_centre", low=-1e6, high=1e6),
         binary=flag(data, "binary"),
         reference_full_scores=array(data, "reference_full_scores", n_agents, low=0.0, high=1.0),
+        reference_deviations=array(data, "reference_deviations", n_agents, low=0.0, high=1.0)
+        if "reference_deviations" in data
+        else None,
         dispersion=_dispersion(mapping(data, "dispersion"), n_tasks)
         if "dispersion" in data
         else None,

@@ -73,8 +73,8 @@ def narrowest(
     confidence : float
     spread : float
         Standard deviation of the log of the width that this situation needs, about what the
-        replays say: both shares are averaged over it (three-point Gauss-Hermite quadrature), and the
-        width is not below that without it.
+        replays say: both shares are averaged over it (three-point Gauss-Hermite quadrature), and
+        the width is not below that without it.
 
     Returns
     -------

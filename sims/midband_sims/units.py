@@ -230,7 +230,6 @@ def run_unit(unit: Unit) -> dict[str, object]:
     matrix = unpack(unit.payload)
     setting = unit.setting
     seed = plan_seed(setting.seed, unit.seed_index, matrix.benchmark)
-    full = dict(zip(matrix.agents, matrix.full_scores().tolist(), strict=True))
     rows: list[dict[str, object]] = []
     chosen = unit.policy.settings(unit.names)
     calibrated = unit.policy.calibrated(unit.names)
@@ -271,7 +270,6 @@ def run_unit(unit: Unit) -> dict[str, object]:
                     in_flight=setting.in_flight,
                     resamples=setting.resamples,
                     bounds=bounds,
-                    reference_truth=full,
                     track=setting.track and unit.seed_index == 0,
                 )
                 ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}

@@ -79,6 +79,10 @@ class Bounds(Protocol):
         """Mean score of each reference on the target; its first axis is that of the agents."""
 
     @property
+    def reference_margins(self) -> FloatArray | None:
+        """How far each of these may be off, at the bounds' confidence; None where all are known."""
+
+    @property
     def evidence(self) -> Mapping[str, PairedEProcess]:
         """E-process against each agent that is bet on."""
 

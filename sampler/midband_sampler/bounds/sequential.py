@@ -210,6 +210,11 @@ class SequentialRankBounds:
         return self._reference_scores
 
     @property
+    def reference_margins(self) -> FloatArray | None:
+        """None: a rank on the planned tasks is one among the recorded results alone."""
+        return None
+
+    @property
     def evidence(self) -> Mapping[str, PairedEProcess]:
         """E-process against each agent that is bet on."""
         return self._evidence

@@ -71,6 +71,21 @@ class FullScorePosterior:
         self._weights: FloatArray | None = None
         self._moments: tuple[FloatArray, FloatArray] | None = None
 
+    def keep(self, target: NDArray[np.bool_]) -> None:
+        """Take the tasks that a candidate will never run out of its target, before any result.
+
+        Parameters
+        ----------
+        target : ndarray of bool, shape (candidates, n_tasks)
+        """
+        self._weights = self._moments = None
+        self.unseen = target.copy()
+        kept = target.astype(float)
+        self._unseen_mean = kept @ self._profiles
+        self._unseen_variance = kept @ (self._profiles - self._profiles**2)
+        self._total = kept.sum(axis=1)
+        self._left = self._total.copy()
+
     def observe(self, rows: IntArray, tasks: IntArray, scores: FloatArray) -> None:
         """Take in one score for each named candidate; NaN takes the task out of the target.
 

@@ -1,6 +1,6 @@
 """The prediction of a candidate's full score: the fitted history, and several attempts a task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,6 +151,16 @@ class AttemptPosterior(FullScorePosterior):
         """Count the attempts that each named candidate has made at its task."""
         return np.asarray(self.made[rows, tasks])
 
+    def keep(self, target: NDArray[np.bool_]) -> None:
+        """Take the tasks that a candidate will never run out of its target, before any result."""
+        super().keep(target)
+        self.may_run = target.copy()
+        self._of = np.where(target, self._of, 0)
+        for row, kept in enumerate(target):
+            tasks = np.flatnonzero(kept)
+            rows = np.full(tasks.size, row)
+            self._unseen_variance[row] = self._ahead(rows, tasks)[1].sum(axis=0)
+
     def _rate(self, rows: IntArray, tasks: IntArray) -> FloatArray:
         """Chance mu that the next attempt passes, shape (n, n_nodes)."""
         strength = self._strength
@@ -235,6 +245,20 @@ class AttemptPosterior(FullScorePosterior):
         return np.where(self.may_run, gain.astype(np.float32), -np.inf)
 
 
+@dataclass(frozen=True, eq=False)
+class CompletedScores:
+    """Mean scores of agents, results that are missing predicted.
+
+    Parameters
+    ----------
+    scores, deviations : ndarray of float64, shape (n_agents,) or (n_targets, n_agents)
+        Mean score of each agent and its standard deviation, 0 where it ran every task.
+    """
+
+    scores: FloatArray
+    deviations: FloatArray
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PredictionModel:
     """What a session needs to predict a candidate's full score.
@@ -251,6 +275,8 @@ class PredictionModel:
         Full scores of the reference agents, missing cells predicted.
     dispersion : Dispersion or None
         Of averaged or graded scores; None where results are single passes and fails.
+    reference_deviations : ndarray of float64, shape (n_reference,), or None
+        Standard deviation of each of these, 0 where the agent ran every task. None where all did.
     """
 
     tasks: FloatArray
@@ -258,6 +284,7 @@ class PredictionModel:
     binary: bool
     reference_full_scores: FloatArray
     dispersion: Dispersion | None = None
+    reference_deviations: FloatArray | None = None
 
     @classmethod
     def fit(cls, matrix: OutcomeMatrix) -> "PredictionModel":
@@ -265,14 +292,77 @@ class PredictionModel:
         model, dispersion = fit_response_model(matrix), None
         if not is_binary(matrix):
             model, dispersion = _refitted(matrix, model)
-        predicted = model.pass_rates(model.abilities).T
-        return cls(
+        fitted = cls(
             tasks=np.round(model.to_array(), 9),
             prior_centre=round(recent_ability(model, matrix.dates), 9),
             binary=is_binary(matrix),
-            reference_full_scores=np.round(completed_full_scores(matrix, predicted), 9),
+            reference_full_scores=np.zeros(0),
             dispersion=dispersion,
         )
+        known = fitted.complete(matrix.scores)
+        deviations = np.round(known.deviations, 9)
+        return replace(
+            fitted,
+            reference_full_scores=np.round(known.scores, 9),
+            reference_deviations=deviations if deviations.any() else None,
+        )
+
+    def complete(
+        self, scores: FloatArray, targets: NDArray[np.bool_] | None = None
+    ) -> "CompletedScores":
+        """Predict the mean scores of agents that did not run every task, from what they ran.
+
+        Given the ability t the missing results of an agent add up to the mean sum p_j(t) with
+        variance sum phi_j p_j(t) (1 - p_j(t)), phi being the dispersion; both are averaged over the
+        posterior of t given all its results, t being standard normal among the agents of the
+        history. Which tasks an agent ran may depend on its results there, as in a run that chose
+        its tasks: given these results the choice says nothing more of the ability, so that the
+        posterior needs no correction (ignorable missingness; Rubin 1976).
+
+        Parameters
+        ----------
+        scores : ndarray of float64, shape (n_agents, n_tasks)
+            NaN where not run.
+        targets : ndarray of bool, shape (n_targets, n_tasks), optional
+            Tasks of which the scores are the mean; by default all.
+        """
+        everything = targets is None
+        wanted = np.ones((1, scores.shape[1]), dtype=bool) if targets is None else targets
+        missing = np.isnan(scores)
+        some = np.flatnonzero(missing.any(axis=1))
+        known = np.where(missing, 0.0, scores) @ wanted.T.astype(float)
+        variance = np.zeros_like(known)
+        if some.size:
+            lacking = missing[some]
+            profiles = ResponseModel.from_array(self.tasks).pass_rates(ability_grid())
+            own = FullScorePosterior(
+                profiles,
+                candidate_prior(0.0, 1.0),
+                candidates=some.size,
+                binary=self.binary,
+                dispersion=self.dispersion,
+            )
+            for task in np.flatnonzero(~lacking.all(axis=0)):
+                rows = np.flatnonzero(~lacking[:, task])
+                own.observe(rows, np.full(rows.size, task), scores[some[rows], task])
+            weights = own.ability()
+            noise = profiles * (1.0 - profiles)
+            if self.dispersion is not None:
+                noise *= self.dispersion.per_task[:, None]
+            patterns, place = np.unique(wanted, axis=0, return_inverse=True)
+            for column, pattern in enumerate(patterns):
+                left = (lacking & pattern).astype(float)
+                ahead = left @ profiles
+                mean = (weights * ahead).sum(axis=1)
+                about = weights * ((ahead - mean[:, None]) ** 2 + left @ noise)
+                same = np.flatnonzero(place.reshape(-1) == column)
+                known[np.ix_(some, same)] += mean[:, None]
+                variance[np.ix_(some, same)] = about.sum(axis=1)[:, None]
+        count = np.maximum(wanted.sum(axis=1), 1)
+        means, deviations = (known / count).T, (np.sqrt(variance) / count).T
+        if everything:
+            means, deviations = means[0], deviations[0]
+        return CompletedScores(means, deviations)
 
     def predict(
         self, *, candidates: int = 1, attempts: Attempts | None = None
@@ -309,11 +399,6 @@ def _refitted(
     worth = dispersion.worth(attempts)
     model = fit_response_model(matrix, trials=worth, start=model)
     return model, Dispersion.learn(matrix, model, worth)
-
-
-def completed_full_scores(matrix: OutcomeMatrix, predicted: FloatArray) -> FloatArray:
-    """Mean over all tasks, missing cells predicted, shape (n_agents,)."""
-    return np.asarray(np.where(np.isnan(matrix.scores), predicted, matrix.scores).mean(axis=1))
 
 
 def is_binary(matrix: OutcomeMatrix) -> bool:

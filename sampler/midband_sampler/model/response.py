@@ -84,9 +84,9 @@ def recent_ability(model: ResponseModel, dates: DateArray) -> float:
     return float(model.abilities[latest].mean())
 
 
-def candidate_prior(centre: float) -> FloatArray:
-    """Log prior of a new agent's ability on `ability_grid`: N(centre, 1.5)."""
-    log_prior = -0.5 * ((ability_grid() - centre) / _PRIOR_WIDTH) ** 2
+def candidate_prior(centre: float, width: float = _PRIOR_WIDTH) -> FloatArray:
+    """Log prior of an agent's ability on `ability_grid`: N(centre, width); 1.5 for a new one."""
+    log_prior = -0.5 * ((ability_grid() - centre) / width) ** 2
     return np.asarray(log_prior - np.log(np.exp(log_prior).sum()))
 
 
