@@ -22,6 +22,7 @@ from midband_sampler.stopping.base import Rule
 from midband_sampler.strategies.policy import Policy
 
 MIN_REPLAYS = 10
+MIN_COVERAGE = 0.5
 UNCHECKED = 1e9
 AGENT, SCAFFOLD = "agent", "scaffold"
 _MAX_FOLDS = 10
@@ -217,6 +218,8 @@ def replay_all(
     """
     parts, problems = [], []
     for fold in folds:
+        if not can_be_replayed(fold.candidates).any():
+            continue
         try:
             parts.append(
                 (_replay if bound.predicts else _replay_planned)(
@@ -252,8 +255,8 @@ def _replay(
     seed: int,
     bound: CalibratedBound,
 ) -> Replays:
-    candidates = fold.candidates
-    agents, references, others = _with_named(fold, rule)
+    agents, others = _with_named(fold, rule)
+    candidates = fold.candidates.select(agents=can_be_replayed(fold.candidates))
     attempts = fold.attempts if policy.strategy.live else None
     most = 1 if attempts is None else attempts.most
     if attempts is not None:
@@ -261,14 +264,19 @@ def _replay(
     n_candidates = len(candidates.agents)
     posterior = fold.model.predict(candidates=n_candidates, attempts=attempts)
     order, _ = policy.order(fold.history, posterior, np.random.default_rng(seed))
+    ran = candidates.attempts > 0
+    if not ran.all():
+        posterior.keep(ran)
+    truth = _Truth.of(fold, candidates, agents, ran)
     live = policy.strategy.live
     results = ~np.isnan(candidates.scores) if attempts is None else candidates.attempts
     kernel = Kernel(
         rule,
         bound.begin(
             posterior,
-            references,
+            truth.references,
             multipliers=multipliers,
+            deviations=truth.deviations,
             best_case=BestCaseWidth(posterior, None if live else order)
             if rule.looks_ahead
             else None,
@@ -279,10 +287,11 @@ def _replay(
         available=np.sum(results, axis=1)[:, None],
     )
     scores = candidates.scores if attempts is None else candidates.attempt_scores
-    steps = replay(kernel, policy, _recorded(fold, scores), order=order, posterior=posterior)
+    steps = replay(
+        kernel, policy, _recorded(fold, candidates, scores), order=order, posterior=posterior
+    )
     shape = (n_candidates, multipliers.size)
-    truth = _Truth(candidates.full_scores(), references, rule)
-    return _judged(fold, steps, shape, truth=truth, attempts=most, replayed=others)
+    return _judged(fold, steps, shape, rule=rule, truth=truth, attempts=most, replayed=others)
 
 
 def _replay_planned(
@@ -297,12 +306,14 @@ def _replay_planned(
 ) -> Replays:
     """Replay down an order that the fold's own history gives, judged by the tasks in it."""
     del bound
-    candidates, history = fold.candidates, fold.history
-    agents, _, others = _with_named(fold, rule)
-    named = [fold.candidates.agents.index(agent) for agent in agents[len(history.agents) :]]
-    order, _ = policy.order(history, None, np.random.default_rng(seed))
+    agents, others = _with_named(fold, rule)
+    history = fold.history.select(agents=can_be_replayed(fold.history))
+    candidates = fold.candidates.select(agents=can_be_replayed(fold.candidates))
+    named = [fold.candidates.agents.index(name) for name in agents[len(fold.history.agents) :]]
+    agents = (*history.agents, *agents[len(fold.history.agents) :])
+    order, _ = policy.order(fold.history, None, np.random.default_rng(seed))
     order = order[:max_tasks]
-    reference = np.concatenate([history.scores, candidates.scores[named]])[:, order]
+    reference = np.concatenate([history.scores, fold.candidates.scores[named]])[:, order]
     n_candidates, guards = len(candidates.agents), len(policy.exploration.always)
     scores = candidates.scores[:, order]
     bounds, all_run = (
@@ -321,45 +332,23 @@ def _replay_planned(
         limit=order.size,
         available=np.sum(known[:, guards:], axis=1)[:, None],
     )
-    steps = replay(kernel, policy, _recorded(fold, candidates.scores), order=order, posterior=None)
-    target = all_run.interval().score.reshape(n_candidates, -1)[:, 0]
+    recorded = _recorded(fold, candidates, candidates.scores)
+    steps = replay(kernel, policy, recorded, order=order, posterior=None)
     references = all_run.reference_scores
-    if references.ndim > 1:
-        references = references[:, :, 0].T
+    truth = _Truth(
+        all_run.interval().score.reshape(n_candidates, -1)[:, :1],
+        references if references.ndim == 1 else references[:, :, 0].T,
+        np.zeros(0),
+        np.ones(len(agents), dtype=bool),
+    )
     shape = (n_candidates, multipliers.size)
-    truth = _Truth(target, references, rule)
-    return _judged(fold, steps, shape, truth=truth, attempts=1, replayed=others & known.any(axis=1))
+    others = others & known.any(axis=1)
+    return _judged(fold, steps, shape, rule=rule, truth=truth, attempts=1, replayed=others)
 
 
-def _recorded(fold: Fold, scores: FloatArray) -> Recorded:
-    candidates = fold.candidates
+def _recorded(fold: Fold, candidates: OutcomeMatrix, scores: FloatArray) -> Recorded:
     usd = np.where(np.isnan(candidates.cost_usd), expected_usd(fold.history), candidates.cost_usd)
     return Recorded(scores=scores, usd=usd, seconds=candidates.duration_s)
-
-
-class _Truth:
-    """Where each candidate stands when everything of the target has run.
-
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (n_candidates,)
-    references : ndarray of float64, shape (n_reference,) or (n_candidates, n_reference)
-    rule : Rule
-    """
-
-    def __init__(self, scores: FloatArray, references: FloatArray, rule: Rule) -> None:
-        self.scores = scores[:, None]
-        self._best = 1 + np.sum(references > self.scores + TIE, axis=1)[:, None]
-        self._worst = 1 + np.sum(references >= self.scores - TIE, axis=1)[:, None]
-        self._claims_score = rule.claims_score
-
-    def holds(self, found: Interval) -> NDArray[np.bool_]:
-        """Whether an interval holds the rank and, where the rule claims it, the score."""
-        held = (found.low <= self._worst) & (found.high >= self._best)
-        if self._claims_score:
-            held &= found.score_low <= self.scores + TIE
-            held &= found.score_high >= self.scores - TIE
-        return np.asarray(held)
 
 
 def _judged(
@@ -367,7 +356,8 @@ def _judged(
     steps: Iterator[tuple[IntArray, Step]],
     shape: tuple[int, int],
     *,
-    truth: _Truth,
+    rule: Rule,
+    truth: "_Truth",
     attempts: int,
     replayed: NDArray[np.bool_],
 ) -> Replays:
@@ -382,9 +372,15 @@ def _judged(
         if step.interval is None:
             continue
         found = step.interval
-        covered |= step.ends & truth.holds(found)
+        if not step.ends.any():
+            continue
+        held = truth.holds(found)
+        if rule.claims_score:
+            held &= found.score_low <= truth.score + TIE
+            held &= found.score_high >= truth.score - TIE
+        covered |= step.ends & held
         run[step.ends] = step.run / (n_tasks * attempts)
-        error = np.where(step.ends, found.score - truth.scores, error)
+        error = np.where(step.ends, found.score - truth.score, error)
         spent = np.where(step.ends, paid[:, None], spent)
     return Replays(
         covered=covered[replayed],
@@ -406,8 +402,8 @@ def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
     return replace(matrix, scores=scores, attempts=counts, attempt_scores=each)
 
 
-def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_]]:
-    """Return the references with every agent that the rule names, and who is replayed.
+def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """Return the references with every agent that the rule names, and which replays count.
 
     A named agent is known when the plan is used, so it is known to the replays, and ranked against:
     an interval that holds the rank then leaves no room for a wrong side. It is not replayed itself,
@@ -417,5 +413,67 @@ def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], FloatArray, ND
     is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)
     held_out = np.flatnonzero(is_named)
     agents = (*fold.history.agents, *(fold.candidates.agents[row] for row in held_out))
-    truth = fold.candidates.full_scores()[held_out]
-    return agents, np.concatenate([fold.model.reference_full_scores, truth]), ~is_named
+    return agents, ~is_named[can_be_replayed(fold.candidates)]
+
+
+def can_be_replayed(matrix: OutcomeMatrix) -> NDArray[np.bool_]:
+    """Tell which agents ran at least half of the tasks, shape (n_agents,).
+
+    The rank of another one on the few tasks that it ran says little of an interval for all.
+    """
+    return np.asarray(np.mean(matrix.attempts > 0, axis=1) >= MIN_COVERAGE)
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """What the replays of a fold are judged by, each candidate on the tasks that it ran.
+
+    Parameters
+    ----------
+    score : ndarray of float64, shape (n_candidates, 1)
+    references, deviations : ndarray of float64
+        Scores of the references on the same tasks, results that are missing predicted, and the
+        standard deviations of these: shape (n_reference,), or (n_candidates, n_reference) where
+        candidates ran different tasks.
+    known : ndarray of bool, shape (n_reference,)
+        Which references ran enough to be judged by.
+    """
+
+    score: FloatArray
+    references: FloatArray
+    deviations: FloatArray
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, fold: Fold, candidates: OutcomeMatrix, agents: tuple[str, ...], ran: NDArray[np.bool_]
+    ) -> "_Truth":
+        """Complete the references on each candidate's tasks."""
+        held_out = [
+            fold.candidates.agents.index(name) for name in agents[len(fold.history.agents) :]
+        ]
+        known = np.concatenate([fold.history.scores, fold.candidates.scores[held_out]])
+        found = fold.model.complete(known, None if ran.all() else ran)
+        enough = [can_be_replayed(fold.history), can_be_replayed(fold.candidates)[held_out]]
+        return cls(
+            candidates.full_scores()[:, None],
+            found.scores,
+            found.deviations,
+            np.concatenate(enough),
+        )
+
+    def holds(self, found: Interval) -> NDArray[np.bool_]:
+        """Whether score bounds leave room for the true rank, shape (candidates, multipliers).
+
+        The rank is that among the references that ran at least half of the tasks, at their
+        completed scores: a rank among agents of whom little is known could not be judged, and the
+        bounds are those of the score alone, without the errors of the references.
+        """
+        shape = self.score.shape[0], self.references.shape[-1]
+        references = np.broadcast_to(self.references, shape)[:, None, self.known]
+        score = self.score[:, :, None]
+        best = np.sum(references > score + TIE, axis=2)
+        worst = np.sum(references >= score - TIE, axis=2)
+        low = np.sum(references > found.score_high.reshape(len(score), -1, 1) + TIE, axis=2)
+        high = np.sum(references > found.score_low.reshape(len(score), -1, 1) + TIE, axis=2)
+        return np.asarray((low <= worst) & (high >= best))

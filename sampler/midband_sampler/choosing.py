@@ -12,12 +12,12 @@ from midband_sampler.bounds.bootstrap import nominal_level
 from midband_sampler.bounds.calibrated import POSTERIOR, CalibratedBound
 from midband_sampler.calibration import (
     AGENT,
-    MIN_REPLAYS,
     SCAFFOLD,
     UNCHECKED,
     Calibration,
     Fold,
     Replays,
+    can_be_replayed,
     can_hold_out_scaffolds,
     make_folds,
     replay_all,
@@ -45,6 +45,7 @@ from midband_sampler.strategies.policy import Exploration, Policy
 CANDIDATES = ("sampled-information", "information", "stratified")
 IN_ORDER = ("stratified", "information-fixed")
 INSTEAD = "random"
+MIN_SAVING = 0.1
 _STANDARD_ERRORS = 2.0
 
 
@@ -155,15 +156,17 @@ class Calibrating:
         """
         rule, reference = self.rule, self.reference
         named = len(rule.named_agents)  # these are not replayed
-        elsewhere = int(OTHERS_WEIGHT) if self.others.matrices else 0
-        needed = max(MIN_REPLAYS, required_replays(rule.confidence) - elsewhere) + named
-        instead = find_strategy(INSTEAD) if wanted is None or wanted.needs_model else wanted
+        needed = required_replays(rule.confidence) + named
+        if self.others.matrices:  # the plan itself asks for MIN_REFERENCE
+            needed = max(named + 1, needed - int(OTHERS_WEIGHT))
+        instead = find_strategy(INSTEAD) if wanted is None or not wanted.random_order else wanted
         limit = self.settings.max_tasks
         everything = limit is None or limit >= len(reference.tasks)
         tried = self._named(CANDIDATES) if wanted is None else [wanted]
-        if len(reference.agents) < needed:
+        enough = int(can_be_replayed(reference).sum())
+        if enough < needed:
             few = (
-                f"{len(reference.agents)} reference agents, {needed} are needed to calibrate"
+                f"{enough} reference agents, {needed} are needed to calibrate"
                 f" {rule.confidence:.0%} by replay (fewer for a lower confidence)"
             )
             if self.bound.name:
@@ -192,7 +195,7 @@ class Calibrating:
         if best is None:
             self.warnings.append(
                 f"no width up to {LARGEST:g} standard deviations covered in enough of"
-                f" {len(reference.agents)} replays: the always-valid bound with strategy"
+                f" {enough} replays: the always-valid bound with strategy"
                 f" {instead.name!r} instead"
             )
             return Chosen(instead)
@@ -310,6 +313,10 @@ class Calibrating:
             f" the run ended{self._other_mode(best)}"
         )
         self._note_width(calibration)
+        if calibration.fraction_run > 1.0 - MIN_SAVING:
+            self.warnings.append(
+                f"little is saved: the replays ran {calibration.fraction_run:.0%} of the tasks"
+            )
         in_order, fallback = None, None
         if strategy.live and self.settings.fallback:
             forms = self._named(IN_ORDER) if automatic else [strategy.fixed()]
@@ -397,8 +404,8 @@ class Calibrating:
 def _situation(scaffolds: tuple[str, ...], scaffold: str) -> tuple[str, bool]:
     """Return what replays are to leave out, and whether they cannot see how new the agent is.
 
-    Where the candidate's scaffold is known its agents alone are left out, as the candidate is; where
-    it is new, or not said, whole scaffolds are, if there are several.
+    Where the candidate's scaffold is known its agents alone are left out, as the candidate is;
+    where it is new, or not said, whole scaffolds are, if there are several.
     """
     known = {each for each in scaffolds if each}
     if scaffold in known:

@@ -8,6 +8,7 @@ from textwrap import wrap
 import numpy as np
 
 from midband_history import FloatArray, Metric
+from midband_sampler.bounds.base import TIE, Bounds, Interval
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
@@ -303,6 +304,16 @@ def nearest(
     shown = dict.fromkeys([*(agents[place] for place in closest), *asked_for])
     chances = {name: float(better[agents.index(name)]) for name in shown}
     return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
+
+
+def tied(bounds: Bounds, interval: Interval, agents: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the references that the score bounds do not separate from the candidate."""
+    if math.isnan(interval.score):
+        return agents
+    scores, margins = bounds.reference_scores, bounds.reference_margins
+    margin = TIE if margins is None else margins + TIE
+    inside = (scores >= interval.score_low - margin) & (scores <= interval.score_high + margin)
+    return tuple(agents[place] for place in np.flatnonzero(inside))
 
 
 def scale_of(metric: Metric | None) -> str:

@@ -249,6 +249,7 @@ class Kernel:
             tasks_left=self.limit - run,
             **spent,
             reference_scores=bounds.reference_scores,
+            reference_margins=bounds.reference_margins,
             reference_agents=self.agents,
             evidence=bounds.evidence,
             least_half_width=partial(bounds.least_half_width, run) if self._looks_ahead else None,

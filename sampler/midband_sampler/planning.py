@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler.bounds.calibrated import (
@@ -14,6 +15,7 @@ from midband_sampler.bounds.calibrated import (
     POSTERIOR,
     CalibratedBound,
 )
+from midband_sampler.calibration import can_be_replayed
 from midband_sampler.choosing import INSTEAD, Calibrating, Chosen
 from midband_sampler.errors import PlanError
 from midband_sampler.estimators import ESTIMATORS
@@ -28,8 +30,8 @@ from midband_sampler.strategies.base import Strategy, find_strategy, strategies
 from midband_sampler.strategies.policy import Exploration, Policy
 
 MIN_REFERENCE = 5
-MIN_COVERAGE = 0.5
 _MIN_SAMPLE = 2
+_TOLD = 0.5
 
 
 def make_plan(
@@ -45,8 +47,10 @@ def make_plan(
     Parameters
     ----------
     history : OutcomeMatrix
-        Results on one benchmark. Agents that ran fewer than half of the tasks count in
-        the band's pass rates but are no references to rank against; a warning says how many.
+        Results on one benchmark. Agents that ran a part of the tasks are ranked against by their
+        predicted scores in a calibrated plan, as far as their results tell them. Without a model
+        those that ran fewer than half count in the band's pass rates alone. A warning says how
+        many are not ranked against.
     settings : PlanSettings, optional
         What a person chose.
     others : sequence of OutcomeMatrix
@@ -95,7 +99,7 @@ class _Planner:
         self.history = history
         self.settings = settings
         self.versions = versions
-        self.notes: list[str] = [*history.notes, *_coverage_notes(history)]
+        self.notes: list[str] = [*history.notes]
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
@@ -107,8 +111,9 @@ class _Planner:
         if settings.renamed:
             self.notes.append(settings.renamed)
         costs = self._costs(chosen)
-        reference = self._references()
-        known = len(reference.agents)
+        enough = can_be_replayed(self.history)
+        reference = self._references(enough, predictive=predictive)
+        known = int(enough.sum())
         attempts = self._attempts(reference, chosen)
         if known < MIN_REFERENCE:
             self.warnings.append(
@@ -136,6 +141,9 @@ class _Planner:
             found = calibrating.choose(chosen)
         else:
             found = Chosen(chosen or find_strategy(INSTEAD))
+        if found.calibration is None:
+            reference = self.history.select(agents=enough)
+        self._note_coverage(reference, predicted=found.calibration is not None)
         return self._laid_out(found, rule, reference, exploration, attempts, costs)
 
     def _laid_out(
@@ -226,9 +234,8 @@ class _Planner:
         """Whether the plan is calibrated; raise unless the strategy can be what is asked of it."""
         bootstrap = self.settings.guarantee == "bootstrap"
         guarantee, name = self.settings.guarantee, self.settings.name
-        needs = chosen is None or chosen.needs_model or chosen.live
-        predictive = needs or guarantee == "calibrated"
-        if guarantee == "always-valid" and needs:
+        predictive = self.settings.predictive
+        if guarantee == "always-valid" and predictive:
             able = (each.name for each in strategies().values() if each.random_order)
             msg = (
                 f"expected a strategy that can be {guarantee}, got {name!r}:"
@@ -253,16 +260,52 @@ class _Planner:
             BOOTSTRAP if chosen is None or chosen.needs_model or chosen.live else PAIRED_BOOTSTRAP
         )
 
-    def _references(self) -> OutcomeMatrix:
-        """Keep the agents that ran enough of the benchmark to be ranked against."""
+    def _references(self, enough: NDArray[np.bool_], *, predictive: bool) -> OutcomeMatrix:
+        """Keep the agents that ran enough of the benchmark to be ranked against.
+
+        Without a model these are the ones that ran half of the tasks. With one it is every agent of
+        whose full score its results tell at least half: of the variance that the model expects of
+        an agent of which nothing is known, they leave no more than the other half.
+        """
         history = self.history
-        enough = np.mean(history.attempts > 0, axis=1) >= MIN_COVERAGE
-        if not enough.all():
-            self.warnings.append(
-                f"{int(np.sum(~enough))} of {len(history.agents)} agents ran fewer than half of the"
-                " tasks and are not ranked against"
+        if not predictive or enough.sum() < 2 or enough.all():
+            return history.select(agents=enough)
+        some = history.select(agents=np.flatnonzero((history.attempts > 0).any(axis=1)))
+        model = PredictionModel.fit(some)
+        told = model.complete(history.scores).deviations
+        untold = float(model.complete(np.full((1, len(history.tasks)), np.nan)).deviations[0])
+        return history.select(agents=enough | (told**2 <= _TOLD * untold**2))
+
+    def _note_coverage(self, reference: OutcomeMatrix, *, predicted: bool) -> None:
+        """Say how many of the tasks the agents ran, and who is left out."""
+        history = self.history
+        n_agents, n_tasks = history.scores.shape
+        shares = np.mean(history.attempts > 0, axis=1)
+        ran_all = int(np.sum(shares == 1.0))
+        if ran_all == n_agents:
+            return
+        lacking, place = n_agents - len(reference.agents), len(history.notes)
+        if lacking:
+            why = (
+                "too few tasks for a prediction of their score"
+                if predicted
+                else "fewer than half of the tasks"
             )
-        return history.select(agents=np.flatnonzero(enough))
+            self.warnings.append(
+                f"{lacking} of {n_agents} agents ran {why} and are not ranked against"
+            )
+        head = f"{ran_all} of {n_agents} agents ran all {n_tasks} tasks"
+        part = np.mean(reference.attempts > 0, axis=1) if predicted else shares
+        part = part[part < 1.0]
+        if not part.size:
+            return
+        span = f"{part.min():.0%} to {part.max():.0%} of them"
+        tail = (
+            f"{part.size} were predicted from {span}: their uncertainty is in the intervals"
+            if predicted
+            else f"the others {span}"
+        )
+        self.notes.insert(place, f"{head}, {tail}")
 
     def _exploration(self) -> Exploration:
         """Find the guard tasks, each once, in the order given."""
@@ -365,15 +408,3 @@ def _named_order(found: Chosen) -> str:
     if found.in_order is None or found.in_order.name == found.strategy.fixed().name:
         return ""
     return found.in_order.name
-
-
-def _coverage_notes(history: OutcomeMatrix) -> list[str]:
-    """Say how many of the tasks the agents ran, where some did not run all."""
-    shares = np.mean(history.attempts > 0, axis=1)
-    part = shares < 1.0
-    if not part.any():
-        return []
-    return [
-        f"{int(np.sum(~part))} of {len(history.agents)} agents ran all {len(history.tasks)} tasks,"
-        f" the others {shares[part].min():.0%} to {shares[part].max():.0%} of them"
-    ]

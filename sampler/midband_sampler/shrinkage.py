@@ -30,10 +30,10 @@ _NARROW = 50
 # What the other benchmarks weigh together, in replays of this one.
 OTHERS_WEIGHT = 20.0
 _MOST_OTHERS, _MOST_AGENTS, _MOST_TASKS = 8, 40, 300
-# Of the log multiplier between the seven benchmarks of the HAL leaderboard, for a history that has
-# fewer than three other benchmarks to tell it.
-_USUAL_SPREAD = 0.28
-_ENOUGH_TO_TELL_SPREAD = 3
+# What `OtherBenchmarks.spread` finds among seven benchmarks of the HAL leaderboard, for a history
+# that has fewer than four others to tell it.
+_USUAL_SPREAD = 0.39
+_ENOUGH_TO_TELL_SPREAD = 4
 
 
 def interval_multipliers() -> tuple[FloatArray, FloatArray]:
@@ -75,7 +75,8 @@ def narrowest(
     confidence : float
     spread : float
         Standard deviation of the log of the width that this situation needs, about what the
-        replays say: both shares are averaged over it (three-point Gauss-Hermite quadrature).
+        replays say: both shares are averaged over it (three-point Gauss-Hermite quadrature), and
+        the width is not below that without it.
 
     Returns
     -------
@@ -88,10 +89,10 @@ def narrowest(
     if weight:
         count = count + weight * np.mean(others, axis=0)
     if spread:
-        away = int(round(np.sqrt(3.0) * spread / np.log(_STEP)))
+        away = round(np.sqrt(3.0) * spread / np.log(_STEP))
         narrower = np.concatenate([np.zeros(min(away, n_widths)), count])[:n_widths]
         wider = np.concatenate([count, np.full(away, count[-1])])[away:]
-        count = (narrower + 4.0 * count + wider) / 6.0
+        count = np.minimum(count, (narrower + 4.0 * count + wider) / 6.0)
     fails = np.flatnonzero(count < confidence * (n + weight + 1.0) - 1e-9)
     place = int(fails.max()) + 1 if fails.size else 0
     return None if place == n_widths else place
@@ -163,7 +164,11 @@ class OtherBenchmarks:
         mode: str,
         bound: CalibratedBound = POSTERIOR,
     ) -> float:
-        """Standard deviation of the log multiplier between benchmarks."""
+        """Return how far the log multiplier of one more benchmark is expected to lie from these.
+
+        The predictive standard deviation of a normal sample of b benchmarks, a Student t with b - 1
+        degrees of freedom: sd * sqrt((1 + 1 / b) (b - 1) / (b - 3)).
+        """
         found = []
         shares = self.shares(
             strategy, mode=mode, rule=rule, share=share, multipliers=multipliers, bound=bound
@@ -174,7 +179,8 @@ class OtherBenchmarks:
             found.append(float(np.log(multipliers[place])))
         if len(found) < _ENOUGH_TO_TELL_SPREAD:
             return _USUAL_SPREAD
-        return float(np.std(found, ddof=1))
+        b = len(found)
+        return float(np.std(found, ddof=1) * np.sqrt((1 + 1 / b) * (b - 1) / (b - 3)))
 
 
 def _thinned(matrix: OutcomeMatrix) -> OutcomeMatrix:

@@ -12,7 +12,7 @@ from midband_history import InputError, OutcomeMatrix
 from midband_sampler import PlanSettings
 from midband_sims.cells import summarise
 from midband_sims.executors import run_units, workers_of
-from midband_sims.protocols import Split, parse_protocol
+from midband_sims.protocols import Split, parse_protocol, too_few_tasks
 from midband_sims.storage import Journal, write_results
 from midband_sims.units import BAND, Names, Payload, Policy, Setting, Unit, pack, run_unit
 
@@ -196,6 +196,11 @@ class Study:
 
     def _lay_out(self, matrix: OutcomeMatrix, payload: Payload) -> None:
         settings = self.settings
+        if few := int(too_few_tasks(matrix).sum()):
+            self.skipped.append(
+                f"{few} of {len(matrix.agents)} agents of {matrix.benchmark} ran fewer than half of"
+                " the tasks: they are known agents, and play no new one"
+            )
         for name in dict.fromkeys(settings.protocols):
             for cut in settings.cuts or ("",) if name == "temporal" else ("",):
                 protocol = parse_protocol(name, cut=cut, folds=settings.folds)

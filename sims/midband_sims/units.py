@@ -164,10 +164,7 @@ class Policy:
 
     def calibrated(self, names: Names) -> bool:
         """Whether the plan takes replays of its own, which makes it costly."""
-        made = self.settings(names)
-        chosen = made.chosen
-        replayed = made.guarantee in ("calibrated", "bootstrap")
-        return replayed or chosen is None or chosen.needs_model
+        return self.settings(names).predictive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,12 +229,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
     started = time.perf_counter()
     matrix = unpack(unit.payload)
     setting = unit.setting
-    plan_seed = int(
-        np.random.SeedSequence(
-            [setting.seed, unit.seed_index, _number(matrix.benchmark)]
-        ).generate_state(1)[0]
-    )
-    full = dict(zip(matrix.agents, matrix.full_scores().tolist(), strict=True))
+    seed = plan_seed(setting.seed, unit.seed_index, matrix.benchmark)
     rows: list[dict[str, object]] = []
     chosen = unit.policy.settings(unit.names)
     calibrated = unit.policy.calibrated(unit.names)
@@ -250,7 +242,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
                 settings = replace(
                     chosen,
                     max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
-                    seed=plan_seed,
+                    seed=seed,
                     as_of=split.as_of,
                     scaffold=scaffold,
                 )
@@ -263,7 +255,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
             bounds = sequential_bounds(plan) if plan.calibration is None else None
             for agent in members:
                 generator = np.random.default_rng(
-                    np.random.SeedSequence([plan_seed, _number(matrix.agents[agent])])
+                    np.random.SeedSequence([seed, _number(matrix.agents[agent])])
                 )
                 candidate = draw_candidate(
                     matrix,
@@ -278,12 +270,25 @@ def run_unit(unit: Unit) -> dict[str, object]:
                     in_flight=setting.in_flight,
                     resamples=setting.resamples,
                     bounds=bounds,
-                    reference_truth=full,
                     track=setting.track and unit.seed_index == 0,
                 )
                 ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
                 rows.append({**head, **vars(done), **ran})
     return {"rows": rows, "seconds": time.perf_counter() - started}
+
+
+def plan_seed(seed: int, index: int, benchmark: str) -> int:
+    """Return the seed of the plans of a study: the same whatever the policy.
+
+    Parameters
+    ----------
+    seed : int
+        Of the study.
+    index : int
+        From 0, of the replays of each candidate.
+    benchmark : str
+    """
+    return int(np.random.SeedSequence([seed, index, _number(benchmark)]).generate_state(1)[0])
 
 
 def _situations(

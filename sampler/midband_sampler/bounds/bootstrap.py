@@ -85,6 +85,13 @@ class BootstrapRankBounds:
         self._found: Interval | None = None
 
     @property
+    def _n_reference(self) -> int:
+        resamples = self._resamples
+        if isinstance(resamples, PredictedResamples):
+            return int(resamples.among.first.scores.size)
+        return int(resamples.references.shape[-1])
+
+    @property
     def tasks(self) -> IntArray:
         """Results so far, shape (), (candidates, 1), or (n_results,) of a whole order."""
         tasks = self._resamples.tasks
@@ -96,11 +103,18 @@ class BootstrapRankBounds:
     def reference_scores(self) -> FloatArray:
         """Mean score of each reference on the target; its first axis is that of the agents."""
         references = self._resamples.references
-        if references.ndim == 1:
+        if isinstance(self._resamples, PredictedResamples):
             return references
         if self._many:
             return references.T
         return references[0] if self._single else references.T[:, :, None]
+
+    @property
+    def reference_margins(self) -> FloatArray | None:
+        """How far each reference may be from its score, as calibrated; None where all are known."""
+        if not isinstance(self._resamples, PredictedResamples):
+            return None
+        return self._resamples.among.margins(self._multipliers, single=self._single)
 
     @property
     def evidence(self) -> Mapping[str, PairedEProcess]:
@@ -133,7 +147,7 @@ class BootstrapRankBounds:
     def _interval(self) -> Interval:
         known, left, total = self._resamples.reach()
         if self._single and not self._many and not total[0]:
-            return unknown(self._resamples.references.shape[-1])[0]
+            return unknown(self._n_reference)[0]
         estimate, resampled = self._resamples.scores()
         away = np.sort(resampled - estimate[:, None], axis=1)
         below, above = self._quantiles(away), -self._quantiles(-away[:, ::-1])
@@ -141,13 +155,11 @@ class BootstrapRankBounds:
         low, high = _reachable(
             centre + below, centre + above, centre, known, left, total, self._resamples.binary
         )
-        references = self._resamples.references
-        best, worst = _count_above(high, references), _count_above(low, references)
-        rank = np.clip(_count_above(centre, references), best, worst)
+        rank, best, worst = self._ranks(centre, low, high)
         score = np.clip(centre, low, high)
         early = (total == 0.0)[:, None]
         if early.any():
-            n_reference = references.shape[-1]
+            n_reference = self._n_reference
             best, rank = np.where(early, 1, best), np.where(early, 1, rank)
             worst = np.where(early, n_reference + 1, worst)
             low, high, score = (np.where(early, np.nan, each) for each in (low, high, score))
@@ -156,6 +168,17 @@ class BootstrapRankBounds:
             return found
         one = (slice(None), 0) if self._many else (0, 0)
         return Interval(*(getattr(found, each.name)[one] for each in fields(found)))
+
+    def _ranks(
+        self, centre: FloatArray, low: FloatArray, high: FloatArray
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        """Rank of the estimate, and its bounds, each of shape (candidates, n_multipliers)."""
+        resamples = self._resamples
+        if isinstance(resamples, PredictedResamples):
+            middle = np.broadcast_to(centre, low.shape)
+            return resamples.among.ranks(middle, low, high, self._multipliers)
+        best, worst = (_count_above(edge, resamples.references) for edge in (high, low))
+        return np.clip(_count_above(centre, resamples.references), best, worst), best, worst
 
     def _quantiles(self, ascending: FloatArray) -> FloatArray:
         """Distances below the estimate, at most 0, shape (candidates, n_multipliers)."""
@@ -185,7 +208,12 @@ class BootstrapRankBounds:
         inside the bounds.
         """
         known, left, total = self._resamples.reach()
-        references = np.atleast_2d(self._resamples.references)[0]
+        resamples = self._resamples
+        references = (
+            resamples.among.first.scores
+            if isinstance(resamples, PredictedResamples)
+            else resamples.references[0]
+        )
         if not total[0]:
             return unknown(references.size)[1]
         estimate, resampled = (each[0] for each in self._resamples.scores())

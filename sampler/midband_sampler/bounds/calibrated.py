@@ -36,6 +36,7 @@ class CalibratedBound(Protocol):
         references: FloatArray,
         *,
         multipliers: FloatArray,
+        deviations: FloatArray | None = None,
         recorded: FloatArray | None = None,
         nominal: float = math.nan,
         best_case: BestCaseWidth | None = None,
@@ -51,7 +52,7 @@ class CalibratedBound(Protocol):
             Full score of each reference agent.
         multipliers : ndarray of float64, shape (n_multipliers,)
             The widths, in standard deviations or what stands for them; ascending.
-        recorded, nominal, best_case
+        deviations, recorded, nominal, best_case
             As in `PosteriorRankBounds`.
         seed : int
             The plan's.
@@ -68,6 +69,7 @@ class _Posterior:
         references: FloatArray,
         *,
         multipliers: FloatArray,
+        deviations: FloatArray | None = None,
         recorded: FloatArray | None = None,
         nominal: float = math.nan,
         best_case: BestCaseWidth | None = None,
@@ -78,6 +80,7 @@ class _Posterior:
             posterior,
             references,
             multipliers=multipliers,
+            deviations=deviations,
             recorded=recorded,
             nominal=nominal,
             best_case=best_case,
@@ -94,13 +97,16 @@ class _Bootstrap:
         references: FloatArray,
         *,
         multipliers: FloatArray,
+        deviations: FloatArray | None = None,
         recorded: FloatArray | None = None,
         nominal: float = math.nan,
         best_case: BestCaseWidth | None = None,
         seed: int = 0,
     ) -> Bounds:
         return BootstrapRankBounds(
-            PredictedResamples(posterior, references, recorded=recorded, seed=seed),
+            PredictedResamples(
+                posterior, references, deviations=deviations, recorded=recorded, seed=seed
+            ),
             multipliers=multipliers,
             nominal=nominal,
             best_case=best_case,

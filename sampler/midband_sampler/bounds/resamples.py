@@ -8,6 +8,7 @@ from scipy.special import ndtri
 
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.base import TIE
+from midband_sampler.bounds.posterior import Targets
 from midband_sampler.model.posterior import FullScorePosterior
 
 Float32Array = NDArray[np.float32]
@@ -69,8 +70,9 @@ class PredictedResamples:
     ----------
     posterior : FullScorePosterior
         Of the candidates: one in a session, many in a replay. Its prior is taken to be normal.
-    references : ndarray of float64, shape (n_reference,)
-        Full score of each reference agent.
+    references, deviations : ndarray of float64
+        Full score of each reference agent, and its standard deviation where it did not run every
+        task: as in `PosteriorRankBounds`.
     recorded : ndarray of float64, shape (n_reference, n_tasks), or None
         Reference scores, NaN where not run; None where a task without a result stays in the
         references' full scores.
@@ -84,13 +86,15 @@ class PredictedResamples:
         posterior: FullScorePosterior,
         references: FloatArray,
         *,
+        deviations: FloatArray | None = None,
         recorded: FloatArray | None = None,
         seed: int = 0,
         clusters: IntArray | None = None,
     ) -> None:
         self.posterior: FullScorePosterior | None = posterior
         self._prediction = posterior
-        self._references = references
+        errors = np.zeros_like(references) if deviations is None else deviations
+        self.among = Targets.of(references, errors)
         self._recorded = recorded
         n_candidates, n_tasks = posterior.unseen.shape
         self._clusters = np.arange(n_tasks) if clusters is None else clusters
@@ -118,15 +122,18 @@ class PredictedResamples:
 
     @property
     def references(self) -> FloatArray:
-        """Full score of each reference over the tasks of the target, shape (n_reference,)."""
-        return self._references
+        """Full score of each reference over the tasks of the target; see `Targets.scores`."""
+        return self.among.scores
 
     def observe(self, tasks: IntArray, scores: FloatArray) -> None:
         """Take in one result of each candidate, by its position among all tasks."""
-        prediction = self._prediction
+        prediction, rows = self._prediction, np.arange(tasks.size)
+        inside = prediction.available[rows, tasks]
+        if not inside.all():  # outside of the target of some candidates
+            scores = np.where(inside, scores, np.nan)
         before = prediction.log_ability[:, ::_THIN].copy()
         total = prediction.total(0)
-        prediction.observe(np.arange(tasks.size), tasks, scores)
+        prediction.observe(rows[inside], tasks[inside], scores[inside])
         told = prediction.log_ability[:, ::_THIN] - before
         told -= told.max(axis=1, keepdims=True)
         weights = self._weights[self._clusters[tasks]]
@@ -134,9 +141,9 @@ class PredictedResamples:
         self._tasks += ~np.isnan(scores)
         after = prediction.total(0)
         if self._recorded is not None and 0.0 < after < total:
-            column = self._recorded[:, tasks[0]]
-            lost = np.where(np.isnan(column), self._references, column)
-            self._references = (self._references * total - lost) / after
+            column, first = self._recorded[:, tasks[0]], self.among.first
+            lost = np.where(np.isnan(column), first.scores, column)
+            self.among = Targets.of((first.scores * total - lost) / after, first.deviations)
 
     def scores(self) -> tuple[FloatArray, FloatArray]:
         """Estimates, shape (candidates,), and resamples, shape (candidates, `RESAMPLES`)."""
