@@ -306,6 +306,9 @@ def _replay_planned(
 ) -> Replays:
     """Replay down an order that the fold's own history gives, judged by the tasks in it."""
     del bound
+    asked = multipliers.size
+    if asked == 1:  # at a single width of a single candidate the bounds would take an order at once
+        multipliers = np.repeat(multipliers, 2)
     agents, others = _with_named(fold, rule)
     history = fold.history.select(agents=can_be_replayed(fold.history))
     candidates = fold.candidates.select(agents=can_be_replayed(fold.candidates))
@@ -343,7 +346,14 @@ def _replay_planned(
     )
     shape = (n_candidates, multipliers.size)
     others = others & known.any(axis=1)
-    return _judged(fold, steps, shape, rule=rule, truth=truth, attempts=1, replayed=others)
+    made = _judged(fold, steps, shape, rule=rule, truth=truth, attempts=1, replayed=others)
+    return replace(
+        made,
+        covered=made.covered[:, :asked],
+        run=made.run[:, :asked],
+        error=made.error[:, :asked],
+        spent=made.spent[:, :asked],
+    )
 
 
 def _recorded(fold: Fold, candidates: OutcomeMatrix, scores: FloatArray) -> Recorded:
