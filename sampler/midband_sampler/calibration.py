@@ -217,6 +217,9 @@ def replay_all(
         It cannot for any agent.
     """
     parts, problems = [], []
+    asked = multipliers.size
+    if asked == 1:  # bounds of one candidate at one width are those of a live run
+        multipliers = np.repeat(multipliers, 2)
     for fold in folds:
         if not can_be_replayed(fold.candidates).any():
             continue
@@ -237,10 +240,10 @@ def replay_all(
     if problems and not parts:
         raise problems[0]
     return Replays(
-        covered=np.concatenate([part.covered for part in parts]),
-        run=np.concatenate([part.run for part in parts]),
-        error=np.concatenate([part.error for part in parts]),
-        spent=np.concatenate([part.spent for part in parts]),
+        covered=np.concatenate([part.covered[:, :asked] for part in parts]),
+        run=np.concatenate([part.run[:, :asked] for part in parts]),
+        error=np.concatenate([part.error[:, :asked] for part in parts]),
+        spent=np.concatenate([part.spent[:, :asked] for part in parts]),
         fold=np.repeat(np.arange(len(parts)), [len(part.fold) for part in parts]),
     )
 
@@ -306,9 +309,6 @@ def _replay_planned(
 ) -> Replays:
     """Replay down an order that the fold's own history gives, judged by the tasks in it."""
     del bound
-    asked = multipliers.size
-    if asked == 1:  # at a single width of a single candidate the bounds would take an order at once
-        multipliers = np.repeat(multipliers, 2)
     agents, others = _with_named(fold, rule)
     history = fold.history.select(agents=can_be_replayed(fold.history))
     candidates = fold.candidates.select(agents=can_be_replayed(fold.candidates))
@@ -346,14 +346,7 @@ def _replay_planned(
     )
     shape = (n_candidates, multipliers.size)
     others = others & known.any(axis=1)
-    made = _judged(fold, steps, shape, rule=rule, truth=truth, attempts=1, replayed=others)
-    return replace(
-        made,
-        covered=made.covered[:, :asked],
-        run=made.run[:, :asked],
-        error=made.error[:, :asked],
-        spent=made.spent[:, :asked],
-    )
+    return _judged(fold, steps, shape, rule=rule, truth=truth, attempts=1, replayed=others)
 
 
 def _recorded(fold: Fold, candidates: OutcomeMatrix, scores: FloatArray) -> Recorded:
