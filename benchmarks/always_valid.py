@@ -66,17 +66,39 @@ def upper_limit(wrong: int, orders: int) -> float:
     return 1.0 if wrong == orders else float(beta.ppf(0.95, wrong + 1, orders - wrong))
 
 
+def cases_of(tasks: int, error: float, *, orders: int, seed: int) -> list[tuple[int, int, str]]:
+    """Wrong orders from the 10th task on and from the first, and what they are of."""
+    return [
+        (
+            *ever_wrong(tasks, passes, error, informed=informed, orders=orders, seed=seed),
+            f"{passes} passes, {'some' if informed else 'nothing'} known",
+        )
+        for passes in PASSES
+        if passes < tasks
+        for informed in (False, True)
+    ]
+
+
+def worst_wrong_shares(
+    *, orders: int, seed: int, sizes: Sequence[int] = SIZES
+) -> dict[float, float]:
+    """Return the largest share of orders that are ever wrong, from the first task on, by error."""
+    return {
+        error: max(
+            early / orders
+            for tasks in sizes
+            for _, early, _ in cases_of(tasks, error, orders=orders, seed=seed)
+        )
+        for error in ERRORS
+    }
+
+
 def simulated(sizes: Sequence[int], orders: int, seed: int) -> None:
     print("| tasks | nominal | worst case | wrong from the 10th | wrong from the 1st | limit | p |")
     print("|---|---|---|---|---|---|---|")
     for error in ERRORS:
         for tasks in sizes:
-            cases = [
-                (*ever_wrong(tasks, passes, error, informed=informed, orders=orders, seed=seed),
-                 f"{passes} passes, {'some' if informed else 'nothing'} known")
-                for passes in PASSES if passes < tasks
-                for informed in (False, True)
-            ]  # fmt: skip
+            cases = cases_of(tasks, error, orders=orders, seed=seed)
             late = max(case[0] for case in cases)
             _, early, name = max(cases, key=lambda case: case[1])
             chance = float(binom.sf(early - 1, orders, error))
