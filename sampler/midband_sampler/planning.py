@@ -112,7 +112,8 @@ class _Planner:
             self.notes.append(settings.renamed)
         costs = self._costs(chosen)
         enough = can_be_replayed(self.history)
-        reference = self._references(enough, predictive=predictive)
+        by_model = predictive and self._bound(chosen).predicts
+        reference = self._references(enough, predictive=by_model)
         known = int(enough.sum())
         attempts = self._attempts(reference, chosen)
         if known < MIN_REFERENCE:
@@ -141,9 +142,10 @@ class _Planner:
             found = calibrating.choose(chosen)
         else:
             found = Chosen(chosen or find_strategy(INSTEAD))
-        if found.calibration is None:
+        predicted = found.calibration is not None and found.predicts
+        if not predicted:
             reference = self.history.select(agents=enough)
-        self._note_coverage(reference, predicted=found.calibration is not None)
+        self._note_coverage(reference, predicted=predicted)
         return self._laid_out(found, rule, reference, exploration, attempts, costs)
 
     def _laid_out(
@@ -301,7 +303,8 @@ class _Planner:
             return
         span = f"{part.min():.0%} to {part.max():.0%} of them"
         tail = (
-            f"{part.size} were predicted from {span}: their uncertainty is in the intervals"
+            f"{part.size} {'was' if part.size == 1 else 'were'} predicted from {span}:"
+            f" {'its' if part.size == 1 else 'their'} uncertainty is in the intervals"
             if predicted
             else f"the others {span}"
         )

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +128,7 @@ def replay(
     in_flight: int = 1,
     resamples: int = 2000,
     bounds: SequentialRankBounds | None = None,
+    reference_truth: Mapping[str, float] | None = None,
     track: bool = False,
     by_session: bool = False,
 ) -> Replay:
@@ -145,6 +146,9 @@ def replay(
         Of the session.
     bounds : SequentialRankBounds, optional
         Those of a kernel of this plan, to be used again for many replays.
+    reference_truth : mapping, optional
+        Full score by reference agent, where more is known of it than the plan was told; by default
+        see `true_references`.
     track : bool
         Record the interval width along the run.
     by_session : bool
@@ -163,7 +167,7 @@ def replay(
         )
     else:
         ending = _step_through(plan, candidate, columns, durations, looks, bounds)
-    return _judged(plan, candidate, ending, columns)
+    return _judged(plan, candidate, ending, columns, reference_truth)
 
 
 def _step_through(
@@ -302,9 +306,12 @@ def _judged(
     candidate: Candidate,
     ending: Ending,
     planned: IntArray,
+    reference_truth: Mapping[str, float] | None,
 ) -> Replay:
     started, full = ending.started, ending.full_score
     true_reference = true_references(plan, candidate)
+    if reference_truth is not None:
+        true_reference = np.array([reference_truth[name] for name in plan.reference_agents])
     true_low, true_high = tied_rank(candidate.truth, true_reference)
     difference = _paired(candidate.scores, plan.reference_scores, planned)
     planned_low, planned_high = tied_rank(0.0, -difference)
