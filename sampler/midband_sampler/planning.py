@@ -258,9 +258,8 @@ class _Planner:
         """Return the kind of bounds that replays are to calibrate."""
         if self.settings.guarantee != "bootstrap":
             return POSTERIOR
-        return (
-            BOOTSTRAP if chosen is None or chosen.needs_model or chosen.live else PAIRED_BOOTSTRAP
-        )
+        paired = chosen is not None and chosen.random_order
+        return PAIRED_BOOTSTRAP if paired else BOOTSTRAP
 
     def _references(self, enough: NDArray[np.bool_], *, predictive: bool) -> OutcomeMatrix:
         """Keep the agents that ran enough of the benchmark to be ranked against.

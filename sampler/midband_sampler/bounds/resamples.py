@@ -40,7 +40,7 @@ def resampling_weights(n_tasks: int, seed: int) -> Float32Array:
 
 
 @lru_cache(maxsize=4)
-def _draws(seed: int) -> FloatArray:
+def prior_draws(seed: int) -> FloatArray:
     """Of each resample: two normal variables and an exponential one, shape (3, `RESAMPLES`).
 
     They are independent, and each is spread evenly over its distribution.
@@ -100,7 +100,7 @@ class PredictedResamples:
         self._clusters = np.arange(n_tasks) if clusters is None else clusters
         self._weights = resampling_weights(int(self._clusters.max()) + 1, seed)
         self._tasks = np.zeros(n_candidates, dtype=np.int64)
-        moved, self._luck, weight = _draws(seed)
+        moved, self._luck, weight = prior_draws(seed)
         node = np.arange(posterior.ability().shape[1], dtype=np.float64)
         weights = posterior.ability()
         centre = weights @ node
@@ -109,6 +109,7 @@ class PredictedResamples:
         away = kept - (centre[:, None] + width[:, None] * moved)[:, :, None]
         away /= width[:, None, None]
         self._log: Float32Array = (-0.5 * weight[:, None] * away**2).astype(np.float32)
+        self._prior = self._log[0].copy()
 
     @property
     def tasks(self) -> IntArray:
@@ -132,18 +133,27 @@ class PredictedResamples:
         if not inside.all():  # outside of the target of some candidates
             scores = np.where(inside, scores, np.nan)
         before = prediction.log_ability[:, ::_THIN].copy()
-        total = prediction.total(0)
+        levels, total = prediction.levels.copy(), prediction.total(0)
         prediction.observe(rows[inside], tasks[inside], scores[inside])
         told = prediction.log_ability[:, ::_THIN] - before
         told -= told.max(axis=1, keepdims=True)
         weights = self._weights[self._clusters[tasks]]
         self._log += weights[:, :, None] * told[:, None, :].astype(np.float32)
+        for row in np.flatnonzero(prediction.levels != levels):
+            self._read_anew(int(row))
         self._tasks += ~np.isnan(scores)
         after = prediction.total(0)
         if self._recorded is not None and 0.0 < after < total:
             column, first = self._recorded[:, tasks[0]], self.among.first
             lost = np.where(np.isnan(column), first.scores, column)
             self.among = Targets.of((first.scores * total - lost) / after, first.deviations)
+
+    def _read_anew(self, row: int) -> None:
+        """Weigh all results of a candidate whose scores turn out to be of another kind."""
+        tasks, told = self._prediction.told(row)
+        told = told[:, ::_THIN] - told.max(axis=1, keepdims=True)
+        weights = self._weights[self._clusters[tasks]]
+        self._log[row] = self._prior + weights.T @ told.astype(np.float32)
 
     def scores(self) -> tuple[FloatArray, FloatArray]:
         """Estimates, shape (candidates,), and resamples, shape (candidates, `RESAMPLES`)."""
@@ -243,7 +253,7 @@ class PairedResamples:
         self._total, self._squares, self._certain, self._certain_total = np.zeros((4, candidates))
         self._weighted, self._weight = np.zeros((2, candidates, RESAMPLES))
         own = self._excess - (self._excess.sum(axis=1) / np.maximum(known.sum(axis=1), 1))[:, None]
-        self._prior_weighted, self._prior_weight = _prior_results(own[known], seed)
+        self._prior_weighted, self._prior_weight = prior_results(own[known], seed)
         self._binary = np.full(candidates, bool(np.isin(reference[known], (0.0, 1.0)).all()))
 
     @property
@@ -363,7 +373,7 @@ class PairedResamples:
         return np.asarray(half[:, None] * multipliers)
 
 
-def _prior_results(residuals: FloatArray, seed: int) -> tuple[FloatArray, FloatArray]:
+def prior_results(residuals: FloatArray, seed: int) -> tuple[FloatArray, FloatArray]:
     """Weighted residuals of the results that stand for the history, and their weights.
 
     Each of shape (`RESAMPLES`,); spread evenly over the residuals.

@@ -234,6 +234,30 @@ class FullScorePosterior:
         """Log posterior of each ability up to a constant, shape (candidates, n_nodes)."""
         return self._log_posterior
 
+    @property
+    def levels(self) -> IntArray:
+        """What each candidate's results are read as, shape (candidates,); see `Dispersion`.
+
+        Where that changes, its results so far are read anew.
+        """
+        if self._dispersion is None:
+            return np.zeros(len(self._total), dtype=np.int64)
+        return self._level
+
+    def told(self, row: int) -> tuple[IntArray, FloatArray]:
+        """Tasks with a result, where there is a dispersion, and the log likelihood of each.
+
+        Returns
+        -------
+        tasks : ndarray of int64, shape (n,)
+        log_likelihood : ndarray of float64, shape (n, n_nodes)
+        """
+        scores = self._scores[row]
+        tasks = np.flatnonzero(~self.unseen[row] & ~np.isnan(scores))
+        passed, phi = scores[tasks, None], self._levels[self._level[row]][tasks, None]
+        told = passed * self._log_pass[tasks] + (1.0 - passed) * self._log_fail[tasks]
+        return tasks, told / phi
+
     def ahead(self) -> tuple[FloatArray, FloatArray]:
         """Mean and variance of the sum of results to come at each ability.
 
