@@ -1,17 +1,13 @@
-"""The calibrated bootstrap: resamples by an independent loop, its level, and when it is refused."""
+"""The calibrated bootstrap: its two levels, what it holds, and when it is refused."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from midband_history import FloatArray, OutcomeMatrix
 from midband_sampler import Plan, PlanError, RankSettled, Session, make_plan, parse_stop
-from midband_sampler.bounds.calibrated import paired_bootstrap
-from midband_sampler.bounds.resamples import RESAMPLES, resampling_weights
 
 STOP = RankSettled(0.9, 0.2)
 
@@ -28,54 +24,6 @@ def drive(plan: Plan, scores: FloatArray) -> Session:
     while tasks := session.ask(1):
         session.tell(tasks[0], score=float(scores[plan.all_tasks.index(tasks[0])]))
     return session
-
-
-def test_paired_resamples_are_those_of_a_plain_loop() -> None:
-    matrix = simulate(13, 60, 1)
-    reference, candidate = matrix.scores[:12], matrix.scores[12]
-    n, n_planned = 25, 60
-    bounds = paired_bootstrap(reference, multipliers=np.array([1.5]), seed=7)
-    for place in range(n):
-        bounds.observe(np.int64(place), np.float64(candidate[place]))  # type: ignore[arg-type]
-    weights = resampling_weights(n_planned, 7)[:n].astype(float)
-    expected = reference.mean(axis=0)
-    excess = candidate[:n] - expected[:n]
-    plain = []
-    for resample in range(RESAMPLES):
-        share = weights[:, resample] / weights[:, resample].sum()
-        shrink = np.sqrt((1 - n / n_planned) * (n + 1) / (n - 1))
-        plain.append(excess.mean() + shrink * (share @ excess - excess.mean()))
-    centre = expected.mean() + excess.mean()
-    found = bounds.interval()
-    assert float(found.score) == pytest.approx(centre, abs=1e-9)
-    spread = np.std(plain)
-    # Two results of the history stand beside the 25, and bounds move inwards to passes of 60.
-    assert float(found.score_high - found.score_low) / 2 == pytest.approx(1.5 * spread, rel=0.2)
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 1000), st.integers(6, 14), st.integers(8, 40))
-def test_it_is_exact_once_everything_ran_and_the_same_at_any_width_beside(
-    seed: int, n_agents: int, n_tasks: int
-) -> None:
-    matrix = simulate(n_agents, n_tasks, seed)
-    reference, candidate = matrix.scores[:-1], matrix.scores[-1]
-    widths = np.array([0.8, 1.5, 2.5])
-    many = paired_bootstrap(reference, multipliers=widths, seed=seed)
-    one = paired_bootstrap(reference, multipliers=widths[1:2], seed=seed)
-    for place in range(n_tasks):
-        many.observe(np.array([place]), candidate[place : place + 1])
-        one.observe(np.int64(place), np.float64(candidate[place]))  # type: ignore[arg-type]
-        if place >= 2:
-            beside, alone = many.interval(), one.interval()
-            assert beside.low[0, 1] == alone.low
-            assert beside.score_high[0, 1] == pytest.approx(float(alone.score_high))
-            assert beside.low[0, 2] <= beside.low[0, 1] <= beside.low[0, 0]
-    truth = candidate.mean()
-    rank = 1 + int(np.sum(reference.mean(axis=1) > truth + 1e-9))
-    last = one.interval()
-    assert (int(last.low), int(last.rank), int(last.high)) == (rank, rank, rank)
-    assert float(last.score) == pytest.approx(truth)
 
 
 @pytest.mark.parametrize("strategy", ["band", "random", "information", "auto"])
