@@ -693,8 +693,8 @@ def row_bootstrap_equal(table: Table) -> Iterator[Line]:
         bar=bar,
         measured=f"wrong {rate:.4f} (above {ALPHA}: p {above:.3g}), a side claimed before the last"
         f" task {mean_of(found['bootstrap'], 'decided'):.4f}; posterior"
-        f" {mean_of(usual, 'wrong'):.4f} and {mean_of(usual, 'decided'):.4f}; naive bootstrap, any claim,"
-        f" {naive.naive_false_rate:.3f}",
+        f" {mean_of(usual, 'wrong'):.4f} and {mean_of(usual, 'decided'):.4f}; naive bootstrap, any"
+        f" claim, {naive.naive_false_rate:.3f}",
         met=bool(rate <= ALPHA or above > ALPHA),
         numbers={
             "decided": mean_of(found["bootstrap"], "decided"),
