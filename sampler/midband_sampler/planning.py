@@ -300,7 +300,8 @@ class _Planner:
         part = part[part < 1.0]
         if not part.size:
             return
-        span = f"{part.min():.0%} to {part.max():.0%} of them"
+        least, most = f"{part.min():.0%}", f"{part.max():.0%}"
+        span = f"{least} of them" if least == most else f"{least} to {most} of them"
         tail = (
             f"{part.size} {'was' if part.size == 1 else 'were'} predicted from {span}:"
             f" {'its' if part.size == 1 else 'their'} uncertainty is in the intervals"

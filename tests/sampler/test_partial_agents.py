@@ -61,7 +61,7 @@ def test_agents_that_ran_a_tenth_become_reference_agents_and_the_plan_says_so() 
     assert np.all(errors[:30] == 0.0)
     assert np.all(errors[30:] > 0.01)
     assert (
-        "30 of 60 agents ran all 100 tasks, 30 were predicted from 10% to 10% of them: their"
+        "30 of 60 agents ran all 100 tasks, 30 were predicted from 10% of them: their"
         " uncertainty is in the intervals"
     ) in plan.notes
     again = Plan.from_json(plan.to_json())

@@ -149,7 +149,9 @@ def study(
     if as_json:
         print_json(list(result.cells))
         return
-    print_table(COLUMNS, [[cell[name] for name in COLUMNS] for cell in result.cells])
+    varied = ("plan",) if any(cell["plan"] for cell in result.cells) else ()
+    columns = (*COLUMNS[:6], *varied, *COLUMNS[6:])
+    print_table(columns, [[cell[name] for name in columns] for cell in result.cells])
 
 
 def _matrices(
