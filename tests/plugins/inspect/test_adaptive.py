@@ -120,7 +120,7 @@ def records(log: EvalLog) -> Any:
 
 
 def test_epochs_average_within_a_task(make: MakePlan) -> None:
-    undecided = make(stop=RankSettled(confidence=0.95, width=0.0), n=12, name="wide.json")
+    undecided = make(stop=Never(), n=12, name="wide.json")
     (log,) = run(undecided, epochs=2, args={"n": 12})
     assert log.samples is not None
     assert len(log.samples) == 24
