@@ -15,7 +15,7 @@ from tests.plugins.inspect.judged import rank_logs
 from midband.descriptors import ReadOptions
 from midband.inspect.logs import read
 from midband_history import Metric, MidbandError, Record
-from midband_sampler import Never, Plan, RankSettled, Session
+from midband_sampler import Never, Plan, Session
 
 TOY = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"
 MakePlan = Callable[..., Path]
