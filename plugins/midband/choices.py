@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from midband._manager import get_plugin_manager
 from midband_history import InputError, MidbandError
-from midband_sampler import Plan, PlanSettings, parse_stop, rule_forms, strategy_names
+from midband_sampler import MIN_REPLAYS, Plan, PlanSettings, parse_stop, rule_forms, strategy_names
 
 if TYPE_CHECKING:
-    from midband_history import History
+    from datetime import datetime
+
+    from midband_history import History, OutcomeMatrix
     from midband_sampler import Rule, Strategy
     from midband_sims import Names
 
@@ -28,6 +30,33 @@ def plugin_strategy(name: str) -> "Strategy | None":
             made = cast("Strategy", _guarded(f"the strategy {live}", added[live].build)())
             return made if live == name else made.fixed()
     return None
+
+
+MOST_OTHERS, MOST_ATTEMPTS = 8, 2_000_000
+
+
+def other_outcomes(
+    store: "History", benchmark: str, as_of: "datetime | None" = None
+) -> "list[OutcomeMatrix]":
+    """Return the benchmarks of the history that a calibrated plan draws on besides its own.
+
+    Those with the most agents, up to eight; one that is too large to read on the side, or that
+    cannot be read without a word on its metric or scale, is passed over.
+    """
+    names = [
+        each.name
+        for each in sorted(store.benchmarks(), key=lambda each: (-each.agents, each.name))
+        if each.name != benchmark and each.attempts <= MOST_ATTEMPTS
+    ]
+    found: list[OutcomeMatrix] = []
+    for name in names[: 2 * MOST_OTHERS]:
+        try:
+            matrix = store.outcomes(name, as_of=as_of)
+        except MidbandError:
+            continue
+        if len(matrix.agents) >= MIN_REPLAYS:
+            found.append(matrix)
+    return found[:MOST_OTHERS]
 
 
 def rule_help() -> str:
@@ -48,8 +77,8 @@ def strategy_help() -> str:
     """List the strategies, those of plugins included."""
     names = [*strategy_names(), *_offered(get_plugin_manager().strategies)]
     return (
-        f"How tasks are chosen: {', '.join(names)}; see docs/strategies.md. auto is information,"
-        " unless replays of the history's own agents surely speak for another."
+        f"How tasks are chosen: {', '.join(names)}; see docs/strategies.md. auto is"
+        " sampled-information, unless replays of the history's own agents surely speak for another."
     )
 
 

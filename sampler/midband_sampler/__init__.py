@@ -1,15 +1,19 @@
 """Which task next, and when to stop."""
 
+from midband_sampler.beginning import sequential_bounds, start_kernel
+from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
 from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.calibration import MIN_COVERAGE, MIN_REPLAYS
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
 from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
+from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.prediction import PredictionModel
 from midband_sampler.model.response import fit_response_model
-from midband_sampler.plan import Plan, sequential_bounds, start_kernel
-from midband_sampler.planning import MIN_COVERAGE, make_plan
+from midband_sampler.plan import Plan
+from midband_sampler.planning import make_plan
 from midband_sampler.rank_sets import rank_sets
 from midband_sampler.session import Session
 from midband_sampler.settings import Candidate, Option, PlanSettings
@@ -26,6 +30,7 @@ from midband_sampler.stopping.parse import (
 )
 from midband_sampler.stopping.settled import Beats, RankSettled, ScoreWithin, TopK
 from midband_sampler.strategies.base import (
+    AUTO,
     Band,
     Choice,
     Selection,
@@ -41,7 +46,9 @@ from midband_sampler.strategies.policy import Policy
 
 __all__ = [
     "ALL_RUN",
+    "AUTO",
     "MIN_COVERAGE",
+    "MIN_REPLAYS",
     "AllOf",
     "AnyOf",
     "Band",
@@ -49,10 +56,13 @@ __all__ = [
     "Beats",
     "Budget",
     "Candidate",
+    "Capital",
     "Choice",
     "Claim",
     "Decision",
     "DigestMismatchError",
+    "Dispersion",
+    "FinitePopulation",
     "FullScorePosterior",
     "Futility",
     "MaxErrors",

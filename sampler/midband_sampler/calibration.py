@@ -3,28 +3,28 @@
 Each agent of the history is replayed as a candidate against a model that has not seen it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
-from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
-from midband_sampler.kernel import Kernel, Recorded, replay
-from midband_sampler.model.posterior import rank_bounds
+from midband_sampler.bounds.base import TIE, Interval
+from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text, nominal_level
+from midband_sampler.bounds.calibrated import POSTERIOR, CalibratedBound, paired_bootstrap
+from midband_sampler.bounds.posterior import BestCaseWidth
+from midband_sampler.errors import PlanError
+from midband_sampler.kernel import Kernel, Recorded, Step, replay
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.spending import expected_usd
 from midband_sampler.stopping.base import Rule
 from midband_sampler.strategies.policy import Policy
 
 MIN_REPLAYS = 10
-_STEP = 1.05
-LARGEST = 6.0
+MIN_COVERAGE = 0.5
 UNCHECKED = 1e9
-_NARROW = 10
-_BLIND_FACTOR = 1.2
+AGENT, SCAFFOLD = "agent", "scaffold"
 _MAX_FOLDS = 10
 
 
@@ -36,7 +36,8 @@ class Calibration:
     ----------
     multiplier : float
         Standard deviations on either side of the predicted full score; `UNCHECKED` where there
-        were too few agents to replay, which leaves only the bounds that no result can pass.
+        were too few agents to replay, which leaves only the bounds that no result can pass. For
+        the bootstrap those of a normal distribution that holds the `level`.
     confidence : float
         Share of new agents whose rank interval at the stop is to cover.
     replays : int
@@ -46,11 +47,17 @@ class Calibration:
     fraction_run : float
         Mean share of the benchmark's tasks that the replays ran; 1 without replays.
     held_out : str
-        ``"scaffold"`` or ``"agent"``: what each replay left out. Leaving out agents alone cannot
-        see a change of scaffold; the interval is widened by a fifth then.
+        ``"scaffold"`` or ``"agent"``: what each replay left out.
     surprise : float
         Log odds against the model that at most 5 % of the replays exceeded; 0 if not measured. See
         `Decision.warnings`.
+    benchmarks : int
+        Other benchmarks of the history whose replays counted too; see `narrowest`.
+    spread : float
+        How much the width that is needed was taken to differ from what the replays say, as the
+        standard deviation of its log: for a new scaffold where the history knows a single one.
+    bound : str
+        ``"bootstrap"``, or empty for the posterior: `CALIBRATED_BOUNDS`.
     """
 
     multiplier: float
@@ -60,22 +67,39 @@ class Calibration:
     fraction_run: float
     held_out: str
     surprise: float = 0.0
+    benchmarks: int = 0
+    spread: float = 0.0
+    bound: str = ""
+
+    @property
+    def level(self) -> float:
+        """Share of the resamples that the interval holds where a bootstrap stops."""
+        return nominal_level(self.multiplier)
 
     @property
     def guarantee(self) -> str:
         """By what the confidence holds, for people."""
         if not self.replays:
             return "certain: what no result of the tasks that were not run could change"
-        return (
+        text = (
             f"calibrated on {self.replays} replays of earlier agents, each without its"
             f" {self.held_out}"
         )
+        if self.benchmarks:
+            text += f", and on {self.benchmarks} other benchmark{'s'[: self.benchmarks != 1]}"
+        if self.spread:
+            text = f"{text}; widened for a scaffold of another kind"
+        if not self.bound:
+            return text
+        levels = (level_text(each) for each in (self.level, self.confidence))
+        return f"{RANK_CONFIDENCE}: stops at {' where '.join(levels)} is asked ({text})"
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         plain = asdict(self)
-        if not self.surprise:  # plans from before it was measured keep their digests
-            del plain["surprise"]
+        for name in ("surprise", "benchmarks", "spread", "bound"):
+            if not plain[name]:  # plans from before it was measured keep their digests
+                del plain[name]
         return plain
 
 
@@ -104,12 +128,15 @@ class Replays:
         Estimated less true full score at the stop.
     spent : ndarray of float64, shape (n_replays, n_multipliers)
         Share of the expected cost of all tasks that ran until the stop; NaN without costs.
+    fold : ndarray of int64, shape (n_replays,)
+        Who was held out together.
     """
 
     covered: NDArray[np.bool_]
     run: FloatArray
     error: FloatArray
     spent: FloatArray
+    fold: IntArray
 
 
 def required_replays(confidence: float) -> int:
@@ -117,88 +144,56 @@ def required_replays(confidence: float) -> int:
     return max(MIN_REPLAYS, int(np.ceil(confidence / (1.0 - confidence) - 1e-9)))
 
 
-def interval_multipliers(confidence: float, held_out: str) -> tuple[FloatArray, FloatArray]:
-    """Return the widths to try, in standard deviations: first the narrow ones, then all.
-
-    From the normal quantile (a fifth above it where only agents were held out) in steps of 5 % to
-    6. Wide intervals keep a replay going over most tasks, so they are tried only when needed.
-    """
-    floor = float(ndtri(0.5 + confidence / 2)) * (1.0 if held_out == "scaffold" else _BLIND_FACTOR)
-    steps = int(np.ceil(np.log(LARGEST / floor) / np.log(_STEP)))
-    grid = np.round(floor * _STEP ** np.arange(steps + 1), 6)
-    return grid[:_NARROW], grid
-
-
-def calibrate(
-    replays: Replays, multipliers: FloatArray, *, confidence: float, held_out: str
-) -> Calibration | None:
-    """Find the narrowest interval that covers in enough replays at the rule's own stop.
-
-    The multiplier is the smallest of those tried from which on at least ``ceil((n + 1)
-    confidence)`` of n intervals cover at the stop that this multiplier leads to (split-conformal
-    count; Vovk, Gammerman, Shafer 2005). None where not even the largest does.
-
-    Parameters
-    ----------
-    replays : Replays
-        At each of `multipliers`.
-    multipliers : ndarray of float64
-        Ascending; see `interval_multipliers`.
-    confidence : float
-    held_out : str
-        ``"scaffold"`` or ``"agent"``.
-    """
-    covered, run = replays.covered, replays.run
-    n = covered.shape[0]
-    fails = np.flatnonzero(covered.sum(axis=0) < np.ceil((n + 1) * confidence - 1e-9))
-    chosen = int(fails.max()) + 1 if fails.size else 0
-    if chosen == multipliers.size:
-        return None
-    return Calibration(
-        multiplier=float(multipliers[chosen]),
-        confidence=confidence,
-        replays=n,
-        covered=int(covered[:, chosen].sum()),
-        fraction_run=round(float(run[:, chosen].mean()), 6),
-        held_out=held_out,
-    )
-
-
 def make_folds(
-    matrix: OutcomeMatrix, attempts: Attempts | None = None, costs: FloatArray | None = None
-) -> tuple[list[Fold], str]:
-    """Hold out each group of `hold_out_folds` in turn; fitted once for all strategies."""
-    groups, held_out = hold_out_folds(matrix.scaffolds)
+    matrix: OutcomeMatrix,
+    mode: str,
+    attempts: Attempts | None = None,
+    costs: FloatArray | None = None,
+) -> list[Fold]:
+    """Hold out each group of `hold_out_groups` in turn; fitted once for all strategies."""
     everyone = np.arange(len(matrix.agents))
     folds = []
-    for group in groups:
+    for group in hold_out_groups(matrix.scaffolds, mode):
         history = matrix.select(agents=np.setdiff1d(everyone, group))
         candidates = matrix.select(agents=group)
         folds.append(Fold(history, candidates, PredictionModel.fit(history), attempts, costs))
-    return folds, held_out
+    return folds
 
 
-def hold_out_folds(scaffolds: tuple[str, ...]) -> tuple[list[IntArray], str]:
-    """Group agents to hold out together: whole scaffolds where that leaves enough agents.
+def can_hold_out_scaffolds(scaffolds: tuple[str, ...]) -> bool:
+    """Whether whole scaffolds can be left out: there are two, and four agents stay without any."""
+    names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
+    _, counts = np.unique(names, return_counts=True)
+    known = len({name for name in scaffolds if name})
+    return known >= 2 and len(scaffolds) - int(counts.max()) >= 4
 
-    At most ten groups; the largest scaffolds are dealt first to the smallest group. Agents of
-    unknown scaffold stand for themselves.
+
+def hold_out_groups(scaffolds: tuple[str, ...], mode: str) -> list[IntArray]:
+    """Group agents to hold out together, at most ten groups.
+
+    Parameters
+    ----------
+    scaffolds : tuple of str
+    mode : str
+        ``"agent"``: agents are dealt one after the other, so that others of their scaffold stay
+        known. ``"scaffold"``: whole scaffolds, the largest dealt first to the smallest group;
+        agents of unknown scaffold stand for themselves. The same as ``"agent"`` where
+        `can_hold_out_scaffolds` says no.
     """
     n_agents = len(scaffolds)
-    names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
-    labels, counts = np.unique(names, return_counts=True)
-    known = len({name for name in scaffolds if name})
-    if known >= 2 and n_agents - counts.max() >= 4:
+    if mode != SCAFFOLD or not can_hold_out_scaffolds(scaffolds):
+        fold = np.arange(n_agents) % min(n_agents, _MAX_FOLDS)
+    else:
+        names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
+        labels, counts = np.unique(names, return_counts=True)
         sizes = [0] * min(_MAX_FOLDS, labels.size)
         group: dict[str, int] = {}
         for place in np.argsort(-counts, kind="stable"):
             smallest = sizes.index(min(sizes))
             group[str(labels[place])] = smallest
             sizes[smallest] += int(counts[place])
-        fold, held_out = np.array([group[name] for name in names]), "scaffold"
-    else:
-        fold, held_out = np.arange(n_agents) % min(n_agents, _MAX_FOLDS), "agent"
-    return [np.flatnonzero(fold == k).astype(np.int64) for k in np.unique(fold)], held_out
+        fold = np.array([group[name] for name in names])
+    return [np.flatnonzero(fold == k).astype(np.int64) for k in np.unique(fold)]
 
 
 def replay_all(
@@ -209,17 +204,47 @@ def replay_all(
     rule: Rule,
     max_tasks: int | None,
     seed: int,
+    bound: CalibratedBound = POSTERIOR,
 ) -> Replays:
-    """Replay a policy on every held-out agent, at every multiplier at once."""
-    parts = [
-        _replay(fold, policy, multipliers, rule=rule, max_tasks=max_tasks, seed=seed)
-        for fold in folds
-    ]
+    """Replay a policy on every held-out agent, at every multiplier at once.
+
+    Agents are not replayed where the policy cannot order the tasks by the others' results, such as
+    for a band that holds too few.
+
+    Raises
+    ------
+    PlanError
+        It cannot for any agent.
+    """
+    parts, problems = [], []
+    asked = multipliers.size
+    if asked == 1:  # bounds of one candidate at one width are those of a live run
+        multipliers = np.repeat(multipliers, 2)
+    for fold in folds:
+        if not can_be_replayed(fold.candidates).any():
+            continue
+        try:
+            parts.append(
+                (_replay if bound.predicts else _replay_planned)(
+                    fold,
+                    policy,
+                    multipliers,
+                    rule=rule,
+                    max_tasks=max_tasks,
+                    seed=seed,
+                    bound=bound,
+                )
+            )
+        except PlanError as error:
+            problems.append(error)
+    if problems and not parts:
+        raise problems[0]
     return Replays(
-        covered=np.concatenate([part.covered for part in parts]),
-        run=np.concatenate([part.run for part in parts]),
-        error=np.concatenate([part.error for part in parts]),
-        spent=np.concatenate([part.spent for part in parts]),
+        covered=np.concatenate([part.covered[:, :asked] for part in parts]),
+        run=np.concatenate([part.run[:, :asked] for part in parts]),
+        error=np.concatenate([part.error[:, :asked] for part in parts]),
+        spent=np.concatenate([part.spent[:, :asked] for part in parts]),
+        fold=np.repeat(np.arange(len(parts)), [len(part.fold) for part in parts]),
     )
 
 
@@ -231,62 +256,141 @@ def _replay(
     rule: Rule,
     max_tasks: int | None,
     seed: int,
+    bound: CalibratedBound,
 ) -> Replays:
-    candidates = fold.candidates
-    agents, references, others = _with_named(fold, rule)
+    agents, others = _with_named(fold, rule)
+    candidates = fold.candidates.select(agents=can_be_replayed(fold.candidates))
     attempts = fold.attempts if policy.strategy.live else None
     most = 1 if attempts is None else attempts.most
     if attempts is not None:
         candidates = _first_attempts(candidates, most)
-    n_candidates, n_tasks = candidates.scores.shape
+    n_candidates = len(candidates.agents)
     posterior = fold.model.predict(candidates=n_candidates, attempts=attempts)
     order, _ = policy.order(fold.history, posterior, np.random.default_rng(seed))
+    ran = candidates.attempts > 0
+    if not ran.all():
+        posterior.keep(ran)
+    truth = _Truth.of(fold, candidates, agents, ran)
     live = policy.strategy.live
     results = ~np.isnan(candidates.scores) if attempts is None else candidates.attempts
     kernel = Kernel(
         rule,
-        PosteriorRankBounds(
+        bound.begin(
             posterior,
-            references,
+            truth.references,
             multipliers=multipliers,
+            deviations=truth.deviations,
             best_case=BestCaseWidth(posterior, None if live else order)
             if rule.looks_ahead
             else None,
+            seed=seed,
         ),
         agents=agents,
         limit=min(order.size * most, max_tasks or order.size * most),
         available=np.sum(results, axis=1)[:, None],
     )
-    recorded = Recorded(
-        scores=candidates.scores if attempts is None else candidates.attempt_scores,
-        usd=np.where(
-            np.isnan(candidates.cost_usd), expected_usd(fold.history), candidates.cost_usd
-        ),
-        seconds=candidates.duration_s,
+    scores = candidates.scores if attempts is None else candidates.attempt_scores
+    steps = replay(
+        kernel, policy, _recorded(fold, candidates, scores), order=order, posterior=posterior
     )
-    truth = candidates.full_scores()
-    best, _ = rank_bounds(truth, truth, references)
-    worst = 1 + np.sum(references[None, :] >= truth[:, None] - 1e-9, axis=1)
-    costs = np.full(n_tasks, np.nan) if fold.costs is None else fold.costs
-    paid, total = np.zeros(n_candidates), costs.sum() * most
     shape = (n_candidates, multipliers.size)
+    return _judged(fold, steps, shape, rule=rule, truth=truth, attempts=most, replayed=others)
+
+
+def _replay_planned(
+    fold: Fold,
+    policy: Policy,
+    multipliers: FloatArray,
+    *,
+    rule: Rule,
+    max_tasks: int | None,
+    seed: int,
+    bound: CalibratedBound,
+) -> Replays:
+    """Replay down an order that the fold's own history gives, judged by the tasks in it."""
+    del bound
+    agents, others = _with_named(fold, rule)
+    history = fold.history.select(agents=can_be_replayed(fold.history))
+    candidates = fold.candidates.select(agents=can_be_replayed(fold.candidates))
+    named = [fold.candidates.agents.index(name) for name in agents[len(fold.history.agents) :]]
+    agents = (*history.agents, *agents[len(fold.history.agents) :])
+    order, _ = policy.order(fold.history, None, np.random.default_rng(seed))
+    order = order[:max_tasks]
+    reference = np.concatenate([history.scores, fold.candidates.scores[named]])[:, order]
+    n_candidates, guards = len(candidates.agents), len(policy.exploration.always)
+    scores = candidates.scores[:, order]
+    bounds, all_run = (
+        paired_bootstrap(
+            reference, multipliers=multipliers, candidates=n_candidates, guards=guards, seed=seed
+        )
+        for _ in range(2)
+    )
+    for place in range(order.size):
+        all_run.observe(np.full(n_candidates, place), scores[:, place])
+    known = ~np.isnan(scores)
+    kernel = Kernel(
+        rule,
+        bounds,
+        agents=agents,
+        limit=order.size,
+        available=np.sum(known[:, guards:], axis=1)[:, None],
+    )
+    recorded = _recorded(fold, candidates, candidates.scores)
+    steps = replay(kernel, policy, recorded, order=order, posterior=None)
+    references = all_run.reference_scores
+    truth = _Truth(
+        all_run.interval().score.reshape(n_candidates, -1)[:, :1],
+        references if references.ndim == 1 else references[:, :, 0].T,
+        np.zeros(0),
+        np.ones(len(agents), dtype=bool),
+    )
+    shape = (n_candidates, multipliers.size)
+    others = others & known.any(axis=1)
+    return _judged(fold, steps, shape, rule=rule, truth=truth, attempts=1, replayed=others)
+
+
+def _recorded(fold: Fold, candidates: OutcomeMatrix, scores: FloatArray) -> Recorded:
+    usd = np.where(np.isnan(candidates.cost_usd), expected_usd(fold.history), candidates.cost_usd)
+    return Recorded(scores=scores, usd=usd, seconds=candidates.duration_s)
+
+
+def _judged(
+    fold: Fold,
+    steps: Iterator[tuple[IntArray, Step]],
+    shape: tuple[int, int],
+    *,
+    rule: Rule,
+    truth: "_Truth",
+    attempts: int,
+    replayed: NDArray[np.bool_],
+) -> Replays:
+    """Step replays to their ends, and judge each where it ended."""
+    n_candidates, n_tasks = shape[0], len(fold.candidates.tasks)
+    costs = np.full(n_tasks, np.nan) if fold.costs is None else fold.costs
+    paid, total = np.zeros(n_candidates), costs.sum() * attempts
     covered = np.zeros(shape, dtype=bool)
     run, error, spent = np.ones(shape), np.zeros(shape), np.ones(shape)
-    for tasks, step in replay(kernel, policy, recorded, order=order, posterior=posterior):
+    for tasks, step in steps:
         paid += costs[tasks] / total
         if step.interval is None:
             continue
         found = step.interval
-        held = (found.low <= worst[:, None]) & (found.high >= best[:, None])
+        if not step.ends.any():
+            continue
+        held = truth.holds(found)
         if rule.claims_score:
-            held &= found.score_low <= truth[:, None] + 1e-9
-            held &= found.score_high >= truth[:, None] - 1e-9
+            held &= found.score_low <= truth.score + TIE
+            held &= found.score_high >= truth.score - TIE
         covered |= step.ends & held
-        run[step.ends] = kernel.run / (n_tasks * most)
-        error = np.where(step.ends, found.score - truth[:, None], error)
+        run[step.ends] = step.run / (n_tasks * attempts)
+        error = np.where(step.ends, found.score - truth.score, error)
         spent = np.where(step.ends, paid[:, None], spent)
     return Replays(
-        covered=covered[others], run=run[others], error=error[others], spent=spent[others]
+        covered=covered[replayed],
+        run=run[replayed],
+        error=error[replayed],
+        spent=spent[replayed],
+        fold=np.zeros(int(replayed.sum()), dtype=np.int64),
     )
 
 
@@ -301,8 +405,8 @@ def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
     return replace(matrix, scores=scores, attempts=counts, attempt_scores=each)
 
 
-def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_]]:
-    """Return the references with every agent that the rule names, and who is replayed.
+def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """Return the references with every agent that the rule names, and which replays count.
 
     A named agent is known when the plan is used, so it is known to the replays, and ranked against:
     an interval that holds the rank then leaves no room for a wrong side. It is not replayed itself,
@@ -312,5 +416,67 @@ def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], FloatArray, ND
     is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)
     held_out = np.flatnonzero(is_named)
     agents = (*fold.history.agents, *(fold.candidates.agents[row] for row in held_out))
-    truth = fold.candidates.full_scores()[held_out]
-    return agents, np.concatenate([fold.model.reference_full_scores, truth]), ~is_named
+    return agents, ~is_named[can_be_replayed(fold.candidates)]
+
+
+def can_be_replayed(matrix: OutcomeMatrix) -> NDArray[np.bool_]:
+    """Tell which agents ran at least half of the tasks, shape (n_agents,).
+
+    The rank of another one on the few tasks that it ran says little of an interval for all.
+    """
+    return np.asarray(np.mean(matrix.attempts > 0, axis=1) >= MIN_COVERAGE)
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """What the replays of a fold are judged by, each candidate on the tasks that it ran.
+
+    Parameters
+    ----------
+    score : ndarray of float64, shape (n_candidates, 1)
+    references, deviations : ndarray of float64
+        Scores of the references on the same tasks, results that are missing predicted, and the
+        standard deviations of these: shape (n_reference,), or (n_candidates, n_reference) where
+        candidates ran different tasks.
+    known : ndarray of bool, shape (n_reference,)
+        Which references ran enough to be judged by.
+    """
+
+    score: FloatArray
+    references: FloatArray
+    deviations: FloatArray
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, fold: Fold, candidates: OutcomeMatrix, agents: tuple[str, ...], ran: NDArray[np.bool_]
+    ) -> "_Truth":
+        """Complete the references on each candidate's tasks."""
+        held_out = [
+            fold.candidates.agents.index(name) for name in agents[len(fold.history.agents) :]
+        ]
+        known = np.concatenate([fold.history.scores, fold.candidates.scores[held_out]])
+        found = fold.model.complete(known, None if ran.all() else ran)
+        enough = [can_be_replayed(fold.history), can_be_replayed(fold.candidates)[held_out]]
+        return cls(
+            candidates.full_scores()[:, None],
+            found.scores,
+            found.deviations,
+            np.concatenate(enough),
+        )
+
+    def holds(self, found: Interval) -> NDArray[np.bool_]:
+        """Whether score bounds leave room for the true rank, shape (candidates, multipliers).
+
+        The rank is that among the references that ran at least half of the tasks, at their
+        completed scores: a rank among agents of whom little is known could not be judged, and the
+        bounds are those of the score alone, without the errors of the references.
+        """
+        shape = self.score.shape[0], self.references.shape[-1]
+        references = np.broadcast_to(self.references, shape)[:, None, self.known]
+        score = self.score[:, :, None]
+        best = np.sum(references > score + TIE, axis=2)
+        worst = np.sum(references >= score - TIE, axis=2)
+        low = np.sum(references > found.score_high.reshape(len(score), -1, 1) + TIE, axis=2)
+        high = np.sum(references > found.score_low.reshape(len(score), -1, 1) + TIE, axis=2)
+        return np.asarray((low <= worst) & (high >= best))

@@ -8,6 +8,8 @@ from textwrap import wrap
 import numpy as np
 
 from midband_history import FloatArray, Metric
+from midband_sampler.bounds.base import TIE, Bounds, Interval
+from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
@@ -48,7 +50,8 @@ class Decision:
         The rule by which `confidence` holds.
     naive_confidence : float
         The plain bootstrap's share of resamples inside low..high: a diagnostic only, it is
-        far too sure when looked at repeatedly.
+        far too sure when looked at repeatedly. In a plan whose `guarantee` is the bootstrap's it is
+        the bootstrap rank confidence, which replays have calibrated.
     score : float
         Mean score on the completed tasks; NaN before the first. Not a benchmark score
         unless `target` is the full benchmark.
@@ -131,6 +134,8 @@ class Decision:
         """Return plain values for JSON; NaN becomes None."""
         plain = asdict(self)
         plain["better_than"] = dict(self.better_than)
+        if not math.isnan(self.bootstrap_rank_confidence):
+            plain["bootstrap_rank_confidence"] = self.bootstrap_rank_confidence
         for name in ("claims", "tie_group", "warnings"):
             plain[name] = list(plain[name])
         return {
@@ -150,6 +155,14 @@ class Decision:
     def too_many_errors(self) -> bool:
         """Whether attempts without a usable result ended the run."""
         return self.reason.startswith(TOO_MANY_ERRORS)
+
+    @property
+    def bootstrap_rank_confidence(self) -> float:
+        """Share of the resamples of the tasks whose rank lies in low..high.
+
+        NaN where the plan does not stop by it.
+        """
+        return self.naive_confidence if self.guarantee.startswith(RANK_CONFIDENCE) else math.nan
 
     @property
     def short(self) -> str:
@@ -266,6 +279,8 @@ def _basis(decision: Decision) -> str:
     if decision.unscored:
         parts.append(f"{decision.unscored} unscored")
     text = f"{', '.join(parts)}; {decision.tasks_planned} planned"
+    if not math.isnan(decision.bootstrap_rank_confidence):
+        text += f"; {RANK_CONFIDENCE} {level_text(decision.bootstrap_rank_confidence)}"
     if not math.isnan(decision.spent_usd):
         text += f"; ${decision.spent_usd:,.2f} spent on the judged tasks"
     if not math.isnan(decision.cost_saved_usd):
@@ -289,6 +304,16 @@ def nearest(
     shown = dict.fromkeys([*(agents[place] for place in closest), *asked_for])
     chances = {name: float(better[agents.index(name)]) for name in shown}
     return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
+
+
+def tied(bounds: Bounds, interval: Interval, agents: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the references that the score bounds do not separate from the candidate."""
+    if math.isnan(interval.score):
+        return agents
+    scores, margins = bounds.reference_scores, bounds.reference_margins
+    margin = TIE if margins is None else margins + TIE
+    inside = (scores >= interval.score_low - margin) & (scores <= interval.score_high + margin)
+    return tuple(agents[place] for place in np.flatnonzero(inside))
 
 
 def scale_of(metric: Metric | None) -> str:

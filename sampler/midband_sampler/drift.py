@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from midband_history import FloatArray, IntArray
-from midband_sampler.calibration import Fold
+from midband_sampler.calibration import Fold, can_be_replayed
 from midband_sampler.model.response import ability_grid
 from midband_sampler.strategies.policy import Policy
 
@@ -272,7 +272,8 @@ def surprise_limit(folds: Sequence[Fold], policy: Policy, *, seed: int) -> float
         planned, _ = policy.order(fold.history, prediction, np.random.default_rng(seed))
         order = np.array(list(dict.fromkeys(planned.tolist())), dtype=np.int64)
         largest.extend(
-            _surprise_of(expectation, order, row[order]) for row in fold.candidates.scores
+            _surprise_of(expectation, order, row[order])
+            for row in fold.candidates.scores[can_be_replayed(fold.candidates)]
         )
     return round(usual_surprise(np.array(largest)), 3)
 

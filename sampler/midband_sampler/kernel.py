@@ -249,6 +249,7 @@ class Kernel:
             tasks_left=self.limit - run,
             **spent,
             reference_scores=bounds.reference_scores,
+            reference_margins=bounds.reference_margins,
             reference_agents=self.agents,
             evidence=bounds.evidence,
             least_half_width=partial(bounds.least_half_width, run) if self._looks_ahead else None,
@@ -283,19 +284,21 @@ def replay(
     recorded: Recorded,
     *,
     order: IntArray,
-    posterior: FullScorePosterior,
+    posterior: FullScorePosterior | None,
 ) -> Iterator[tuple[IntArray, Step]]:
     """Let recorded results answer until every run has ended; yield each step with its tasks.
+
+    With a posterior the bounds count tasks by their position among all; without one by their place
+    in the order, down which the run goes.
 
     Parameters
     ----------
     kernel : Kernel
-        Over bounds that count tasks by their position among all.
     policy : Policy
     recorded : Recorded
     order : ndarray of int64
         The policy's order before the run.
-    posterior : FullScorePosterior
+    posterior : FullScorePosterior or None
         That of the kernel's bounds: what the policy chooses by.
 
     Yields
@@ -307,15 +310,20 @@ def replay(
     usd, seconds = np.zeros(rows.size), np.zeros(rows.size)
     shape = np.shape(kernel.bounds.tasks)
     while kernel.run < kernel.limit and not kernel.all_ended:
-        tasks = policy.choose(posterior, posterior.available, kernel.run, order).tasks
-        scores = recorded.scores[rows, tasks]
-        if scores.ndim > 1:
-            scores = scores[rows, posterior.attempt_numbers(rows, tasks)]
+        if posterior is None:
+            tasks = np.full(rows.size, order[kernel.run])
+            told = np.full(shape[:1], kernel.run)
+            scores = recorded.scores[rows, tasks].reshape(told.shape)
+        else:
+            tasks = told = policy.choose(posterior, posterior.available, kernel.run, order).tasks
+            scores = recorded.scores[rows, tasks]
+            if scores.ndim > 1:
+                scores = scores[rows, posterior.attempt_numbers(rows, tasks)]
         usd = usd + recorded.usd[rows, tasks]
         seconds = seconds + recorded.seconds[rows, tasks]
         yield (
             tasks,
-            kernel.step(tasks, scores, usd=usd.reshape(shape), seconds=seconds.reshape(shape)),
+            kernel.step(told, scores, usd=usd.reshape(shape), seconds=seconds.reshape(shape)),
         )
 
 

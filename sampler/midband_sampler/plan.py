@@ -2,24 +2,19 @@
 
 import hashlib
 import json
-import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError, IntArray, Metric
-from midband_sampler.bounds.base import Bounds
-from midband_sampler.bounds.posterior import BestCaseWidth, PosteriorRankBounds
-from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.calibration import Calibration
-from midband_sampler.drift import DriftAlarm
 from midband_sampler.errors import PlanError
-from midband_sampler.kernel import Kernel
-from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.plan_text import (
     FORMAT,
@@ -37,7 +32,6 @@ from midband_sampler.strategies.base import Band, Strategy, strategies
 from midband_sampler.strategies.policy import Exploration, Policy
 
 _SHOWN = 300
-ALWAYS_VALID = "confidence sequence over all looks, finite population, tasks in random order"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,6 +61,9 @@ class Plan:
         What the predicted rank's confidence rests on; None where the always-valid bound is used.
     fallback : Calibration or None
         The same for `tasks` run in order, where the strategy chooses live: see `fixed`.
+    in_order : str
+        Name of the strategy that ordered `tasks`, where `strategy` chooses live and another one
+        orders better; empty for the fixed form of `strategy`.
     max_tasks : int or None
         A session asks for no more tasks than this.
     notes : tuple of str
@@ -115,6 +112,7 @@ class Plan:
     model: PredictionModel | None = None
     calibration: Calibration | None = None
     fallback: Calibration | None = None
+    in_order: str = ""
     max_tasks: int | None = None
     notes: tuple[str, ...] = ()
     band: Band | None = None
@@ -152,7 +150,8 @@ class Plan:
                 f" {self.tasks[: len(self.always)]}: make the plan anew"
             )
             raise InputError(msg)
-        if self.calibration is not None and self.model is None:
+        made = self.calibration
+        if made is not None and self.model is None and (not made.bound or self.chooses_live):
             msg = "expected a model in a calibrated plan, got none: make the plan anew"
             raise InputError(msg)
         if not self.tasks:
@@ -163,20 +162,45 @@ class Plan:
     @property
     def reference_full_scores(self) -> FloatArray:
         """Mean of each reference agent over the tasks it ran, shape (n_reference,)."""
-        known = ~np.isnan(self.reference_scores)
-        total = np.where(known, self.reference_scores, 0.0).sum(axis=1)
-        return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+        return _mean_known(self.reference_scores)
+
+    def scores_on(self, tasks: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Mean score of each reference agent on some tasks, and its standard deviation.
+
+        Results that an agent lacks there are predicted where there is a model. Without one they are
+        left out, with a deviation of 0: the mean is over the tasks that it ran.
+
+        Parameters
+        ----------
+        tasks : ndarray of bool, shape (n_all_tasks,)
+        """
+        if self.model is not None:
+            if tasks.all():
+                errors = self.model.reference_deviations
+                known = self.model.reference_full_scores
+                return known, np.zeros_like(known) if errors is None else errors
+            found = self.model.complete(self.reference_scores, tasks[None])
+            return found.scores[0], found.deviations[0]
+        means = _mean_known(self.reference_scores[:, tasks])
+        return means, np.zeros_like(means)
 
     @property
     def target(self) -> str:
         """What a rank by this plan is a rank on: ``full benchmark`` or ``planned tasks``."""
-        whole = self.calibration is not None or len(self.tasks) == len(self.all_tasks)
+        whole = self.predicts or len(self.tasks) == len(self.all_tasks)
         return "full benchmark" if whole else "planned tasks"
 
     @property
+    def predicts(self) -> bool:
+        """Whether a model predicts the results of the tasks that do not run."""
+        return self.calibration is not None and self.model is not None
+
+    @property
     def guarantee(self) -> str:
-        """By what the confidence of a verdict holds."""
-        return ALWAYS_VALID if self.calibration is None else self.calibration.guarantee
+        """By what the confidence of a verdict holds; old plans may hold an order by strata."""
+        exact = self._strategy is None or self._strategy.random_order
+        always_valid = ALWAYS_VALID if exact else NOT_RANDOM
+        return always_valid if self.calibration is None else self.calibration.guarantee
 
     @property
     def chooses_live(self) -> bool:
@@ -202,7 +226,11 @@ class Plan:
         found = self.added_strategy or strategies().get(self.strategy)
         if found is None:
             return None
-        return found.configured(band=self.band or Band(), costs=self.task_costs)
+        return self._ready(found)
+
+    def _ready(self, strategy: Strategy) -> Strategy:
+        ready = strategy.configured(band=self.band or Band(), costs=self.task_costs)
+        return ready.seeded(self.seed)
 
     @property
     def exploration(self) -> Exploration:
@@ -244,12 +272,15 @@ class Plan:
             raise PlanError(msg)
         found = self._strategy
         form = None if found is None else found.fixed()
+        if self.in_order:
+            form = strategies().get(self.in_order, form)
         return replace(
             self,
             strategy=f"{self.strategy}-fixed" if form is None else form.name,
             added_strategy=None if self.added_strategy is None else form,
             calibration=self.fallback,
             fallback=None,
+            in_order="",
             attempts=None,
         )
 
@@ -362,8 +393,7 @@ class Plan:
         if found_digest != digest:
             msg = (
                 f"expected plan {str(digest)[:16]!r}, got {found_digest} in {name}: it was changed"
-                " by hand;"
-                " make it anew"
+                " by hand; make it anew"
             )
             raise PlanError(msg)
         return plan
@@ -377,74 +407,8 @@ class Plan:
         return hash(self.digest)
 
 
-def start_kernel(
-    plan: Plan,
-    *,
-    resamples: int = 2000,
-    never_run: bool = False,
-    bounds: SequentialRankBounds | None = None,
-) -> Kernel:
-    """Begin a run of a plan: one candidate, of whom nothing is known yet.
-
-    Its bounds count tasks by their position among all tasks where the plan is calibrated, else by
-    their place in the plan.
-
-    Parameters
-    ----------
-    plan : Plan
-    resamples : int
-        Bootstrap resamples of the diagnostics.
-    never_run : bool
-        Whether a missing result says that the task was never run, as in a replay of a history.
-    bounds : SequentialRankBounds, optional
-        Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
-    """
-    columns = plan.columns
-    planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
-    again = partial(_bounds, plan, columns, resamples)
-    return Kernel(
-        plan.stop,
-        again() if bounds is None else bounds.restarted(),
-        agents=plan.reference_agents,
-        limit=min(planned, plan.max_tasks or planned),
-        again=None if never_run else again,
-    )
-
-
-def _bounds(plan: Plan, columns: IntArray, resamples: int) -> Bounds:
-    """Begin the bounds that a plan promises."""
-    if plan.model is None or plan.calibration is None:
-        return sequential_bounds(plan, resamples=resamples)
-    posterior = plan.model.predict(attempts=plan.attempts)
-    order = None if plan.chooses_live else columns
-    return PosteriorRankBounds(
-        posterior,
-        plan.model.reference_full_scores,
-        multipliers=np.array([plan.calibration.multiplier]),
-        recorded=plan.reference_scores,
-        nominal=plan.calibration.confidence if plan.calibration.replays else math.nan,
-        best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
-    )
-
-
-def sequential_bounds(plan: Plan, *, resamples: int = 2000) -> SequentialRankBounds:
-    """Begin the always-valid bounds of a plan."""
-    # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
-    rivals = plan.stop.named_agents if plan.fair_bets else ()
-    return SequentialRankBounds(
-        plan.reference_scores[:, plan.columns],
-        confidence=plan.stop.confidence,
-        guards=len(plan.always),
-        rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
-        resamples=resamples,
-        seed=plan.seed,
-    )
-
-
-def watch(plan: Plan, posterior: FullScorePosterior | None) -> DriftAlarm:
-    """Watch for an agent of another kind than the history's."""
-    if posterior is not None and plan.model is not None and plan.calibration is not None:
-        return DriftAlarm.by_model(
-            posterior.profiles, plan.model.prior_centre, plan.calibration.surprise
-        )
-    return DriftAlarm.by_references(plan.reference_scores[:, plan.columns[len(plan.always) :]])
+def _mean_known(scores: FloatArray) -> FloatArray:
+    """Mean of each row's known scores; 0 where none is known."""
+    known = ~np.isnan(scores)
+    total = np.where(known, scores, 0.0).sum(axis=1)
+    return np.asarray(total / np.maximum(known.sum(axis=1), 1))

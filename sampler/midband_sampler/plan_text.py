@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from midband_history import FloatArray, Metric
+from midband_sampler.bounds.calibrated import CALIBRATED_BOUNDS
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
 from midband_sampler.estimators import ESTIMATORS
+from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.settings import Candidate
 from midband_sampler.stopping.base import check_confidence
@@ -156,7 +158,7 @@ _NAMES = frozenset(
         "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
         "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
         "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "live",
-        "candidate", "estimator", "digest",
+        "candidate", "estimator", "in_order", "digest",
     }
 )  # fmt: skip
 AddedRules = Callable[[], Mapping[str, Build]]
@@ -185,14 +187,7 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         "max_tasks": plan.max_tasks,
         "notes": list(plan.notes),
         "calibration": None if plan.calibration is None else plan.calibration.to_dict(),
-        "model": None
-        if plan.model is None
-        else {
-            "tasks": pack(plan.model.tasks),
-            "prior_centre": plan.model.prior_centre,
-            "binary": plan.model.binary,
-            "reference_full_scores": pack(plan.model.reference_full_scores),
-        },
+        "model": None if plan.model is None else _plain_model(plan.model),
     }
     # Left out where unset, so that plans from before these options keep their digests.
     weighs_costs = plan.task_costs is not None
@@ -203,13 +198,27 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         "candidate": None if plan.candidate is None else asdict(plan.candidate),
         "estimator": "" if plan.estimator == "auto" else plan.estimator,
         "fallback": None if plan.fallback is None else plan.fallback.to_dict(),
+        "in_order": plan.in_order,
         "always": list(plan.always),
         "explore": plan.explore,
-        "attempts": None if plan.attempts is None else asdict(plan.attempts),
+        "attempts": None if plan.attempts is None else _attempts_values(plan.attempts),
         "cost_unit": plan.cost_unit if weighs_costs else "",
         "task_costs": pack(plan.task_costs) if weighs_costs else "",
     }
     return {**content, **{name: value for name, value in optional.items() if value}}
+
+
+def _plain_model(model: PredictionModel) -> dict[str, object]:
+    content: dict[str, object] = {
+        "tasks": pack(model.tasks),
+        "prior_centre": model.prior_centre,
+        "binary": model.binary,
+        "reference_full_scores": pack(model.reference_full_scores),
+        **_dispersion_values(model.dispersion),
+    }
+    if model.reference_deviations is not None:  # plans without them keep their digests
+        content["reference_deviations"] = pack(model.reference_deviations)
+    return content
 
 
 def plan_fields(
@@ -255,6 +264,7 @@ def plan_fields(
         if data["calibration"] is None
         else _calibration(mapping(data, "calibration")),
         "fallback": _calibration(mapping(data, "fallback")) if "fallback" in data else None,
+        "in_order": _strategy_name(text(data, "in_order")) if "in_order" in data else "",
         "max_tasks": None if data["max_tasks"] is None else whole(data, "max_tasks", low=1),
         "notes": texts(data, "notes"),
         "band": None if data["band"] is None else _band(data["band"]),
@@ -293,6 +303,27 @@ def _model(data: Mapping[str, Any], n_agents: int, n_tasks: int) -> PredictionMo
         prior_centre=number(data, "prior_centre", low=-1e6, high=1e6),
         binary=flag(data, "binary"),
         reference_full_scores=array(data, "reference_full_scores", n_agents, low=0.0, high=1.0),
+        reference_deviations=array(data, "reference_deviations", n_agents, low=0.0, high=1.0)
+        if "reference_deviations" in data
+        else None,
+        dispersion=_dispersion(mapping(data, "dispersion"), n_tasks)
+        if "dispersion" in data
+        else None,
+    )
+
+
+def _dispersion_values(dispersion: Dispersion | None) -> dict[str, object]:
+    """Return nothing for passes and fails: such plans keep their digests."""
+    if dispersion is None:
+        return {}
+    per_task = pack(dispersion.per_task)
+    return {"dispersion": {"per_task": per_task, "attempts": dispersion.attempts}}
+
+
+def _dispersion(data: Mapping[str, Any], n_tasks: int) -> Dispersion:
+    return Dispersion(
+        per_task=array(data, "per_task", n_tasks, low=1e-3, high=1.0),
+        attempts=whole(data, "attempts"),
     )
 
 
@@ -305,6 +336,13 @@ def _calibration(data: Mapping[str, Any]) -> Calibration:
     text(data, "held_out")
     if "surprise" in data:
         number(data, "surprise", low=0.0)
+    if "bound" in data and text(data, "bound") not in CALIBRATED_BOUNDS:
+        field = "bound"
+        raise _wrong(field, f"one of {', '.join(filter(None, CALIBRATED_BOUNDS))}", data["bound"])
+    if "benchmarks" in data:
+        whole(data, "benchmarks")
+    if "spread" in data:
+        number(data, "spread", low=0.0, high=10.0)
     made = Calibration(**data)
     check_confidence(made.confidence)
     return made
@@ -318,6 +356,13 @@ def _band(limits: object) -> Band:
     return Band(number(named, "low"), number(named, "high"))
 
 
+def _strategy_name(name: str) -> str:
+    field = "in_order"
+    if name not in strategies():
+        raise _wrong(field, f"one of {', '.join(strategies())}", name)
+    return name
+
+
 def _estimator(name: str) -> str:
     field = "estimator"
     if name not in ESTIMATORS:
@@ -325,7 +370,16 @@ def _estimator(name: str) -> str:
     return name
 
 
+def _attempts_values(attempts: Attempts) -> dict[str, object]:
+    plain = asdict(attempts)
+    if attempts.dispersion == 1.0:  # plans of passes and fails keep their digests
+        del plain["dispersion"]
+    return plain
+
+
 def _attempts(data: Mapping[str, Any]) -> Attempts:
     whole(data, "most", low=1)
     number(data, "correlation", low=0.0, high=1.0)
+    if "dispersion" in data:
+        number(data, "dispersion", low=1e-3, high=1.0)
     return Attempts(**data)

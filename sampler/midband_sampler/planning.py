@@ -6,14 +6,23 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
+from midband_sampler.bounds.calibrated import (
+    BOOTSTRAP,
+    PAIRED_BOOTSTRAP,
+    POSTERIOR,
+    CalibratedBound,
+)
+from midband_sampler.calibration import can_be_replayed
 from midband_sampler.choosing import INSTEAD, Calibrating, Chosen
 from midband_sampler.errors import PlanError
 from midband_sampler.estimators import ESTIMATORS
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.plan import Plan
 from midband_sampler.settings import PlanSettings
+from midband_sampler.shrinkage import OtherBenchmarks
 from midband_sampler.spending import choice_costs, expected_seconds, expected_usd
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.budget import Never
@@ -21,8 +30,8 @@ from midband_sampler.strategies.base import Strategy, find_strategy, strategies
 from midband_sampler.strategies.policy import Exploration, Policy
 
 MIN_REFERENCE = 5
-MIN_COVERAGE = 0.5
 _MIN_SAMPLE = 2
+_TOLD = 0.5
 
 
 def make_plan(
@@ -38,12 +47,15 @@ def make_plan(
     Parameters
     ----------
     history : OutcomeMatrix
-        Results on one benchmark. Agents that ran fewer than half of the tasks count in
-        the band's pass rates but are no references to rank against; a warning says how many.
+        Results on one benchmark. Agents that ran a part of the tasks are ranked against by their
+        predicted scores in a calibrated plan, as far as their results tell them. Without a model
+        those that ran fewer than half count in the band's pass rates alone. A warning says how
+        many are not ranked against.
     settings : PlanSettings, optional
         What a person chose.
     others : sequence of OutcomeMatrix
-        The history's other benchmarks; not used yet.
+        The history's other benchmarks: replays of these say how wide intervals have to be, besides
+        those of this one; see `shrinkage.narrowest`.
     versions : mapping, optional
         Versions of the plugins that took part.
     **given
@@ -54,7 +66,6 @@ def make_plan(
     PlanError
         When no honest plan can be made: no results, too few mid-difficulty tasks, or no costs.
     """
-    del others
     if not history.agents or not history.tasks:
         msg = (
             f"expected results of {history.benchmark!r} in the history, got none: import some first"
@@ -71,19 +82,24 @@ def make_plan(
             f" {history.metric.label or 'an unknown metric'}: read the history with that metric"
         )
         raise PlanError(msg)
-    return _Planner(history, chosen, dict(versions or {})).plan()
+    return _Planner(history, chosen, dict(versions or {}), others).plan()
 
 
 class _Planner:
     """Makes one plan, and gathers notes and warnings on the way."""
 
     def __init__(
-        self, history: OutcomeMatrix, settings: PlanSettings, versions: dict[str, str]
+        self,
+        history: OutcomeMatrix,
+        settings: PlanSettings,
+        versions: dict[str, str],
+        others: Sequence[OutcomeMatrix],
     ) -> None:
+        self.others = others
         self.history = history
         self.settings = settings
         self.versions = versions
-        self.notes: list[str] = [*history.notes, *_coverage_notes(history)]
+        self.notes: list[str] = [*history.notes]
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
@@ -95,8 +111,10 @@ class _Planner:
         if settings.renamed:
             self.notes.append(settings.renamed)
         costs = self._costs(chosen)
-        reference = self._references()
-        known = len(reference.agents)
+        enough = can_be_replayed(self.history)
+        by_model = predictive and self._bound(chosen).predicts
+        reference = self._references(enough, predictive=by_model)
+        known = int(enough.sum())
         attempts = self._attempts(reference, chosen)
         if known < MIN_REFERENCE:
             self.warnings.append(
@@ -107,7 +125,7 @@ class _Planner:
             chosen, rule = find_strategy(INSTEAD), Never(rule.confidence)
         self.warnings += rule.warnings(known)
         if chosen is not None:
-            chosen = chosen.configured(band=settings.band, costs=costs)
+            chosen = chosen.configured(band=settings.band, costs=costs).seeded(settings.seed)
         if predictive:
             calibrating = Calibrating(
                 settings,
@@ -118,10 +136,16 @@ class _Planner:
                 exploration,
                 attempts,
                 costs,
+                OtherBenchmarks.of(self.others),
+                self._bound(chosen),
             )
             found = calibrating.choose(chosen)
         else:
             found = Chosen(chosen or find_strategy(INSTEAD))
+        predicted = found.calibration is not None and found.predicts
+        if not predicted:
+            reference = self.history.select(agents=enough)
+        self._note_coverage(reference, predicted=predicted)
         return self._laid_out(found, rule, reference, exploration, attempts, costs)
 
     def _laid_out(
@@ -135,12 +159,14 @@ class _Planner:
     ) -> Plan:
         """Let the chosen strategy order the tasks."""
         settings, history = self.settings, self.history
-        strategy, calibrated = found.strategy, found.calibration is not None
+        strategy = found.strategy
+        calibrated = found.calibration is not None and found.predicts
         model = PredictionModel.fit(reference) if calibrated else None
         if exploration.explore and not calibrated:
             self.warnings.append("explore is not used: the order is random, which is as fair")
             exploration = replace(exploration, explore=0.0)
-        arranged, selection = Policy(strategy, exploration).order(
+        laid_out = strategy if found.in_order is None else found.in_order
+        arranged, selection = Policy(laid_out, exploration).order(
             reference if calibrated else history,
             None if model is None else model.predict(),
             np.random.default_rng(settings.seed),
@@ -187,6 +213,7 @@ class _Planner:
             model=model,
             calibration=found.calibration,
             fallback=found.fallback,
+            in_order=_named_order(found),
             max_tasks=settings.max_tasks,
             notes=tuple(self.notes),
             band=selection.band,
@@ -207,10 +234,10 @@ class _Planner:
 
     def _is_predictive(self, chosen: Strategy | None) -> bool:
         """Whether the plan is calibrated; raise unless the strategy can be what is asked of it."""
+        bootstrap = self.settings.guarantee == "bootstrap"
         guarantee, name = self.settings.guarantee, self.settings.name
-        needs = chosen is None or chosen.needs_model or chosen.live
-        predictive = needs or guarantee == "calibrated"
-        if guarantee == "always-valid" and needs:
+        predictive = self.settings.predictive
+        if guarantee == "always-valid" and predictive:
             able = (each.name for each in strategies().values() if each.random_order)
             msg = (
                 f"expected a strategy that can be {guarantee}, got {name!r}:"
@@ -218,24 +245,70 @@ class _Planner:
             )
             raise InputError(msg)
         if self.settings.explore and not predictive:
+            what = "the bootstrap of paired means" if bootstrap else "an always-valid bound"
             msg = (
                 f"expected a calibrated plan for explore={self.settings.explore:g}, got strategy"
-                f" {name!r} with an always-valid bound, which needs its own random order: use"
+                f" {name!r} with {what}, which needs its own random order: use"
                 " --guarantee calibrated"
             )
             raise InputError(msg)
-        return predictive
+        return predictive or bootstrap
 
-    def _references(self) -> OutcomeMatrix:
-        """Keep the agents that ran enough of the benchmark to be ranked against."""
+    def _bound(self, chosen: Strategy | None) -> CalibratedBound:
+        """Return the kind of bounds that replays are to calibrate."""
+        if self.settings.guarantee != "bootstrap":
+            return POSTERIOR
+        paired = chosen is not None and chosen.random_order
+        return PAIRED_BOOTSTRAP if paired else BOOTSTRAP
+
+    def _references(self, enough: NDArray[np.bool_], *, predictive: bool) -> OutcomeMatrix:
+        """Keep the agents that ran enough of the benchmark to be ranked against.
+
+        Without a model these are the ones that ran half of the tasks. With one it is every agent of
+        whose full score its results tell at least half: of the variance that the model expects of
+        an agent of which nothing is known, they leave no more than the other half.
+        """
         history = self.history
-        enough = np.mean(history.attempts > 0, axis=1) >= MIN_COVERAGE
-        if not enough.all():
-            self.warnings.append(
-                f"{int(np.sum(~enough))} of {len(history.agents)} agents ran fewer than half of the"
-                " tasks and are not ranked against"
+        if not predictive or enough.sum() < 2 or enough.all():
+            return history.select(agents=enough)
+        some = history.select(agents=np.flatnonzero((history.attempts > 0).any(axis=1)))
+        model = PredictionModel.fit(some)
+        told = model.complete(history.scores).deviations
+        untold = float(model.complete(np.full((1, len(history.tasks)), np.nan)).deviations[0])
+        return history.select(agents=enough | (told**2 <= _TOLD * untold**2))
+
+    def _note_coverage(self, reference: OutcomeMatrix, *, predicted: bool) -> None:
+        """Say how many of the tasks the agents ran, and who is left out."""
+        history = self.history
+        n_agents, n_tasks = history.scores.shape
+        shares = np.mean(history.attempts > 0, axis=1)
+        ran_all = int(np.sum(shares == 1.0))
+        if ran_all == n_agents:
+            return
+        lacking, place = n_agents - len(reference.agents), len(history.notes)
+        if lacking:
+            why = (
+                "too few tasks for a prediction of their score"
+                if predicted
+                else "fewer than half of the tasks"
             )
-        return history.select(agents=np.flatnonzero(enough))
+            self.warnings.append(
+                f"{lacking} of {n_agents} agents ran {why} and are not ranked against"
+            )
+        head = f"{ran_all} of {n_agents} agents ran all {n_tasks} tasks"
+        part = np.mean(reference.attempts > 0, axis=1) if predicted else shares
+        part = part[part < 1.0]
+        if not part.size:
+            return
+        least, most = f"{part.min():.0%}", f"{part.max():.0%}"
+        span = f"{least} of them" if least == most else f"{least} to {most} of them"
+        tail = (
+            f"{part.size} {'was' if part.size == 1 else 'were'} predicted from {span}:"
+            f" {'its' if part.size == 1 else 'their'} uncertainty is in the intervals"
+            if predicted
+            else f"the others {span}"
+        )
+        self.notes.insert(place, f"{head}, {tail}")
 
     def _exploration(self) -> Exploration:
         """Find the guard tasks, each once, in the order given."""
@@ -333,13 +406,8 @@ class _Planner:
             )
 
 
-def _coverage_notes(history: OutcomeMatrix) -> list[str]:
-    """Say how many of the tasks the agents ran, where some did not run all."""
-    shares = np.mean(history.attempts > 0, axis=1)
-    part = shares < 1.0
-    if not part.any():
-        return []
-    return [
-        f"{int(np.sum(~part))} of {len(history.agents)} agents ran all {len(history.tasks)} tasks,"
-        f" the others {shares[part].min():.0%} to {shares[part].max():.0%} of them"
-    ]
+def _named_order(found: Chosen) -> str:
+    """Return the name of what orders the tasks, where that is not the strategy's fixed form."""
+    if found.in_order is None or found.in_order.name == found.strategy.fixed().name:
+        return ""
+    return found.in_order.name

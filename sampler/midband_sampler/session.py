@@ -2,16 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from midband_history import FloatArray, InputError, UnknownTaskError
-from midband_sampler.bounds.base import TIE, Interval, real, unknown, whole
-from midband_sampler.decision import GOING_ON, Decision, nearest, scale_of
+from midband_sampler.beginning import start_kernel, watch
+from midband_sampler.bounds.base import real, unknown, whole
+from midband_sampler.decision import GOING_ON, Decision, nearest, scale_of, tied
 from midband_sampler.estimators import ChoiceLog, Estimate, Results, mean_known, mean_of_tasks
 from midband_sampler.kernel import ALL_RUN
-from midband_sampler.plan import Plan, start_kernel, watch
+from midband_sampler.plan import Plan
 from midband_sampler.spending import Cost, MaxErrors, Spending, missing_warnings, none_usable
 from midband_sampler.stopping.base import Claim, check_named
 from midband_sampler.strategies.base import Choice
@@ -47,6 +49,9 @@ class Session:
     never_run : bool
         True where a missing result says that a recorded agent never ran the task, as in a replay of
         a history: it then leaves the benchmark, widens nothing, and ends nothing.
+    absent : collection of str
+        Tasks that such an agent is known never to have run. A rank on the full benchmark is then
+        one on all others from the start, and a plan that chooses live does not ask for them.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Session:
         live: bool = True,
         max_errors: MaxErrors | None = None,
         never_run: bool = False,
+        absent: Collection[str] = (),
     ) -> None:
         if resamples < 200:
             msg = f"expected resamples >= 200, got {resamples}: fewer cannot carry a 95 % bound"
@@ -66,16 +72,17 @@ class Session:
         plan = plan if live else plan.fixed()
         check_named(versus, plan.reference_agents)
         self.plan = plan
-        self._agents = np.array(plan.reference_agents, dtype=object)
         self._shown = tuple(dict.fromkeys((*plan.stop.named_agents, *versus)))
         self._units = [unit for unit in ("usd", "seconds", "tokens") if plan.stop.counts(unit)]
-        self._resamples = resamples
         self._place = {task: place for place, task in enumerate(plan.tasks)}
         self._columns = plan.columns
         self._column: list[int] = self._columns.tolist()
         self._expected_usd: list[float] = plan.expected_cost_usd.tolist()
         self._max_errors = max_errors
         self._never_run = never_run
+        self._begun = partial(
+            start_kernel, plan, resamples=resamples, never_run=never_run, absent=absent
+        )
         self._scores: dict[str, list[float]] = {}  # of each attempt; NaN without a usable result
         self._kinds: dict[str, list[str]] = {}
         self._costs: dict[str, list[Cost]] = {}
@@ -93,7 +100,7 @@ class Session:
         self._limit = self._kernel.limit
 
     def _reset(self) -> None:
-        self._kernel = start_kernel(self.plan, resamples=self._resamples, never_run=self._never_run)
+        self._kernel = self._begun()
         self._posterior = self._kernel.bounds.posterior
         self._spending = Spending()
         self._drift = watch(self.plan, self._posterior)
@@ -407,7 +414,7 @@ class Session:
             errors=self._judged_attempts - results - without,
             unscored=without,
             n_reference=len(plan.reference_agents),
-            tie_group=self._tied(interval),
+            tie_group=tied(self._kernel.bounds, interval, plan.reference_agents),
             spent_usd=self._spending.usd,
             spent_seconds=self._spending.seconds,
             spent_tokens=self._spending.tokens,
@@ -422,13 +429,6 @@ class Session:
             plan_digest=self._digest,
             scale=scale_of(plan.metric),
         )
-
-    def _tied(self, interval: Interval) -> tuple[str, ...]:
-        if math.isnan(interval.score):
-            return self.plan.reference_agents
-        scores = self._kernel.bounds.reference_scores
-        inside = (scores >= interval.score_low - TIE) & (scores <= interval.score_high + TIE)
-        return tuple(self._agents[inside].tolist())
 
     @property
     def done(self) -> bool:

@@ -16,7 +16,7 @@ from midband_sampler.stopping.settled import RankSettled
 from midband_sampler.strategies.base import AUTO, Band, Strategy, find_strategy, renamed_strategy
 from midband_sampler.strategies.policy import Exploration
 
-GUARANTEES = ("auto", "always-valid", "calibrated")
+GUARANTEES = ("auto", "always-valid", "calibrated", "bootstrap")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +172,13 @@ class PlanSettings:
         predicted nearest to one half; each of these with ``-fixed`` behind its name is the order
         before the run. ``auto`` is ``information``, or what replays recommend instead.
     guarantee : str
-        ``always-valid``: a bound over all looks at the rank on the planned tasks; needs a random
-        order. ``calibrated``: the rank on the full benchmark, predicted, with an interval as wide
-        as replays on the history's own agents require. ``auto``: calibrated where the strategy
-        needs it.
+        ``always-valid``: an exact bound, over all looks, of the rank on the planned tasks; needs a
+        simple random order (``random``, ``band``). ``calibrated``: the rank on the full benchmark,
+        predicted, with an interval as wide as replays on the history's own agents require.
+        ``bootstrap``: the bootstrap rank confidence, the share of resamples of the tasks inside the
+        interval, has to reach the level that replays on the history's own agents require; of the
+        rank on the full benchmark where the strategy predicts, else of that on the planned tasks.
+        ``auto``: calibrated where the strategy needs it.
     band : Band
         Pass rates that count as mid-difficulty.
     stop : Rule
@@ -372,6 +375,13 @@ class PlanSettings:
         if not isinstance(self.strategy, str):
             return self.strategy
         return None if self.strategy == AUTO else find_strategy(self.strategy)
+
+    @property
+    def predictive(self) -> bool:
+        """Whether the plan is calibrated by replays of the history's agents, if it has enough."""
+        chosen = self.chosen
+        needs = chosen is None or not chosen.random_order
+        return needs or self.guarantee == "calibrated"
 
     @property
     def name(self) -> str:

@@ -19,7 +19,7 @@ from midband_sims.measures import (
     spearman,
     top_k_agreement,
 )
-from midband_sims.protocols import Split, draw_candidate, has_repeats
+from midband_sims.protocols import Split, draw_candidate, has_repeats, too_few_tasks
 from midband_sims.units import Policy
 
 FloatArray = NDArray[np.float64]
@@ -81,6 +81,7 @@ def random_subsets(
     against = np.zeros((len(matrix.agents), len(placings)), dtype=bool)
     for place, placing in enumerate(placings):
         against[list(placing.references), place] = True
+    against &= ~too_few_tasks(matrix)[:, None]  # means over other tasks rank nobody
     full = matrix.full_scores()
     results = np.full((4, draws), np.nan)
     for draw in range(draws):

@@ -167,7 +167,7 @@ class LeaveOneAgentOut:
         return tuple(
             Split(
                 label=matrix.agents[i],
-                references=tuple(j for j in rows if j != i),
+                references=tuple(j for j in _known(matrix) if j != i),
                 candidates=(i,),
             )
             for i in rows
@@ -213,7 +213,11 @@ class LeaveOneScaffoldOut:
         splits = []
         for label, members in groups.items():
             inside = tuple(i for i in rows if matrix.scaffolds[i] in members)
-            outside = tuple(i for i in rows if matrix.scaffolds[i] not in members)
+            outside = tuple(
+                i
+                for i in _known(matrix)
+                if matrix.scaffolds[i] and matrix.scaffolds[i] not in members
+            )
             if len(outside) >= SMALLEST_HISTORY:
                 splits.append(Split(label=label, references=outside, candidates=inside))
         if not splits:
@@ -278,7 +282,7 @@ class Temporal:
             return (self._at(matrix, rows, days, cut),)
         splits = []
         for day in np.unique(ordered[ordered > first]):
-            known = tuple(i for i in rows if days[i] < day)
+            known = tuple(i for i in _known(matrix) if days[i] < day)
             new = tuple(i for i in rows if days[i] == day)
             if len(known) >= SMALLEST_HISTORY:
                 before = str(day - np.timedelta64(1, "D"))
@@ -298,7 +302,7 @@ class Temporal:
         days: np.ndarray[tuple[int, ...], np.dtype[np.datetime64]],
         cut: np.datetime64,
     ) -> Split:
-        known = tuple(i for i in rows if days[i] <= cut)
+        known = tuple(i for i in _known(matrix) if days[i] <= cut)
         new = tuple(i for i in rows if days[i] > cut)
         if len(known) < SMALLEST_HISTORY or not new:
             span = f"{min(days[i] for i in rows)} to {max(days[i] for i in rows)}"
@@ -335,7 +339,7 @@ class RandomFolds:
             splits.append(
                 Split(
                     label=f"fold {k + 1}/{folds}",
-                    references=tuple(i for i in rows if i not in inside),
+                    references=tuple(i for i in _known(matrix) if i not in inside),
                     candidates=tuple(sorted(inside)),
                 )
             )
@@ -367,7 +371,7 @@ class IndependentAttempts:
         return tuple(
             Split(
                 label=matrix.agents[i],
-                references=tuple(j for j in rows if j != i),
+                references=tuple(j for j in _known(matrix) if j != i),
                 candidates=(i,),
                 fresh_truth=True,
             )
@@ -401,9 +405,24 @@ def has_repeats(matrix: OutcomeMatrix, agent: int) -> bool:
     return ran > 0 and 2 * int(np.sum(attempts >= 2)) >= ran
 
 
+def too_few_tasks(matrix: OutcomeMatrix) -> NDArray[np.bool_]:
+    """Tell which agents ran too few tasks to play a new one, shape (n_agents,).
+
+    Their rank on these few says little of an interval for all. They are known agents all the same.
+    """
+    if not matrix.tasks:
+        return np.ones(len(matrix.agents), dtype=bool)
+    return np.asarray(np.mean(~np.isnan(matrix.scores), axis=1) < MIN_COVERAGE)
+
+
+def _known(matrix: OutcomeMatrix) -> list[int]:
+    """Rows of the agents with any result: what a plan makes of them is for the plan to say."""
+    return np.flatnonzero((~np.isnan(matrix.scores)).any(axis=1)).tolist()
+
+
 def _scored(matrix: OutcomeMatrix, protocol: str) -> list[int]:
-    known = np.mean(~np.isnan(matrix.scores), axis=1) if matrix.tasks else np.zeros(0)
-    rows = [int(i) for i in np.flatnonzero(known >= MIN_COVERAGE)]
+    """Rows of the agents that may play a new one."""
+    rows: list[int] = np.flatnonzero(~too_few_tasks(matrix)).tolist()
     if len(rows) <= SMALLEST_HISTORY:
         msg = (
             f"expected at least {SMALLEST_HISTORY + 1} agents that ran half of {matrix.benchmark}"

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from midband_history import InputError, OutcomeMatrix
+from midband_sampler import AUTO, PlanError, PlanSettings, make_plan, parse_stop
 from midband_sims.study import Progress, Study, StudySettings
 
 MIN_CANDIDATES = 10
 MIN_SAVING = 0.1
 TARGET_ACCURACY = 0.9
-STRATEGIES = ("design", "band", "random", "stratified")
+BASELINES = ("band", "random")
 STOP = "rank:0.95:0.2"
 
 
@@ -27,8 +28,8 @@ class Recommendation:
     reduce : bool
         False: do not reduce this benchmark.
     strategy, stop : str
-        The policy; empty where nothing should be reduced. The strategy is the one that ran in the
-        replays, where the one that was asked for fell back to it in all of them.
+        The policy; empty where nothing should be reduced. The strategy is the one that a plan made
+        with ``auto`` has.
     text : str
         The verdict in sentences, with what it rests on.
     reasons : tuple of str
@@ -49,29 +50,32 @@ class Recommendation:
 def recommend(
     matrix: OutcomeMatrix,
     *,
+    others: Sequence[OutcomeMatrix] = (),
     seeds: int = 5,
     seed: int = 0,
     workers: str = "1",
     progress: Progress | None = None,
 ) -> Recommendation:
-    """Replay the shipped policies on a history and say which to use.
+    """Say whether to reduce a benchmark, and how: as `midband plan` does, with the risk of it.
 
-    Protocols are leave-one-agent-out and, where the data serves them, one scaffold out and an
-    expanding window of dates: a policy is only as good as its worst. A policy is fit if over every
-    protocol, averaged over splits by candidates,
+    The strategy is the one that `make_plan` chooses for ``auto``, and nothing here chooses another.
+    It is replayed under leave-one-agent-out and, where the data serves them, one scaffold out and
+    an expanding window of dates: a policy is only as good as its worst. It is recommended if over
+    every protocol, averaged over splits by candidates,
 
     - no plan was refused,
     - the interval at the stop is not shown to cover less than it claims: the upper end of the
       Clopper-Pearson interval of its coverage of the *full* rank reaches the nominal confidence,
     - at least 90 % of the reference agents are put on the right side of the candidate,
-    - its pairwise accuracy is not below that of random tasks of the same number, by more than .01.
+    - its pairwise accuracy is not below that of random tasks of the same number, by more than .01,
+    - it saves at least 10 % of the tasks.
 
-    Of the fit policies, the one that runs the smallest share of tasks is named, if it saves at
-    least 10 %; ties go to the first of band, random, stratified. With fewer than 10 candidates no
-    policy is judged.
+    With fewer than 10 candidates nothing is recommended.
 
     Parameters
     ----------
+    others : sequence of OutcomeMatrix
+        The history's other benchmarks.
     seeds : int
         Replays of each candidate and policy.
     """
@@ -85,41 +89,43 @@ def recommend(
     if not protocols:
         Study([matrix], StudySettings())  # raises, and says what is missing
     settings = StudySettings(
-        protocols=tuple(protocols), strategies=STRATEGIES, stops=(STOP,), seeds=seeds, seed=seed
+        protocols=tuple(protocols),
+        strategies=(AUTO, *BASELINES),
+        stops=(STOP,),
+        seeds=seeds,
+        seed=seed,
     )
-    result = Study([matrix], settings).run(workers=workers, progress=progress)
+    result = Study([matrix], settings, others=others).run(workers=workers, progress=progress)
     replays = sum(int(str(cell["n_replays"])) for cell in result.cells)
     candidates = max(int(str(cell["n_candidates"])) for cell in result.cells)
     basis = (
         f"rests on {replays} replays of {candidates} agents under {', '.join(protocols)};"
         f" {len(matrix.tasks)} tasks"
     )
-    fit: list[tuple[float, int, dict[str, float]]] = []
-    reasons: list[str] = []
+    try:
+        made = make_plan(matrix, PlanSettings(stop=parse_stop(STOP), seed=seed), others=others)
+        strategy, faults = made.strategy, []
+    except PlanError as error:
+        strategy, faults = AUTO, [str(error)]
+    worst: dict[str, float] = {}
     if candidates < MIN_CANDIDATES:
-        reasons.append(f"only {candidates} agents to replay, {MIN_CANDIDATES} are needed to judge")
-    else:
-        for place, strategy in enumerate(STRATEGIES):
-            worst, faults = _judge([c for c in result.cells if c["strategy"] == strategy])
-            if faults:
-                name, how = _ran(strategy, result.cells)
-                reasons.append(f"{name}{how}: {'; '.join(faults)}")
-            else:
-                fit.append((worst["fraction_run"], place, worst))
-    if not fit:
-        why = ". ".join(reasons)
-        text = f"Do not reduce {matrix.benchmark}. {why}. This {basis}."
+        faults = [f"only {candidates} agents to replay, {MIN_CANDIDATES} are needed to judge"]
+    elif not faults:
+        worst, faults = _judge([c for c in result.cells if c["strategy"] == AUTO])
+        faults = [f"{strategy}: {'; '.join(faults)}"] if faults else []
+    reasons = [_instead(name, result.cells) for name in BASELINES]
+    if faults:
+        text = f"Do not reduce {matrix.benchmark}. {'. '.join(faults)}. This {basis}."
         return Recommendation(
             benchmark=matrix.benchmark,
             reduce=False,
             strategy="",
             stop="",
             text=text,
-            reasons=tuple(reasons),
+            reasons=tuple(faults),
             cells=result.cells,
         )
-    share, place, worst = min(fit, key=lambda each: each[:2])
-    strategy, how = _ran(STRATEGIES[place], result.cells)
+    share = worst["fraction_run"]
     saved = worst["cost_saved_usd"]
     money = (
         "; what that saves in money is unknown, since the history has no costs"
@@ -127,7 +133,7 @@ def recommend(
         else f" and saves about ${saved:,.2f} an agent"
     )
     text = (
-        f"Use strategy {strategy}{how} with stop {STOP} on {matrix.benchmark}: it runs"
+        f"Use strategy {strategy} with stop {STOP} on {matrix.benchmark}: it runs"
         f" {share:.0%} of the tasks{money}. Risk: the interval at the stop missed the"
         f" full-run rank in {1 - worst['coverage']:.0%} of the replays (up to"
         f" {1 - worst['coverage_low']:.0%} at 95 % confidence), and"
@@ -145,15 +151,12 @@ def recommend(
     )
 
 
-def _ran(strategy: str, cells: Sequence[Mapping[str, object]]) -> tuple[str, str]:
-    """Return the strategy to name, and in brackets how it differs from the one asked for."""
-    texts = [str(c["strategy_ran"] or "") for c in cells if c["strategy"] == strategy]
-    ran = [name for name in dict.fromkeys(", ".join(texts).split(", ")) if name]
-    if not ran or ran == [strategy]:
-        return strategy, ""
-    if len(ran) == 1:
-        return ran[0], f" (to which {strategy} fell back in every replay)"
-    return strategy, f" (which ran as {' or '.join(ran)} in the replays)"
+def _instead(strategy: str, cells: Sequence[Mapping[str, object]]) -> str:
+    """Say how a baseline did in the same replays."""
+    worst, faults = _judge([dict(c) for c in cells if c["strategy"] == strategy])
+    if faults:
+        return f"{strategy}: {'; '.join(faults)}"
+    return f"{strategy}: it runs {worst['fraction_run']:.0%} of the tasks"
 
 
 def _judge(cells: list[dict[str, object]]) -> tuple[dict[str, float], list[str]]:
@@ -175,7 +178,9 @@ def _judge(cells: list[dict[str, object]]) -> tuple[dict[str, float], list[str]]
                 f"under {protocol} only {values['pairwise_accuracy']:.0%} of the known agents were"
                 " put on the right side"
             )
-        if values["pairwise_accuracy"] < values["random_pairwise_accuracy_mean"] - 0.01:
+        by_chance = {str(c["strategy_ran"]) for c in cells} == {"random"}  # itself, in other draws
+        worse = values["pairwise_accuracy"] < values["random_pairwise_accuracy_mean"] - 0.01
+        if worse and not by_chance:
             faults.append(f"under {protocol} random tasks of the same number rank better")
         for name, value in values.items():
             upward = name in ("fraction_run", "rank_error")

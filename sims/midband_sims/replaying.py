@@ -147,7 +147,8 @@ def replay(
     bounds : SequentialRankBounds, optional
         Those of a kernel of this plan, to be used again for many replays.
     reference_truth : mapping, optional
-        Full score by reference agent; by default the mean over all its tasks.
+        Full score by reference agent, where more is known of it than the plan was told; by default
+        see `true_references`.
     track : bool
         Record the interval width along the run.
     by_session : bool
@@ -178,7 +179,7 @@ def _step_through(
     bounds: SequentialRankBounds | None,
 ) -> Ending:
     """Step the kernel itself, with one task in flight."""
-    kernel = start_kernel(plan, never_run=True, bounds=bounds)
+    kernel = start_kernel(plan, never_run=True, absent=_absent(plan, candidate), bounds=bounds)
     usd, expected = candidate.cost_usd, plan.expected_cost_usd
     recorded = Recorded(
         scores=candidate.scores[None],
@@ -228,6 +229,12 @@ def _step_through(
     )
 
 
+def _absent(plan: Plan, candidate: Candidate) -> tuple[str, ...]:
+    """Tasks that the recorded agent never ran: they are in no target of its replay."""
+    missing = np.flatnonzero(np.isnan(candidate.scores))
+    return tuple(plan.all_tasks[place] for place in missing)
+
+
 def _width(plan: Plan, look: int, ranks: float) -> tuple[float, float]:
     return look / len(plan.all_tasks), float(ranks) / (len(plan.reference_agents) + 1)
 
@@ -242,7 +249,7 @@ def _drive(
     looks: Sequence[int],
 ) -> Ending:
     """Drive a real session as an event simulation."""
-    session = Session(plan, resamples=resamples, never_run=True)
+    session = Session(plan, resamples=resamples, never_run=True, absent=_absent(plan, candidate))
     column = {task: place for place, task in enumerate(plan.all_tasks)}
     running: list[tuple[float, int, str]] = []
     started: list[int] = []
@@ -302,14 +309,13 @@ def _judged(
     reference_truth: Mapping[str, float] | None,
 ) -> Replay:
     started, full = ending.started, ending.full_score
-    if reference_truth is None:
-        true_reference = plan.reference_full_scores
-    else:
+    true_reference = true_references(plan, candidate)
+    if reference_truth is not None:
         true_reference = np.array([reference_truth[name] for name in plan.reference_agents])
     true_low, true_high = tied_rank(candidate.truth, true_reference)
     difference = _paired(candidate.scores, plan.reference_scores, planned)
     planned_low, planned_high = tied_rank(0.0, -difference)
-    predicted = plan.calibration is not None
+    predicted = plan.predicts
     right, total = pairwise_counts(
         candidate=full[0] if predicted else 0.0,
         references=true_reference
@@ -348,6 +354,22 @@ def _judged(
         seconds=math.nan if np.isnan(candidate.duration_s).all() else ending.clock,
         widths=ending.widths,
     )
+
+
+def true_references(plan: Plan, candidate: Candidate) -> FloatArray:
+    """Score of each reference that a candidate's truth is compared with, shape (n_reference,).
+
+    The mean over the tasks that the candidate ran. Results that a reference lacks there are
+    predicted by the plan's model. Without a model such a reference is compared on the tasks that
+    both ran: its score is the candidate's truth less their mean difference there.
+    """
+    ran = ~np.isnan(candidate.scores)
+    means, _ = plan.scores_on(ran)
+    if plan.model is not None:
+        return means
+    lacking = np.isnan(plan.reference_scores[:, ran]).any(axis=1)
+    difference = _paired(candidate.scores, plan.reference_scores, np.flatnonzero(ran))
+    return np.where(lacking, candidate.truth - difference, means)
 
 
 def _paired(scores: FloatArray, reference: FloatArray, tasks: NDArray[np.int64]) -> FloatArray:

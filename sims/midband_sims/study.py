@@ -12,7 +12,7 @@ from midband_history import InputError, OutcomeMatrix
 from midband_sampler import PlanSettings
 from midband_sims.cells import summarise
 from midband_sims.executors import run_units, workers_of
-from midband_sims.protocols import Split, parse_protocol
+from midband_sims.protocols import Split, parse_protocol, too_few_tasks
 from midband_sims.storage import Journal, write_results
 from midband_sims.units import BAND, Names, Payload, Policy, Setting, Unit, pack, run_unit
 
@@ -163,6 +163,8 @@ class Study:
     settings : StudySettings
     names : Names, optional
         What its strategies and rules are called; the sampler's own by default.
+    others : sequence of OutcomeMatrix
+        Further benchmarks of the history, which plans draw on besides those that are studied.
 
     Raises
     ------
@@ -176,6 +178,7 @@ class Study:
         settings: StudySettings,
         *,
         names: Names | None = None,
+        others: Sequence[OutcomeMatrix] = (),
     ) -> None:
         self.settings = settings
         self.names = names or Names()
@@ -185,13 +188,19 @@ class Study:
         if not matrices:
             msg = "expected at least one benchmark to study, got none: import results first"
             raise InputError(msg)
-        for matrix in matrices:
-            self._lay_out(matrix, pack(matrix))
+        self._payloads = [pack(matrix) for matrix in (*matrices, *others)]
+        for matrix, payload in zip(matrices, self._payloads, strict=False):
+            self._lay_out(matrix, payload)
         if not self._cells:
             raise InputError("; ".join(self.skipped))
 
     def _lay_out(self, matrix: OutcomeMatrix, payload: Payload) -> None:
         settings = self.settings
+        if few := int(too_few_tasks(matrix).sum()):
+            self.skipped.append(
+                f"{few} of {len(matrix.agents)} agents of {matrix.benchmark} ran fewer than half of"
+                " the tasks: they are known agents, and play no new one"
+            )
         for name in dict.fromkeys(settings.protocols):
             for cut in settings.cuts or ("",) if name == "temporal" else ("",):
                 protocol = parse_protocol(name, cut=cut, folds=settings.folds)
@@ -227,6 +236,8 @@ class Study:
         ):
             policy = Policy(strategy=strategy, stop=stop, budget=budget, plan=variant)
             limit = budget_tasks(budget, len(matrix.tasks)) if budget not in ("", BAND) else None
+            calibrated = policy.calibrated(self.names)
+            others = tuple(each for each in self._payloads if each is not payload)
             units = tuple(
                 Unit(
                     payload=payload,
@@ -236,9 +247,10 @@ class Study:
                     max_tasks=limit,
                     splits=piece,
                     names=self.names,
+                    others=others if calibrated else (),
                 )
                 for index in range(settings.seeds)
-                for piece in pieces(splits, whole=policy.calibrated(self.names))
+                for piece in pieces(splits, whole=calibrated)
             )
             cells.append(
                 _Cell(

@@ -94,9 +94,9 @@ def pack(matrix: OutcomeMatrix) -> Payload:
     return Payload(hasher.hexdigest(), zlib.compress(buffer.getvalue(), 1))
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def unpack(payload: Payload) -> OutcomeMatrix:
-    """Rebuild the matrix; the last four stay at hand in each process."""
+    """Rebuild the matrix; the last sixteen stay at hand in each process."""
     with np.load(io.BytesIO(zlib.decompress(payload.data)), allow_pickle=False) as stored:
         benchmark, agents, tasks, models, scaffolds, digests = json.loads(
             stored["labels"].tobytes().decode()
@@ -164,9 +164,7 @@ class Policy:
 
     def calibrated(self, names: Names) -> bool:
         """Whether the plan takes replays of its own, which makes it costly."""
-        made = self.settings(names)
-        chosen = made.chosen
-        return made.guarantee == "calibrated" or chosen is None or chosen.needs_model
+        return self.settings(names).predictive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +194,10 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Some replays: the candidates of some splits, under one policy and one seed."""
+    """Some replays: the candidates of some splits, under one policy and one seed.
+
+    `others` are the other benchmarks of the history, which a calibrated plan draws on.
+    """
 
     payload: Payload
     policy: Policy
@@ -205,6 +206,7 @@ class Unit:
     max_tasks: int | None
     splits: tuple[Split, ...]
     names: Names = field(default_factory=Names)
+    others: tuple[Payload, ...] = ()
 
     @property
     def key(self) -> str:
@@ -213,6 +215,7 @@ class Unit:
             FORMAT, self.payload.digest, _content(self.policy), asdict(self.setting),
             self.seed_index, self.max_tasks, [asdict(split) for split in self.splits],
             *([self.names.version] if self.names.version else []),
+            *([[each.digest for each in self.others]] if self.others else []),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -226,55 +229,90 @@ def run_unit(unit: Unit) -> dict[str, object]:
     started = time.perf_counter()
     matrix = unpack(unit.payload)
     setting = unit.setting
-    plan_seed = int(
-        np.random.SeedSequence(
-            [setting.seed, unit.seed_index, _number(matrix.benchmark)]
-        ).generate_state(1)[0]
-    )
-    full = dict(zip(matrix.agents, matrix.full_scores().tolist(), strict=True))
+    seed = plan_seed(setting.seed, unit.seed_index, matrix.benchmark)
     rows: list[dict[str, object]] = []
     chosen = unit.policy.settings(unit.names)
+    calibrated = unit.policy.calibrated(unit.names)
     for split in unit.splits:
         known = matrix.select(agents=list(split.references))
+        others = tuple(_as_of(each, split.as_of) for each in unit.others)
         head = {"split": split.label, "seed_index": unit.seed_index}
-        try:
-            settings = replace(
-                chosen,
-                max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
-                seed=plan_seed,
-                as_of=split.as_of,
-            )
-            plan = make_plan(known, settings)
-        except PlanError as error:
-            rows.extend(
-                {**head, "candidate": matrix.agents[i], "refused": str(error)}
-                for i in split.candidates
-            )
-            continue
-        bounds = sequential_bounds(plan) if plan.calibration is None else None
-        for agent in split.candidates:
-            generator = np.random.default_rng(
-                np.random.SeedSequence([plan_seed, _number(matrix.agents[agent])])
-            )
-            candidate = draw_candidate(
-                matrix,
-                agent,
-                generator,
-                attempts=setting.attempts,
-                fresh_truth=split.fresh_truth,
-            )
-            done = replay(
-                plan,
-                candidate,
-                in_flight=setting.in_flight,
-                resamples=setting.resamples,
-                bounds=bounds,
-                reference_truth=full,
-                track=setting.track and unit.seed_index == 0,
-            )
-            ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
-            rows.append({**head, **vars(done), **ran})
+        for scaffold, members in _situations(split, matrix, calibrated=calibrated):
+            try:
+                settings = replace(
+                    chosen,
+                    max_tasks=band_size(known) if unit.policy.budget == BAND else unit.max_tasks,
+                    seed=seed,
+                    as_of=split.as_of,
+                    scaffold=scaffold,
+                )
+                plan = make_plan(known, settings, others=others)
+            except PlanError as error:
+                rows.extend(
+                    {**head, "candidate": matrix.agents[i], "refused": str(error)} for i in members
+                )
+                continue
+            bounds = sequential_bounds(plan) if plan.calibration is None else None
+            for agent in members:
+                generator = np.random.default_rng(
+                    np.random.SeedSequence([seed, _number(matrix.agents[agent])])
+                )
+                candidate = draw_candidate(
+                    matrix,
+                    agent,
+                    generator,
+                    attempts=setting.attempts,
+                    fresh_truth=split.fresh_truth,
+                )
+                done = replay(
+                    plan,
+                    candidate,
+                    in_flight=setting.in_flight,
+                    resamples=setting.resamples,
+                    bounds=bounds,
+                    track=setting.track and unit.seed_index == 0,
+                )
+                ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
+                rows.append({**head, **vars(done), **ran})
     return {"rows": rows, "seconds": time.perf_counter() - started}
+
+
+def plan_seed(seed: int, index: int, benchmark: str) -> int:
+    """Return the seed of the plans of a study: the same whatever the policy.
+
+    Parameters
+    ----------
+    seed : int
+        Of the study.
+    index : int
+        From 0, of the replays of each candidate.
+    benchmark : str
+    """
+    return int(np.random.SeedSequence([seed, index, _number(benchmark)]).generate_state(1)[0])
+
+
+def _situations(
+    split: Split, matrix: OutcomeMatrix, *, calibrated: bool
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Group candidates by whether their scaffold is known: a calibrated plan differs by that."""
+    if not calibrated:
+        return [("", split.candidates)]
+    known = {matrix.scaffolds[row] for row in split.references}
+    groups: dict[str, list[int]] = {}
+    for row in split.candidates:
+        scaffold = matrix.scaffolds[row]
+        groups.setdefault("" if not scaffold else str(scaffold in known), []).append(row)
+    return [(matrix.scaffolds[rows[0]], tuple(rows)) for rows in groups.values()]
+
+
+@functools.lru_cache(maxsize=64)
+def _as_of(payload: Payload, day: str) -> OutcomeMatrix:
+    """Return a benchmark as it was known at the end of a day; all of it for an empty text."""
+    matrix = unpack(payload)
+    if not day:
+        return matrix
+    later = matrix.dates.astype("datetime64[D]") > np.datetime64(day, "D")
+    return matrix.select(agents=np.flatnonzero(~later))
 
 
 def _content(policy: Policy) -> dict[str, object]:

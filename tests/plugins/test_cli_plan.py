@@ -305,3 +305,22 @@ def test_the_plan_says_for_whom_it_was_made(call: Call, store: Path, tmp_path: P
     candidate = Plan.read(path).candidate
     assert candidate is not None
     assert (candidate.agent, candidate.model, candidate.scaffold) == ("mine", "m-1", "")
+
+
+def test_a_band_stops_by_its_bootstrap_rank_confidence(
+    store: Path, tmp_path: Path, call: Call, one_line: OneLine
+) -> None:
+    path = tmp_path / "plan.json"
+    words = ("plan", "toy", "--strategy", "band", "--guarantee", "bootstrap", "--history", store)
+    code, out, error = call(*words, "--stop", "rank:0.8:0.3", "-o", path)
+    assert code == 0, error
+    said = " ".join((out + error).split())
+    assert "bootstrap rank confidence: stops at ." in said
+    assert "where .80 is asked (calibrated on 12 replays" in said
+    assert Plan.read(path).target == "planned tasks"
+    code, out, _ = call("rank", path, write_results(tmp_path / "new.jsonl"), "--history", store)
+    assert code == 0
+    assert "; bootstrap rank confidence " in " ".join(out.split())
+    code, _, error = call(*words, "-o", tmp_path / "other.json")  # at 95 %
+    assert code == 1
+    one_line(error, "at least 19 reference agents", "got 12", "--guarantee always-valid")

@@ -105,3 +105,19 @@ def test_a_study_reads_settings_of_plans_as_the_command_line_does(store: Path, c
     code, text, error = call(*study, "--plan", "band=0.1:0.9", "--plan", "band=0.3 0.7")
     assert code == 0, error
     assert len(json.loads(text)) == 2
+
+
+def test_a_guarantee_is_a_row_of_a_study(store: Path, call: Call) -> None:
+    words = ("study", "--history", store, "--strategy", "band", "--stop", "rank:0.8:0.3", "--json")
+    both = ("--guarantee", "bootstrap", "--guarantee", "always-valid")
+    code, text, error = call(*words, *both)
+    assert code == 0, error
+    cells = {cell["plan"]: cell for cell in json.loads(text)}
+    assert set(cells) == {"guarantee=bootstrap", "guarantee=always-valid"}
+    bootstrap = cells["guarantee=bootstrap"]
+    assert bootstrap["n_candidates"] == 12
+    assert bootstrap["fraction_run"] < cells["guarantee=always-valid"]["fraction_run"]
+    code, same, _ = call(*words, "--plan", "guarantee=bootstrap")
+    assert code == 0
+    again = {**json.loads(same)[0], "seconds": 0}
+    assert again == {**bootstrap, "seconds": 0}

@@ -15,7 +15,13 @@ from midband_sampler import (
     fit_response_model,
     make_plan,
 )
-from midband_sampler.calibration import hold_out_folds, required_replays
+from midband_sampler.calibration import (
+    AGENT,
+    SCAFFOLD,
+    can_hold_out_scaffolds,
+    hold_out_groups,
+    required_replays,
+)
 from midband_sampler.model.response import ability_grid, candidate_prior
 
 
@@ -153,7 +159,7 @@ def test_too_few_agents_and_a_limit_claim_only_what_is_certain() -> None:
     matrix, *_ = simulate(9, 60, 9)
     history = matrix.select(agents=range(8))
     plan = make_plan(history, strategy="auto", stop=RankSettled(0.9, 0.2), max_tasks=50)
-    assert plan.strategy == "information"
+    assert plan.strategy == "sampled-information"
     assert "holds whatever is possible" in plan.warnings[0]
     session, order = drive(plan, dict(zip(matrix.tasks, matrix.scores[8].tolist(), strict=True)))
     decision = session.decision()
@@ -172,13 +178,16 @@ def test_too_few_agents_and_a_limit_claim_only_what_is_certain() -> None:
 
 def test_whole_scaffolds_are_held_out() -> None:
     scaffolds = ("a",) * 5 + ("b",) * 3 + ("c",) * 4
-    folds, held_out = hold_out_folds(scaffolds)
-    assert held_out == "scaffold"
+    assert can_hold_out_scaffolds(scaffolds)
+    folds = hold_out_groups(scaffolds, SCAFFOLD)
     assert sorted(np.concatenate(folds).tolist()) == list(range(12))
     for fold in folds:
         inside = {scaffolds[i] for i in fold}
         assert not inside & {s for i, s in enumerate(scaffolds) if i not in set(fold.tolist())}
-    assert hold_out_folds(("a",) * 12)[1] == "agent"
+    assert not can_hold_out_scaffolds(("a",) * 12)
+    by_agent = hold_out_groups(scaffolds, AGENT)
+    assert max(len(group) for group in by_agent) == 2
+    assert any({scaffolds[i] for i in group} == {"a"} for group in by_agent)
 
 
 @pytest.mark.parametrize("name", ["information-fixed", "information", "difficulty-matched"])
@@ -210,8 +219,10 @@ def test_the_grid_is_fine_enough_for_a_long_benchmark() -> None:
 
 def test_the_guarantee_asked_for_is_given_or_refused() -> None:
     matrix, *_ = simulate(12, 40, 3)
-    for strategy in ("auto", "design", "information"):
-        with pytest.raises(InputError, match="expected a strategy that can be always-valid"):
+    for strategy in ("auto", "design", "information", "stratified"):
+        with pytest.raises(
+            InputError, match=r"always-valid, got .*: use strategy band, random for"
+        ):
             make_plan(matrix, strategy=strategy, guarantee="always-valid")
     own, named = (
         make_plan(matrix, strategy=each, guarantee="calibrated", stop=RankSettled(0.9, 0.2))

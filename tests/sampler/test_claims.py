@@ -308,7 +308,7 @@ def test_a_rebuilt_session_spends_and_claims_alike(random: "object", text: str) 
         ("random", "rank:0.9:0.1", 50),
         ("random", "beats:agent-5:0.9", 50),
         ("design", "rank:0.9:0.05", 60),
-        ("design", "score:4:0.9", 60),
+        ("design", "score:2.5:0.9", 60),
         ("information", "rank:0.9:0.1", 30),
     ],
 )

@@ -58,7 +58,7 @@ def test_few_reference_agents_get_a_random_order_without_a_promise() -> None:
 def test_agents_that_ran_little_are_no_references() -> None:
     scores = graded([0.5] * 30).scores
     scores[3, 5:] = np.nan
-    plan = make_plan(OutcomeMatrix.from_scores(scores))
+    plan = make_plan(OutcomeMatrix.from_scores(scores), strategy="random")
     assert "agent-3" not in plan.reference_agents
     assert any("fewer than half" in warning for warning in plan.warnings)
 

@@ -33,7 +33,7 @@ def test_every_field_is_an_option_that_reads_its_own_default_text() -> None:
         assert each.flag.startswith("--")
         if each.default_text:
             assert each.read(each.default_text) == each.default
-    assert options["guarantee"].choices == ("auto", "always-valid", "calibrated")
+    assert options["guarantee"].choices == ("auto", "always-valid", "calibrated", "bootstrap")
 
 
 @pytest.mark.parametrize(

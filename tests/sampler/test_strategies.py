@@ -9,8 +9,8 @@ from midband_history import FloatArray, InputError, OutcomeMatrix
 from midband_sampler import Never, Plan, PlanError, RankSettled, Session, make_plan, strategy_names
 from midband_sampler.spending import choice_costs
 
-LIVE = ("cost", "difficulty-matched", "information")
-FIXED = ("band", "random", "stratified", *(f"{name}-fixed" for name in LIVE))
+LIVE = ("cost", "difficulty-matched", "information", "sampled-information")
+FIXED = ("band", "random", "stratified", *(f"{name}-fixed" for name in LIVE[:-1]))
 
 
 def history(

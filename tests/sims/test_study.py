@@ -23,6 +23,7 @@ from midband_sims import (
     write_charts,
 )
 from midband_sims.study import budget_tasks
+from midband_sims.units import plan_seed
 
 KEYS = [
     "benchmark",
@@ -299,7 +300,12 @@ def test_auto_is_chosen_and_calibrated_within_each_split() -> None:
         agent = matrix.agents.index(str(row["candidate"]))
         known = matrix.select(agents=[i for i in range(14) if i != agent])
         plan = make_plan(
-            known, strategy="auto", stop=parse_stop("rank:0.9:0.3"), seed=0, fallback=False
+            known,
+            strategy="auto",
+            stop=parse_stop("rank:0.9:0.3"),
+            seed=plan_seed(0, 0, matrix.benchmark),
+            fallback=False,
+            scaffold=matrix.scaffolds[agent],
         )
         session = Session(plan)
         while tasks := session.ask():
@@ -333,16 +339,14 @@ def test_a_study_reports_the_confidence_that_the_rule_states(stop: str, nominal:
     assert cell["n_replays"] or cell["refused_because"]
 
 
-def test_a_recommendation_without_costs_claims_no_saving_and_names_what_ran() -> None:
-    # Of fewer than nineteen agents none can calibrate 95 %, so that design runs as random.
+def test_a_recommendation_names_what_a_plan_would_run_and_claims_no_unknown_saving() -> None:
+    # Of fewer than nineteen agents none can calibrate 95 %, so that auto runs as random.
     shape = SyntheticSettings(agents=14, tasks=400, scaffolds=1, ability_sd=2.5)
     made = synthetic_history(shape, np.random.default_rng(2)).matrix
     unknown = np.full(made.scores.shape, np.nan)
     matrix = replace(made, cost_usd=unknown, run_cost_usd=np.full(len(made.agents), np.nan))
     verdict = recommend(matrix, seeds=1)
-    assert "tasks saved" not in verdict.text
-    assert {c["strategy_ran"] for c in verdict.cells if c["strategy"] == "design"} == {"random"}
+    assert {c["strategy_ran"] for c in verdict.cells if c["strategy"] == "auto"} == {"random"}
     assert verdict.reduce
     assert "money is unknown" in verdict.text
-    assert verdict.strategy != "design"
-    assert not any(reason.startswith("design:") for reason in verdict.reasons)
+    assert verdict.strategy == make_plan(matrix, stop=parse_stop(verdict.stop)).strategy == "random"

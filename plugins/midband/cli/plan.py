@@ -11,7 +11,13 @@ import click
 
 from midband import __version__
 from midband._manager import get_plugin_manager
-from midband.choices import current_name, stopping_rule, strategy_named, with_agents
+from midband.choices import (
+    current_name,
+    other_outcomes,
+    stopping_rule,
+    strategy_named,
+    with_agents,
+)
 from midband.cli.options import (
     FILE,
     TARGET,
@@ -186,10 +192,12 @@ def plan(
             settings.stop, lambda name: current_name(store, benchmark, name, matrix.agents)
         )
         unused = _unused(store, benchmark, matrix)
+        others = other_outcomes(store, benchmark, as_of) if settings.predictive else []
         say_undated(store, benchmark, as_of)
     made = make_plan(
         matrix,
         replace(settings, stop=stop),
+        others=others,
         versions={"midband": __version__, **get_plugin_manager().versions()},
     )
     if str(output) != "-":

@@ -67,6 +67,13 @@ COLUMNS = (
     cls=LateHelp,
     late_help="varied_help",
 )
+@click.option(
+    "--guarantee",
+    "guarantees",
+    multiple=True,
+    metavar="NAME",
+    help="The same as --plan guarantee=NAME: always-valid, calibrated, bootstrap or auto.",
+)
 @click.option("--seeds", type=click.IntRange(1), help="Replays of each candidate.  [default: 1]")
 @click.option("--seed", type=click.IntRange(0), help="What all randomness descends from.")
 @click.option("--in-flight", type=click.IntRange(1), help="Tasks at once.  [default: 1]")
@@ -103,7 +110,8 @@ def study(
     from midband.choices import study_names
     from midband_sims import Study, StudySettings
 
-    varied = _plan_settings(given.pop("plan_settings"))
+    names = tuple(f"guarantee={name}" for name in given.pop("guarantees"))
+    varied = _plan_settings((*given.pop("plan_settings"), *names))
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v}
     if varied:
         options["plan"] = varied
@@ -113,12 +121,13 @@ def study(
         benchmarks = benchmarks or tuple(_texts(file.pop("benchmarks", [])))
         options = {**file, **options}
         source = None if stored is None else source.parent / str(stored)
-    matrices = _matrices(source, history_path, (recommend,) if recommend else benchmarks)
+    wanted = (recommend,) if recommend else benchmarks
+    matrices, others = _matrices(source, history_path, wanted)
     if recommend:
-        _recommend(matrices[0], options, workers=workers, as_json=as_json)
+        _recommend(matrices[0], others, options, workers=workers, as_json=as_json)
         return
     settings: StudySettings = StudySettings.from_mapping(options)
-    grid = Study(matrices, settings, names=study_names())
+    grid = Study(matrices, settings, names=study_names(), others=others)
     for missing in grid.skipped:
         warn(missing)
     hours = grid.estimate_hours(workers=workers)
@@ -140,32 +149,48 @@ def study(
     if as_json:
         print_json(list(result.cells))
         return
-    print_table(COLUMNS, [[cell[name] for name in COLUMNS] for cell in result.cells])
+    varied = ("plan",) if any(cell["plan"] for cell in result.cells) else ()
+    columns = (*COLUMNS[:6], *varied, *COLUMNS[6:])
+    print_table(columns, [[cell[name] for name in columns] for cell in result.cells])
 
 
 def _matrices(
     source: Path | None, history_path: Path | None, benchmarks: tuple[str, ...]
-) -> "list[OutcomeMatrix]":
+) -> "tuple[list[OutcomeMatrix], list[OutcomeMatrix]]":
+    """Return the benchmarks to study, and the others of the history that plans draw on."""
+    from midband.choices import other_outcomes
     from midband_history import InputError, list_benchmarks, read_matrix
 
     if source is not None:
         if history_path is not None:
             msg = f"expected a file or --history, got both {source} and {history_path}"
             raise InputError(msg)
-        return [read_matrix(source, name) for name in benchmarks or list_benchmarks(source)]
+        held = list_benchmarks(source)
+        names = benchmarks or tuple(held)
+        rest = [read_matrix(source, name) for name in held if name not in names]
+        return [read_matrix(source, name) for name in names], rest
     with open_history(history_path) as history:
         names = benchmarks or tuple(each.name for each in history.benchmarks())
-        return [history.outcomes(name) for name in names]
+        matrices = [history.outcomes(name) for name in names]
+        known = {each.benchmark for each in matrices}
+        rest = other_outcomes(history, names[0]) if len(names) == 1 else []
+        return matrices, [each for each in rest if each.benchmark not in known]
 
 
 def _recommend(
-    matrix: "OutcomeMatrix", options: dict[str, Any], *, workers: str, as_json: bool
+    matrix: "OutcomeMatrix",
+    others: "list[OutcomeMatrix]",
+    options: dict[str, Any],
+    *,
+    workers: str,
+    as_json: bool,
 ) -> None:
     from midband_sims import recommend
 
     with progress("replays", stays=True) as advance:
         verdict: Recommendation = recommend(
             matrix,
+            others=others,
             seeds=int(options.get("seeds", 5)),
             seed=int(options.get("seed", 0)),
             workers=workers,

@@ -1,10 +1,13 @@
 """Bounds on rank and score: what every kind of them answers."""
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.evidence import PairedEProcess
@@ -76,6 +79,10 @@ class Bounds(Protocol):
         """Mean score of each reference on the target; its first axis is that of the agents."""
 
     @property
+    def reference_margins(self) -> FloatArray | None:
+        """How far each of these may be off, at the bounds' confidence; None where all are known."""
+
+    @property
     def evidence(self) -> Mapping[str, PairedEProcess]:
         """E-process against each agent that is bet on."""
 
@@ -129,3 +136,50 @@ def least_sure(readings: Sequence[Diagnostics]) -> Diagnostics:
         naive=min(each.naive for each in readings),
         better=np.clip(0.5, better.min(axis=0), better.max(axis=0)),
     )
+
+
+def resampled_ranks(
+    deviation: NDArray[np.float32],
+    estimate: float,
+    bounds: tuple[int, int],
+    order: IntArray,
+    ordered: Sequence[float],
+) -> Diagnostics:
+    """Count resamples of a mean: the share inside rank bounds, and that above each reference.
+
+    Parameters
+    ----------
+    deviation : ndarray of float32, shape (pairs,)
+        One resample of each pair about the estimate, ascending, less the estimate.
+    estimate : float
+    bounds : tuple of int
+        Lowest and highest rank.
+    order : ndarray of int64, shape (n_reference,)
+        References from the lowest mean to the highest.
+    ordered : sequence of float, length n_reference
+        Their means.
+    """
+    resamples, n_reference = 2 * deviation.size, len(ordered)
+
+    def below(scores: FloatArray) -> IntArray:
+        """Count the resamples below each score; they lie in pairs about the estimate."""
+        away = scores - estimate
+        under = deviation.searchsorted(away)
+        return np.asarray(under + deviation.size - deviation.searchsorted(-away, side="right"))
+
+    # At most `high` from the first reference's mean on, at least `low` below the second's.
+    low, high = bounds
+    edges = (
+        ordered[n_reference - high] if high <= n_reference else -math.inf,
+        ordered[n_reference + 1 - low] if low >= 2 else math.inf,
+    )
+    worst, best = below(np.array(edges) - TIE).tolist()
+    reach = float(max(deviation[-1], -deviation[0])) + 2.0 * TIE
+    first = bisect_left(ordered, estimate - reach)
+    last = bisect_right(ordered, estimate + reach)
+    above = np.zeros(n_reference)
+    above[:first] = 1.0
+    above[first:last] = 1.0 - below(np.array(ordered[first:last]) + TIE) / resamples
+    better = np.empty(n_reference)
+    better[order] = above
+    return Diagnostics(naive=(best - worst) / resamples, better=better)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray
+from midband_sampler.model.dispersion import Dispersion
 
 _NEGLIGIBLE = 1e-12
 _TIE = 1e-9
@@ -28,10 +29,19 @@ class FullScorePosterior:
     candidates : int
     binary : bool
         Whether every score is 0 or 1: full scores then lie on a lattice. Until another one is seen.
+    dispersion : Dispersion, optional
+        Of averaged or graded scores. A candidate's results count as single passes and fails until
+        its own scores show that they are means or graded.
     """
 
     def __init__(
-        self, profiles: FloatArray, log_prior: FloatArray, *, candidates: int = 1, binary: bool
+        self,
+        profiles: FloatArray,
+        log_prior: FloatArray,
+        *,
+        candidates: int = 1,
+        binary: bool,
+        dispersion: Dispersion | None = None,
     ) -> None:
         self._profiles = np.clip(profiles, 1e-6, 1.0 - 1e-6)
         # One row a node: a posterior's few nodes are then contiguous rows.
@@ -50,8 +60,31 @@ class FullScorePosterior:
         self._total = np.full(candidates, float(n_tasks))
         self._sum = np.zeros(candidates)
         self._left = np.full(candidates, float(n_tasks))
+        self._dispersion = dispersion
+        self._phi: FloatArray | None = None
+        if dispersion is not None:
+            self._log_prior = log_prior
+            self._levels = dispersion.levels()
+            self._level = np.zeros(candidates, dtype=np.int64)
+            self._phi = self._levels[self._level]
+            self._scores = np.full((candidates, n_tasks), np.nan)
         self._weights: FloatArray | None = None
         self._moments: tuple[FloatArray, FloatArray] | None = None
+
+    def keep(self, target: NDArray[np.bool_]) -> None:
+        """Take the tasks that a candidate will never run out of its target, before any result.
+
+        Parameters
+        ----------
+        target : ndarray of bool, shape (candidates, n_tasks)
+        """
+        self._weights = self._moments = None
+        self.unseen = target.copy()
+        kept = target.astype(float)
+        self._unseen_mean = kept @ self._profiles
+        self._unseen_variance = kept @ (self._profiles - self._profiles**2)
+        self._total = kept.sum(axis=1)
+        self._left = self._total.copy()
 
     def observe(self, rows: IntArray, tasks: IntArray, scores: FloatArray) -> None:
         """Take in one score for each named candidate; NaN takes the task out of the target.
@@ -66,27 +99,33 @@ class FullScorePosterior:
             self.observe_one(int(rows[0]), int(tasks[0]), float(scores[0]))
             return
         self._weights = self._moments = None
+        if self._dispersion is not None:
+            for row, task, score in zip(rows, tasks, scores, strict=True):
+                self._note(int(row), int(task), float(score))
+        phi = np.ones((rows.size, 1)) if self._phi is None else self._phi[rows, tasks, None]
         profile = self._profiles[tasks]
         self._unseen_mean[rows] -= profile
-        self._unseen_variance[rows] -= profile - profile**2
+        self._unseen_variance[rows] -= phi * (profile - profile**2)
         self.unseen[rows, tasks] = False
         self._left[rows] -= 1.0
         known = ~np.isnan(scores)
         self._total[rows[~known]] -= 1.0
-        rows, tasks, scores = rows[known], tasks[known], scores[known]
+        rows, tasks, scores, phi = rows[known], tasks[known], scores[known], phi[known]
         self._sum[rows] += scores
         self._binary &= bool(np.all((scores == 0.0) | (scores == 1.0)))
         self._log_posterior[rows] += (
             scores[:, None] * self._log_pass[tasks]
             + (1.0 - scores[:, None]) * self._log_fail[tasks]
-        )
+        ) / phi
 
     def observe_one(self, row: int, task: int, score: float) -> None:
         """Take in one score of one candidate; NaN takes the task out of the target."""
         self._weights = self._moments = None
+        self._note(row, task, score)
+        phi = 1.0 if self._phi is None else float(self._phi[row, task])
         profile = self._profiles[task]
         self._unseen_mean[row] -= profile
-        self._unseen_variance[row] -= profile - profile**2
+        self._unseen_variance[row] -= phi * (profile - profile**2)
         self.unseen[row, task] = False
         self._left[row] -= 1.0
         if score != score:
@@ -95,9 +134,38 @@ class FullScorePosterior:
         self._sum[row] += score
         self._binary &= score in (0.0, 1.0)
         if score > 0.0:
-            self._log_posterior[row] += score * self._log_pass[task]
+            self._log_posterior[row] += score / phi * self._log_pass[task]
         if score < 1.0:
-            self._log_posterior[row] += (1.0 - score) * self._log_fail[task]
+            self._log_posterior[row] += (1.0 - score) / phi * self._log_fail[task]
+
+    def _note(self, row: int, task: int, score: float) -> None:
+        """Keep a score; judge all results of its candidate anew if it shows what they are.
+
+        They are taken to be single passes and fails, then means of as few attempts as can have
+        given them all.
+        """
+        if self._dispersion is None or self._phi is None or score != score:
+            return
+        scores = self._scores[row]
+        scores[task] = score
+        level = before = int(self._level[row])
+        if not self._dispersion.fits(level, scores[task]):
+            known = scores[~np.isnan(scores)]
+            while not self._dispersion.fits(level, known):
+                level += 1
+        if level == before:
+            return
+        self._level[row] = level
+        self._phi[row] = self._levels[level]
+        told = ~self.unseen[row] & ~np.isnan(scores)
+        passed, phi = scores[told], self._phi[row]
+        self._log_posterior[row] = (
+            self._log_prior
+            + (passed / phi[told]) @ self._log_pass[told]
+            + ((1.0 - passed) / phi[told]) @ self._log_fail[told]
+        )
+        left = self._profiles[self.unseen[row]]
+        self._unseen_variance[row] = phi[self.unseen[row]] @ (left - left**2)
 
     def _posterior(self) -> FloatArray:
         if self._weights is None:
@@ -146,6 +214,13 @@ class FullScorePosterior:
         return self._binary
 
     @property
+    def least_dispersion(self) -> FloatArray:
+        """Variance of the most alike results that may come, over a pass's, shape (n_tasks,)."""
+        if self._dispersion is None:
+            return np.ones(len(self._profiles))
+        return np.asarray(self._levels.min(axis=0))
+
+    @property
     def tasks_in_target(self) -> FloatArray:
         """Number of tasks of which each candidate's full score is the mean, shape (candidates,)."""
         return np.asarray(np.maximum(self._total, 1.0))
@@ -153,6 +228,51 @@ class FullScorePosterior:
     def total(self, row: int) -> float:
         """Count the tasks in a candidate's target; 0 where none of them had a result."""
         return float(self._total[row])
+
+    @property
+    def log_ability(self) -> FloatArray:
+        """Log posterior of each ability up to a constant, shape (candidates, n_nodes)."""
+        return self._log_posterior
+
+    @property
+    def levels(self) -> IntArray:
+        """What each candidate's results are read as, shape (candidates,); see `Dispersion`.
+
+        Where that changes, its results so far are read anew.
+        """
+        if self._dispersion is None:
+            return np.zeros(len(self._total), dtype=np.int64)
+        return self._level
+
+    def told(self, row: int) -> tuple[IntArray, FloatArray]:
+        """Tasks with a result, where there is a dispersion, and the log likelihood of each.
+
+        Returns
+        -------
+        tasks : ndarray of int64, shape (n,)
+        log_likelihood : ndarray of float64, shape (n, n_nodes)
+        """
+        scores = self._scores[row]
+        tasks = np.flatnonzero(~self.unseen[row] & ~np.isnan(scores))
+        passed, phi = scores[tasks, None], self._levels[self._level[row]][tasks, None]
+        told = passed * self._log_pass[tasks] + (1.0 - passed) * self._log_fail[tasks]
+        return tasks, told / phi
+
+    def ahead(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of the sum of results to come at each ability.
+
+        Each of shape (candidates, n_nodes).
+        """
+        return self._unseen_mean, self._unseen_variance
+
+    def known(self) -> tuple[FloatArray, FloatArray]:
+        """Sum of the results so far, and the most that those to come can add, (candidates,)."""
+        return self._sum, self._left
+
+    @property
+    def totals(self) -> FloatArray:
+        """Tasks in each candidate's target, shape (candidates,); 0 where none had a result."""
+        return self._total
 
     def ability(self) -> FloatArray:
         """Posterior weights of each candidate's ability, shape (candidates, n_nodes)."""
@@ -226,15 +346,23 @@ class FullScorePosterior:
         Shape (candidates, n_tasks), in single precision; -inf for tasks already seen. For a binary
         result x of task j the expected posterior variance of the sum S is
         Var(S) - Cov(S, x)^2 / Var(x), exactly; Cov(S, x) = Cov(unseen mean, p_j) + E[p_j (1 - p_j)]
-        over the ability's posterior.
+        over the ability's posterior. Averaged and graded results have phi_j E[p_j (1 - p_j)]
+        in its place, in Var(x) too; it is then what the best linear prediction leaves.
         """
         nodes, weights = self._support()
         rates, ahead = self._rates[nodes], self._unseen_mean[:, nodes]
         about = ahead - (weights * ahead).sum(axis=1, keepdims=True)
         rate = weights @ rates
-        covariance = (weights * (about + 1.0)) @ rates
-        covariance -= weights @ self._rate_squares[nodes]
-        gain = covariance**2 / np.maximum(rate * (1.0 - rate), 1e-9)
+        if self._phi is None or not self._level.any():
+            covariance = (weights * (about + 1.0)) @ rates
+            covariance -= weights @ self._rate_squares[nodes]
+            variance = rate * (1.0 - rate)
+        else:
+            square = weights @ self._rate_squares[nodes]
+            own = self._phi * (rate - square)
+            covariance = (weights * about) @ rates + own
+            variance = square - rate**2 + own
+        gain = covariance**2 / np.maximum(variance, 1e-9)
         # In single precision tasks that are alike tie, whatever the order of a sum's terms.
         return np.where(self.unseen, gain.astype(np.float32), -np.inf)
 
@@ -253,6 +381,8 @@ class FullScorePosterior:
         rate = self._profiles @ weights
         centred = (self._profiles - rate[:, None]) * np.sqrt(weights)
         noise = rate - self._profiles**2 @ weights
+        if self._dispersion is not None:
+            noise *= self._dispersion.per_task
         # Covariance = features within features' + diag(noise); a choice changes `within` by a rank.
         weight, direction = np.linalg.eigh(centred.T @ centred)
         features = centred @ direction[:, weight > weight[-1] * _NEGLIGIBLE]

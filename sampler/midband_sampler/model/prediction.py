@@ -1,12 +1,13 @@
 """The prediction of a candidate's full score: the fitted history, and several attempts a task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
 from midband_sampler.errors import PlanError
+from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.response import (
     ResponseModel,
@@ -31,10 +32,14 @@ class Attempts:
     correlation : float
         Of the results of two attempts of one agent at one task, given its ability; in [0, 1].
         0: attempts at a task are as different as tasks of the same difficulty. 1: always the same.
+    dispersion : float
+        Variance of one attempt's result, given the ability, in units of that of a pass or fail: 1,
+        or less where attempts are graded.
     """
 
     most: int
     correlation: float
+    dispersion: float = 1.0
 
     @classmethod
     def learn(cls, matrix: OutcomeMatrix, most: int) -> "Attempts":
@@ -42,6 +47,8 @@ class Attempts:
 
         By moments: with x, x' two attempts at a cell and p its rate under the response model, the
         sum over cells of the mean of (x - p) (x' - p) over that of p (1 - p), within .01 to .99.
+        Where attempts are graded it is over that of (x - p)^2, and this over that of p (1 - p) is
+        the dispersion.
 
         Raises
         ------
@@ -67,8 +74,17 @@ class Attempts:
         pairs = matrix.attempts * (matrix.attempts - 1)
         products = excess.sum(axis=2) ** 2 - (excess**2).sum(axis=2)
         alike = (products[repeated] / pairs[repeated]).sum()
-        correlation = float(alike / (rate * (1.0 - rate))[repeated].sum())
-        return cls(most=most, correlation=round(float(np.clip(correlation, _LEAST, _MOST)), 6))
+        variance = binomial = float((rate * (1.0 - rate))[repeated].sum())
+        known = matrix.attempt_scores[~np.isnan(matrix.attempt_scores)]
+        if not np.isin(known, (0.0, 1.0)).all():
+            squares = (excess**2).sum(axis=2)[repeated] / matrix.attempts[repeated]
+            variance = min(float(squares.sum()), binomial)
+        correlation = float(alike) / variance
+        return cls(
+            most=most,
+            correlation=round(float(np.clip(correlation, _LEAST, _MOST)), 6),
+            dispersion=round(max(variance / binomial, _LEAST), 6),
+        )
 
 
 class AttemptPosterior(FullScorePosterior):
@@ -92,6 +108,9 @@ class AttemptPosterior(FullScorePosterior):
     (attempts alike) a second attempt at a task tells little; with k large it is worth as much as a
     first attempt at a task of that difficulty. K = 1 is `FullScorePosterior`.
 
+    Where attempts are graded, variances given the ability are times their dispersion and log
+    likelihoods over it; mu is then the best linear prediction (Buhlmann 1967).
+
     An attempt without a result is used up: the task's score is then the mean of those left.
 
     Parameters
@@ -114,6 +133,7 @@ class AttemptPosterior(FullScorePosterior):
         self.may_run = np.ones(shape, dtype=bool)
         self.made = np.zeros(shape, dtype=np.int64)
         self._strength = 1.0 / float(np.clip(attempts.correlation, _LEAST, _MOST)) - 1.0
+        self._phi_one = attempts.dispersion
         self._of = np.full(shape, attempts.most, dtype=np.int64)
         self._valid = np.zeros(shape)
         self._passes = np.zeros(shape)
@@ -131,6 +151,16 @@ class AttemptPosterior(FullScorePosterior):
         """Count the attempts that each named candidate has made at its task."""
         return np.asarray(self.made[rows, tasks])
 
+    def keep(self, target: NDArray[np.bool_]) -> None:
+        """Take the tasks that a candidate will never run out of its target, before any result."""
+        super().keep(target)
+        self.may_run = target.copy()
+        self._of = np.where(target, self._of, 0)
+        for row, kept in enumerate(target):
+            tasks = np.flatnonzero(kept)
+            rows = np.full(tasks.size, row)
+            self._unseen_variance[row] = self._ahead(rows, tasks)[1].sum(axis=0)
+
     def _rate(self, rows: IntArray, tasks: IntArray) -> FloatArray:
         """Chance mu that the next attempt passes, shape (n, n_nodes)."""
         strength = self._strength
@@ -143,7 +173,7 @@ class AttemptPosterior(FullScorePosterior):
         left = self._of[rows, tasks, None] - self._valid[rows, tasks, None]
         known = self._strength + self._valid[rows, tasks, None]
         rate = self._rate(rows, tasks)
-        spread = left * (known + left) / (known + 1.0) / of**2
+        spread = self._phi_one * left * (known + left) / (known + 1.0) / of**2
         return left / of * rate, spread * rate * (1.0 - rate)
 
     def observe(self, rows: IntArray, tasks: IntArray, scores: FloatArray) -> None:
@@ -174,7 +204,8 @@ class AttemptPosterior(FullScorePosterior):
         self._left[rows] += left_after - left
         self._total[rows] -= self._of[rows, tasks] == 0
         rows, rate, scores = rows[known], rate[known], scores[known, None]
-        self._log_posterior[rows] += scores * np.log(rate) + (1.0 - scores) * np.log1p(-rate)
+        gained = scores * np.log(rate) + (1.0 - scores) * np.log1p(-rate)
+        self._log_posterior[rows] += gained / self._phi_one
 
     def _seen(self, rows: IntArray, tasks: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return what each task has added for sure, and what it can still add at most."""
@@ -208,9 +239,24 @@ class AttemptPosterior(FullScorePosterior):
         noise = base * (1.0 - base) + slope * (1.0 - 2.0 * base) * mean - slope**2 * square
         left = self._of - self._valid
         own = noise * (1.0 + (left - 1.0) / (known + 1.0)) / np.maximum(self._of, 1)
-        covariance = slope * ((weights * about) @ rates) + own
-        gain = covariance**2 / np.maximum(rate * (1.0 - rate), 1e-9)
+        covariance = slope * ((weights * about) @ rates) + self._phi_one * own
+        variance = rate * (1.0 - rate) - (1.0 - self._phi_one) * noise
+        gain = covariance**2 / np.maximum(variance, 1e-9)
         return np.where(self.may_run, gain.astype(np.float32), -np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class CompletedScores:
+    """Mean scores of agents, results that are missing predicted.
+
+    Parameters
+    ----------
+    scores, deviations : ndarray of float64, shape (n_agents,) or (n_targets, n_agents)
+        Mean score of each agent and its standard deviation, 0 where it ran every task.
+    """
+
+    scores: FloatArray
+    deviations: FloatArray
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -227,24 +273,96 @@ class PredictionModel:
         Whether every score of the history is 0 or 1.
     reference_full_scores : ndarray of float64, shape (n_reference,)
         Full scores of the reference agents, missing cells predicted.
+    dispersion : Dispersion or None
+        Of averaged or graded scores; None where results are single passes and fails.
+    reference_deviations : ndarray of float64, shape (n_reference,), or None
+        Standard deviation of each of these, 0 where the agent ran every task. None where all did.
     """
 
     tasks: FloatArray
     prior_centre: float
     binary: bool
     reference_full_scores: FloatArray
+    dispersion: Dispersion | None = None
+    reference_deviations: FloatArray | None = None
 
     @classmethod
     def fit(cls, matrix: OutcomeMatrix) -> "PredictionModel":
         """Fit the history of one benchmark."""
-        model = fit_response_model(matrix)
-        predicted = model.pass_rates(model.abilities).T
-        return cls(
+        model, dispersion = fit_response_model(matrix), None
+        if not is_binary(matrix):
+            model, dispersion = _refitted(matrix, model)
+        fitted = cls(
             tasks=np.round(model.to_array(), 9),
             prior_centre=round(recent_ability(model, matrix.dates), 9),
             binary=is_binary(matrix),
-            reference_full_scores=np.round(completed_full_scores(matrix, predicted), 9),
+            reference_full_scores=np.zeros(0),
+            dispersion=dispersion,
         )
+        known = fitted.complete(matrix.scores)
+        deviations = np.round(known.deviations, 9)
+        return replace(
+            fitted,
+            reference_full_scores=np.round(known.scores, 9),
+            reference_deviations=deviations if deviations.any() else None,
+        )
+
+    def complete(
+        self, scores: FloatArray, targets: NDArray[np.bool_] | None = None
+    ) -> "CompletedScores":
+        """Predict the mean scores of agents that did not run every task, from what they ran.
+
+        Given the ability t the missing results of an agent add up to the mean sum p_j(t) with
+        variance sum phi_j p_j(t) (1 - p_j(t)), phi being the dispersion; both are averaged over the
+        posterior of t given all its results, t being standard normal among the agents of the
+        history. Which tasks an agent ran may depend on its results there, as in a run that chose
+        its tasks: given these results the choice says nothing more of the ability, so that the
+        posterior needs no correction (ignorable missingness; Rubin 1976).
+
+        Parameters
+        ----------
+        scores : ndarray of float64, shape (n_agents, n_tasks)
+            NaN where not run.
+        targets : ndarray of bool, shape (n_targets, n_tasks), optional
+            Tasks of which the scores are the mean; by default all.
+        """
+        everything = targets is None
+        wanted = np.ones((1, scores.shape[1]), dtype=bool) if targets is None else targets
+        missing = np.isnan(scores)
+        some = np.flatnonzero(missing.any(axis=1))
+        known = np.where(missing, 0.0, scores) @ wanted.T.astype(float)
+        variance = np.zeros_like(known)
+        if some.size:
+            lacking = missing[some]
+            profiles = ResponseModel.from_array(self.tasks).pass_rates(ability_grid())
+            own = FullScorePosterior(
+                profiles,
+                candidate_prior(0.0, 1.0),
+                candidates=some.size,
+                binary=self.binary,
+                dispersion=self.dispersion,
+            )
+            for task in np.flatnonzero(~lacking.all(axis=0)):
+                rows = np.flatnonzero(~lacking[:, task])
+                own.observe(rows, np.full(rows.size, task), scores[some[rows], task])
+            weights = own.ability()
+            noise = profiles * (1.0 - profiles)
+            if self.dispersion is not None:
+                noise *= self.dispersion.per_task[:, None]
+            patterns, place = np.unique(wanted, axis=0, return_inverse=True)
+            for column, pattern in enumerate(patterns):
+                left = (lacking & pattern).astype(float)
+                ahead = left @ profiles
+                mean = (weights * ahead).sum(axis=1)
+                about = weights * ((ahead - mean[:, None]) ** 2 + left @ noise)
+                same = np.flatnonzero(place.reshape(-1) == column)
+                known[np.ix_(some, same)] += mean[:, None]
+                variance[np.ix_(some, same)] = about.sum(axis=1)[:, None]
+        count = np.maximum(wanted.sum(axis=1), 1)
+        means, deviations = (known / count).T, (np.sqrt(variance) / count).T
+        if everything:
+            means, deviations = means[0], deviations[0]
+        return CompletedScores(means, deviations)
 
     def predict(
         self, *, candidates: int = 1, attempts: Attempts | None = None
@@ -261,12 +379,26 @@ class PredictionModel:
         prior = candidate_prior(self.prior_centre)
         if attempts is not None:
             return AttemptPosterior(profiles, prior, candidates=candidates, attempts=attempts)
-        return FullScorePosterior(profiles, prior, candidates=candidates, binary=self.binary)
+        return FullScorePosterior(
+            profiles,
+            prior,
+            candidates=candidates,
+            binary=self.binary,
+            dispersion=self.dispersion,
+        )
 
 
-def completed_full_scores(matrix: OutcomeMatrix, predicted: FloatArray) -> FloatArray:
-    """Mean over all tasks, missing cells predicted, shape (n_agents,)."""
-    return np.asarray(np.where(np.isnan(matrix.scores), predicted, matrix.scores).mean(axis=1))
+def _refitted(
+    matrix: OutcomeMatrix, model: ResponseModel
+) -> tuple[ResponseModel, Dispersion | None]:
+    """Learn the dispersion, and fit again with every cell counting what it is worth."""
+    attempts = matrix.attempts.astype(float)
+    dispersion = Dispersion.learn(matrix, model, attempts)
+    if dispersion is None:
+        return model, None
+    worth = dispersion.worth(attempts)
+    model = fit_response_model(matrix, trials=worth, start=model)
+    return model, Dispersion.learn(matrix, model, worth)
 
 
 def is_binary(matrix: OutcomeMatrix) -> bool:

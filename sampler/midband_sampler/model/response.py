@@ -84,9 +84,9 @@ def recent_ability(model: ResponseModel, dates: DateArray) -> float:
     return float(model.abilities[latest].mean())
 
 
-def candidate_prior(centre: float) -> FloatArray:
-    """Log prior of a new agent's ability on `ability_grid`: N(centre, 1.5)."""
-    log_prior = -0.5 * ((ability_grid() - centre) / _PRIOR_WIDTH) ** 2
+def candidate_prior(centre: float, width: float = _PRIOR_WIDTH) -> FloatArray:
+    """Log prior of an agent's ability on `ability_grid`: N(centre, width); 1.5 for a new one."""
+    log_prior = -0.5 * ((ability_grid() - centre) / width) ** 2
     return np.asarray(log_prior - np.log(np.exp(log_prior).sum()))
 
 
@@ -94,6 +94,7 @@ def fit_response_model(
     matrix: OutcomeMatrix,
     *,
     weights: FloatArray | None = None,
+    trials: FloatArray | None = None,
     start: ResponseModel | None = None,
     max_iterations: int = 200,
     tolerance: float = 1e-4,
@@ -103,7 +104,7 @@ def fit_response_model(
     EM over the ability grid, with one Newton step for all tasks at once as its M step. Each
     iteration then moves and stretches all abilities together with the tasks, which leaves every
     pass rate as it is, to where the priors are highest: that direction EM alone follows slowly
-    (parameter expansion; Liu, Rubin and Wu 1998). A cell counts as `attempts` binomial trials with
+    (parameter expansion; Liu, Rubin and Wu 1998). A cell counts as `trials` binomial trials with
     fractional successes; a missing cell counts nothing.
 
     Priors: intercept ~ N(0, 2), log discrimination ~ N(0, s), where s is 0.15, and from 200 agents
@@ -115,6 +116,9 @@ def fit_response_model(
         At least two agents.
     weights : ndarray of float64, shape (n_agents,), optional
         Weight of each agent, for instance by recency; 1 is a full agent.
+    trials : ndarray of float64, shape (n_agents, n_tasks), optional
+        What each cell counts, in single passes or fails; 0 where missing. The number of attempts by
+        default; `Dispersion.worth` says what these are worth.
     start : ResponseModel, optional
         An earlier fit of the same tasks, to start from.
     max_iterations : int
@@ -124,9 +128,10 @@ def fit_response_model(
     if len(matrix.agents) < 2:
         msg = f"expected at least 2 agents to fit tasks, got {len(matrix.agents)}: import more"
         raise InputError(msg)
-    data = _Counts.of(matrix, weights)
+    data = _Counts.of(matrix, weights, trials)
     if start is None:
-        rate = (data.passes.sum(axis=0) + 0.5) / (matrix.attempts.sum(axis=0) + 1.0)
+        counted = matrix.attempts if trials is None else trials
+        rate = (data.passes.sum(axis=0) + 0.5) / (counted.sum(axis=0) + 1.0)
         intercept, log_slope = np.log(rate / (1.0 - rate)), np.zeros_like(rate)
     else:
         intercept, log_slope = start.intercepts, np.log(start.discriminations)
@@ -164,8 +169,10 @@ class _Counts:
     weights: FloatArray
 
     @classmethod
-    def of(cls, matrix: OutcomeMatrix, weights: FloatArray | None) -> "_Counts":
-        trials = matrix.attempts.astype(float)
+    def of(
+        cls, matrix: OutcomeMatrix, weights: FloatArray | None, trials: FloatArray | None
+    ) -> "_Counts":
+        trials = matrix.attempts.astype(float) if trials is None else trials
         passes = np.where(trials > 0, np.nan_to_num(matrix.scores), 0.0) * trials
         alike = bool((trials == trials[0]).all())
         return cls(

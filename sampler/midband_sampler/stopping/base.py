@@ -52,6 +52,9 @@ class Snapshot:
     evidence : mapping of str to PairedEProcess
         E-process of each agent that the rule names, where the tasks run in random order. Empty
         where a claim follows from the score bounds instead.
+    reference_margins : ndarray of float64, of the shape of `reference_scores`, or None
+        How far each of these may be off, at the bounds' confidence: 0 where the agent ran every
+        task. None where all did. Its last axis may be that of the multipliers.
     least_half_width : callable or None
         The least half width of the score bounds that so many more tasks can lead to. None where
         that is not known.
@@ -72,6 +75,7 @@ class Snapshot:
     reference_scores: FloatArray
     reference_agents: tuple[str, ...]
     evidence: Mapping[str, PairedEProcess] = field(default_factory=lambda: _NOTHING)
+    reference_margins: FloatArray | None = None
     least_half_width: Callable[[IntArray], FloatArray] | None = None
     readings: "tuple[Snapshot, ...]" = ()
     tokens: FloatArray = UNKNOWN

@@ -150,7 +150,8 @@ class Beats(Rule):
     Where all tasks run in random order the claim rests on a `PairedEProcess`. It takes the tasks as
     a sample, so the luck of the agent's own recorded run is counted, and its null hypothesis is
     that both agents have the same expected score on such tasks. Elsewhere the claim follows from
-    the score bounds and speaks of the target: of the full score in a calibrated plan, and of the
+    the score bounds and speaks of the target: of the full score in a calibrated plan (an agent that
+    ran a part of the tasks is told apart only beyond the error of its own score too), and of the
     planned tasks in a band, which was chosen by results that the agent's own are part of, so that
     a bet against them would not be fair.
 
@@ -206,10 +207,12 @@ class Beats(Rule):
         if self.agent not in snapshot.reference_agents:
             nobody = np.zeros(np.shape(snapshot.score_low), dtype=bool)
             return nobody, nobody
-        score = snapshot.reference_scores[snapshot.reference_agents.index(self.agent)]
+        place, margins = snapshot.reference_agents.index(self.agent), snapshot.reference_margins
+        score = snapshot.reference_scores[place]
+        margin = TIE if margins is None else margins[place] + TIE
         return (
-            np.asarray(snapshot.score_low > score + TIE),
-            np.asarray(snapshot.score_high < score - TIE),
+            np.asarray(snapshot.score_low > score + margin),
+            np.asarray(snapshot.score_high < score - margin),
         )
 
     def claim(self, snapshot: Snapshot) -> Claim:

@@ -255,6 +255,11 @@ class Strategy(ABC):
         del band, costs
         return self
 
+    def seeded(self, seed: int) -> "Strategy":
+        """Return the strategy with the seed of the plan, for choices that chance takes part in."""
+        del seed
+        return self
+
     def without_costs(self) -> "Strategy | None":
         """Return the same strategy without weighing costs; None where it does not."""
         return None
@@ -295,6 +300,10 @@ class FixedForm(Strategy):
     def configured(self, *, band: Band, costs: FloatArray | None) -> Strategy:
         """Configure the live strategy."""
         return FixedForm(self.strategy.configured(band=band, costs=costs))
+
+    def seeded(self, seed: int) -> Strategy:
+        """Seed the live strategy."""
+        return FixedForm(self.strategy.seeded(seed))
 
     def without_costs(self) -> Strategy | None:
         """Return the fixed form of the live strategy without costs."""

@@ -15,7 +15,7 @@ from tests.plugins.inspect.judged import rank_logs
 from midband.descriptors import ReadOptions
 from midband.inspect.logs import read
 from midband_history import Metric, MidbandError, Record
-from midband_sampler import Never, Plan, RankSettled, Session
+from midband_sampler import Never, Plan, Session
 
 TOY = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"
 MakePlan = Callable[..., Path]
@@ -120,7 +120,7 @@ def records(log: EvalLog) -> Any:
 
 
 def test_epochs_average_within_a_task(make: MakePlan) -> None:
-    undecided = make(stop=RankSettled(confidence=0.95, width=0.0), n=12, name="wide.json")
+    undecided = make(stop=Never(), n=12, name="wide.json")
     (log,) = run(undecided, epochs=2, args={"n": 12})
     assert log.samples is not None
     assert len(log.samples) == 24

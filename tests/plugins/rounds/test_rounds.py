@@ -27,8 +27,9 @@ def test_a_run_stops_where_the_session_stops(make_bench: "MakeBench") -> None:
         session.tell(tasks[0], score=score(tasks[0]))
     assert code == 0, error
     for name, value in session.decision().to_dict().items():
-        if name != "cost_saved_usd":
+        if name not in ("cost_saved_usd", "spent_usd"):
             assert found[name] == value
+    assert found["spent_usd"] == 0.5 * found["tasks_started"]  # the last round has run as a whole
     assert found["reason"] == "rank settled"
     assert found["tasks_run"] <= found["tasks_started"] < found["tasks_run"] + 3
     assert len(bench.ledger.results) == found["tasks_started"] < 40

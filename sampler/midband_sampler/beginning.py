@@ -1,0 +1,112 @@
+"""The beginning of a run: the bounds that a plan promises, in a kernel, and its drift alarm."""
+
+import math
+from collections.abc import Collection
+from functools import partial
+
+import numpy as np
+
+from midband_history import IntArray
+from midband_sampler.bounds.base import Bounds
+from midband_sampler.bounds.calibrated import CALIBRATED_BOUNDS, paired_bootstrap
+from midband_sampler.bounds.posterior import BestCaseWidth
+from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.drift import DriftAlarm
+from midband_sampler.kernel import Kernel
+from midband_sampler.model.posterior import FullScorePosterior
+from midband_sampler.plan import Plan
+
+
+def start_kernel(
+    plan: Plan,
+    *,
+    resamples: int = 2000,
+    never_run: bool = False,
+    absent: Collection[str] = (),
+    bounds: SequentialRankBounds | None = None,
+) -> Kernel:
+    """Begin a run of a plan: one candidate, of whom nothing is known yet.
+
+    Its bounds count tasks by their position among all tasks where the plan is calibrated, else by
+    their place in the plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    resamples : int
+        Bootstrap resamples of the diagnostics.
+    never_run : bool
+        Whether a missing result says that the task was never run, as in a replay of a history.
+    absent : collection of str
+        Tasks that are known never to run: a rank on the full benchmark is one on all others.
+    bounds : SequentialRankBounds, optional
+        Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
+    """
+    columns = plan.columns
+    planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
+    again = partial(_bounds, plan, columns, resamples, frozenset(absent))
+    return Kernel(
+        plan.stop,
+        again() if bounds is None else bounds.restarted(),
+        agents=plan.reference_agents,
+        limit=min(planned, plan.max_tasks or planned),
+        again=None if never_run else again,
+    )
+
+
+def _bounds(plan: Plan, columns: IntArray, resamples: int, absent: frozenset[str]) -> Bounds:
+    """Begin the bounds that a plan promises."""
+    made = plan.calibration
+    if made is None:
+        return sequential_bounds(plan, resamples=resamples)
+    multipliers = np.array([made.multiplier])
+    nominal = made.confidence if made.replays else math.nan
+    if plan.model is None:
+        return paired_bootstrap(
+            plan.reference_scores[:, columns],
+            multipliers=multipliers,
+            guards=len(plan.always),
+            nominal=nominal,
+            seed=plan.seed,
+        )
+    posterior = plan.model.predict(attempts=plan.attempts)
+    order = None if plan.chooses_live else columns
+    scores, deviations = plan.model.reference_full_scores, plan.model.reference_deviations
+    target = np.array([task not in absent for task in plan.all_tasks])
+    if not target.all():
+        posterior.keep(target[None])
+        scores, errors = plan.scores_on(target)
+        deviations = errors if errors.any() else None
+    return CALIBRATED_BOUNDS[made.bound].begin(
+        posterior,
+        scores,
+        multipliers=multipliers,
+        deviations=deviations,
+        recorded=plan.reference_scores,
+        nominal=nominal,
+        best_case=BestCaseWidth(posterior, order) if plan.stop.looks_ahead else None,
+        seed=plan.seed,
+    )
+
+
+def sequential_bounds(plan: Plan, *, resamples: int = 2000) -> SequentialRankBounds:
+    """Begin the always-valid bounds of a plan."""
+    # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
+    rivals = plan.stop.named_agents if plan.fair_bets else ()
+    return SequentialRankBounds(
+        plan.reference_scores[:, plan.columns],
+        confidence=plan.stop.confidence,
+        guards=len(plan.always),
+        rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
+        resamples=resamples,
+        seed=plan.seed,
+    )
+
+
+def watch(plan: Plan, posterior: FullScorePosterior | None) -> DriftAlarm:
+    """Watch for an agent of another kind than the history's."""
+    if posterior is not None and plan.model is not None and plan.calibration is not None:
+        return DriftAlarm.by_model(
+            posterior.profiles, plan.model.prior_centre, plan.calibration.surprise
+        )
+    return DriftAlarm.by_references(plan.reference_scores[:, plan.columns[len(plan.always) :]])
