@@ -52,11 +52,11 @@ def test_too_few_agents_are_refused_and_never_run_naively() -> None:
         make_plan(history, strategy="band", guarantee="bootstrap", stop=STOP)
 
 
-@pytest.mark.parametrize("strategy", ["random", "information"])
-def test_its_intervals_hold_for_agents_that_it_has_not_seen(strategy: str) -> None:
-    # 120 new agents; at a true coverage of 90 % it fails by chance below 1e-4.
+@pytest.mark.parametrize(("strategy", "histories"), [("random", 4), ("information", 2)])
+def test_its_intervals_hold_for_agents_that_it_has_not_seen(strategy: str, histories: int) -> None:
+    # 30 new agents a history; at a true coverage of 90 % it fails by chance below 1e-4.
     held = total = 0
-    for seed in range(4):
+    for seed in range(histories):
         everyone = simulate(54, 60, 20 + seed)
         history = everyone.select(agents=range(24))
         plan = make_plan(history, strategy=strategy, guarantee="bootstrap", stop=STOP)
@@ -72,11 +72,11 @@ def test_its_intervals_hold_for_agents_that_it_has_not_seen(strategy: str) -> No
 
 
 def test_two_equal_agents_are_told_apart_no_more_often_than_allowed() -> None:
-    # A naive stop at 95 % of the resamples is wrong for about half of such pairs. Here 40 pairs
-    # with a look after each task: above 12 wrong at a true share of .1 by chance below 1e-4.
+    # A naive stop at 95 % of the resamples is wrong for about half of such pairs. Here 25 pairs
+    # with a look after each task: above 9 wrong at a true share of .1 by chance below 1e-3.
     rng = np.random.default_rng(0)
     wrong = 0
-    for pair in range(40):
+    for pair in range(25):
         difficulty = rng.normal(0, 1.3, 80)
         ability = rng.normal(0, 1, 20)
         ability[-1] = ability[0]
@@ -94,7 +94,7 @@ def test_two_equal_agents_are_told_apart_no_more_often_than_allowed() -> None:
         for claim in decision.claims:
             side = 1 if "better" in claim.text else -1
             wrong += side * truth < 0
-    assert wrong <= 12
+    assert wrong <= 9
 
 
 def test_old_plans_keep_their_text() -> None:
