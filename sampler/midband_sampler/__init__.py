@@ -4,10 +4,11 @@ from midband_sampler.beginning import sequential_bounds, start_kernel
 from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
 from midband_sampler.bounds.sequential import SequentialRankBounds
-from midband_sampler.calibration import MIN_COVERAGE, MIN_REPLAYS
+from midband_sampler.calibration import MIN_REPLAYS
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
 from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
+from midband_sampler.leaving_out import MIN_COVERAGE
 from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.prediction import PredictionModel

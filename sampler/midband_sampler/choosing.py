@@ -11,20 +11,23 @@ from midband_history import FloatArray, OutcomeMatrix
 from midband_sampler.bounds.bootstrap import nominal_level
 from midband_sampler.bounds.calibrated import POSTERIOR, CalibratedBound
 from midband_sampler.calibration import (
-    AGENT,
-    SCAFFOLD,
     UNCHECKED,
     Calibration,
-    Fold,
     Replays,
-    can_be_replayed,
-    can_hold_out_scaffolds,
-    make_folds,
     replay_all,
     required_replays,
 )
 from midband_sampler.drift import surprise_limit
 from midband_sampler.errors import PlanError
+from midband_sampler.leaving_out import (
+    AGENT,
+    SCAFFOLD,
+    Fold,
+    can_be_replayed,
+    can_hold_out_scaffolds,
+    make_folds,
+    situation,
+)
 from midband_sampler.model.prediction import Attempts
 from midband_sampler.settings import PlanSettings
 from midband_sampler.shrinkage import (
@@ -134,7 +137,7 @@ class Calibrating:
         self.others = others
         self.folds: dict[str, list[Fold]] = {}
         self.judged = rule
-        self.mode, self.blind = _situation(reference.scaffolds, settings.scaffold)
+        self.mode, self.blind = situation(reference.scaffolds, settings.scaffold)
 
     def choose(self, wanted: Strategy | None) -> Chosen:
         """Calibrate the strategy by replay; for None, which is ``auto``, choose one so.
@@ -399,20 +402,6 @@ class Calibrating:
                 f" cost of all tasks, with strategy {plain.name!r} {without.spent:.0%}; use that"
                 f" instead of {pick.trial.strategy.name!r}"
             )
-
-
-def _situation(scaffolds: tuple[str, ...], scaffold: str) -> tuple[str, bool]:
-    """Return what replays are to leave out, and whether they cannot see how new the agent is.
-
-    Where the candidate's scaffold is known its agents alone are left out, as the candidate is;
-    where it is new, or not said, whole scaffolds are, if there are several.
-    """
-    known = {each for each in scaffolds if each}
-    if scaffold in known:
-        return AGENT, False
-    if can_hold_out_scaffolds(scaffolds):
-        return SCAFFOLD, False
-    return AGENT, bool(scaffold and known)
 
 
 def _best(

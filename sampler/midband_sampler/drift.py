@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from midband_history import FloatArray, IntArray
-from midband_sampler.calibration import Fold, can_be_replayed
+from midband_sampler.leaving_out import Fold, can_be_replayed
 from midband_sampler.model.response import ability_grid
 from midband_sampler.strategies.policy import Policy
 

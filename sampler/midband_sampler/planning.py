@@ -15,10 +15,10 @@ from midband_sampler.bounds.calibrated import (
     POSTERIOR,
     CalibratedBound,
 )
-from midband_sampler.calibration import can_be_replayed
 from midband_sampler.choosing import INSTEAD, Calibrating, Chosen
 from midband_sampler.errors import PlanError
 from midband_sampler.estimators import ESTIMATORS
+from midband_sampler.leaving_out import can_be_replayed
 from midband_sampler.model.prediction import Attempts, PredictionModel
 from midband_sampler.plan import Plan
 from midband_sampler.settings import PlanSettings

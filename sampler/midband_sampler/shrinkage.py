@@ -10,15 +10,9 @@ from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
 from midband_sampler.bounds.calibrated import POSTERIOR, CalibratedBound
-from midband_sampler.calibration import (
-    MIN_REPLAYS,
-    SCAFFOLD,
-    Fold,
-    can_hold_out_scaffolds,
-    make_folds,
-    replay_all,
-)
+from midband_sampler.calibration import MIN_REPLAYS, replay_all
 from midband_sampler.errors import PlanError
+from midband_sampler.leaving_out import SCAFFOLD, Fold, can_hold_out_scaffolds, make_folds
 from midband_sampler.stopping.base import Rule
 from midband_sampler.stopping.settled import RankSettled
 from midband_sampler.strategies.base import Strategy, strategies

@@ -15,13 +15,8 @@ from midband_sampler import (
     fit_response_model,
     make_plan,
 )
-from midband_sampler.calibration import (
-    AGENT,
-    SCAFFOLD,
-    can_hold_out_scaffolds,
-    hold_out_groups,
-    required_replays,
-)
+from midband_sampler.calibration import required_replays
+from midband_sampler.leaving_out import AGENT, SCAFFOLD, can_hold_out_scaffolds, hold_out_groups
 from midband_sampler.model.response import ability_grid, candidate_prior
 
 

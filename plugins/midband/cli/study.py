@@ -149,8 +149,8 @@ def study(
     if as_json:
         print_json(list(result.cells))
         return
-    varied = ("plan",) if any(cell["plan"] for cell in result.cells) else ()
-    columns = (*COLUMNS[:6], *varied, *COLUMNS[6:])
+    further = ("plan",) if any(cell["plan"] for cell in result.cells) else ()
+    columns = (*COLUMNS[:6], *further, *COLUMNS[6:])
     print_table(columns, [[cell[name] for name in columns] for cell in result.cells])
 
 
