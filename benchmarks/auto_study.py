@@ -120,17 +120,17 @@ class Sizes:
 
 
 QUICK = Sizes(
-    thinned=4,
+    thinned=20,
     turns=2,
-    stops=4,
+    stops=6,
     orders=20,
-    static=1,
-    static_large=1,
+    static=3,
+    static_large=2,
     static_tasks=500,
     masked=20,
     halves=1,
     pairs=8,
-    orders_simulated=200,
+    orders_simulated=500,
 )
 
 

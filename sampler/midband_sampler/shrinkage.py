@@ -177,6 +177,9 @@ class OtherBenchmarks:
         return float(np.std(found, ddof=1) * np.sqrt((1 + 1 / b) * (b - 1) / (b - 3)))
 
 
+_THINNED: WeakKeyDictionary[OutcomeMatrix, OutcomeMatrix] = WeakKeyDictionary()
+
+
 def _thinned(matrix: OutcomeMatrix) -> OutcomeMatrix:
     enough = np.flatnonzero(np.mean(matrix.attempts > 0, axis=1) >= 0.5)
     known = np.where(np.isnat(matrix.dates), np.datetime64(0, "s"), matrix.dates)[enough]
@@ -185,7 +188,9 @@ def _thinned(matrix: OutcomeMatrix) -> OutcomeMatrix:
     tasks = np.unique(np.linspace(0, n_tasks - 1, min(n_tasks, _MOST_TASKS)).astype(np.int64))
     if agents.size == len(matrix.agents) and tasks.size == n_tasks:
         return matrix
-    return matrix.select(agents=agents, tasks=tasks)
+    if matrix not in _THINNED:  # the same object each time, for what is known of it
+        _THINNED[matrix] = matrix.select(agents=agents, tasks=tasks)
+    return _THINNED[matrix]
 
 
 def _elsewhere(rule: Rule) -> Rule:
