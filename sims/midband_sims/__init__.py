@@ -8,9 +8,10 @@ from midband_sims.recommend import Recommendation, recommend
 from midband_sims.replaying import replay
 from midband_sims.study import Study, StudyResult, StudySettings
 from midband_sims.synthetic import SyntheticSettings, synthetic_history, two_equal_agents
-from midband_sims.units import Names
+from midband_sims.units import BAND_BY_BOOTSTRAP, Names
 
 __all__ = [
+    "BAND_BY_BOOTSTRAP",
     "ChartError",
     "LeaveOneAgentOut",
     "Names",

@@ -1,7 +1,6 @@
 """The study: a grid of benchmarks, protocols and policies, run anywhere, resumed after a kill."""
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +13,18 @@ from midband_sims.cells import summarise
 from midband_sims.executors import run_units, workers_of
 from midband_sims.protocols import Split, parse_protocol, too_few_tasks
 from midband_sims.storage import Journal, write_results
-from midband_sims.units import BAND, Names, Payload, Policy, Setting, Unit, pack, run_unit
+from midband_sims.units import (
+    BAND,
+    Names,
+    Payload,
+    PlanVariant,
+    Policy,
+    Setting,
+    Unit,
+    budget_tasks,
+    pack,
+    run_unit,
+)
 
 UNIT_REPLAYS = 16
 Progress = Callable[[int, int], None]
@@ -165,6 +175,8 @@ class Study:
         What its strategies and rules are called; the sampler's own by default.
     others : sequence of OutcomeMatrix
         Further benchmarks of the history, which plans draw on besides those that are studied.
+    further : sequence of (str, tuple of (str, object))
+        Strategies with settings of plans that stand beside the grid, such as `BAND_BY_BOOTSTRAP`.
 
     Raises
     ------
@@ -179,7 +191,9 @@ class Study:
         *,
         names: Names | None = None,
         others: Sequence[OutcomeMatrix] = (),
+        further: Sequence[tuple[str, PlanVariant]] = (),
     ) -> None:
+        self._further = tuple(further)
         self.settings = settings
         self.names = names or Names()
         self.names.check(settings.strategies, settings.stops)
@@ -231,8 +245,9 @@ class Study:
             resamples=settings.resamples,
         )
         cells = []
-        for strategy, stop, budget, variant in itertools.product(
-            settings.strategies, settings.stops, settings.budgets or ("",), settings.variants()
+        plans = [*itertools.product(settings.strategies, settings.variants()), *self._further]
+        for (strategy, variant), stop, budget in itertools.product(
+            plans, settings.stops, settings.budgets or ("",)
         ):
             policy = Policy(strategy=strategy, stop=stop, budget=budget, plan=variant)
             limit = budget_tasks(budget, len(matrix.tasks)) if budget not in ("", BAND) else None
@@ -422,20 +437,6 @@ def pieces(splits: Sequence[Split], *, whole: bool = False) -> list[tuple[Split,
     if batch:
         out.append(tuple(batch))
     return out
-
-
-def budget_tasks(budget: str, n_tasks: int) -> int:
-    """Read a budget: a number of tasks, or a share of them like 0.25 or 25%; at least one task."""
-    text = budget.strip()
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = math.nan
-    whole = text.isdecimal()
-    if (whole and value >= 1) or (not whole and 0 < value <= 1):
-        return min(n_tasks, int(value) if whole else max(1, round(value * n_tasks)))
-    msg = f"expected a budget like 40 (tasks), 0.25, 25% (of all) or {BAND}, got {budget!r}"
-    raise InputError(msg)
 
 
 def _first_replay(unit: Unit) -> Unit:

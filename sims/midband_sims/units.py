@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from midband_history import OutcomeMatrix
+from midband_history import InputError, OutcomeMatrix
 from midband_sampler import (
     PlanError,
     PlanSettings,
@@ -122,6 +123,9 @@ def unpack(payload: Payload) -> OutcomeMatrix:
 
 FORMAT = 2
 BAND = "band"
+PlanVariant = tuple[tuple[str, Any], ...]
+# The literal reading of a mid-difficulty run: the band, stopped on bootstrap rank confidence.
+BAND_BY_BOOTSTRAP: tuple[str, PlanVariant] = (BAND, (("guarantee", "bootstrap"),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,6 +331,20 @@ def band_size(matrix: OutcomeMatrix) -> int:
     """Return how many tasks a fixed band of 30-70 % holds, at least one."""
     rates = matrix.pass_rates()
     return max(1, int(np.sum((rates >= 0.3 - 1e-9) & (rates <= 0.7 + 1e-9))))
+
+
+def budget_tasks(budget: str, n_tasks: int) -> int:
+    """Read a budget: a number of tasks, or a share of them like 0.25 or 25%; at least one task."""
+    text = budget.strip()
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = math.nan
+    whole = text.isdecimal()
+    if (whole and value >= 1) or (not whole and 0 < value <= 1):
+        return min(n_tasks, int(value) if whole else max(1, round(value * n_tasks)))
+    msg = f"expected a budget like 40 (tasks), 0.25, 25% (of all) or {BAND}, got {budget!r}"
+    raise InputError(msg)
 
 
 def _number(text: str) -> int:

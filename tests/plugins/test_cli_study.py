@@ -29,6 +29,19 @@ def test_a_history_becomes_cells_and_a_report(store: Path, tmp_path: Path, call:
     assert "toy" in report
 
 
+def test_a_study_of_nothing_in_particular_has_a_row_of_the_band_stopped_by_the_bootstrap(
+    store: Path, call: Call
+) -> None:
+    code, text, error = call("study", "--history", store, "--stop", "rank:0.9:0.3", "--json")
+    assert code == 0, error
+    rows = [(cell["strategy"], cell["plan"]) for cell in json.loads(text)]
+    assert rows == [("auto", None), ("band", "guarantee=bootstrap")]
+    code, text, error = call(
+        *("study", "--history", store, "--stop", "rank:0.9:0.3", "--json", "--strategy", "random")
+    )
+    assert [cell["strategy"] for cell in json.loads(text)] == ["random"]
+
+
 def test_a_protocol_that_the_data_cannot_serve_names_what_is_missing(
     store: Path, call: Call, one_line: OneLine
 ) -> None:

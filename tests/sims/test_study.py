@@ -22,8 +22,7 @@ from midband_sims import (
     synthetic_history,
     write_charts,
 )
-from midband_sims.study import budget_tasks
-from midband_sims.units import plan_seed
+from midband_sims.units import budget_tasks, plan_seed
 
 KEYS = [
     "benchmark",

@@ -48,7 +48,13 @@ COLUMNS = (
 @click.option(
     "--cut", "cuts", multiple=True, metavar="DATE", help="Last known day, for temporal; or half."
 )
-@click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="[default: auto]")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    metavar="NAME",
+    help="[default: auto, beside band with --guarantee bootstrap]",
+)
 @click.option(
     "--stop", "stops", multiple=True, metavar="RULE", help="[default: rank:0.95:0.2]; or none."
 )
@@ -108,7 +114,7 @@ def study(
     options by name (protocols, strategies, stops, budgets, seeds, source, benchmarks, ...).
     """
     from midband.choices import study_names
-    from midband_sims import Study, StudySettings
+    from midband_sims import BAND_BY_BOOTSTRAP, Study, StudySettings
 
     names = tuple(f"guarantee={name}" for name in given.pop("guarantees"))
     varied = _plan_settings((*given.pop("plan_settings"), *names))
@@ -127,7 +133,8 @@ def study(
         _recommend(matrices[0], others, options, workers=workers, as_json=as_json)
         return
     settings: StudySettings = StudySettings.from_mapping(options)
-    grid = Study(matrices, settings, names=study_names(), others=others)
+    beside = () if {"strategies", "plan"} & set(options) else (BAND_BY_BOOTSTRAP,)
+    grid = Study(matrices, settings, names=study_names(), others=others, further=beside)
     for missing in grid.skipped:
         warn(missing)
     hours = grid.estimate_hours(workers=workers)
