@@ -333,6 +333,7 @@ def run_equal(job: EqualJob) -> Rows:
         ),
     )
     pool = OutcomeMatrix.from_scores(drawn, tasks=made.matrix.tasks)
+    naive = _naive(drawn - made.matrix.scores[rival], job.alpha, generator)
     rows: Rows = []
     for row in range(job.pairs):
         candidate = draw_candidate(pool, row, stream("attempts", job.seed, job.draw, row))
@@ -346,6 +347,8 @@ def run_equal(job: EqualJob) -> Rows:
                 "candidate": str(row),
                 "decided": float(decided),
                 "wrong": float(decided and side * lead < -1e-9),
+                "naive decided": float(naive[row] != 0),
+                "naive wrong": float(naive[row] * lead < -1e-9),
                 "tasks_run": found.tasks_run,
                 "tasks_total": found.tasks_total,
                 "reason": found.reason,
@@ -354,6 +357,27 @@ def run_equal(job: EqualJob) -> Rows:
             }
         )
     return rows
+
+
+def _naive(difference: FloatArray, alpha: float, generator: np.random.Generator) -> FloatArray:
+    """Return the side that an uncorrected bootstrap claims first, 0 where it claims none.
+
+    It looks after each task from the tenth to the last but one, in random order, and claims a side
+    on which at least ``1 - alpha / 2`` of 200 resamples of the tasks run so far lie.
+
+    Parameters
+    ----------
+    difference : ndarray of float, shape (pairs, n_tasks)
+    """
+    side = np.zeros(len(difference))
+    weighted = np.zeros((len(difference), 200))
+    for run, task in enumerate(generator.permutation(difference.shape[1])[:-1], 1):
+        weighted += generator.standard_exponential(weighted.shape) * difference[:, task, None]
+        if run >= 10:
+            better = (weighted > 0).mean(axis=1) >= 1 - alpha / 2
+            worse = (weighted < 0).mean(axis=1) >= 1 - alpha / 2
+            side = np.where(side == 0, better.astype(float) - worse, side)
+    return side
 
 
 def available(settings: dict[str, Any]) -> str:

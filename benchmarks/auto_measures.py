@@ -24,6 +24,21 @@ def by(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
     return groups
 
 
+def played(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of replays for which a plan could be made."""
+    return [row for row in rows if not row.get("refused")]
+
+
+def count_refused(rows: Iterable[Row]) -> int:
+    """Count the replays for which no plan could be made: they are in no other number."""
+    return sum(bool(row.get("refused")) for row in rows)
+
+
+def refused_text(refused: int) -> str:
+    """Say how many replays were refused; nothing where none was."""
+    return f"; {refused} refused" if refused else ""
+
+
 def pair_accuracy(
     estimate: FloatArray, references: FloatArray, truth: float, true_references: FloatArray
 ) -> FloatArray:

@@ -41,11 +41,14 @@ from auto_measures import (
     Row,
     below_nominal,
     by,
+    count_refused,
     count_text,
     coverage_cells,
     covered_of,
     is_early,
     losses,
+    played,
+    refused_text,
     replay_accuracy,
     share_run,
     unit_means,
@@ -167,7 +170,7 @@ class Table:
     quick: bool
 
     def study(self, name: str, **settings: Any) -> list[dict[str, Any]]:
-        """Replay a grid on all benchmarks of a file, each once; refused plans are left out."""
+        """Replay a grid on all benchmarks of a file, each once; refused replays say why."""
         return _study(self.data / name, self.workers, json.dumps(settings, sort_keys=True))
 
     def jobs(self, function: Callable[[Any], Any], jobs: Sequence[Any]) -> list[dict[str, Any]]:
@@ -190,7 +193,7 @@ def _study(path: Path, workers: int, text: str) -> list[dict[str, Any]]:
     if tasks:
         matrices = [matrix.select(tasks=range(tasks)) for matrix in matrices]
     result = Study(matrices, StudySettings.from_mapping(settings)).run(workers=str(workers))
-    return [dict(row) for row in result.replays if not row.get("refused")]
+    return [dict(row) for row in result.replays]
 
 
 def without(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
@@ -201,6 +204,7 @@ def stop_line(
     rows: Sequence[Row], *, where: str, bar: str, most: float, early: bool = False, drawn: str
 ) -> Line:
     """Judge a stop: no cell below .90, and no more tasks than `most`."""
+    refused, rows = count_refused(rows), played(rows)
     counts, cells = coverage_cells(rows, "benchmark", "protocol", early=early)
     below = below_nominal(counts)
     stopped = [row for row in rows if is_early(row)]
@@ -213,7 +217,7 @@ def stop_line(
         where=f"{where} ({drawn})",
         bar=bar,
         measured=f"early stops {count_text(early_hits, early_n)}, all {count_text(hits, n)}; cells"
-        f" below: {', '.join(below) or 'none'}; tasks {share:.3f}",
+        f" below: {', '.join(below) or 'none'}; tasks {share:.3f}{refused_text(refused)}",
         met=inside and not below and share <= most,
         numbers={
             "early_covered": early_hits,
@@ -222,6 +226,7 @@ def stop_line(
             "n": n,
             "tasks": share,
             "below": below,
+            "refused": refused,
         },
         cells=cells,
     )
@@ -298,9 +303,8 @@ def against_random(rows: Sequence[Row]) -> tuple[dict[str, Any], list[dict[str, 
     """Compare live and fixed runs with random tasks, cell by cell."""
     gains: dict[str, dict[str, np.ndarray]] = {"accuracy": {}, "error": {}}
     cells = []
-    refused = sum("refused" in row for row in rows)
-    played = [row for row in rows if "refused" not in row]
-    for (cell, budget), group in by(played, "cell", "budget").items():
+    refused = count_refused(rows)
+    for (cell, budget), group in by(played(rows), "cell", "budget").items():
         modes = {mode: each for (mode,), each in by(group, "mode").items()}
         chance = {(row["draw"], row["candidate"]): row for row in modes.get("random", [])}
         for mode in ("live", "fixed"):
@@ -335,6 +339,10 @@ def against_random(rows: Sequence[Row]) -> tuple[dict[str, Any], list[dict[str, 
         "random": float(np.mean([cell["random's"] for cell in cells])),
         "accuracy_below": losses(gains["accuracy"]),
         "error_above": losses(gains["error"]),
+        "accuracy_lower": sum(cell["accuracy"] < cell["random's"] for cell in cells),
+        "error_higher": sum(cell["score error"] > cell["random's error"] for cell in cells),
+        "cells": len(cells),
+        "units": min(cell["units"] for cell in cells),
         "refused": refused,
     }
     return numbers, cells
@@ -355,9 +363,11 @@ def random_text(numbers: Mapping[str, Any]) -> str:
     text = (
         f"mean accuracy {numbers['accuracy']:.4f}, random {numbers['random']:.4f} ({gain:+.4f});"
         f" accuracy below: {', '.join(numbers['accuracy_below']) or 'none'}; score error above:"
-        f" {', '.join(numbers['error_above']) or 'none'}"
+        f" {', '.join(numbers['error_above']) or 'none'}; on the mean alone, accuracy lower in"
+        f" {numbers['accuracy_lower']} and error higher in {numbers['error_higher']} of"
+        f" {numbers['cells']} cells, each of {numbers['units']} units or more"
     )
-    return text + (f"; {numbers['refused']} refused" if numbers["refused"] else "")
+    return text + refused_text(numbers["refused"])
 
 
 def row_thinned(table: Table) -> Iterator[Line]:
@@ -433,18 +443,18 @@ def row_static(table: Table) -> Iterator[Line]:
 
 def covered_line(rows: Sequence[Row], *names: str, where: str, bar: str, pooled: bool) -> Line:
     """Judge coverage by cell; `pooled` wants all together at .90 as well."""
-    played = [row for row in rows if "refused" not in row]
-    refused = len(rows) - len(played)
-    counts, cells = coverage_cells(played, *names)
+    refused, rows = count_refused(rows), played(rows)
+    counts, cells = coverage_cells(rows, *names)
     below = below_nominal(counts)
-    hits, n = covered_of(played)
-    early_hits, early_n = covered_of([row for row in played if is_early(row)])
-    more = f"; {refused} refused" if refused else ""
+    hits, n = covered_of(rows)
+    early_hits, early_n = covered_of([row for row in rows if is_early(row)])
+    smallest = min((each for _, each in counts.values()), default=0)
     return Line(
         where=where,
         bar=bar,
         measured=f"{count_text(hits, n)}, early stops {count_text(early_hits, early_n)}; cells"
-        f" below: {', '.join(below) or 'none'}; tasks {share_run(played):.3f}{more}",
+        f" below: {', '.join(below) or 'none'} (the smallest has {smallest}); tasks"
+        f" {share_run(rows):.3f}{refused_text(refused)}",
         met=not below and (not pooled or hits >= 0.9 * n),
         numbers={
             "covered": hits,
@@ -623,7 +633,7 @@ def row_hal_accuracy(table: Table) -> Iterator[Line]:
 def accuracy_by_benchmark(rows: Sequence[Row]) -> dict[str, float]:
     return {
         name: float(np.mean([replay_accuracy(row) for row in group]))
-        for (name,), group in by(rows, "benchmark").items()
+        for (name,), group in by(played(rows), "benchmark").items()
     }
 
 
@@ -645,15 +655,26 @@ def row_bootstrap(table: Table) -> Iterator[Line]:
         rows = rows_of(table, **bootstrap, **more)
         usual = rows_of(table, **posterior, **more)
         line = covered_line(rows, "benchmark", "protocol", where=where, bar=bar, pooled=False)
-        ratio = share_run(rows) / share_run(usual)
-        hits, n = covered_of(usual)
+        pairs = matched(rows, usual)
+        share, posterior_share = share_run([a for a, _ in pairs]), share_run([b for _, b in pairs])
+        ratio = share / posterior_share
+        hits, n = covered_of(played(usual))
         yield replace(
             line,
-            measured=f"{line.measured}, {ratio:.3f} times the posterior's"
-            f" {share_run(usual):.3f} (which covers {count_text(hits, n)})",
+            measured=f"{line.measured}; of {len(pairs)} that neither refused {share:.3f},"
+            f" {ratio:.3f} times the posterior's {posterior_share:.3f} (which covers"
+            f" {count_text(hits, n)}{refused_text(count_refused(usual))})",
             met=bool(line.met) and ratio <= 1.15,
             numbers={**line.numbers, "ratio": ratio},
         )
+
+
+def matched(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Pair the replays of the same candidates that neither policy refused."""
+    names = ("benchmark", "protocol", "split", "candidate", "seed_index")
+    beside = {tuple(row[name] for name in names): row for row in played(others)}
+    keys = [(row, tuple(row[name] for name in names)) for row in played(rows)]
+    return [(row, beside[key]) for row, key in keys if key in beside]
 
 
 def _single(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -693,8 +714,10 @@ def row_bootstrap_equal(table: Table) -> Iterator[Line]:
         bar=bar,
         measured=f"wrong {rate:.4f} (above {ALPHA}: p {above:.3g}), a side claimed before the last"
         f" task {mean_of(found['bootstrap'], 'decided'):.4f}; posterior"
-        f" {mean_of(usual, 'wrong'):.4f} and {mean_of(usual, 'decided'):.4f}; naive bootstrap, any"
-        f" claim, {naive.naive_false_rate:.3f}",
+        f" {mean_of(usual, 'wrong'):.4f} and {mean_of(usual, 'decided'):.4f}; naive bootstrap of"
+        f" the same pairs {mean_of(usual, 'naive wrong'):.4f} and"
+        f" {mean_of(usual, 'naive decided'):.4f}, of pairs without a history any claim"
+        f" {naive.naive_false_rate:.3f}",
         met=bool(rate <= ALPHA or above > ALPHA),
         numbers={
             "decided": mean_of(found["bootstrap"], "decided"),
@@ -728,7 +751,9 @@ def row_always_valid_simulated(table: Table) -> Iterator[Line]:
     yield Line(
         where=where,
         bar=bar,
-        measured=", ".join(f"{share:.4f} at {nominal:g}" for nominal, share in shares.items()),
+        measured=", ".join(f"{share:.4f} at {nominal:g}" for nominal, share in shares.items())
+        + f"; surely above (p < .001, for it is the worst of many cases): {len(above)} of"
+        f" {len(shares)}",
         met=not above,
         numbers={f"{nominal:g}": share for nominal, share in shares.items()},
     )
@@ -736,7 +761,9 @@ def row_always_valid_simulated(table: Table) -> Iterator[Line]:
 
 def row_always_valid_tasks(table: Table) -> Iterator[Line]:
     settings = {"protocols": "loao", "stops": RULE, "strategies": "random"}
-    rows = without(table.study(HAL, **settings, plan={"guarantee": "always-valid"}), NOT_FOR_STOPS)
+    rows = played(
+        without(table.study(HAL, **settings, plan={"guarantee": "always-valid"}), NOT_FOR_STOPS)
+    )
     counts, cells = coverage_cells(rows, "benchmark")
     below = below_nominal(counts)
     hits, n = covered_of(rows)
