@@ -9,9 +9,9 @@ from scipy.special import ndtr
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.base import TIE
 
-# Of an error's variance, the part that all predicted references have in common. Set by hand near the
-# mean of what recorded benchmarks of 22 to 134 agents show (0.00 to 0.96, mean .28, median .10, six
-# draws each), on the same data that the bounds are measured on.
+# Of an error's variance, the part that all predicted references have in common. Set by hand near
+# the mean of what recorded benchmarks of 22 to 134 agents show (0.00 to 0.96, mean .28, median
+# .10, six draws each), on the same data that the bounds are measured on.
 _SHARED = 0.25
 _POINTS = 1001
 
