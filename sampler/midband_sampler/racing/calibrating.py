@@ -18,7 +18,7 @@ from midband_sampler.racing.claims import EXACT
 from midband_sampler.racing.questions import Question
 from midband_sampler.shrinkage import OTHERS_WEIGHT, OtherBenchmarks, interval_multipliers
 
-_DRAWS = 24
+_DRAWS = 12
 _LEAST_HISTORY = 8
 _LARGEST = 4.1
 _STREAM = 0x7265706C
@@ -136,15 +136,27 @@ def draw_races(
     return found
 
 
+_COMPLETE: WeakKeyDictionary[OutcomeMatrix, OutcomeMatrix] = WeakKeyDictionary()
+
+
 def complete_agents(matrix: OutcomeMatrix) -> OutcomeMatrix:
     """Keep the agents and tasks whose truth is known.
 
-    Tasks that fewer than nine of ten agents ran are left out, then the agents that lack one.
+    Tasks that fewer than nine of ten agents ran are left out, then the agents that lack one. The
+    same matrix gives the same object each time.
     """
+    if matrix not in _COMPLETE:
+        _COMPLETE[matrix] = _complete_part(matrix)
+    return _COMPLETE[matrix]
+
+
+def _complete_part(matrix: OutcomeMatrix) -> OutcomeMatrix:
     ran = matrix.attempts > 0
     most = ran.mean(axis=1) >= 0.5
     tasks = ran[most].mean(axis=0) >= 0.9
     agents = ran[:, tasks].all(axis=1) if tasks.any() else np.zeros(len(ran), dtype=bool)
+    if agents.all() and tasks.all():
+        return matrix
     return matrix.select(agents=agents, tasks=tasks)
 
 
@@ -263,7 +275,7 @@ def calibrate(
         Share of the full price that may be paid.
     seed : int
     draws : int
-        Races to replay on this benchmark.
+        Races to replay on this benchmark, if there are others. Otherwise each agent competes once.
     """
     named = question.calibrated_as(count)
     if named is None:
@@ -277,7 +289,7 @@ def calibrate(
     own: Replays | None = None
     if size:
         rng = np.random.default_rng([seed, _STREAM])
-        races = draw_races(len(matrix.agents), size, draws, rng)
+        races = draw_races(len(matrix.agents), size, draws if others else separate, rng)
         asked = named.scaled(size, count)
         own = _replays(matrix, races, asked, followed, limit, seed)
     found = []

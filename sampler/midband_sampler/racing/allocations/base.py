@@ -55,7 +55,7 @@ class Field:
     @property
     def first_depth(self) -> int:
         """Tasks that everybody runs before anybody is preferred."""
-        return min(self.size, 3 if self.predicted else 8)
+        return min(self.size, 4 if self.predicted else 8)
 
     def begin(self) -> IntArray | None:
         """Return how far everybody has to run at first; None once they have."""
