@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from midband.inspect.demo import DemoError, Outcome, run_demo
     from midband.inspect.hooks import AdaptiveStopping
     from midband.inspect.logs import live_orders
+    from midband.inspect.race_source import race_report
+    from midband.inspect.race_task import prepare_race
     from midband.inspect.scores import benchmark_name, score_value, task_digest
     from midband.inspect.task import adaptive, prepare_task
 
@@ -28,7 +30,9 @@ __all__ = [
     "is_installed",
     "live_orders",
     "main",
+    "prepare_race",
     "prepare_task",
+    "race_report",
     "run_config_text",
     "run_demo",
     "score_value",
@@ -41,6 +45,8 @@ _HOMES = {
     "demo": ("DemoError", "Outcome", "run_demo"),
     "hooks": ("AdaptiveStopping",),
     "logs": ("live_orders",),
+    "race_source": ("race_report",),
+    "race_task": ("prepare_race",),
     "scores": ("benchmark_name", "score_value", "task_digest"),
     "task": ("adaptive", "prepare_task"),
 }
