@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from midband.descriptors import Harness
-    from midband.inspect.command import export_run_config, inspect_argv, main, run_config_text
+    from midband.inspect.command import inspect_argv, main
     from midband.inspect.demo import DemoError, Outcome, run_demo
+    from midband.inspect.harness import export_run_config, run_config_text
     from midband.inspect.hooks import AdaptiveStopping
     from midband.inspect.logs import live_orders
     from midband.inspect.race_source import race_report
@@ -41,8 +42,9 @@ __all__ = [
 
 # Everything but the hook loads on first use: this module is read by `midband --help`.
 _HOMES = {
-    "command": ("export_run_config", "inspect_argv", "main", "run_config_text"),
+    "command": ("inspect_argv", "main"),
     "demo": ("DemoError", "Outcome", "run_demo"),
+    "harness": ("export_run_config", "run_config_text"),
     "hooks": ("AdaptiveStopping",),
     "logs": ("live_orders",),
     "race_source": ("race_report",),
@@ -55,7 +57,7 @@ _HOMES = {
 @hookimpl
 def midband_register_harnesses() -> "Iterable[Harness]":
     """Offer Inspect AI to ``midband export --for inspect``."""
-    from midband.inspect.command import InspectHarness
+    from midband.inspect.harness import InspectHarness
 
     return [InspectHarness()]
 

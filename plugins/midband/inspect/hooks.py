@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import SampleScore
     from pydantic import JsonValue
 
-    from midband.inspect.racing import Entrant
+    from midband.inspect.entrant import Entrant
     from midband_history import Metric
     from midband_sampler import MaxErrors, Plan
 else:  # versions before 0.3.250 have none, and are never given one

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+import inspect_ai
+
+from midband.inspect.entrant import Entrant, merged
 from midband.inspect.hooks import (
-    SampleSource,
     evals_in_run,
     note_sample,
     wanted_samples,
     width_of,
 )
 from midband.inspect.metric import ScoreReader
-from midband.inspect.racing import Earlier, Entrant, SharedRace, merged, shared_race
+from midband.inspect.race_command import candidate_of, hand_back
+from midband.inspect.racing import Earlier, SharedRace, shared_race
 from midband.inspect.scores import SampleResult, attempt_cost, task_id
 from midband.inspect.shown import (
     VERDICT,
@@ -30,10 +33,13 @@ from midband_history import InputError, Metric
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inspect_ai import SampleSource
     from inspect_ai.dataset import Sample
     from inspect_ai.log import EvalLog, EvalSample, EvalSpec
 
     from midband_sampler.racing import RacePlan
+else:  # versions before 0.3.250 have none, and are never given one
+    SampleSource = getattr(inspect_ai, "SampleSource", object)
 
 # What the header of a race's log calls the order and the verdict, in its metadata.
 RACE_RECORD = "midband_race"
@@ -207,30 +213,16 @@ def _begun_in_full(current: RunningEval) -> bool:
     return begun is not None
 
 
-def candidate_of(plan: "RacePlan", model: str) -> str | None:
-    """Return the candidate that a model runs as.
-
-    The one of its name, or whose arguments name it after ``--model``.
-    """
-    if model in plan.candidates:
-        return model
-    for name in plan.candidates:
-        words = list(plan.arguments.get(name, ()))
-        if f"--model={model}" in words or ("--model", model) in zip(
-            words, words[1:], strict=False
-        ):
-            return name
-    return None
-
-
 def _record(current: RunningEval, entrant: Entrant, *, over: bool) -> None:
     """Put the race so far where the log's header is written from; the verdict at the end."""
     if over:
         entrant.end()
     try:
         spec = current.spec
+        report = entrant.shared.report(judged=over)
+        if over:
+            hand_back(report)
         if spec is not None:
-            report = entrant.shared.report(judged=over)
             report["candidate"] = entrant.candidate
             report["outside"] = entrant.outside or None
             spec.metadata = {**(spec.metadata or {}), RACE_RECORD: report}
@@ -257,20 +249,15 @@ def race_report(logs: "Sequence[EvalLog]") -> dict[str, Any]:
     InputError
         No log is of a race.
     """
-    found = [
-        record
-        for log in logs
-        if isinstance(record := (log.eval.metadata or {}).get(RACE_RECORD), Mapping)
-    ]
+    records = [(log.eval.metadata or {}).get(RACE_RECORD) for log in logs]
+    found: list[dict[str, Any]] = [dict(each) for each in records if isinstance(each, Mapping)]
     if not found:
         msg = "expected logs of a race, got none: run the task that `prepare_race` returns"
         raise InputError(msg)
-    return dict(max(found, key=lambda record: (record.get("verdict") or {}).get("results", -1)))
+    return max(found, key=lambda record: (record["verdict"] or {}).get("results", -1))
 
 
-async def _earlier(
-    race_id: str, plan: "RacePlan", metric: Metric, current: RunningEval
-) -> Earlier:
+async def _earlier(race_id: str, plan: "RacePlan", metric: Metric, current: RunningEval) -> Earlier:
     """Return what the logs beside this eval's hold of the same race, from earlier attempts."""
     results: dict[tuple[str, str], SampleResult] = {}
     places: dict[str, int] = {}

@@ -3,9 +3,10 @@
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import inspect_ai
 from inspect_ai import Task, task, task_with
@@ -28,6 +29,7 @@ from midband.inspect.task import (
 from midband_history import InputError, Metric, MidbandError
 
 if TYPE_CHECKING:
+    from midband_sampler import Plan
     from midband_sampler.racing import RacePlan
 
 
@@ -144,9 +146,9 @@ def prepare_race(
 ) -> Task:
     """Let the models that a task is run with race against each other, in place.
 
-    ``inspect_ai.eval(prepare_race(task, "top:1:0.9", models=names), model=names)`` runs the models at
-    the same time, and each one's samples end when the race lets go of it. `race_report` says what
-    came of it.
+    ``inspect_ai.eval(prepare_race(task, "top:1:0.9", models=names), model=names)`` runs the models
+    at the same time, and each one's samples end when the race lets go of it. `race_report` says
+    what came of it.
 
     Parameters
     ----------
@@ -162,8 +164,8 @@ def prepare_race(
     notes : mapping, optional
         Added to what the log's metadata says under ``midband``.
     metric : str
-        ``NAME`` or ``NAME.KEY`` of the score that counts; by default the race's, else the task's own
-        main score.
+        ``NAME`` or ``NAME.KEY`` of the score that counts; by default the race's, else the task's
+        own main score.
     race_id : str
         Joins several evals to one race: what logs of that id in the same directory hold is known.
 
@@ -192,8 +194,8 @@ def prepare_race(
     samples = samples_by_id(inner.dataset, plan.tasks, plan.task_digests)
     if has_media(samples.values()):
         msg = (
-            f"expected samples without media files, got {inner.name!r}: Inspect reads these only for"
-            " samples that it knows beforehand; run each model with --adaptive"
+            f"expected samples without media files, got {inner.name!r}: Inspect reads these only"
+            " for samples that it knows beforehand; run each model with --adaptive"
         )
         raise PlanError(msg)
     changed = check_tasks(plan.tasks, plan.task_digests, samples, allow_changed=allow_changed)
@@ -232,8 +234,8 @@ def _check_can_race(inner: Task) -> None:
 
     if not hasattr(inspect_ai, "SampleSource"):
         msg = (
-            f"expected inspect-ai 0.3.250 or newer, got {version_of('inspect-ai')}: it cannot choose"
-            " samples while it runs; update it"
+            f"expected inspect-ai 0.3.250 or newer, got {version_of('inspect-ai')}: it cannot"
+            " choose samples while it runs; update it"
         )
         raise PlanError(msg)
     for name, what in (("early_stopping", "early stopping"), ("sample_source", "SampleSource")):
@@ -246,7 +248,8 @@ def _metric(plan: "RacePlan", inner: Task, *, wanted: str) -> Metric:
     """Return the metric that the race is judged by, before anything is paid for."""
     shapes = declared_shapes(inner)
     if wanted or (plan.metric is not None and plan.metric.known):
-        return check_metric(plan, inner.name, shapes, wanted=wanted)
+        # Of a plan, only its metric is looked at where that is known or wanted.
+        return check_metric(cast("Plan", plan), inner.name, shapes, wanted=wanted)
     if not shapes:  # only the solver can give a score
         return Metric()
     choice = choose_score(shapes, headline=getattr(inner, "headline_metric", None))
@@ -256,8 +259,6 @@ def _metric(plan: "RacePlan", inner: Task, *, wanted: str) -> Metric:
 def _with_tasks(
     plan: "RacePlan", tasks: Sequence[str], digests: Mapping[str, str], benchmark: str
 ) -> "RacePlan":
-    from dataclasses import replace
-
     if plan.tasks:
         return plan
     made = plan.with_tasks(tasks, {name: digests[name] for name in tasks})

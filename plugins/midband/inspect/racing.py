@@ -2,8 +2,9 @@
 
 import json
 import logging
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,19 +13,18 @@ from weakref import WeakValueDictionary
 import anyio
 import numpy as np
 
-from midband.inspect.scores import SampleResult, task_id
 from midband.inspect.shown import finite
 from midband.text import one_line
 
 if TYPE_CHECKING:
-    from midband.inspect.metric import ScoreReader
+    from midband.inspect.entrant import Entrant
+    from midband.inspect.scores import SampleResult
     from midband_sampler.racing import Race, RacePlan, RaceVerdict
 
 logger = logging.getLogger(__name__)
 
-Cost = tuple[float | None, float | None]  # in dollars and in seconds
 # How long an eval waits for the others to begin, and for one of them to get a result, in seconds.
-FOR_A_START, FOR_A_RESULT = 60.0, 600.0
+FOR_A_START, FOR_A_RESULT = 60.0, 1800.0
 _APART_IN_TIME = (
     "not all models ran at the same time: one that came early may have run more than was needed"
 )
@@ -37,6 +37,14 @@ _RACES: "WeakValueDictionary[str, SharedRace]" = WeakValueDictionary()
 def live_entrants() -> Mapping[str, "Entrant"]:
     """Return the evals of races that are running in this process, by Inspect's eval id."""
     return _ENTRANTS
+
+
+def still_to_run(plan: "RacePlan") -> list[str]:
+    """Return the candidates that the history does not know in full."""
+    if not plan.tasks:
+        return list(plan.candidates)
+    rows = np.flatnonzero(np.isnan(plan.known).any(axis=1))
+    return [plan.candidates[row] for row in rows]
 
 
 def shared_race(race_id: str, plan: "RacePlan") -> "SharedRace":
@@ -59,24 +67,8 @@ class Earlier:
         The shared order, as far as it is known.
     """
 
-    results: Mapping[tuple[str, str], SampleResult] = field(default_factory=dict)
+    results: Mapping[tuple[str, str], "SampleResult"] = field(default_factory=dict)
     order: Sequence[str] = ()
-
-
-def merged(attempts: Sequence[SampleResult]) -> SampleResult:
-    """Return the result of a task from its attempts: the mean of those with a score."""
-
-    def total(values: Iterable[float | None]) -> float | None:
-        known = [each for each in values if each is not None]
-        return sum(known) if known else None
-
-    scores = [each.score for each in attempts if each.score is not None and each.kind == "valid"]
-    return SampleResult(
-        score=sum(scores) / len(scores) if scores else None,
-        kind="valid" if scores else attempts[0].kind,
-        usd=total(each.usd for each in attempts),
-        seconds=total(each.seconds for each in attempts),
-    )
 
 
 @dataclass(eq=False, repr=False)
@@ -86,9 +78,12 @@ class SharedRace:
     Whatever goes wrong is kept, every eval that still runs then runs all its tasks, and nothing is
     claimed: a saving must never cost an evaluation.
 
-    No eval runs far ahead of another whose comparison with it is open: a fast model would else have
-    run the whole benchmark before a slow one has run a tenth. It waits until the other gets on, ends
-    or dies, and for ten minutes at most if none of these happens.
+    No eval runs far ahead of another whose comparison with it is open: a fast model would else
+    have run the whole benchmark before a slow one has run a tenth. It waits until the other gets
+    on, ends or dies, and for half an hour at most if none of these happens.
+
+    An eval that the race has let go of starts nothing more. It stays open until the race is over,
+    since the results of others may bring it back, unless models that have not begun need its place.
 
     Parameters
     ----------
@@ -109,13 +104,14 @@ class SharedRace:
     lock: anyio.Lock = field(default_factory=anyio.Lock, init=False)
     _order: Sequence[str] = field(default=(), init=False)
     _race: "Race | None" = field(default=None, init=False)
-    _results: dict[tuple[str, str], SampleResult] = field(default_factory=dict, init=False)
+    _results: dict[tuple[str, str], "SampleResult"] = field(default_factory=dict, init=False)
     _running: dict[str, "Entrant"] = field(default_factory=dict, init=False)
     _begun: set[str] = field(default_factory=set, init=False)
     _done: Counter[str] = field(default_factory=Counter, init=False)
     _dead: dict[str, str] = field(default_factory=dict, init=False)
     _gone: "dict[str, Entrant]" = field(default_factory=dict, init=False)
     _stalled: set[str] = field(default_factory=set, init=False)
+    _version: int = field(default=0, init=False)
     _changed: anyio.Event | None = field(default=None, init=False)
 
     def open(self, earlier: Earlier) -> None:
@@ -123,7 +119,7 @@ class SharedRace:
         self.opened = True
         self._order = list(earlier.order)
         self._results = dict(earlier.results)
-        if self.starters < int(np.isnan(self.plan.known).any(axis=1).sum()):
+        if self.starters < len(still_to_run(self.plan)):
             self.note(_APART_IN_TIME)
         self.guard(self._rebuild)
 
@@ -133,9 +129,7 @@ class SharedRace:
         self._running[name] = entrant
         self._begun.add(name)
         _ENTRANTS[entrant.eval_id] = entrant
-        vain = [
-            key for key, each in self._results.items() if key[0] == name and each.score is None
-        ]
+        vain = [key for key, each in self._results.items() if key[0] == name and each.score is None]
         if vain or name in self._dead:
             self._dead.pop(name, None)
             self._gone.pop(name, None)
@@ -162,6 +156,7 @@ class SharedRace:
         if self._running.get(entrant.candidate) is not entrant:
             return
         del self._running[entrant.candidate]
+        _ENTRANTS.pop(entrant.eval_id, None)
         if early:
             self._gone[entrant.candidate] = entrant
             if entrant.last_error:
@@ -189,13 +184,15 @@ class SharedRace:
         found = [task for task in order if task in known]
         return found + sorted(known.difference(found))
 
-    def ask(self, candidate: str) -> str | None:
+    def ask(self, entrant: "Entrant") -> str | None:
         """Return the next task of a candidate; None if it is let go or has to wait."""
         self.set_apart_gone()
-        task: object = self.guard(lambda: self._race and self._race.ask_for(candidate))
+        task: object = self.guard(lambda: self._race and self._race.ask_for(entrant.candidate))
+        if task is None and self._runs_on(entrant.candidate):
+            task = self.guard(partial(self._further, entrant))
         return task if isinstance(task, str) else None
 
-    def tell(self, candidate: str, task: str, result: SampleResult) -> None:
+    def tell(self, candidate: str, task: str, result: "SampleResult") -> None:
         """Take in a result; the first one with a score stands."""
         known = self._results.get((candidate, task))
         if known is not None and (known.score is not None or result.score is None):
@@ -206,41 +203,59 @@ class SharedRace:
         self.guard(partial(self._tell, candidate, task, result))
         self._tell_others()
 
-    def holds(self, candidate: str, started: int, width: int) -> bool:
+    def holds(self, entrant: "Entrant") -> bool:
         """Whether a candidate has run far ahead, or others are about to begin."""
-        if self.error or not self.wanted(candidate):
+        name, started, width = entrant.candidate, entrant.started, entrant.width
+        if self.error or not self._useful(name):
             return False
         if len(self._begun) < self.starters:
             return True
-        rivals = [each for each in self._at_work(candidate) if self.wanted(each.candidate)]
-        if not rivals:
-            return False
-        slowest = min(self._done[each.candidate] for each in rivals)
-        return started >= slowest + max(2 * width, slowest // 4)
+        rivals = [each for each in self._at_work(name) if self._useful(each.candidate)]
+        if rivals:
+            slowest = min(self._done[each.candidate] for each in rivals)
+            return started >= slowest + max(2 * width, slowest // 4)
+        return started >= self._alone_at_most(name, width)
 
-    def waits(self, candidate: str) -> bool:
-        """Whether a candidate with nothing at work may be given tasks later."""
-        if self.error or not self.wanted(candidate):
+    def _alone_at_most(self, candidate: str, width: int) -> float:
+        """Return how far a candidate runs while nothing of the others is at work.
+
+        Without a history it is compared on shared tasks, so that what nobody else will run tells
+        nothing. Where others have not begun, or go on later, it runs ahead of them.
+        """
+        rivals = self._open_rivals(candidate)
+        if self.plan.model is not None or not all(self._done[name] for name in rivals):
+            return math.inf
+        deepest = max((self._done[name] for name in rivals), default=0)
+        return deepest if self._all_begun else deepest + max(2 * width, deepest // 4)
+
+    def waits(self, entrant: "Entrant") -> bool:
+        """Whether an eval with nothing at work may be given tasks later."""
+        if self.error or self._over:
             return False
         if len(self._begun) < self.starters:
             return True
-        return bool(self._at_work(candidate))
+        wanted = self._useful(entrant.candidate)
+        if not wanted and not self._all_begun:
+            return False
+        return any(
+            name != entrant.candidate
+            and (each.waiting or each.looked_at != self._version)
+            and not (wanted and name in self._stalled)
+            for name, each in self._running.items()
+        )
 
     async def change(self, candidate: str) -> None:
-        """Wait until something happened; not for ever."""
+        """Wait until something happened; not for ever, if the candidate has tasks left to run."""
         if self._changed is None:
             self._changed = anyio.Event()
         beginning = len(self._begun) < self.starters
-        with anyio.move_on_after(FOR_A_START if beginning else FOR_A_RESULT) as scope:
+        most = FOR_A_START if beginning else FOR_A_RESULT if self._useful(candidate) else None
+        with anyio.move_on_after(most) as scope:
             await self._changed.wait()
         if scope.cancelled_caught:
             self.starters = 0
             self._stalled.update(each.candidate for each in self._at_work(candidate))
             self._tell_others()
-
-    def wanted(self, candidate: str) -> bool:
-        """Whether the race may still give tasks to a candidate."""
-        return bool(self.guard(lambda: self._race and candidate in self._race.running))
 
     def place(self, task: str) -> int:
         """Return the place of a task in the shared order, counted from 1."""
@@ -327,13 +342,66 @@ class SharedRace:
         self._race = race
         self._done = Counter(name for name, _ in self._results)
 
-    def _tell(self, candidate: str, task: str, result: SampleResult) -> None:
+    def _tell(self, candidate: str, task: str, result: "SampleResult") -> None:
         if self._race is not None:
             _tell(self._race, candidate, task, result)
 
     def _withdraw(self, candidate: str, why: str) -> None:
         if self._race is not None and not self._race.done:
             self._race.withdraw(candidate, why)
+
+    @property
+    def version(self) -> int:
+        """How often something happened."""
+        return self._version
+
+    @property
+    def _all_begun(self) -> bool:
+        return self._begun.issuperset(still_to_run(self.plan))
+
+    def _useful(self, candidate: str) -> bool:
+        """Whether the race may still give tasks to a candidate."""
+        wanted = self.guard(lambda: self._race and candidate in self._race.running)
+        return bool(wanted) or self._runs_on(candidate)
+
+    def _runs_on(self, candidate: str) -> bool:
+        """Whether a candidate goes on down the shared order, though the race waits for others.
+
+        Where some models have not begun, because Inspect runs one after the other, nobody else
+        would ever come: what is open about those that run is then settled from their side. With a
+        budget they leave the others their share.
+        """
+        if self._all_begun or self.plan.budget is not None or candidate in self._dead:
+            return False
+        return not self._over and bool(self._open_rivals(candidate))
+
+    @property
+    def _over(self) -> bool:
+        return self._race is None or self._race.done
+
+    def _open_rivals(self, candidate: str) -> list[str]:
+        """Return the candidates whose comparison with this one the answer waits for."""
+
+        def find() -> list[str]:
+            if self._race is None:
+                return []
+            alive, _, pairs = self._race.waits()
+            names = [self._race.candidates[row] for row in alive]
+            named = [(names[first], names[second]) for first, second in pairs]
+            return [a if b == candidate else b for a, b in named if candidate in (a, b)]
+
+        found = self.guard(find)
+        return found if isinstance(found, list) else []
+
+    def _further(self, entrant: "Entrant") -> str | None:
+        """Return the next task of the shared order that a candidate has not begun."""
+        if self._race is None:
+            return None
+        known = [self._race.tasks[place] for place in self._race.taken.order]
+        for task in dict.fromkeys([*known, *self._race.tasks]):
+            if not entrant.has(task) and (entrant.candidate, task) not in self._results:
+                return task
+        return None
 
     def _at_work(self, candidate: str) -> "list[Entrant]":
         """Return the other evals that have samples at work and get on."""
@@ -344,12 +412,13 @@ class SharedRace:
         ]
 
     def _tell_others(self) -> None:
+        self._version += 1
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()
 
 
-def _tell(race: "Race", candidate: str, task: str, result: SampleResult) -> None:
+def _tell(race: "Race", candidate: str, task: str, result: "SampleResult") -> None:
     race.tell(
         candidate,
         task,
@@ -358,164 +427,3 @@ def _tell(race: "Race", candidate: str, task: str, result: SampleResult) -> None
         usd=result.usd,
         seconds=result.seconds,
     )
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class Entrant:
-    """One candidate's eval.
-
-    Parameters
-    ----------
-    shared : SharedRace
-    candidate, eval_id : str
-    epochs : int
-        Attempts a task; a task is told when all are in.
-    reader : ScoreReader
-    available : collection of str
-        Tasks that can run; others are told to be missing.
-    width : int
-        Attempts at work at a time.
-    limit : int, optional
-        Start no more tasks than this.
-    score_on_error : bool
-        Whether Inspect counts the score of a sample that ended in an error.
-    outside : str
-        Why this eval takes no part: it then runs everything.
-    """
-
-    shared: SharedRace
-    candidate: str
-    eval_id: str
-    epochs: int
-    reader: "ScoreReader"
-    available: Collection[str]
-    width: int
-    limit: int | None = None
-    score_on_error: bool = False
-    outside: str = ""
-    ended: bool = field(default=False, init=False)
-    last_error: str = field(default="", init=False)
-    waiting: dict[str, None] = field(default_factory=dict, init=False)
-    _started: dict[str, None] = field(default_factory=dict, init=False)
-    _earlier: list[str] = field(default_factory=list, init=False)
-    _attempts: dict[tuple[str, int], SampleResult] = field(default_factory=dict, init=False)
-    _spent: dict[tuple[str, int], Cost] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        self._places = max(1, -(-self.width // self.epochs))
-        if not self.outside:
-            # What an earlier attempt finished comes first, so that Inspect uses it again.
-            self._earlier = self.shared.finished(self.candidate)[::-1]
-            self.shared.enter(self)
-
-    def hand_out(self, *, idle: bool = False) -> list[str]:
-        """Return the tasks to start now; none if every place is taken, or none is needed.
-
-        Parameters
-        ----------
-        idle : bool
-            Nothing is at work any more: what is still awaited will never come.
-        """
-        if idle:
-            for task in list(self.waiting):
-                self.lost(task)
-        chosen: list[str] = []
-        while len(self.waiting) < self._places and self._may_start:
-            task = self._next()
-            if task is None:
-                break
-            if task in self._started:  # at work while the race was begun anew
-                continue
-            if task not in self.available:
-                self.shared.tell(self.candidate, task, SampleResult(score=None, kind="missing"))
-                continue
-            self._started[task] = None
-            self.waiting[task] = None
-            chosen.append(task)
-        return chosen + self.rest() if self._in_full else chosen
-
-    @property
-    def waits(self) -> bool:
-        """Whether there may be more to do once others get on."""
-        return (
-            self._may_start
-            and not self._in_full
-            and not self.waiting
-            and self.shared.waits(self.candidate)
-        )
-
-    def rest(self) -> list[str]:
-        """Return what has not been started: what runs where nothing can be judged."""
-        rest = [task for task in self.shared.plan.tasks if task not in self._started]
-        rest = [task for task in rest if task in self.available]
-        if self.limit is not None:
-            rest = rest[: max(0, self.limit - len(self._started))]
-        self._started.update(dict.fromkeys(rest))
-        return rest
-
-    def spent(
-        self, sample_id: object, epoch: int, usd: float | None, seconds: float | None
-    ) -> None:
-        """Take in what a sample cost, before its score or its error."""
-        self._spent[task_id(sample_id), epoch] = (usd, seconds)
-
-    def scored(self, sample_id: object, epoch: int, score: float | None) -> None:
-        """Take in a completed sample; None is no information, never 0."""
-        self._came(task_id(sample_id), epoch, score, "valid")
-
-    def errored(self, sample_id: object, epoch: int, message: str) -> None:
-        """Take in a sample that ended in an error: no information on the candidate."""
-        cancelled = message.startswith(("CancelledError(", "Cancelled("))
-        if not cancelled:
-            self.last_error = message
-        self._came(task_id(sample_id), epoch, None, "cancelled" if cancelled else "infra_error")
-
-    def lost(self, task: str, epoch: int | None = None, kind: str = "missing") -> None:
-        """Take in that an attempt never ran; all attempts at the task, if none is named."""
-        for each in range(1, self.epochs + 1) if epoch is None else (epoch,):
-            if (task, each) not in self._attempts:
-                self._spent[task, each] = (0.0, 0.0)
-                self._came(task, each, None, kind)
-
-    def end(self, *, early: bool = False) -> None:
-        """Take in that the eval is over; early: before the race let go of it."""
-        if not self.ended:
-            self.ended = True
-            _ENTRANTS.pop(self.eval_id, None)
-            if not self.outside:
-                self.shared.leave(self, early=early)
-
-    @property
-    def _in_full(self) -> bool:
-        return bool(self.outside or self.shared.error)
-
-    @property
-    def _may_start(self) -> bool:
-        if self.ended:
-            return False
-        return self.limit is None or len(self._started) < self.limit
-
-    def _next(self) -> str | None:
-        if self._in_full:
-            return None
-        while self._earlier:
-            task = self._earlier.pop()
-            if task in self.available:
-                return task
-        if self.shared.holds(self.candidate, len(self._started), self.width):
-            return None
-        return self.shared.ask(self.candidate)
-
-    def _came(self, task: str, epoch: int, score: float | None, kind: str) -> None:
-        usd, seconds = self._spent.pop((task, epoch), (None, None))
-        known = self._attempts.get((task, epoch))
-        if known is not None and (known.score is not None or score is None):
-            return
-        self._attempts[task, epoch] = SampleResult(score=score, kind=kind, usd=usd, seconds=seconds)
-        attempts = [self._attempts.get((task, each)) for each in range(1, self.epochs + 1)]
-        if None in attempts:
-            return
-        self.waiting.pop(task, None)
-        if not self.outside:
-            known_attempts = [each for each in attempts if each is not None]
-            self.shared.tell(self.candidate, task, merged(known_attempts))

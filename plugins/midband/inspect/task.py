@@ -273,11 +273,7 @@ def _by_content(
 ) -> dict[str, Sample]:
     """Name samples, of which the numbers say nothing, as the plan names their contents."""
     digests = {name: task_digest(each.input, each.target) for name, each in samples.items()}
-    moved = [
-        name
-        for name in tasks
-        if known.get(name) and digests.get(name) != known[name]
-    ]
+    moved = [name for name in tasks if known.get(name) and digests.get(name) != known[name]]
     kept = {name for name in tasks if name in samples and name not in moved}
     free: dict[str, list[str]] = {}
     for name, digest in digests.items():
