@@ -50,6 +50,8 @@ class Entrant:
         Start no more tasks than this.
     score_on_error : bool
         Whether Inspect counts the score of a sample that ended in an error.
+    fails_on_error : bool
+        Whether an error of a sample can end the eval.
     outside : str
         Why this eval takes no part: it then runs everything.
     """
@@ -63,6 +65,7 @@ class Entrant:
     width: int
     limit: int | None = None
     score_on_error: bool = False
+    fails_on_error: bool = True
     outside: str = ""
     ended: bool = field(default=False, init=False)
     last_error: str = field(default="", init=False)
@@ -94,7 +97,7 @@ class Entrant:
         chosen: list[str] = []
         while len(self.waiting) < self._places and self._may_start:
             task = self._next()
-            if task is None:
+            if not task:
                 break
             if task in self._started:  # at work while the race was begun anew
                 continue
@@ -145,7 +148,7 @@ class Entrant:
     def errored(self, sample_id: object, epoch: int, message: str) -> None:
         """Take in a sample that ended in an error: no information on the candidate."""
         cancelled = message.startswith(("CancelledError(", "Cancelled("))
-        if not cancelled:
+        if not cancelled and self.fails_on_error:
             self.last_error = message
         self._came(task_id(sample_id), epoch, None, "cancelled" if cancelled else "infra_error")
 

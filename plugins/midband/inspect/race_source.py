@@ -19,7 +19,7 @@ from midband.inspect.hooks import (
 )
 from midband.inspect.metric import ScoreReader
 from midband.inspect.race_command import candidate_of, hand_back
-from midband.inspect.racing import Earlier, SharedRace, shared_race
+from midband.inspect.racing import Earlier, SharedRace, shared_race, still_to_run
 from midband.inspect.scores import SampleResult, attempt_cost, task_id
 from midband.inspect.shown import (
     VERDICT,
@@ -135,11 +135,11 @@ class RaceSource(SampleSource):
             limit = config.limit
         run_id = "" if spec is None else spec.run_id
         plan = self.plan_for(list(available)[:limit])
-        shared = shared_race(self.race_id or run_id, plan)
+        shared = shared_race(self.race_id, run_id, plan)
         async with shared.lock:
             if not shared.opened:
                 at_once = None if config is None else config.max_tasks
-                shared.starters = min(evals_in_run(run_id), at_once or 1)
+                shared.starters = min(evals_in_run(run_id), at_once or 1, len(still_to_run(plan)))
                 earlier = Earlier()
                 if self.race_id:
                     earlier = await _earlier(self.race_id, plan, self.metric, current)
@@ -165,6 +165,7 @@ class RaceSource(SampleSource):
             width=width_of(current),
             limit=limit,
             score_on_error=bool(config and getattr(config, "score_on_error", None)),
+            fails_on_error=config is None or config.fail_on_error is not False,
             outside=outside,
         )
         current.entrant = entrant
@@ -261,6 +262,7 @@ async def _earlier(race_id: str, plan: "RacePlan", metric: Metric, current: Runn
     """Return what the logs beside this eval's hold of the same race, from earlier attempts."""
     results: dict[tuple[str, str], SampleResult] = {}
     places: dict[str, int] = {}
+    ended: dict[str, bool] = {}
     order: list[str] = []
     for log, summaries in await _logs_of(race_id, current):
         spec = log.eval
@@ -270,11 +272,13 @@ async def _earlier(race_id: str, plan: "RacePlan", metric: Metric, current: Runn
         candidate = candidate_of(plan, spec.model)
         if candidate is None:
             continue
+        ended[candidate] = log.status == "success"
         _read(results, places, summaries, plan, candidate, ScoreReader(metric, spec=spec))
     known = set(plan.tasks)
     order = [task for task in order if task in known]
     order += sorted((task for task in places if task not in order), key=places.__getitem__)
-    return Earlier(results=results, order=order)
+    over = frozenset(name for name, success in ended.items() if success)
+    return Earlier(results=results, order=order, ended=over)
 
 
 def _read(

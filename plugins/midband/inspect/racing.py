@@ -47,11 +47,15 @@ def still_to_run(plan: "RacePlan") -> list[str]:
     return [plan.candidates[row] for row in rows]
 
 
-def shared_race(race_id: str, plan: "RacePlan") -> "SharedRace":
-    """Return the race of that id in this process; a new one where there is none."""
-    found = _RACES.get(race_id)
-    if found is None or found.plan.digest != plan.digest:
-        found = _RACES[race_id] = SharedRace(plan, race_id=race_id)
+def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
+    """Return the race that the evals of one command share; a new one for the first of them.
+
+    A later attempt at the same race begins anew, from the logs.
+    """
+    key = f"{race_id} {run_id} {plan.digest}"
+    found = _RACES.get(key)
+    if found is None:
+        found = _RACES[key] = SharedRace(plan, race_id=race_id or run_id)
     return found
 
 
@@ -65,10 +69,13 @@ class Earlier:
         By candidate and task.
     order : sequence of str
         The shared order, as far as it is known.
+    ended : frozenset of str
+        Candidates whose last eval came to its end, so that no retry is to be expected.
     """
 
     results: Mapping[tuple[str, str], "SampleResult"] = field(default_factory=dict)
     order: Sequence[str] = ()
+    ended: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False, repr=False)
@@ -119,6 +126,8 @@ class SharedRace:
         self.opened = True
         self._order = list(earlier.order)
         self._results = dict(earlier.results)
+        self._begun.update(earlier.ended)
+        self.starters = min(self.starters + len(earlier.ended), len(still_to_run(self.plan)))
         if self.starters < len(still_to_run(self.plan)):
             self.note(_APART_IN_TIME)
         self.guard(self._rebuild)
@@ -210,38 +219,43 @@ class SharedRace:
             return False
         if len(self._begun) < self.starters:
             return True
-        rivals = [each for each in self._at_work(name) if self._useful(each.candidate)]
-        if rivals:
-            slowest = min(self._done[each.candidate] for each in rivals)
+        rivals = self._running.keys() - {name} - self._stalled
+        counts = [self._done[each] for each in rivals if self._useful(each)]
+        if counts:
+            slowest = min(counts)
             return started >= slowest + max(2 * width, slowest // 4)
-        return started >= self._alone_at_most(name, width)
+        return started >= self._alone_at_most(name)
 
-    def _alone_at_most(self, candidate: str, width: int) -> float:
-        """Return how far a candidate runs while nothing of the others is at work.
+    def _alone_at_most(self, candidate: str) -> float:
+        """Return how far a candidate runs while no other does.
 
         Without a history it is compared on shared tasks, so that what nobody else will run tells
-        nothing. Where others have not begun, or go on later, it runs ahead of them.
+        nothing. Where others have not begun it runs ahead of them.
         """
         rivals = self._open_rivals(candidate)
-        if self.plan.model is not None or not all(self._done[name] for name in rivals):
+        if self.plan.model is not None or not self._all_begun or self._stalled:
             return math.inf
-        deepest = max((self._done[name] for name in rivals), default=0)
-        return deepest if self._all_begun else deepest + max(2 * width, deepest // 4)
+        return max((self._done[name] for name in rivals), default=0)
 
     def waits(self, entrant: "Entrant") -> bool:
-        """Whether an eval with nothing at work may be given tasks later."""
-        if self.error or self._over:
+        """Whether an eval with nothing at work may be given tasks later.
+
+        Once the race is over it waits for what is still at work, so that all logs say the same.
+        """
+        if self.error:
             return False
+        others = [each for each in self._running.values() if each is not entrant]
+        if self._over:
+            return any(each.waiting for each in others)
         if len(self._begun) < self.starters:
             return True
         wanted = self._useful(entrant.candidate)
         if not wanted and not self._all_begun:
             return False
         return any(
-            name != entrant.candidate
-            and (each.waiting or each.looked_at != self._version)
-            and not (wanted and name in self._stalled)
-            for name, each in self._running.items()
+            (each.waiting or each.looked_at != self._version)
+            and not (wanted and each.candidate in self._stalled)
+            for each in others
         )
 
     async def change(self, candidate: str) -> None:
@@ -249,7 +263,9 @@ class SharedRace:
         if self._changed is None:
             self._changed = anyio.Event()
         beginning = len(self._begun) < self.starters
-        most = FOR_A_START if beginning else FOR_A_RESULT if self._useful(candidate) else None
+        most = None
+        if self._open_rivals(candidate):
+            most = FOR_A_START if beginning else FOR_A_RESULT
         with anyio.move_on_after(most) as scope:
             await self._changed.wait()
         if scope.cancelled_caught:
@@ -367,11 +383,15 @@ class SharedRace:
     def _runs_on(self, candidate: str) -> bool:
         """Whether a candidate goes on down the shared order, though the race waits for others.
 
-        Where some models have not begun, because Inspect runs one after the other, nobody else
-        would ever come: what is open about those that run is then settled from their side. With a
-        budget they leave the others their share.
+        Where some models have not begun, because Inspect runs one after the other, or one hangs,
+        nobody else would come: what is open about those that run is then settled from their side.
+        With a budget they leave the others their share.
         """
-        if self._all_begun or self.plan.budget is not None or candidate in self._dead:
+        if (
+            (self._all_begun and not self._stalled)
+            or self.plan.budget is not None
+            or candidate in self._dead
+        ):
             return False
         return not self._over and bool(self._open_rivals(candidate))
 
