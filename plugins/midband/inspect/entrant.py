@@ -92,8 +92,8 @@ class Entrant:
             Nothing is at work any more: what is still awaited will never come.
         """
         if idle:
-            for task in list(self.waiting):
-                self.lost(task)
+            for gone in list(self.waiting):
+                self.lost(gone)
         chosen: list[str] = []
         while len(self.waiting) < self._places and self._may_start:
             task = self._next()
