@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,8 +96,10 @@ class AgentRun:
     interrupt : Interrupt
     digest : str
         Of the plan by which the rounds are chosen.
-    read_by : Plan
-        With the metric by which results are read.
+    read_by : callable
+        Returns the plan with the metric by which the results at a path are read.
+    metric : str
+        The metric that a person has named, to be kept; empty where the plan knows it.
     live : bool
         Whether tasks are chosen live.
     """
@@ -110,7 +112,8 @@ class AgentRun:
     owner: Owner
     interrupt: Interrupt
     digest: str
-    read_by: "Plan"
+    read_by: "Callable[[Path], Plan]"
+    metric: str = ""
     live: bool = False
 
     def __post_init__(self) -> None:
@@ -216,8 +219,8 @@ class AgentRun:
 
     def _begin_journal(self) -> None:
         header = {**self.header(), "live": self.live}
-        if self.plan.metric is None and self.read_by.metric is not None:
-            header["metric"] = self.read_by.metric.label
+        if self.metric:
+            header["metric"] = self.metric
         if header.items() - self.journal.begun.items():
             self.journal.write("run", header)
 
@@ -337,7 +340,7 @@ class AgentRun:
             self.harness,
             ran.results,
             end,
-            plan=self.read_by,
+            plan=self.read_by(ran.results),
             earlier=self.state.earlier,
             reading=reading,
             named=self.plan.metric is None or bool(reading.metric),
@@ -350,6 +353,10 @@ class AgentRun:
             if not stays_open:
                 self.owner.recorded(result)
         self.owner.ended(found)
+
+    def discard(self, prepared: Prepared) -> None:
+        """Leave nothing of a round that was prepared and is not run."""
+        shutil.rmtree(prepared.batch.directory)
 
     def last_directory(self) -> Path:
         """Return where the latest round ran."""

@@ -16,6 +16,8 @@ from midband_history import InputError
 from midband_sampler import Plan, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from midband.descriptors import Harness, Round
 
 
@@ -70,9 +72,16 @@ class RoundDriver:
             live = self._chooses_live(journal)
             session = Session(self.plan, live=live, max_errors=self.settings.max_errors)
             self._session = session
-            self._state = RunState(session, self.plan.all_tasks, live=live)
+            self._state = RunState(self, self.plan.all_tasks, live=live)
             self._planner = RoundPlanner(
                 self.plan, self.harness, self.settings, self._state, session
+            )
+            read_by = plan_to_read_by(
+                self.plan,
+                self.harness,
+                self.settings.reading,
+                begun=journal.begun,
+                note=self.note,
             )
             self._run = AgentRun(
                 harness=self.harness,
@@ -84,13 +93,8 @@ class RoundDriver:
                 interrupt=self.interrupt,
                 digest=self.plan.digest,
                 live=live,
-                read_by=plan_to_read_by(
-                    self.plan,
-                    self.harness,
-                    self.settings.reading,
-                    begun=journal.begun,
-                    note=self.note,
-                ),
+                read_by=lambda results: read_by,
+                metric=read_by.metric.label if self.plan.metric is None and read_by.metric else "",
             )
             self._run.restore()
             if self._state.rounds:
@@ -138,6 +142,25 @@ class RoundDriver:
             interrupted=interrupted,
             last_lines=last_lines(self._run.last_directory()) if failed else (),
         )
+
+    def next_task(self) -> str | None:
+        """Ask the session."""
+        return next(iter(self._session.ask(1)), None)
+
+    def starts(self, task: str) -> None:
+        """Tell the session that a task is run."""
+        self._session.start(task)
+
+    def told(self, task: str, results: "Sequence[AttemptResult]") -> None:
+        """Tell the session every attempt."""
+        for result in results:
+            self._session.tell(
+                task,
+                score=result.score,
+                outcome=result.kind,
+                usd=result.cost_usd,
+                seconds=result.seconds,
+            )
 
     def begun(self, batch: "Round") -> None:
         """Keep the plan beside the journal, and say what runs."""

@@ -211,6 +211,8 @@ class RunJournal:
     ----------
     directory : Path
         Made if it is not there.
+    name : str
+        Of the file.
 
     Raises
     ------
@@ -220,11 +222,11 @@ class RunJournal:
         It cannot be written, or is damaged elsewhere than at its end.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = FILE) -> None:
         if os.name != "posix":
             msg = "expected Linux, macOS or another POSIX system, got none: use midband export"
             raise InputError(msg)
-        self.path = directory / FILE
+        self.path = directory / name
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -25,24 +25,16 @@ _FIRST_SHARE = 0.25
 
 
 class Chooser(Protocol):
-    """Whoever names the tasks of a run: a `Session`, or one candidate's side of a race."""
+    """Whoever names the tasks of a run, and is told their results."""
 
-    def ask(self, n: int = 1) -> list[str]:
-        """Return up to `n` more tasks; none once decided or out of tasks."""
+    def next_task(self) -> str | None:
+        """Return the next new task; None once decided or out of tasks."""
 
-    def start(self, task: str) -> bool:
-        """Note that the harness starts this task."""
+    def starts(self, task: str) -> None:
+        """Note that the harness is given this task."""
 
-    def tell(
-        self,
-        task: str,
-        *,
-        score: float | None = None,
-        outcome: str = "valid",
-        usd: float | None = None,
-        seconds: float | None = None,
-    ) -> None:
-        """Take in the result of one attempt."""
+    def told(self, task: str, results: "Sequence[AttemptResult]") -> None:
+        """Take in the results of a task's attempts, one at least."""
 
 
 class RunState:
@@ -116,12 +108,12 @@ class RunState:
 
     def ask(self) -> str | None:
         """Return the next new task; None once decided or out of tasks."""
-        return next(iter(self._chooser.ask(1)), None)
+        return self._chooser.next_task()
 
     def begin(self, tasks: tuple[str, ...]) -> None:
         """Note that a round of these tasks starts."""
         for task in tasks:
-            self._chooser.start(task)
+            self._chooser.starts(task)
         self.waiting = [task for task in self.waiting if task not in tasks]
 
     def restore(self, event: dict[str, Any], note: Callable[[str], None]) -> None:
@@ -207,14 +199,7 @@ class RunState:
         if not any(result.kind == "valid" for result in results):
             self.without_result[task] = None
         told = results or [AttemptResult(task=task, attempt=0, score=None, kind="missing")]
-        for result in told:
-            self._chooser.tell(
-                task,
-                score=result.score,
-                outcome=result.kind,
-                usd=result.cost_usd,
-                seconds=result.seconds,
-            )
+        self._chooser.told(task, told)
         self.earlier.attempts.update((task, result.attempt) for result in results)
         return told
 
