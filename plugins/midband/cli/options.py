@@ -281,6 +281,13 @@ def rounds_options(command: Command) -> Command:
         click.option(
             "--allow-changed", is_flag=True, help="Accept tasks that changed since the plan."
         ),
+        click.option(
+            "--from",
+            "continues",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            metavar="DIR",
+            help="The directory of an earlier call: its results count and are not paid for again.",
+        ),
         max_errors_option,
         source_options(only=("metric", "scale", "lower_is_better", "errors")),
         click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark."),

@@ -300,6 +300,7 @@ def race(
     timeout: float | None,
     benchmark: str | None,
     max_errors: "MaxErrors | None",
+    continues: Path | None,
     allow_changed: bool,
     as_json: bool,
     **reading: Any,
@@ -329,6 +330,7 @@ def race(
         max_tasks=max_tasks,
         timeout=timeout,
         benchmark=benchmark,
+        continues=continues,
         allow_changed=allow_changed,
         max_errors=max_errors,
         reading=read_options(**reading),
@@ -359,7 +361,7 @@ def _check_rounds(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
 def _with_tasks(path: Path, tasks: Path | None, directory: Path) -> "RacePlan":
     """Read the race, with the tasks that the user names, or those that it was begun with."""
     from midband.race_file import read_race
-    from midband.rounds.race import RACE
+    from midband.rounds.race_state import RACE
 
     plan, kept = read_race(path), directory / RACE
     if tasks is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from midband.descriptors import Round
 from midband.rounds.collect import collect
-from midband.rounds.journal import FAILED, FINISHED, INTERRUPTED, AttemptResult, RoundEnd
+from midband.rounds.journal import FAILED, FINISHED, INTERRUPTED, AttemptResult, RoundEnd, by_task
 from midband.rounds.process import OUTPUT, Interrupt, run_steps, wait_for_earlier
 from midband.rounds.run_settings import RunSettings, named
 from midband.text import arguments_without_credentials
@@ -20,6 +20,7 @@ from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
     from midband.descriptors import Command, Harness, InProcessHarness, RoundRunner
+    from midband.rounds.earlier import EarlierRun
     from midband.rounds.journal import RunJournal
     from midband.rounds.state import RunState
     from midband_sampler import Plan
@@ -138,7 +139,7 @@ class AgentRun:
             except (MidbandError, ValueError) as error:
                 found = f"what does not fit ({' '.join(str(error).split())})"
                 raise self.journal.damaged(number, found) from error
-        if state.has_scores or state.open_round is not None:
+        if state.has_scores or state.open_round is not None or self.journal.of("known"):
             self._check_same()
 
     def _check_same(self) -> None:
@@ -161,6 +162,32 @@ class AgentRun:
             "attempts": self.settings.attempts,
             "benchmark": self.settings.benchmark or self.plan.benchmark,
         }
+
+    def bring(self, earlier: "EarlierRun") -> int:
+        """Take in what an earlier directory holds, once; return the number of tasks.
+
+        Raises
+        ------
+        InputError
+            It was run otherwise, or this run has results of its own already.
+        """
+        if self.journal.of("known"):
+            return 0
+        earlier.check(self.header())
+        results = [each for each in earlier.results if each.task in self.plan.all_tasks]
+        if not results:
+            return 0
+        if self.journal.of("round"):
+            msg = (
+                f"expected --from with the first call, got it for {self.directory}, which has"
+                " results: leave it out, or use another directory"
+            )
+            raise InputError(msg)
+        self._begin_journal()
+        known = {"source": str(earlier.directory), "results": [asdict(each) for each in results]}
+        self.journal.write("known", known)
+        self.state.bring(results)
+        return len(by_task(results))
 
     def run_round(self, tasks: tuple[str, ...]) -> None:
         """Run a round and take in what it brought."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from midband.choices import read_plan
 from midband.rounds.agent_run import PLAN, AgentRun
 from midband.rounds.collect import plan_to_read_by
+from midband.rounds.earlier import earlier_run
 from midband.rounds.journal import AttemptResult, RoundEnd, RunJournal
 from midband.rounds.process import Interrupt, last_lines
 from midband.rounds.run_settings import Listener, RunReport, RunSettings, check_attempts
@@ -100,11 +101,20 @@ class RoundDriver:
             if self._state.rounds:
                 self.note(f"going on after {self._state.rounds} rounds in {self.directory}")
             self._run.finish_earlier()
+            self._bring()
             report = self._loop()
         if not (report.failed or report.interrupted):
             decision, source = report.standing.decision, self.directory
             self._tell_plugins("midband_run_finished", decision=decision, source=source)
         return report
+
+    def _bring(self) -> None:
+        """Take in what the run that this one continues has paid for."""
+        continues = self.settings.continues
+        if continues is None or self._run.journal.of("known"):
+            return
+        earlier = earlier_run(continues.absolute(), benchmark=self.plan.benchmark, note=self.note)
+        self.note(f"{self._run.bring(earlier.ordered(self.plan))} tasks are known from {continues}")
 
     def _chooses_live(self, journal: RunJournal) -> bool:
         """Whether tasks are chosen live: calibrated for a choice after each result, not a batch."""

@@ -89,6 +89,7 @@ class LiveDriver:
             "--max-usd": (settings.max_usd is not None, "use --max-tasks"),
             "--round-size": (settings.round_size is not None, "leave it out"),
             "--in-process": (settings.in_process, "leave it out"),
+            "--from": (settings.continues is not None, "import its logs into the history"),
             "--benchmark": (settings.benchmark is not None, "leave it out"),
             "--scale": (reading.scale is not None, "state it with midband history metric"),
             "--lower-is-better": (

@@ -1,6 +1,5 @@
 """A race in rounds: several candidates of one harness, until the question is settled."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing, contextmanager
@@ -14,9 +13,19 @@ import numpy as np
 from midband.race_file import arguments_of, read_race
 from midband.rounds.agent_run import AgentRun, Prepared, Ran, arguments_digest, others_message
 from midband.rounds.collect import metric_found, plan_to_read_by
+from midband.rounds.earlier import EarlierRace, earlier_race
 from midband.rounds.journal import RunJournal
 from midband.rounds.process import Interrupt, last_lines
-from midband.rounds.race_state import Lane, RaceListener, RaceRounds, RaceStanding, harness_plan
+from midband.rounds.race_state import (
+    RACE,
+    RACE_JOURNAL,
+    Lane,
+    RaceListener,
+    RaceRounds,
+    RaceStanding,
+    folders,
+    harness_plan,
+)
 from midband.rounds.run_settings import RunSettings, check_attempts
 from midband.rounds.state import MAX_BARREN, Costs
 from midband_history import InputError, Metric, MidbandError
@@ -26,11 +35,8 @@ if TYPE_CHECKING:
     from midband.descriptors import Harness
     from midband_sampler.racing import RacePlan
 
-RACE, JOURNAL = "race.json", "race.jsonl"
 # A candidate runs this share of the tasks in a round, unless the user says how many.
 _ROUND_SHARE = 0.04
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +142,8 @@ class RaceDriver:
         check_kept_race(self.plan, self.directory)
         with self._opened():
             self._restore()
+            if self._before is not None:
+                self._bring(self._before)
             return self._loop()
 
     @contextmanager
@@ -144,11 +152,12 @@ class RaceDriver:
         from midband_sampler.racing import Race
 
         with ExitStack() as stack:
-            self._journal = stack.enter_context(closing(RunJournal(self.directory, JOURNAL)))
+            self._journal = stack.enter_context(closing(RunJournal(self.directory, RACE_JOURNAL)))
             stack.enter_context(self.interrupt.counting())
             self._plan = harness_plan(self.plan)
+            self._before = self._earlier()
             self._read_by = self._metric_said()
-            self._race = Race(self.plan, step=self._round_size())
+            self._race = Race(self.plan, step=self._round_size(), order=self._order())
             self._lanes = [Lane(name, self._race, self.listener) for name in self.plan.candidates]
             self._rounds = RaceRounds(self._race, self._lanes, self.harness, self.settings)
             for lane, folder in zip(self._lanes, folders(self.plan.candidates), strict=True):
@@ -176,6 +185,20 @@ class RaceDriver:
             read_by=self._by_metric,
         )
 
+    def _earlier(self) -> EarlierRace | None:
+        """Read the race that this one continues, at its first call."""
+        begun, continues = self._journal.begun, self.settings.continues
+        if continues is None or begun.get("continues"):
+            return None
+        return earlier_race(continues.absolute(), self.plan, note=self.listener.note)
+
+    def _order(self) -> tuple[str, ...]:
+        """Return the shared order that a race by a model goes on with; else the seed draws it."""
+        if self.plan.model is None:
+            return ()
+        order = self._journal.begun.get("order", ()) if self._before is None else self._before.order
+        return tuple(task for task in order if task in self.plan.tasks)
+
     def _round_size(self) -> int:
         """Return the least number of tasks of a round: what the race was begun with, if it was."""
         begun, size = self._journal.begun.get("round_size"), self.settings.round_size
@@ -191,8 +214,9 @@ class RaceDriver:
         """
         begun, reading = self._journal.begun, self.settings.reading
         if self._plan.metric is None and not (reading.metric or begun.get("metric")):
-            if begun.get("measured"):
-                return replace(self._plan, metric=Metric(**begun["measured"]))
+            measured = begun.get("measured") or (self._before and self._before.measured)
+            if measured:
+                return replace(self._plan, metric=Metric(**measured))
             if self.plan.model is None and bool(np.isnan(self.plan.known).all()):
                 return self._plan
         return plan_to_read_by(
@@ -224,6 +248,9 @@ class RaceDriver:
         }
         if self._plan.metric is None and self.settings.reading.metric:
             header["metric"] = self.settings.reading.metric
+        if self._before is not None:
+            header |= {"continues": str(self.settings.continues), "order": [*self._order()]}
+            header |= {"measured": self._before.measured} if self._before.measured else {}
         return header
 
     def _restore(self) -> None:
@@ -234,6 +261,16 @@ class RaceDriver:
             self.listener.note(f"going on after {self._rounds.rounds} rounds in {self.directory}")
         for lane in self._lanes:
             lane.run.finish_earlier()
+
+    def _bring(self, before: EarlierRace) -> None:
+        """Take in what the race before has paid for."""
+        for lane in self._lanes:
+            if lane.name in before.runs:
+                tasks = lane.run.bring(before.runs[lane.name])
+                self.listener.note(
+                    f"{lane.name}: {tasks} tasks are known from {self.settings.continues}"
+                )
+        self._keep()
 
     def _loop(self) -> RaceReport:
         while True:
@@ -367,19 +404,6 @@ class RaceDriver:
         if line not in self._said:
             self._said.add(line)
             self.listener.note(line)
-
-
-def folders(candidates: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a name of a folder for each candidate, like its own and no other's."""
-    found: list[str] = []
-    for name in candidates:
-        safe = _UNSAFE.sub("-", name).strip(".-")[:_LONGEST] or "candidate"
-        free, number = safe, 1
-        while free.lower() in (each.lower() for each in found):
-            number += 1
-            free = f"{safe}-{number}"
-        found.append(free)
-    return tuple(found)
 
 
 def check_kept_race(plan: "RacePlan", directory: Path) -> None:

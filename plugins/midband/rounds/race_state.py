@@ -1,6 +1,7 @@
 """The candidates of a race in rounds: their results so far, and what each of them runs next."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from midband.rounds.run_settings import RunSettings
     from midband_sampler.racing import Race, RacePlan, RaceVerdict
 
+RACE, RACE_JOURNAL = "race.json", "race.jsonl"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 60
 # Until the race's own costs are known, its next rounds may be expected to take this share of what
 # is left.
 _FIRST_SHARE = 0.25
@@ -274,3 +278,16 @@ def harness_plan(plan: "RacePlan") -> Plan:
         metric=plan.metric if plan.metric is not None and plan.metric.known else None,
         version=plan.version,
     )
+
+
+def folders(candidates: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a name of a folder for each candidate, like its own and no other's."""
+    found: list[str] = []
+    for name in candidates:
+        safe = _UNSAFE.sub("-", name).strip(".-")[:_LONGEST] or "candidate"
+        free, number = safe, 1
+        while free.lower() in (each.lower() for each in found):
+            number += 1
+            free = f"{safe}-{number}"
+        found.append(free)
+    return tuple(found)

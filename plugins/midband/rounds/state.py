@@ -5,7 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from midband.rounds.journal import INTERRUPTED, AttemptResult, EarlierResults, RoundEnd
+from midband.rounds.journal import (
+    INTERRUPTED,
+    AttemptResult,
+    EarlierResults,
+    RoundEnd,
+    by_task,
+    known_results,
+)
 from midband.rounds.run_settings import RunSettings, Standing
 from midband_history import InputError
 
@@ -130,6 +137,8 @@ class RunState:
         if kind == "stopped":  # what ended for want of results starts anew
             self.barren = 0
             self._tries.clear()
+        elif kind == "known":
+            self.bring(known_results(event, self._planned))
         elif kind == "round":
             strange = sorted(set(event["tasks"]) - self._planned)
             if strange:
@@ -156,6 +165,11 @@ class RunState:
             for line in end.notes:
                 note(f"{end.name}: {line}")
             self.take(end, attempts=event["attempts"])
+
+    def bring(self, results: Iterable[AttemptResult]) -> None:
+        """Take in results of earlier directories, which cost this run nothing."""
+        for task, found in by_task(results).items():
+            self._chooser.told(task, found)
 
     def _repeat(self, tasks: tuple[str, ...]) -> None:
         """Begin a round that an earlier process began, with the choices that led to it."""
