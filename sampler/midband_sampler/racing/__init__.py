@@ -1,6 +1,11 @@
 """Races: which of several candidates is best."""
 
-from midband_sampler.racing.allocations.base import Allocation, Field, allocations, find_allocation
+from midband_sampler.racing.allocations.base import (
+    Allocation,
+    Field,
+    all_allocations,
+    find_allocation,
+)
 from midband_sampler.racing.calibrating import RaceCalibration, calibrate, complete_agents, draw_races
 from midband_sampler.racing.questions import NotWorse, Order, Question, TopK, parse_question
 from midband_sampler.racing.race import Race
@@ -20,7 +25,7 @@ __all__ = [
     "RaceVerdict",
     "Ranked",
     "TopK",
-    "allocations",
+    "all_allocations",
     "budget_text",
     "calibrate",
     "complete_agents",

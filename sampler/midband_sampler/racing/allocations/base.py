@@ -106,7 +106,7 @@ class Allocation(ABC):
 
 
 @cache
-def allocations() -> Mapping[str, Allocation]:
+def all_allocations() -> Mapping[str, Allocation]:
     """Return midband's own allocations by name."""
     package = __name__.rpartition(".")[0]
     found = kinds_in(package, Allocation)  # type: ignore[type-abstract]
@@ -115,7 +115,7 @@ def allocations() -> Mapping[str, Allocation]:
 
 def find_allocation(name: str, added: Mapping[str, Allocation] | None = None) -> Allocation:
     """Return the allocation of that name; the error lists the names there are."""
-    known = {**allocations(), **(added or {})}
+    known = {**all_allocations(), **(added or {})}
     if name not in known:
         msg = f"expected an allocation among {', '.join(known)}, got {name!r}"
         raise InputError(msg)
