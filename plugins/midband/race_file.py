@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from midband_history import InputError
+from midband_sampler import Budget
 from midband_sampler.racing import NotWorse, Question, RacePlan, parse_budget, parse_question
-from midband_sampler.stopping.budget import Budget
 
 PLACEHOLDER = "{candidate}"
 DEFAULT_ALLOCATION = "contested"

@@ -200,11 +200,13 @@ def race_facts(made: "RacePlan", output: Path) -> dict[str, object]:
 
 
 def _guarantee(made: "RacePlan") -> str:
+    from midband_sampler.racing.claims import EXACT
+
     if made.question.confidence is None:
         return "nothing is claimed: the question names no confidence"
     if made.claims_by_history and made.calibration is not None:
         return made.calibration.guarantee
-    return "exact at every look, over all pairs; tasks in random order"
+    return EXACT
 
 
 def _usd(made: "RacePlan", share: float) -> float:
@@ -399,8 +401,8 @@ class _Screen(Lines):
         money = "" if math.isnan(spent) or not spent else f", ${spent:.2f} spent"
         ahead = f"; ahead: {listed(verdict.best, _SHOWN)}" if verdict.best else ""
         self.note(
-            f"race: {verdict.results} of {verdict.full} results ({verdict.cost_share:.1%});"
-            f" {len(standing.running)} of {len(verdict.ranked)} candidates run on{ahead}{money}"
+            f"race: {verdict.results} of {verdict.full} results,"
+            f" {verdict.cost_share:.1%} of the full price{ahead}{money}"
         )
 
 

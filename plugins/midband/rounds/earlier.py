@@ -12,7 +12,7 @@ from midband.rounds.agent_run import PLAN
 from midband.rounds.journal import FILE, AttemptResult, RunJournal, by_task
 from midband.rounds.race_state import RACE, RACE_JOURNAL, folders
 from midband.rounds.state import RunState
-from midband_history import InputError
+from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
     from midband_history import Metric
@@ -181,8 +181,12 @@ def _run(directory: Path, tasks: Sequence[str], note: Callable[[str], None]) -> 
     found = _Collector()
     state = RunState(found, tasks)
     with closing(RunJournal(directory)) as journal:
-        for event in journal.events:
-            state.restore(event, lambda line: None)
+        for number, event in enumerate(journal.events, start=1):
+            try:
+                state.restore(event, lambda line: None)
+            except (MidbandError, ValueError) as error:
+                what = f"what does not fit ({' '.join(str(error).split())})"
+                raise journal.damaged(number, what) from error
         if state.open_round is not None:
             note(f"{directory} has a round that is not read yet: repeat its own command first")
         return EarlierRun(

@@ -210,8 +210,10 @@ class RaceRounds:
         refusal = ""
         for tasks in zip_longest(*queues.values()):
             for lane, task in zip(queues, tasks, strict=True):
-                refusal = refusal or ("" if task is None else self._refusal(chosen, lane, task))
-                if task is not None and not refusal:
+                if task is None or (chosen[lane] and self._learns(lane)):
+                    continue
+                refusal = refusal or self._refusal(chosen, lane, task)
+                if not refusal:
                     chosen[lane].append(task)
         return {lane.name: tuple(tasks) for lane, tasks in chosen.items() if tasks}, refusal
 
@@ -235,7 +237,7 @@ class RaceRounds:
         if max_usd is None:
             return ""
         if self._is_unknown():
-            return "one task to learn what it costs" if count else ""
+            return ""
         spent = self._spent()
         cost = lane.costs.expected([task])
         cost += math.fsum(each.costs.expected(tasks) for each, tasks in chosen.items())
@@ -249,6 +251,10 @@ class RaceRounds:
         if count and first and cost > (max_usd - spent) * _FIRST_SHARE:
             return "few tasks to learn what they cost"
         return ""
+
+    def _learns(self, lane: Lane) -> bool:
+        """Whether a candidate runs one task to learn what it costs: others may cost far less."""
+        return self._settings.max_usd is not None and not lane.costs.is_known
 
     def _is_unknown(self) -> bool:
         """Whether nothing says what an attempt costs."""

@@ -62,6 +62,8 @@ class RunState:
         Rounds that have ended.
     given : set of str
         Tasks that the harness was given and that came back, with or without a result.
+    known : set of str
+        Tasks whose results an earlier directory brought.
     waiting : list of str
         Tasks that the chooser asked for and that are to be run in the next round.
     costs : list of float
@@ -90,6 +92,7 @@ class RunState:
         self._planned = frozenset(tasks)
         self.rounds = 0
         self.given: set[str] = set()
+        self.known: set[str] = set()
         self.waiting: list[str] = []
         self.costs: list[float] = []
         self.extra_usd = 0.0
@@ -169,6 +172,7 @@ class RunState:
     def bring(self, results: Iterable[AttemptResult]) -> None:
         """Take in results of earlier directories, which cost this run nothing."""
         for task, found in by_task(results).items():
+            self.known.add(task)
             self._chooser.told(task, found)
 
     def _repeat(self, tasks: tuple[str, ...]) -> None:
@@ -258,6 +262,11 @@ class Costs:
         self._costs = dict(zip(plan.all_tasks, plan.expected_cost_usd.tolist(), strict=True))
         self._typical = mean([cost for cost in self._costs.values() if not math.isnan(cost)])
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the history or this run says what its attempts cost."""
+        return bool(self._state.costs) or not math.isnan(self._typical)
+
     def attempt(self, task: str = "") -> float:
         """Return the expected cost of one attempt; of a typical task by default."""
         expected = self._costs.get(task, math.nan)
@@ -335,7 +344,7 @@ class RoundPlanner:
         state = self._state
         decision = self._session.decision()
         planned = self._plan.tasks[: decision.tasks_planned]
-        ahead = [task for task in planned if task not in state.given]
+        ahead = [task for task in planned if task not in state.given | state.known]
         return Standing(
             decision=decision,
             rounds=state.rounds,
