@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from tests.plugins.rounds.adapter import Plugin
 from tests.plugins.rounds.conftest import Call, Ledger, line_with, spawned
+from tests.plugins.rounds.stand_in import score
 
 from midband import get_plugin_manager
+from midband_history import History, Metric, Record
 from midband_sampler.racing import RacePlan
 
 OneLine = Callable[..., None]
@@ -373,3 +375,73 @@ def test_candidates_that_turn_out_to_be_one_agent_are_named(track: Track) -> Non
     track.more["mid"] = ("--agent", "small")
     _, _, error = track.race()
     assert "the results of small and mid name the same agent small" in error
+
+
+@pytest.fixture
+def history(track: Track) -> Path:
+    """Return 24 agents like the candidates on the same tasks, at half a dollar each."""
+    path = track.folder / "history.duckdb"
+    records = [
+        Record(
+            benchmark="toy",
+            task_id=task,
+            agent=f"known-{agent:02d}",
+            score=score(task, 256 * (agent + 1) // 25),
+            cost_usd=0.5,
+            metric=Metric(name="reward"),
+        )
+        for agent in range(24)
+        for task in TASKS
+    ]
+    with History.open(path) as store:
+        store.add(records, source="test")
+    return path
+
+
+def test_with_a_history_a_stopped_race_goes_on_as_if_it_had_not(
+    track: Track, history: Path
+) -> None:
+    track.settings = 'question = "top:1:0.8"\nallocation = "racing"\n'
+    track.skills = {"small": 170, "mid": 200, "big": 220}
+    code, _, error = track.plan("--history", history)
+    assert code == 0, error
+    plan = RacePlan.read(track.folder / "race.json")
+    assert plan.claims_by_history
+    whole = track.found("--round-size", 2)
+    assert whole["best"] == ["big"]
+    assert whole["settled"]
+    results = len(track.paid())
+    for name in SKILLS:
+        track.ledger(name).path.unlink()
+    track.directory = "stopped"
+    for most in (results // 3, results // 2):
+        assert track.race("--round-size", 2, "--max-tasks", most)[0] == 3
+        assert len(track.paid()) == most
+    found = track.found()
+    assert found["ranked"] == whole["ranked"]
+    assert set(track.paid().values()) == {1}
+    track.directory = "more"
+    track.settings = track.settings.replace("0.8", "0.9")
+    assert track.plan("--history", history)[0] == 0
+    more = track.found("--from", track.folder / "stopped", "--round-size", 2)
+    assert more["best"] == ["big"]
+    assert set(track.paid().values()) == {1}
+
+
+def test_a_candidate_of_the_history_pays_nothing_and_takes_part(
+    track: Track, history: Path
+) -> None:
+    track.skills = {"known-12": 133, "small": 40}
+    track.plan("--history", history)
+    found = track.found()
+    assert found["best"] == ["known-12"]
+    assert not track.ledger("known-12").started
+    assert track.ledger("small").results
+
+
+def test_nothing_is_claimed_of_a_candidate_that_has_not_run(track: Track, history: Path) -> None:
+    track.skills = {"known-12": 133, "big": 220}
+    track.plan("--history", history)
+    code, out, _ = track.race("--max-tasks", 1)
+    assert code == 3
+    assert "The best guess is" in out
