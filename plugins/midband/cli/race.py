@@ -278,7 +278,7 @@ def _costs(made: "RacePlan") -> dict[str, object]:
 @click.option(
     "--round-size",
     type=click.IntRange(min=1),
-    help="Tasks that a candidate runs in a round at least; 4 % of all tasks by default.",
+    help="Tasks that a candidate runs in a round at least; a tenth of what is expected by default.",
 )
 @click.option(
     "--tasks",

@@ -1,5 +1,6 @@
 """A race in rounds: several candidates of one harness, until the question is settled."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing, contextmanager
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from midband.descriptors import Harness
     from midband_sampler.racing import RacePlan
 
-# A candidate runs this share of the tasks in a round, unless the user says how many.
-_ROUND_SHARE = 0.04
+# Rounds that the tasks of a candidate make as far as replays tell, unless the user says how many
+# tasks a round has; where nothing tells, a round has this share of all tasks.
+_ROUNDS = 10
+_ROUND_SHARE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +207,8 @@ class RaceDriver:
         begun, size = self._journal.begun.get("round_size"), self.settings.round_size
         if begun is not None and size not in (None, begun):
             raise InputError(others_message("round_size", size, self.directory))
-        return int(begun or size or max(1, round(_ROUND_SHARE * len(self.plan.tasks))))
+        share = _ROUND_SHARE if math.isnan(self.plan.cost) else self.plan.cost / _ROUNDS
+        return int(begun or size or math.ceil(share * len(self.plan.tasks)))
 
     def _metric_said(self) -> Plan:
         """Return the plan with the metric by which results are read, as far as it is known.
