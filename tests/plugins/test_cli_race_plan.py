@@ -71,16 +71,17 @@ def ids(tmp_path: Path) -> Path:
 def test_a_file_that_is_no_race_is_refused_in_one_line(
     write: Callable[[str], Path],
     ids: Path,
-    store: Path,
     call: Call,
     one_line: OneLine,
+    monkeypatch: pytest.MonkeyPatch,
     text: str,
     parts: tuple[str, ...],
 ) -> None:
+    monkeypatch.setenv("MIDBAND_HISTORY", str(ids.with_name("none.duckdb")))
     output = ids.with_name("race.json")
     code, _, error = call(
         *("plan", "other", "--candidates", write(text), "--tasks", ids),
-        *("--history", store, "--output", output),
+        *("--output", output),
     )
     assert code == 2
     one_line(error, *parts)

@@ -254,7 +254,8 @@ class RaceRounds:
 
     def _learns(self, lane: Lane) -> bool:
         """Whether a candidate runs one task to learn what it costs: others may cost far less."""
-        return self._settings.max_usd is not None and not lane.costs.is_known
+        new = not (lane.costs.is_known or lane.state.rounds)
+        return self._settings.max_usd is not None and new
 
     def _is_unknown(self) -> bool:
         """Whether nothing says what an attempt costs."""

@@ -56,6 +56,8 @@ class Track:
 
     def words(self, *options: object, arguments: Sequence[object] = ()) -> list[str]:
         ledgers = self.folder / "{candidate}.ledger"
+        if "--round-size" not in options:
+            options += ("--round-size", 4)
         return [
             *("race", self.harness, str(self.folder / "race.json")),
             *("--output", str(self.folder / self.directory), *map(str, options)),
@@ -417,7 +419,7 @@ def test_with_a_history_a_stopped_race_goes_on_as_if_it_had_not(
     for most in (results // 3, results // 2):
         assert track.race("--round-size", 2, "--max-tasks", most)[0] == 3
         assert len(track.paid()) == most
-    found = track.found()
+    found = track.found("--round-size", 2)
     assert found["ranked"] == whole["ranked"]
     assert set(track.paid().values()) == {1}
     track.directory = "more"
@@ -445,3 +447,20 @@ def test_nothing_is_claimed_of_a_candidate_that_has_not_run(track: Track, histor
     code, out, _ = track.race("--max-tasks", 1)
     assert code == 3
     assert "The best guess is" in out
+
+
+def test_attempts_of_a_task_make_one_result(track: Track) -> None:
+    found = track.found("--attempts", 2, arguments=("--cost", 0.25))
+    paid = track.paid()
+    assert set(paid.values()) == {2}
+    assert found["results"] == len(paid)
+    assert found["usd"] == found["recorded_usd"] == pytest.approx(0.5 * len(paid))
+
+
+def test_a_budget_ends_with_the_best_guess_and_claims_nothing(track: Track) -> None:
+    track.settings = 'question = "top:1"\nbudget = "20%"\nallocation = "halving"\n'
+    code, out, error = track.race()
+    assert code == 0, error
+    assert out.splitlines()[0] == "The best guess is big."
+    assert "Nothing is claimed" in out
+    assert len(track.paid()) <= 24
