@@ -200,7 +200,7 @@ def race_facts(made: "RacePlan", output: Path) -> dict[str, object]:
 
 
 def _guarantee(made: "RacePlan") -> str:
-    from midband_sampler.racing.claims import EXACT
+    from midband_sampler.racing import EXACT
 
     if made.question.confidence is None:
         return "nothing is claimed: the question names no confidence"
