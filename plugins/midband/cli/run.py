@@ -14,9 +14,8 @@ from midband.cli.options import (
     FILE,
     history_option,
     json_option,
-    max_errors_option,
     read_options,
-    source_options,
+    rounds_options,
 )
 from midband.cli.output import count, echo, listed, print_facts, print_json
 from midband.text import one_line
@@ -55,30 +54,8 @@ _INTERRUPTED = 130
     type=click.IntRange(min=1),
     help="Tasks in a round; a tenth of the planned tasks by default.",
 )
-@click.option(
-    "--attempts",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="How often each task is run.",
-)
-@click.option(
-    "--max-usd",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Spend no more dollars than this.",
-)
-@click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End a round's command after so many seconds; finished results are kept.",
-)
-@click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark.")
 @click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
-@source_options(only=("metric", "scale", "lower_is_better", "errors"))
-@max_errors_option
-@click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
+@rounds_options
 @history_option
 @json_option
 def run(
@@ -94,6 +71,7 @@ def run(
     benchmark: str | None,
     in_process: bool,
     max_errors: "MaxErrors | None",
+    continues: Path | None,
     allow_changed: bool,
     history_path: Path | None,
     as_json: bool,
@@ -113,7 +91,7 @@ def run(
 
     harnesses = get_plugin_manager().harnesses()
     harness = choose(harnesses, harness_name, kind="HARNESS")
-    _check_driven(harness, harnesses)
+    check_driven(harness, harnesses)
     plan = read_plan(plan_path)
     settings = RunSettings(
         arguments=arguments,
@@ -124,11 +102,13 @@ def run(
         timeout=timeout,
         benchmark=benchmark,
         in_process=in_process,
+        continues=continues,
         allow_changed=allow_changed,
         max_errors=max_errors,
         reading=read_options(**reading),
     )
-    with _screen() as screen:
+    with progress_bar() as bar:
+        screen = _Screen(bar)
         interrupt = Interrupt(screen.interrupted)
         if isinstance(harness, LiveHarness):
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
@@ -144,7 +124,8 @@ def run(
     return 1 if report.failed else 0
 
 
-def _check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
+def check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
+    """Refuse a harness that midband cannot run."""
     from midband.rounds import LiveHarness
 
     def is_driven(each: "Harness") -> bool:
@@ -157,33 +138,19 @@ def _check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
     raise InputError(msg)
 
 
-class _Screen:
+class Lines:
     """Lines on standard error; on a terminal also what is running, and for how long."""
 
     def __init__(self, bar: "Progress | None") -> None:
         self._bar = bar
         self._running = None if bar is None else bar.add_task("starting", total=None)
 
-    def round_started(self, batch: "Round", standing: "Standing") -> None:
-        """Say what runs."""
-        line = f"{batch.name}: running {count(len(batch.tasks), 'task')}"
+    def runs(self, line: str) -> None:
+        """Show what is running."""
         if self._bar is None or self._running is None:
             self.note(line)
         else:
             self._bar.reset(self._running, description=one_line(line))
-
-    def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
-        """Say what it brought, what is odd about it, and where the run stands."""
-        for line in _oddities(end):
-            self.note(f"{end.name}: {line}")
-        decision = standing.decision
-        line = (
-            f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
-            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
-            f" ({decision.low} to {decision.high}),"
-            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
-        )
-        self.note(line + _money(standing))
 
     def note(self, line: str) -> None:
         """Print a line."""
@@ -200,23 +167,46 @@ class _Screen:
             self.note("interrupted again: ending the round")
 
 
+class _Screen(Lines):
+    """What is said of a run."""
+
+    def round_started(self, batch: "Round", standing: "Standing") -> None:
+        """Say what runs."""
+        self.runs(f"{batch.name}: running {count(len(batch.tasks), 'task')}")
+
+    def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
+        """Say what it brought, what is odd about it, and where the run stands."""
+        for line in oddities(end):
+            self.note(f"{end.name}: {line}")
+        decision = standing.decision
+        line = (
+            f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
+            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
+            f" ({decision.low} to {decision.high}),"
+            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
+        )
+        self.note(line + _money(standing))
+
+
 @contextmanager
-def _screen() -> "Iterator[_Screen]":
+def progress_bar() -> "Iterator[Progress | None]":
+    """Show on a terminal what is running, and for how long."""
     if not sys.stderr.isatty():
-        yield _Screen(None)
+        yield None
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield _Screen(bar)
+        yield bar
 
 
-def _oddities(end: "RoundEnd") -> "Iterator[str]":
+def oddities(end: "RoundEnd", *, place: str = "") -> "Iterator[str]":
+    """Say what is odd about a round, whose directory stands in `place`."""
     if end.status != "finished":
         codes = f", exit {' and '.join(map(str, end.codes))}" if any(end.codes) else ""
-        yield f"{end.status}{codes}; its output is in {end.name}/output.log"
+        yield f"{end.status}{codes}; its output is in {place}{end.name}/output.log"
     yield from (f"unreadable: {line}" for line in end.unreadable)
     yield from end.notes
     if end.dropped:
