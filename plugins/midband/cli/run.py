@@ -5,11 +5,13 @@ import os
 import shlex
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from midband.cli.gate import checked_gate, finish_gate, gate_options
 from midband.cli.options import (
     FILE,
     history_option,
@@ -19,6 +21,7 @@ from midband.cli.options import (
     source_options,
 )
 from midband.cli.output import count, echo, listed, print_facts, print_json
+from midband.cli.results import reference_named
 from midband.text import one_line
 from midband_history import InputError
 
@@ -77,6 +80,7 @@ _INTERRUPTED = 130
 @click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark.")
 @click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
 @source_options(only=("metric", "scale", "lower_is_better", "errors"))
+@gate_options
 @max_errors_option
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
@@ -93,6 +97,8 @@ def run(
     timeout: float | None,
     benchmark: str | None,
     in_process: bool,
+    gate: str | None,
+    summary: Path | None,
     max_errors: "MaxErrors | None",
     allow_changed: bool,
     history_path: Path | None,
@@ -105,8 +111,10 @@ def run(
     harness's own command on some of the tasks. If the run was stopped or killed, the same command
     resumes it, and nothing that finished is run again. Ctrl-C lets the running round finish; a
     second Ctrl-C ends it. With inspect the whole run is one round, which ends once the rank is
-    settled.
+    settled. With --gate, which the plan has to stop by, the last line and the exit code say whether
+    the new agent is worse than a baseline by more than a margin.
     """
+    from midband._gate import gate_of_decision, gated_plan
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
     from midband.rounds import Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
@@ -115,6 +123,10 @@ def run(
     harness = choose(harnesses, harness_name, kind="HARNESS")
     _check_driven(harness, harnesses)
     plan = read_plan(plan_path)
+    rule = checked_gate(gate, summary)
+    if rule is not None:
+        rule = replace(rule, agent=reference_named(plan, rule.agent, history_path))
+        _, rule = gated_plan(plan, rule, ahead=True)
     settings = RunSettings(
         arguments=arguments,
         round_size=round_size,
@@ -135,13 +147,18 @@ def run(
             report = live.run()
         else:
             report = RoundDriver(harness, plan, directory, settings, screen, interrupt).run()
-    if as_json:
-        print_json(_as_dict(report, directory))
-    else:
+    code = 0
+    if not as_json:
         _show(report, plan, directory)
+    if rule is not None:
+        found = gate_of_decision(plan, rule, report.standing.decision, candidate="the new agent")
+        beside = _as_dict(report, directory)
+        code = finish_gate(found, summary=summary, as_json=as_json, beside=beside, warned=True)
+    elif as_json:
+        print_json(_as_dict(report, directory))
     if report.interrupted:
         return _INTERRUPTED
-    return 1 if report.failed else 0
+    return 1 if report.failed else code
 
 
 def _check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:

@@ -70,6 +70,23 @@ class Log:
     scoring: Scoring
 
 
+def plan_of_log(path: Path) -> str:
+    """Return the digest of the plan that chose the samples of a log; empty where none did.
+
+    A file that cannot be read, as none can without Inspect, names no plan.
+    """
+    try:
+        from inspect_ai.log import read_eval_log
+
+        spec = read_eval_log(str(path), header_only=True).eval
+    except Exception:  # whatever a foreign file does to Inspect
+        return ""
+    metadata, arguments = spec.metadata or {}, spec.task_args or {}
+    record = metadata.get(RECORD)
+    live = record.get("plan_digest") if isinstance(record, dict) else None
+    return str(live or metadata.get("midband_plan") or arguments.get("plan_digest") or "")
+
+
 def load_log(path: Path) -> Log:
     """Read a log.
 
