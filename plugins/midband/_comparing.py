@@ -1,10 +1,14 @@
 """Finished results of two agents, brought together task by task."""
 
+import csv
+import json
 import math
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from midband._gate import FAILED, HELD, UNDECIDED, GateResult
-from midband_history import InputError, plain_benchmark
+from midband_history import InputError, UnreadableSourceError, plain_benchmark
 from midband_sampler import DigestMismatchError, compare_results
 
 if TYPE_CHECKING:
@@ -12,11 +16,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from midband.descriptors import ReadOptions
     from midband_history import Metric, Record
     from midband_sampler import NotWorse, PairedSample
 
 _TARGETS = {"sample": "tasks as a sample", "tasks": "these tasks"}
 _WARN_ABOVE = 0.05
+_PART = "part"
+_SPARE = "harness_version"  # a column of text that a comparison does not look at
 
 
 def gate_of_results(
@@ -224,3 +231,102 @@ def _check_contents(
                 " baseline's: they are of other versions; pass --allow-changed if they are not"
             )
             raise DigestMismatchError(msg)
+
+
+def clusters_of(
+    column: str,
+    paths: "Sequence[Path]",
+    records: "Sequence[Record]",
+    *,
+    options: "ReadOptions",
+    format_name: str | None = None,
+) -> dict[str, str]:
+    """Return the cluster of each task.
+
+    Parameters
+    ----------
+    column : str
+        A column of the tables among the results, a key of the samples' metadata in Inspect logs,
+        ``part``, or ``FILE:COLUMN`` of a table of task_id and COLUMN.
+    paths : sequence of Path
+        The results.
+    records : sequence of Record
+        What was read of them.
+    options : ReadOptions
+    format_name : str or None
+
+    Raises
+    ------
+    InputError
+        There is no such column, or a task is of two clusters.
+    """
+    file, colon, name = column.rpartition(":")
+    if colon and Path(file).is_file():
+        pairs = list(_rows(Path(file), name))
+    elif column == _PART:
+        pairs = [(each.task_id, each.part) for each in records if each.part]
+    else:
+        pairs = list(_column(column, paths, options, format_name))
+    if not pairs:
+        msg = (
+            f"expected a column {column!r} in a table of the results, found none: name one, or"
+            " FILE:COLUMN of a table of task_id and COLUMN"
+        )
+        raise InputError(msg)
+    found: dict[str, str] = {}
+    for task, cluster in pairs:
+        if found.setdefault(task, cluster) != cluster:
+            msg = (
+                f"expected one {column} for each task, got {found[task]!r} and {cluster!r} for"
+                f" {task!r}: put that right"
+            )
+            raise InputError(msg)
+    return found
+
+
+def _column(
+    column: str, paths: "Sequence[Path]", options: "ReadOptions", format_name: str | None
+) -> "Iterator[tuple[str, str]]":
+    """Yield a task and its value, for each row or sample of the sources that have the column."""
+    from midband._manager import get_plugin_manager
+    from midband.importers.reading import ReadingFailedError, described_table
+    from midband.importers.unpacking import opened_sources
+    from midband.inspect.log_file import metadata_in
+    from midband.inspect.logs import FORMAT
+    from midband_history import read_table
+
+    importers = get_plugin_manager().importers()
+    columns = {**options.columns, column: _SPARE}
+    options = replace(options, columns=columns, agent=options.agent or "any")
+    with opened_sources(paths, importers, format_name=format_name) as found:
+        for source in found.sources:
+            if source.importer.name == FORMAT:
+                yield from metadata_in(source.path, column)
+            if source.importer.table is None:
+                continue
+            try:
+                rows = list(read_table(described_table(source.importer, source.path, options)))
+            except (UnreadableSourceError, InputError, ReadingFailedError):
+                continue  # without the column; what else is wrong was said before
+            yield from ((each.task_id, each.harness_version) for each in rows)
+
+
+def _rows(path: Path, column: str) -> "Iterator[tuple[str, str]]":
+    """Yield a task and its value of a column, for each row of a CSV, TSV or JSONL file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() in (".jsonl", ".ndjson"):
+            rows: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines() if line]
+        else:
+            comma = "\t" if path.suffix.lower() == ".tsv" else ","
+            rows = list(csv.DictReader(text.splitlines(), delimiter=comma))
+    except (OSError, ValueError, csv.Error) as problem:
+        msg = (
+            f"expected a CSV, TSV or JSONL file of task_id and {column}, cannot read {path}:"
+            f" {problem}"
+        )
+        raise InputError(msg) from problem
+    if any(not isinstance(row, dict) or not {"task_id", column} <= set(row) for row in rows):
+        msg = f"expected the columns task_id and {column} in {path}, got others: name them so"
+        raise InputError(msg)
+    yield from ((str(row["task_id"]), str(row[column] or "")) for row in rows)

@@ -1,12 +1,10 @@
 """``--gate``: what it compares, what it prints, and with which code the command ends."""
 
-import csv
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., object])
 _HEAD = 4096
-_PART = "part"
-_SPARE = "harness_version"  # a column of text that a comparison does not look at
 
 
 def gate_options(command: Command) -> Command:
@@ -56,7 +52,8 @@ def comparison_options(command: Command) -> Command:
         "--cluster",
         metavar="COLUMN",
         help="With --baseline: tasks of one value are one unit, such as the tasks of a repository;"
-        f" a column of the results, {_PART}, or FILE:COLUMN of a table of task_id and COLUMN.",
+        " a column of the results, a key of the samples' metadata in Inspect logs, part, or"
+        " FILE:COLUMN of a table of task_id and COLUMN.",
     )(command)
     return click.option(
         "--baseline",
@@ -118,8 +115,11 @@ def finish_gate(
     if summary is not None:
         step = os.environ.get("GITHUB_STEP_SUMMARY")
         added = step is not None and Path(step).absolute() == summary.absolute()
-        with summary.open("a" if added else "w", encoding="utf-8", errors="replace") as file:
-            file.write(result.markdown())
+        try:
+            with summary.open("a" if added else "w", encoding="utf-8", errors="replace") as file:
+                file.write(result.markdown())
+        except OSError as problem:  # the results were paid for: their verdict stands
+            warn(f"the summary cannot be written to {summary}: {problem.strerror}")
     return result.exit_code
 
 
@@ -202,7 +202,7 @@ def gate_by_results(
     InputError
         The results were chosen by results, or cannot be compared.
     """
-    from midband._comparing import gate_of_results
+    from midband._comparing import clusters_of, gate_of_results
 
     paths = (*asked.paths, *baselines)
     _refuse_chosen(paths, asked.format_name)
@@ -221,7 +221,9 @@ def gate_by_results(
     mine, theirs = _of_one_benchmark(mine, theirs)
     clusters = None
     if cluster is not None and target != "tasks":
-        clusters = _clusters(cluster, paths, asked, (*mine, *theirs))
+        clusters = clusters_of(
+            cluster, paths, (*mine, *theirs), options=asked.options, format_name=asked.format_name
+        )
     elif cluster is not None:
         msg = "expected --cluster with tasks as a sample, got --target tasks: leave one of them out"
         raise InputError(msg)
@@ -372,79 +374,3 @@ def _plans(paths: Sequence[Path], format_name: str | None) -> "Iterator[tuple[Pa
         for source in found.sources:
             if source.importer.name == FORMAT and (digest := plan_of_log(source.path)):
                 yield found.path(source.path), digest
-
-
-def _clusters(
-    column: str, paths: Sequence[Path], asked: Asked, records: "Sequence[Record]"
-) -> dict[str, str]:
-    """Return the cluster of each task.
-
-    Raises
-    ------
-    InputError
-        There is no such column, or a task is of two clusters.
-    """
-    file, colon, name = column.rpartition(":")
-    if colon and Path(file).is_file():
-        pairs = list(_rows(Path(file), name))
-    elif column == _PART:
-        pairs = [(each.task_id, each.part) for each in records if each.part]
-    else:
-        pairs = list(_column(column, paths, asked))
-    if not pairs:
-        msg = (
-            f"expected a column {column!r} in a table of the results, found none: name one, or"
-            " FILE:COLUMN of a table of task_id and COLUMN"
-        )
-        raise InputError(msg)
-    found: dict[str, str] = {}
-    for task, cluster in pairs:
-        if found.setdefault(task, cluster) != cluster:
-            msg = (
-                f"expected one {column} for each task, got {found[task]!r} and {cluster!r} for"
-                f" {task!r}: put that right"
-            )
-            raise InputError(msg)
-    return found
-
-
-def _column(column: str, paths: Sequence[Path], asked: Asked) -> "Iterator[tuple[str, str]]":
-    """Yield a task and its value of a column, for each row of the tables that have it."""
-    from midband._manager import get_plugin_manager
-    from midband.importers.reading import ReadingFailedError, described_table
-    from midband.importers.unpacking import opened_sources
-    from midband_history import read_table
-
-    importers = get_plugin_manager().importers()
-    columns = {**asked.options.columns, column: _SPARE}
-    options = replace(asked.options, columns=columns, agent=asked.options.agent or "any")
-    with opened_sources(paths, importers, format_name=asked.format_name) as found:
-        for source in found.sources:
-            if source.importer.table is None:
-                continue
-            try:
-                rows = list(read_table(described_table(source.importer, source.path, options)))
-            except (UnreadableSourceError, InputError, ReadingFailedError):
-                continue  # without the column; what else is wrong was said before
-            yield from ((each.task_id, each.harness_version) for each in rows)
-
-
-def _rows(path: Path, column: str) -> "Iterator[tuple[str, str]]":
-    """Yield a task and its value of a column, for each row of a CSV, TSV or JSONL file."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() in (".jsonl", ".ndjson"):
-            rows: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines() if line]
-        else:
-            comma = "\t" if path.suffix.lower() == ".tsv" else ","
-            rows = list(csv.DictReader(text.splitlines(), delimiter=comma))
-    except (OSError, ValueError, csv.Error) as problem:
-        msg = (
-            f"expected a CSV, TSV or JSONL file of task_id and {column}, cannot read {path}:"
-            f" {problem}"
-        )
-        raise InputError(msg) from problem
-    if any(not isinstance(row, dict) or not {"task_id", column} <= set(row) for row in rows):
-        msg = f"expected the columns task_id and {column} in {path}, got others: name them so"
-        raise InputError(msg)
-    yield from ((str(row["task_id"]), str(row[column] or "")) for row in rows)

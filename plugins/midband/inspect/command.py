@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from midband_sampler import Plan
 
 COMMANDS = ("eval", "eval-set")
+# Names the file to which a running eval writes where its logs are.
+LOGS = "MIDBAND_LOGS"
 MAX_SAMPLES = 4
 _OURS = ("task", "plan", "allow_changed", "plan_digest", "plan_metric", "plan_max_errors")
 # Options of ours that take a value, by the task argument that they become.
@@ -32,13 +34,16 @@ _VALUES = {"--metric": "plan_metric", "--max-errors": "plan_max_errors"}
 _PLAIN = re.compile(r"[A-Za-z_./\\][A-Za-z0-9_./\\@+-]*")
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], *, logs: Path | None = None) -> int:
     """Run Inspect with the flag translated; on POSIX this process becomes Inspect's.
 
     Parameters
     ----------
     argv : sequence of str
         What stands after ``midband inspect``.
+    logs : Path, optional
+        A file to which the eval writes where its logs are, a line each; this process then waits for
+        its end.
 
     Returns
     -------
@@ -53,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"midband: {one_line(str(error))}", file=sys.stderr)
         return 2
     command = [sys.executable, *inspect_program(), *arguments]
+    if logs is not None:
+        return subprocess.call(command, env={**os.environ, LOGS: str(logs)})
     if os.name == "posix":
         sys.stdout.flush()
         sys.stderr.flush()
