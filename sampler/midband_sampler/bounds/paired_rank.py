@@ -12,7 +12,9 @@ from midband_sampler.bounds.evidence import Difference
 from midband_sampler.bounds.sequential import SequentialRankBounds
 
 _NEAREST = 3  # the nearest third of the other agents, and at least so many
-_SPREAD = 0.45  # of a candidate's score about the baseline's, where no other agents tell
+# Of scores about the baseline's where no other agents tell. Chosen on simulated pairs that differ
+# on 10 to 30 % of the tasks; validity does not depend on it.
+_SPREAD = 0.3
 
 
 def predicted_scores(reference: FloatArray, row: int) -> tuple[FloatArray, float]:

@@ -204,6 +204,11 @@ class Rule(ABC):
         return ()
 
     @property
+    def needs_others(self) -> bool:
+        """Whether a claim speaks of a place among many agents, which few cannot carry."""
+        return self.can_claim
+
+    @property
     def paired_with(self) -> Mapping[str, float]:
         """Agents that it compares with task by task, with the confidence of either bound."""
         return {}

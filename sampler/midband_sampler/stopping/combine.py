@@ -66,6 +66,11 @@ class Combined(Rule):
         return tuple(dict.fromkeys(names))
 
     @property
+    def needs_others(self) -> bool:
+        """Whether one of them does."""
+        return any(rule.needs_others for rule in self.rules)
+
+    @property
     def paired_with(self) -> Mapping[str, float]:
         """Those of all, each with the highest confidence: its bounds then serve every rule."""
         found: dict[str, float] = {}

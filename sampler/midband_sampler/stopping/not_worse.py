@@ -92,6 +92,11 @@ class NotWorse(Rule):
         return {self.agent: self.confidence}
 
     @property
+    def needs_others(self) -> bool:
+        """One baseline is enough."""
+        return False
+
+    @property
     def claims_score(self) -> bool:
         """Without paired bounds the claim follows from those of the score."""
         return True
