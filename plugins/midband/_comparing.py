@@ -291,8 +291,7 @@ def _column(
     from midband._manager import get_plugin_manager
     from midband.importers.reading import ReadingFailedError, described_table
     from midband.importers.unpacking import opened_sources
-    from midband.inspect.log_file import metadata_in
-    from midband.inspect.logs import FORMAT
+    from midband.inspect import FORMAT, metadata_in
     from midband_history import read_table
 
     importers = get_plugin_manager().importers()

@@ -170,6 +170,8 @@ def gate_by_plan(plan: "Plan", rule: "NotWorse", asked: Asked) -> "tuple[GateRes
         options = replace(options, prefer_metric=judged.metric.label)
     orders = live_orders(plan, asked.paths, format_name=asked.format_name)
     records = plan_records(judged, asked.paths, asked.format_name, options, asked.agents)
+    if not asked.agents:  # the baseline's own results may lie beside those of the new agent
+        records = [each for each in records if each.agent != rule.agent] or records
     agents = list(dict.fromkeys(record.agent for record in records))
     _check_one(agents, rule.agent, where="the logs")
     verdicts = rank_records(
@@ -361,8 +363,7 @@ def _plans(paths: Sequence[Path], format_name: str | None) -> "Iterator[tuple[Pa
     from midband._manager import get_plugin_manager
     from midband.choices import read_plan
     from midband.importers.unpacking import opened_sources
-    from midband.inspect.log_file import plan_of_log
-    from midband.inspect.logs import FORMAT
+    from midband.inspect import FORMAT, plan_of_log
     from midband.rounds.journal import FILE
 
     for path in paths:

@@ -382,8 +382,7 @@ def _gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int
     from midband._gate import gated_plan
     from midband.choices import read_plan
     from midband.descriptors import ReadOptions
-    from midband.inspect import main
-    from midband.inspect.command import parsed
+    from midband.inspect import main, parsed
     from midband_sampler import parse_max_errors
 
     found = parsed(words)

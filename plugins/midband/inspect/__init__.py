@@ -10,14 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from midband.descriptors import Harness
-    from midband.inspect.command import export_run_config, inspect_argv, main, run_config_text
+    from midband.inspect.command import (
+        export_run_config,
+        inspect_argv,
+        main,
+        parsed,
+        run_config_text,
+    )
     from midband.inspect.demo import DemoError, Outcome, run_demo
     from midband.inspect.hooks import AdaptiveStopping
-    from midband.inspect.logs import live_orders
+    from midband.inspect.log_file import metadata_in, plan_of_log
+    from midband.inspect.logs import FORMAT, live_orders
     from midband.inspect.scores import benchmark_name, score_value, task_digest
     from midband.inspect.task import adaptive, prepare_task
 
 __all__ = [
+    "FORMAT",
     "AdaptiveStopping",
     "DemoError",
     "Outcome",
@@ -28,6 +36,9 @@ __all__ = [
     "is_installed",
     "live_orders",
     "main",
+    "metadata_in",
+    "parsed",
+    "plan_of_log",
     "prepare_task",
     "run_config_text",
     "run_demo",
@@ -37,10 +48,11 @@ __all__ = [
 
 # Everything but the hook loads on first use: this module is read by `midband --help`.
 _HOMES = {
-    "command": ("export_run_config", "inspect_argv", "main", "run_config_text"),
+    "command": ("export_run_config", "inspect_argv", "main", "parsed", "run_config_text"),
     "demo": ("DemoError", "Outcome", "run_demo"),
     "hooks": ("AdaptiveStopping",),
-    "logs": ("live_orders",),
+    "log_file": ("metadata_in", "plan_of_log"),
+    "logs": ("FORMAT", "live_orders"),
     "scores": ("benchmark_name", "score_value", "task_digest"),
     "task": ("adaptive", "prepare_task"),
 }

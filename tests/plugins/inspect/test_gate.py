@@ -66,7 +66,9 @@ def midband(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_eval_ends_with_the_gates_code(make: MakePlan, bench: Path, tmp_path: Path) -> None:
+def test_an_eval_ends_with_the_gates_code(
+    make: MakePlan, bench: Path, tmp_path: Path, call: Call
+) -> None:
     plan = make(stop=NotWorse("toy/50", 5.0))
     words = ("eval", str(bench), "--adaptive", str(plan), *MODEL, "-T", "ability=97")
     ended = midband(
@@ -75,6 +77,10 @@ def test_an_eval_ends_with_the_gates_code(make: MakePlan, bench: Path, tmp_path:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("gate held: mockllm/model is")
     assert "baseline | toy/50" in (tmp_path / "gate.md").read_text()
+    gate = ("--gate", "not-worse:mockllm/model:5")
+    code, _, error = call("rank", tmp_path / "some-logs", *gate, "--agent", "new")
+    assert code == 2
+    assert "through the plan" in error
 
 
 def test_a_run_ends_with_the_gates_code(make: MakePlan, bench: Path, tmp_path: Path) -> None:
