@@ -187,9 +187,16 @@ def _freedom(size: FloatArray, scale: FloatArray, *, alike: bool) -> float:
     alike : bool
         Whether the tasks of a cluster are taken to differ from the mean together, or one by one.
     """
-    share = size / size.sum()
-    # Cluster sums have covariance diag(v); about the mean of all each loses its share of them.
-    spread = np.diag(size**2 if alike else size)
-    about = np.eye(size.size) - share[:, None]
-    covariance = scale[:, None] * (about @ spread @ about.T) * scale
-    return float(np.trace(covariance) ** 2 / (covariance**2).sum())
+    # Cluster sums have covariance diag(own). About the mean of all each loses its share of them, so
+    # that entry i, j is scale_i scale_j (own_i [i = j] - share_i own_j - own_i share_j + share_i
+    # share_j total). Trace and sum of squares follow without the matrix.
+    share, own, weight = size / size.sum(), size**2 if alike else size, scale**2
+    total = own.sum()
+    by_share, by_both, by_own = (
+        float((weight * each).sum()) for each in (share**2, share * own, own**2)
+    )
+    common = total * share**2 - 2.0 * share * own
+    trace = (weight * (own + common)).sum()
+    squares = 2.0 * by_share * by_own + 2.0 * by_both**2 + (total * by_share) ** 2
+    squares += (weight**2 * own * (own + 2.0 * common)).sum() - 4.0 * total * by_share * by_both
+    return float(trace**2 / squares)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
 
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import (
@@ -182,6 +182,17 @@ def test_bounds_for_tasks_as_a_sample_miss_as_rarely_as_stated(clustered: bool) 
     for each in missed:
         assert binomtest(int(each), draws, 0.1, alternative="greater").pvalue > 1e-4
     assert missed.sum() > 0
+
+
+def test_equal_clusters_are_bounded_by_the_t_interval_of_their_means() -> None:
+    ours = np.repeat([1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.5, 0.0], 25)
+    theirs = np.full(200, 0.25)
+    groups = [str(place // 25) for place in range(200)]
+    found = compare_results((ours,) * 3, (theirs,) * 3, confidence=0.95, clusters=groups)
+    means = (ours - theirs).reshape(8, 25).mean(axis=1)
+    expected = ttest_1samp(means, 0.0).confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.clusters == 8
 
 
 def test_futility_beside_the_gate_never_forgoes_a_claim() -> None:
