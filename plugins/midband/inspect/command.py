@@ -14,6 +14,8 @@ from midband.text import one_line
 from midband_history import InputError, MidbandError
 
 COMMANDS = ("eval", "eval-set")
+# Names the file to which a running eval writes where its logs are.
+LOGS = "MIDBAND_LOGS"
 MAX_SAMPLES = 4
 # Options of ours that take a value, by the task argument that they become.
 _VALUES = {
@@ -29,13 +31,16 @@ _OURS = ("task", "plan", "allow_changed", "plan_digest", *_VALUES["--adaptive"].
 _PLAIN = re.compile(r"[A-Za-z_./\\][A-Za-z0-9_./\\@+-]*")
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], *, logs: Path | None = None) -> int:
     """Run Inspect with the flag translated; on POSIX this process becomes Inspect's.
 
     Parameters
     ----------
     argv : sequence of str
         What stands after ``midband inspect``.
+    logs : Path, optional
+        A file to which the eval writes where its logs are, a line each; this process then waits for
+        its end.
 
     Returns
     -------
@@ -54,6 +59,8 @@ def main(argv: Sequence[str]) -> int:
     command = [sys.executable, *inspect_program(), *arguments]
     if needs_verdict(arguments):
         return run_for_verdict(command)
+    if logs is not None:
+        return subprocess.call(command, env={**os.environ, LOGS: str(logs)})
     if os.name == "posix":
         sys.stdout.flush()
         sys.stderr.flush()

@@ -7,15 +7,18 @@ imported with the first adaptive task, not at Inspect's start, whose screen coun
 every package.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import inspect_ai
-from inspect_ai.hooks import Hooks, RunStart, SampleEnd, TaskStart, hooks
+from inspect_ai.hooks import Hooks, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
 from inspect_ai.util import EarlyStop, display_counter, display_type
 
-from midband.inspect.command import MAX_SAMPLES
+from midband.inspect.command import LOGS, MAX_SAMPLES
 from midband.inspect.live import ChoosingRun, LiveRun, live_runs
 from midband.inspect.log_file import RECORD
 from midband.inspect.metric import UNKNOWN_METRIC, ScoreReader, metric_of
@@ -354,6 +357,13 @@ class Observer(Hooks):
         run = live_runs().get(data.eval_id) or live_entrants().get(data.eval_id)
         if run is not None:
             note_sample(run, data.sample)
+
+    async def on_task_end(self, data: TaskEnd) -> None:
+        """Write where the log is to the file that `LOGS` names, if it names one."""
+        place = os.environ.get(LOGS)
+        if place and data.log.location:
+            with suppress(OSError), Path(place).open("a", encoding="utf-8") as file:
+                file.write(f"{data.log.location}\n")
 
 
 def evals_in_run(run_id: str) -> int:
