@@ -111,14 +111,21 @@ def run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) 
     rivals = ",".join(f"{PROVIDER}/{name}" for name in RIVALS)
     race: list[str | Path] = ["inspect", "eval", task, "--model", rivals]
     say("7. Three more agents: which of them is best? One Inspect command, without a history.")
-    cold = [*race, "--race", QUESTION, "--log-dir", directory / "race"]
+    cold: list[str | Path] = [*race, "--race", QUESTION, "--log-dir", directory / "race"]
     _show(cold, say, live=True, only_verdict=True)
     say("8. The same three with the history: the race is planned, and ends sooner.")
     candidates, planned = directory / "race.toml", directory / "race.json"
     candidates.write_text(_race_file(), encoding="utf-8")
-    plan_race = ["plan", BENCHMARK, "--candidates", candidates, "--output", planned]
+    plan_race: list[str | Path] = [
+        "plan",
+        BENCHMARK,
+        "--candidates",
+        candidates,
+        "--output",
+        planned,
+    ]
     _show([*plan_race, "--history", store], say)
-    informed = [*race, "--race", planned, "--log-dir", directory / "race-history"]
+    informed: list[str | Path] = [*race, "--race", planned, "--log-dir", directory / "race-history"]
     _show(informed, say, live=True, only_verdict=True)
     return _compare(directory, seconds=time.monotonic() - began)
 

@@ -107,7 +107,8 @@ def read_race(
     PlanError
         The file cannot be read.
     """
-    from midband_sampler.racing import RacePlan, make_race
+    from midband.race_file import read_race as read_planned
+    from midband_sampler.racing import make_race
 
     path = Path(text)
     if not (path.is_file() or text.endswith(".json")):
@@ -118,7 +119,7 @@ def read_race(
         if value:
             msg = f"expected no {name} beside {text}, got {value!r}: give it to `midband plan`"
             raise InputError(msg)
-    found = RacePlan.read(path)
+    found = read_planned(path)
     if digest and digest != found.digest:
         msg = (
             f"expected race {digest}, with which this run began, got {found.digest} in {path}: put"
