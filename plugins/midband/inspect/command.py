@@ -48,6 +48,7 @@ def main(argv: Sequence[str], *, logs: Path | None = None) -> int:
         Inspect's exit code, or 2 after one line on stderr if the arguments cannot be used.
     """
     from midband.inspect.race_command import needs_verdict, run_for_verdict
+    from midband.inspect.race_retry import are_of_one_race
 
     try:
         arguments = inspect_argv(argv)
@@ -56,7 +57,9 @@ def main(argv: Sequence[str], *, logs: Path | None = None) -> int:
     except MidbandError as error:
         print(f"midband: {one_line(str(error))}", file=sys.stderr)
         return 2
-    command = [sys.executable, *inspect_program(), *arguments]
+    together = are_of_one_race(arguments)
+    program = ["-P", "-m", "midband.inspect.race_retry"] if together else inspect_program()
+    command = [sys.executable, *program, *arguments]
     if needs_verdict(arguments):
         return run_for_verdict(command)
     if logs is not None:
