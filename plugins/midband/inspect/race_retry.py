@@ -7,6 +7,7 @@ version of Inspect works in another way, the logs are retried one after the othe
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,22 @@ def retry_together() -> None:
             return await one_by_one(tasks, **settings)
         finally:
             names.eval_async = run
-        return await run(tasks=each, **first) if each else logs
+        if each:
+            logs = await run(tasks=each, **first)
+            _tidy([task.log for task, _ in collected], logs)
+        return logs
 
     names.eval_retry_async = together
+
+
+def _tidy(begun: Sequence[Any], logs: Sequence[Any]) -> None:
+    """Remove what Inspect wrote to go on with a killed run, as its own retry does."""
+    from inspect_ai._util.file import filesystem
+
+    for before, after in zip(begun, logs, strict=False):
+        if after.status == "success" and before.location.endswith("-recovered.eval"):
+            with suppress(OSError):
+                filesystem(before.location).rm(before.location)
 
 
 if __name__ == "__main__":

@@ -244,29 +244,22 @@ class SharedRace:
         """
         if self.error:
             return False
-        others = [each for each in self._running.values() if each is not entrant]
+        moving = self._running.keys() - {entrant.candidate} - self._stalled
+        others = [self._running[name] for name in sorted(moving)]
         if self._over:
             return any(each.waiting for each in others)
         if len(self._begun) < self.starters:
             return True
-        wanted = self._useful(entrant.candidate)
-        if not wanted and not self._all_begun:
+        if not self._all_begun and not self._useful(entrant.candidate):
             return False
-        return any(
-            (each.waiting or each.looked_at != self._version)
-            and not (wanted and each.candidate in self._stalled)
-            for each in others
-        )
+        return any(each.waiting or each.looked_at != self._version for each in others)
 
     async def change(self, candidate: str) -> None:
-        """Wait until something happened; not for ever, if the candidate has tasks left to run."""
+        """Wait until something happened; not for ever."""
         if self._changed is None:
             self._changed = anyio.Event()
         beginning = len(self._begun) < self.starters
-        most = None
-        if self._open_rivals(candidate):
-            most = FOR_A_START if beginning else FOR_A_RESULT
-        with anyio.move_on_after(most) as scope:
+        with anyio.move_on_after(FOR_A_START if beginning else FOR_A_RESULT) as scope:
             await self._changed.wait()
         if scope.cancelled_caught:
             self.starters = 0
