@@ -8,6 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = ("midband_history", "midband_sampler", "midband_sims", "midband")
 FOLDERS = dict(zip(ROOMS, ("history", "sampler", "sims", "plugins"), strict=True))
+# The race has a door of its own: its questions share names with stopping rules.
+DOORS = {"midband_sampler.racing"}
 HEAVY = {"inspect_ai", "altair", "vl_convert", "distributed", "ray", "pyarrow"}
 
 
@@ -40,7 +42,8 @@ def test_a_room_reaches_another_only_through_its_front_door(room: str) -> None:
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in sorted((ROOT / FOLDERS[room] / room).rglob("*.py"))
         for name, line in _imports(path)
-        if name.split(".")[0] in ROOMS and name.split(".")[0] != room and "." in name
+        if name.split(".")[0] in ROOMS and name.split(".")[0] != room
+        if "." in name and name not in DOORS
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -13,6 +13,7 @@ from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.prediction import PredictionModel
 from midband_sampler.model.response import fit_response_model
+from midband_sampler.paired_sample import PairedSample, compare_results
 from midband_sampler.plan import Plan
 from midband_sampler.planning import make_plan
 from midband_sampler.rank_sets import rank_sets
@@ -22,6 +23,7 @@ from midband_sampler.spending import MaxErrors, parse_max_errors
 from midband_sampler.stopping.base import Claim, Rule, Snapshot
 from midband_sampler.stopping.budget import Budget, Never
 from midband_sampler.stopping.combine import AllOf, AnyOf, Futility
+from midband_sampler.stopping.not_worse import NotWorse
 from midband_sampler.stopping.parse import (
     parse_stop,
     renamed_rules,
@@ -68,8 +70,10 @@ __all__ = [
     "Futility",
     "MaxErrors",
     "Never",
+    "NotWorse",
     "Option",
     "PairedEProcess",
+    "PairedSample",
     "Plan",
     "PlanError",
     "PlanSettings",
@@ -89,6 +93,7 @@ __all__ = [
     "TopK",
     "bootstrap_ranks",
     "check_strategy",
+    "compare_results",
     "find_strategy",
     "fit_response_model",
     "make_plan",

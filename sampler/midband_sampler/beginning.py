@@ -9,6 +9,7 @@ import numpy as np
 from midband_history import IntArray
 from midband_sampler.bounds.base import Bounds
 from midband_sampler.bounds.calibrated import CALIBRATED_BOUNDS, paired_bootstrap
+from midband_sampler.bounds.paired_rank import PairedRankBounds
 from midband_sampler.bounds.posterior import BestCaseWidth
 from midband_sampler.bounds.sequential import SequentialRankBounds
 from midband_sampler.drift import DriftAlarm
@@ -93,11 +94,14 @@ def sequential_bounds(plan: Plan, *, resamples: int = 2000) -> SequentialRankBou
     """Begin the always-valid bounds of a plan."""
     # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
     rivals = plan.stop.named_agents if plan.fair_bets else ()
-    return SequentialRankBounds(
+    place = {agent: row for row, agent in enumerate(plan.reference_agents)}
+    paired = {agent: (place[agent], each) for agent, each in plan.stop.paired_with.items()}
+    return PairedRankBounds(
         plan.reference_scores[:, plan.columns],
+        paired=paired,
         confidence=plan.stop.confidence,
         guards=len(plan.always),
-        rivals={agent: plan.reference_agents.index(agent) for agent in rivals},
+        rivals={agent: place[agent] for agent in rivals},
         resamples=resamples,
         seed=plan.seed,
     )

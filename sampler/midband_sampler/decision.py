@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from textwrap import wrap
 
 import numpy as np
@@ -88,6 +88,10 @@ class Decision:
         The plan's, what a budget had to guess, that results are missing, and the drift alarm:
         results that are improbable for an agent like those of the history, over all looks (false
         for 5 % of such agents at most, as far as the history can tell; see `docs/guarantees.md`).
+    differences : mapping of str to mapping
+        Where the rule holds a margin against agents (`NotWorse`): the candidate's score on `target`
+        minus theirs, as ``estimate``, ``low`` and ``high``, each bound holding at the rule's
+        confidence; NaN while too little is known.
     scale : str
         The metric's scale, of which scores are shares; empty where it is 0 to 1.
     plan_digest : str
@@ -129,11 +133,18 @@ class Decision:
     warnings: tuple[str, ...]
     plan_digest: str
     scale: str = ""
+    differences: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; NaN becomes None."""
         plain = asdict(self)
         plain["better_than"] = dict(self.better_than)
+        del plain["differences"]
+        if self.differences:
+            plain["differences"] = {
+                agent: {name: None if math.isnan(value) else value for name, value in each.items()}
+                for agent, each in self.differences.items()
+            }
         if not math.isnan(self.bootstrap_rank_confidence):
             plain["bootstrap_rank_confidence"] = self.bootstrap_rank_confidence
         for name in ("claims", "tie_group", "warnings"):

@@ -36,7 +36,12 @@ from midband_sampler.bounds.base import (
     outer_interval,
     whole,
 )
-from midband_sampler.bounds.evidence import weakest
+from midband_sampler.bounds.evidence import (
+    Difference,
+    outer_differences,
+    score_difference,
+    weakest,
+)
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.stopping.base import UNKNOWN, Rule, Snapshot
 from midband_sampler.strategies.policy import Policy
@@ -204,6 +209,30 @@ class Kernel:
         """Bound rank and score by the results so far, whatever the missing ones would have been."""
         return outer_interval([each.interval() for each in self.readings])
 
+    def stated_differences(self) -> dict[str, dict[str, float]]:
+        """Say how far one candidate is above the agents that the rule holds a margin against.
+
+        The bounds hold whatever the missing results would have been.
+        """
+        agents = self.rule.paired_with
+        readings = [
+            {agent: self._difference(bounds, agent) for agent in agents} for bounds in self.readings
+        ]
+        return {agent: each.stated() for agent, each in outer_differences(readings).items()}
+
+    def _difference(self, bounds: Bounds, agent: str) -> Difference:
+        """Return the paired bounds where there are some, else what the score bounds say."""
+        found = bounds.differences.get(agent)
+        if found is not None:
+            return found
+        interval = bounds.interval()
+        return score_difference(
+            (interval.score, interval.score_low, interval.score_high),
+            self.agents.index(agent),
+            bounds.reference_scores,
+            bounds.reference_margins,
+        )
+
     def diagnose(self) -> Diagnostics:
         """Return the uncorrected view, of the reading that is least sure of each comparison."""
         return least_sure([each.diagnose() for each in self.readings])
@@ -227,6 +256,7 @@ class Kernel:
             score_low=outer.score_low,
             score_high=outer.score_high,
             evidence=weakest([each.evidence for each in seen]),
+            differences=outer_differences([each.differences for each in seen]),
             least_half_width=partial(_widest, reaches) if reaches else None,
             readings=tuple(seen),
         )
@@ -252,6 +282,7 @@ class Kernel:
             reference_margins=bounds.reference_margins,
             reference_agents=self.agents,
             evidence=bounds.evidence,
+            differences=bounds.differences,
             least_half_width=partial(bounds.least_half_width, run) if self._looks_ahead else None,
         )
 

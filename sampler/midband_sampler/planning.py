@@ -116,7 +116,13 @@ class _Planner:
         reference = self._references(enough, predictive=by_model)
         known = int(enough.sum())
         attempts = self._attempts(reference, chosen)
-        if known < MIN_REFERENCE:
+        if known < MIN_REFERENCE and rule.paired_with and not rule.needs_others:
+            chosen, predictive = find_strategy(INSTEAD), False
+            self.notes.append(
+                f"a random order: {known} agent{'s'[: known != 1]} cannot calibrate another, and"
+                " paired bounds need the baseline alone"
+            )
+        elif known < MIN_REFERENCE:
             self.warnings.append(
                 f"only {known} agent{'s'[: known != 1]} to rank against, {MIN_REFERENCE} are"
                 " needed: a random order without early stopping instead of a promise that cannot"

@@ -373,8 +373,7 @@ class Session:
         interval, diagnosed = self._kernel.interval(), self._kernel.diagnose()
         if not self._valid:
             interval, diagnosed = unknown(len(plan.reference_agents))
-        calibration = plan.calibration
-        target = plan.target
+        calibration, target = plan.calibration, plan.target
         seen = Results(
             scores=np.array(self._used),
             reference=plan.reference_scores,
@@ -428,6 +427,7 @@ class Session:
             ),
             plan_digest=self._digest,
             scale=scale_of(plan.metric),
+            differences=self._kernel.stated_differences(),
         )
 
     @property

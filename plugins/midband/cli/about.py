@@ -1,7 +1,7 @@
 """``midband plugins`` and ``midband demo``: what there is, and what it does, without a history."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -97,8 +97,19 @@ def _summary(outcome: "Outcome") -> dict[str, object]:
         f" ({stopped['tasks_run']} used at the stop, the rest were in flight)",
         "cost": f"${outcome.adaptive_cost_usd:.2f} instead of ${outcome.full_cost_usd:.2f},"
         f" {saved:.0%} less (simulated; no money was spent)",
+        "race": _race_text(outcome),
         "time": f"{outcome.seconds:.0f} s for the whole demonstration",
     }
+
+
+def _race_text(outcome: "Outcome") -> str:
+    """Say what the best of three cost to find, without and with the history."""
+    cold, informed = outcome.races["race"], outcome.races["race-history"]
+    best = ", ".join(str(name).rpartition("/")[2] for name in cast("list[str]", cold["best"]))
+    return (
+        f"{best} is the best of three for {_percent(cold['cost_share'])} of the full price without"
+        f" a history, {_percent(informed['cost_share'])} with it"
+    )
 
 
 def _percent(value: object) -> str:

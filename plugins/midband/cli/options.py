@@ -275,6 +275,48 @@ def source_options(
     return add
 
 
+def rounds_options(command: Command) -> Command:
+    """Add what every run in rounds takes: attempts, limits, and how its results are read."""
+    for option in (
+        click.option(
+            "--allow-changed", is_flag=True, help="Accept tasks that changed since the plan."
+        ),
+        click.option(
+            "--from",
+            "continues",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            metavar="DIR",
+            help="The directory of an earlier call: its results count and are not paid for again.",
+        ),
+        max_errors_option,
+        source_options(only=("metric", "scale", "lower_is_better", "errors")),
+        click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark."),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="End a round's command after so many seconds; finished results are kept.",
+        ),
+        click.option(
+            "--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this."
+        ),
+        click.option(
+            "--max-usd",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Spend no more dollars than this.",
+        ),
+        click.option(
+            "--attempts",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="How often each task is run.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def read_options(*, format_name: str | None = None, **said: Any) -> ReadOptions:
     """Return what the options say, but for the format, which chooses the importer."""
     del format_name

@@ -49,7 +49,13 @@ Examples:
   midband plan gaia --output plan.json --stop rank:0.95:0.2
   midband plan gaia --stop "beats:my-agent or usd:20"
   midband plan gaia --strategy cost --always smoke_tests.txt --explore 0.1
+  midband plan gaia --candidates race.toml --output race.json
 """
+# What the plan of a race has as well; the other settings are those of a single agent.
+_OF_A_RACE = {
+    *("benchmark", "output", "candidates", "tasks", "metric", "version", "as_of"),
+    *("exclude_agents", "seed", "history_path", "as_json"),
+}
 
 
 def plan_options(*, leave_out: Iterable[str] = (), **own: Decorator) -> Decorator:
@@ -147,6 +153,18 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
         help="A file of guard tasks, one id a line, which run first with every strategy.",
     ),
 )
+@click.option(
+    "--candidates",
+    type=FILE,
+    metavar="FILE",
+    help="Plan a race between the candidates of this TOML file: see docs/race.md.",
+)
+@click.option(
+    "--tasks",
+    type=FILE,
+    metavar="FILE",
+    help="With --candidates: the task ids, one a line; by default all that the history holds.",
+)
 @metric_options
 @as_of_option
 @click.option(
@@ -161,6 +179,8 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
 def plan(
     benchmark: str,
     output: Path,
+    candidates: Path | None,
+    tasks: Path | None,
     metric: str | None,
     version: str | None,
     as_of: datetime | None,
@@ -171,8 +191,31 @@ def plan(
 ) -> int:
     """Choose the tasks of BENCHMARK that a new agent should run, in order, and when to stop.
 
-    The plan holds all that a run needs, so the run does not open the history.
+    The plan holds all that a run needs, so the run does not open the history. With --candidates it
+    is the plan of a race between several agents, for `midband race` and `midband inspect`.
     """
+    if candidates is not None:
+        from midband.cli.race import DEFAULT_OUTPUT, RaceRequest, plan_race
+
+        given = _given()
+        _refuse_settings_of_one(given)
+        request = RaceRequest(
+            benchmark=benchmark,
+            candidates=candidates,
+            output=output if "output" in given else DEFAULT_OUTPUT,
+            tasks=tasks,
+            metric=metric,
+            version=version,
+            as_of=as_of,
+            exclude_agents=exclude_agents,
+            seed=plan_settings({"seed": chosen["seed"]}).seed,
+            history=history_path,
+        )
+        return plan_race(request, as_json=as_json)
+    if tasks is not None:
+        msg = "expected --candidates FILE beside --tasks, got none: a plan takes its tasks from the"
+        msg += " history"
+        raise click.UsageError(msg, click.get_current_context())
     settings = plan_settings(
         {**chosen, "as_of": as_of and as_of.isoformat()},
         strategy=strategy_named,
@@ -216,6 +259,27 @@ def plan(
     for note in notes:
         echo(note)
     return 0
+
+
+def _given() -> dict[str, str]:
+    """Return the options that stand on the command line, by the names of their settings."""
+    context = click.get_current_context()
+    return {
+        name: next(iter(option.opts))
+        for option in context.command.params
+        if (name := option.name)
+        and context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+    }
+
+
+def _refuse_settings_of_one(given: Mapping[str, str]) -> None:
+    for name, option in given.items():
+        if name not in _OF_A_RACE:
+            msg = (
+                f"expected no {option} beside --candidates, got it: it is a setting of a plan for a"
+                " single agent; question, allocation and budget stand in the file"
+            )
+            raise InputError(msg)
 
 
 def _say_nothing_scored(store: "History", benchmark: str) -> None:

@@ -1,50 +1,51 @@
 """``midband rank``: the verdict of a plan on finished runs."""
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from midband.cli.gate import (
+    Asked,
+    checked_gate,
+    comparison_options,
+    finish_gate,
+    gate_by_plan,
+    gate_by_results,
+    gate_options,
+    is_plan,
+)
 from midband.cli.options import (
     EXISTING,
-    FILE,
     history_option,
     json_option,
     max_errors_option,
     read_options,
     source_options,
 )
-from midband.cli.output import (
-    echo,
-    listed,
-    open_history,
-    print_facts,
-    print_json,
-    print_table,
-    warn,
-)
-from midband.descriptors import ReadOptions
-from midband_history import (
-    InputError,
-    Metric,
-    StoreError,
-    UnknownBenchmarkError,
-    UnreadableSourceError,
-    plain_benchmark,
-)
+from midband.cli.output import echo, listed, print_facts, print_json, print_table, warn
+from midband.cli.results import plan_records, reference_named
+from midband_history import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from midband._ranking import Verdict
-    from midband_history import Note, Record
-    from midband_sampler import MaxErrors, Plan
+    from midband_history import Record
+    from midband_sampler import MaxErrors, NotWorse, Plan
 
 
-@click.command(epilog="Example: midband rank plan.json logs/")
-@click.argument("plan_path", metavar="PLAN", type=FILE)
+EXAMPLES = """\b
+Examples:
+  midband rank plan.json logs/
+  midband rank plan.json logs/ --gate not-worse:my-agent:2
+  midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("plan_path", metavar="PLAN", type=EXISTING)
 @click.argument("paths", metavar="[LOGS...]", nargs=-1, type=EXISTING)
 @source_options(leave_out=("agent",))
 @click.option(
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     help="Bound the ranks of all reference agents at once, together with agents of LOGS that ran"
     " every task; LOGS may be left out.",
 )
+@gate_options
+@comparison_options
 @max_errors_option
 @click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
 @history_option
@@ -77,6 +80,11 @@ def rank(
     agents: tuple[str, ...],
     versus: tuple[str, ...],
     everyone: bool,
+    gate: str | None,
+    summary: Path | None,
+    baselines: tuple[Path, ...],
+    cluster: str | None,
+    target: str | None,
     max_errors: "MaxErrors | None",
     allow_changed: bool,
     history_path: Path | None,
@@ -88,6 +96,10 @@ def rank(
     The results are judged in the order of the plan, so a full run and a run that stopped early get
     the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
     names results of other benchmarks, which are left out.
+
+    With --gate the exit code says whether the one new agent in LOGS is worse than a baseline by
+    more than a margin, and standard output is one line. The baseline is an agent of PLAN. Without
+    a plan, PLAN and LOGS are results of the new agent, to compare with those of --baseline.
     """
     from midband._ranking import is_old, rank_records
     from midband.choices import read_plan
@@ -97,6 +109,33 @@ def rank(
     options = read_options(**reading)
     check_columns(options.columns)
     format_name = reading["format_name"]
+    rule = checked_gate(gate, summary)
+    compared = {"--baseline": baselines, "--cluster": cluster, "--target": target}
+    given = [name for name, value in compared.items() if value]
+    if rule is None and given:
+        msg = f"expected --gate beside {given[0]}, got none: name the baseline and the margin"
+        raise click.UsageError(msg)
+    if rule is not None:
+        if versus or everyone:
+            msg = f"expected --gate alone, got {'--all' if everyone else '--versus'} as well"
+            raise click.UsageError(msg)
+        asked = Asked(
+            paths=paths,
+            agents=agents,
+            options=options,
+            format_name=format_name,
+            allow_changed=allow_changed,
+            max_errors=max_errors,
+            history_path=history_path,
+        )
+        if is_plan(plan_path):
+            return _gate_plan(plan_path, rule, asked, given, summary, as_json=as_json)
+        asked = replace(asked, paths=(plan_path, *paths))
+        found = gate_by_results(rule, asked, baselines, target=target, cluster=cluster)
+        return finish_gate(found, summary=summary, as_json=as_json)
+    if plan_path.is_dir():
+        msg = f"expected the file of a plan, got the directory {plan_path}: name the plan first"
+        raise click.UsageError(msg)
     plan = read_plan(plan_path)
     if not paths and not everyone:
         msg = "expected LOGS to rank, got none: name them, or pass --all for the plan's own agents"
@@ -106,12 +145,12 @@ def rank(
     if plan.metric is not None:
         options = replace(options, prefer_metric=plan.metric.label)
     orders = live_orders(plan, paths, format_name=format_name)
-    records = _records(plan, paths, format_name, options, agents) if paths else []
+    records = plan_records(plan, paths, format_name, options, agents) if paths else []
     if everyone:
         return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)
     if plan.metric is None and is_old(plan) and any(record.metric.known for record in records):
         warn("the plan was made by midband 0.1 and does not say which metric it is about")
-    versus = tuple(_reference(plan, name, history_path) for name in versus)
+    versus = tuple(reference_named(plan, name, history_path) for name in versus)
     verdicts = rank_records(
         plan,
         records,
@@ -137,87 +176,29 @@ def rank(
     return 0
 
 
-def _reference(plan: "Plan", name: str, history_path: Path | None) -> str:
-    """Return the reference agent of the plan that a name means, or meant formerly.
+def _gate_plan(
+    plan_path: Path,
+    rule: "NotWorse",
+    asked: Asked,
+    given: list[str],
+    summary: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Judge a gate through a plan."""
+    from midband.choices import read_plan
 
-    Raises
-    ------
-    InputError
-        It means several.
-    """
-    from midband.choices import current_name
-
-    agents = plan.reference_agents
-    if name in agents:
-        return name
-    namesakes = [agent for agent in agents if agent.startswith((f"{name} [", f"{name}#"))]
-    if len(namesakes) > 1:
+    if given:
         msg = (
-            f"expected one agent of the plan, got {name!r}, which means {listed(namesakes)}:"
-            " choose one of these"
+            f"expected no {given[0]} beside a plan, got it: the baseline is an agent of the plan,"
+            " whose tasks are the target"
         )
-        raise InputError(msg)
-    if namesakes:
-        return namesakes[0]
-    with suppress(StoreError, UnknownBenchmarkError), open_history(history_path) as store:
-        label = current_name(store, plan.benchmark, name, ())
-        for agent in agents:
-            with suppress(InputError):
-                if label == current_name(store, plan.benchmark, agent, ()):
-                    return agent
-    return name
-
-
-def _records(
-    plan: "Plan",
-    paths: "Sequence[Path]",
-    format_name: str | None,
-    options: ReadOptions,
-    agents: "Sequence[str]",
-) -> "list[Record]":
-    """Read the results of the plan's benchmark by the agents that are asked for.
-
-    A name that no source knows names the agent of results that name nobody else.
-    """
-    from midband.importers.reading import read_records
-
-    def read(options: ReadOptions) -> "list[Record]":
-        found = read_records(paths, format_name=format_name, options=options, note=_say_note)
-        return _of_benchmark(plan, list(found), options)
-
-    alone = agents[0] if len(agents) == 1 else ""
-    try:
-        records = read(options)
-    except UnreadableSourceError:
-        if not alone:
-            raise
-        return read(replace(options, agent=alone))
-    names = sorted({record.agent for record in records})
-    kept = [record for record in records if not agents or record.agent in agents]
-    if kept or not records or not alone:
-        return kept
-    if len(names) > 1:
-        msg = f"expected an agent of these logs, got {alone!r}: they hold {', '.join(names)}"
-        raise InputError(msg)
-    warn(f"the logs call the agent {names[0]}; it is ranked as {alone}")
-    return [replace(record, agent=alone) for record in records]
-
-
-def _of_benchmark(plan: "Plan", records: "list[Record]", options: ReadOptions) -> "list[Record]":
-    """Keep the results of the plan's benchmark where there are some, and name the others."""
-    mine = [record for record in records if plain_benchmark(record.benchmark) == plan.benchmark]
-    others = sorted({record.benchmark for record in records} - {plan.benchmark})
-    others = [name for name in others if plain_benchmark(name) != plan.benchmark]
-    if not mine or options.benchmark:
-        return records
-    if others:
-        warn(f"results of other benchmarks are passed over: {listed(others)}")
-    return [replace(record, benchmark=plan.benchmark) for record in mine]
-
-
-def _say_note(path: Path, note: "Note") -> None:
-    if note.code != "not-checkable":
-        echo(f"midband: note: {path}: {note.text}", err=True)
+        raise click.UsageError(msg)
+    if not asked.paths:
+        msg = "expected LOGS of the new agent, got none: name them after the plan"
+        raise click.UsageError(msg)
+    result, verdict = gate_by_plan(read_plan(plan_path), rule, asked)
+    return finish_gate(result, summary=summary, as_json=as_json, beside={"verdict": _row(verdict)})
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:

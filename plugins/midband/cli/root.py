@@ -30,6 +30,7 @@ COMMANDS = {
     "export": Lazy("midband.cli.export:export", "Write a plan as a harness's own subset."),
     "inspect": Lazy("midband.cli.run:inspect", "Run Inspect AI adaptively with a plan."),
     "run": Lazy("midband.cli.run:run", "Run a harness in rounds until the rank is settled."),
+    "race": Lazy("midband.cli.race:race", "Find the best of several candidates in rounds."),
     "rank": Lazy("midband.cli.rank:rank", "Rank the agents of finished logs by a plan."),
     "study": Lazy("midband.cli.study:study", "Simulate savings and errors on your own history."),
     "plugins": Lazy("midband.cli.about:plugins", "Show plugins, their hooks and failures."),
@@ -100,7 +101,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1 (the run failed or found nothing) or 2 (bad usage).
+        0, 1 (the run failed or found nothing), 2 (bad usage), 3 (undecided) or 4 (did not hold).
     """
     from midband.cli.output import survive_encoding
 

@@ -5,20 +5,22 @@ import os
 import shlex
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from midband.cli.gate import Asked, checked_gate, finish_gate, gate_by_plan, gate_options
 from midband.cli.options import (
     FILE,
     history_option,
     json_option,
-    max_errors_option,
     read_options,
-    source_options,
+    rounds_options,
 )
 from midband.cli.output import count, echo, listed, print_facts, print_json
+from midband.cli.results import reference_named
 from midband.text import one_line
 from midband_history import InputError
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from midband.descriptors import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
-    from midband_sampler import MaxErrors, Plan
+    from midband_sampler import MaxErrors, NotWorse, Plan
 
 _SHOWN = 5
 _INTERRUPTED = 130
@@ -55,30 +57,9 @@ _INTERRUPTED = 130
     type=click.IntRange(min=1),
     help="Tasks in a round; a tenth of the planned tasks by default.",
 )
-@click.option(
-    "--attempts",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="How often each task is run.",
-)
-@click.option(
-    "--max-usd",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Spend no more dollars than this.",
-)
-@click.option("--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End a round's command after so many seconds; finished results are kept.",
-)
-@click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark.")
 @click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
-@source_options(only=("metric", "scale", "lower_is_better", "errors"))
-@max_errors_option
-@click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
+@rounds_options
+@gate_options
 @history_option
 @json_option
 def run(
@@ -93,7 +74,10 @@ def run(
     timeout: float | None,
     benchmark: str | None,
     in_process: bool,
+    gate: str | None,
+    summary: Path | None,
     max_errors: "MaxErrors | None",
+    continues: Path | None,
     allow_changed: bool,
     history_path: Path | None,
     as_json: bool,
@@ -105,16 +89,22 @@ def run(
     harness's own command on some of the tasks. If the run was stopped or killed, the same command
     resumes it, and nothing that finished is run again. Ctrl-C lets the running round finish; a
     second Ctrl-C ends it. With inspect the whole run is one round, which ends once the rank is
-    settled.
+    settled. With --gate, which the plan has to stop by, the last line and the exit code say whether
+    the new agent is worse than a baseline by more than a margin.
     """
+    from midband._gate import gate_of_decision, gated_plan
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
     from midband.rounds import Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
 
     harnesses = get_plugin_manager().harnesses()
     harness = choose(harnesses, harness_name, kind="HARNESS")
-    _check_driven(harness, harnesses)
+    check_driven(harness, harnesses)
     plan = read_plan(plan_path)
+    rule = checked_gate(gate, summary)
+    if rule is not None:
+        rule = replace(rule, agent=reference_named(plan, rule.agent, history_path))
+        _, rule = gated_plan(plan, rule, ahead=True)
     settings = RunSettings(
         arguments=arguments,
         round_size=round_size,
@@ -124,27 +114,35 @@ def run(
         timeout=timeout,
         benchmark=benchmark,
         in_process=in_process,
+        continues=continues,
         allow_changed=allow_changed,
         max_errors=max_errors,
         reading=read_options(**reading),
     )
-    with _screen() as screen:
+    with progress_bar() as bar:
+        screen = _Screen(bar)
         interrupt = Interrupt(screen.interrupted)
         if isinstance(harness, LiveHarness):
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
             report = live.run()
         else:
             report = RoundDriver(harness, plan, directory, settings, screen, interrupt).run()
-    if as_json:
-        print_json(_as_dict(report, directory))
-    else:
+    code = 0
+    if not as_json:
         _show(report, plan, directory)
+    if rule is not None:
+        found = gate_of_decision(plan, rule, report.standing.decision, candidate="the new agent")
+        beside = _as_dict(report, directory)
+        code = finish_gate(found, summary=summary, as_json=as_json, beside=beside, warned=True)
+    elif as_json:
+        print_json(_as_dict(report, directory))
     if report.interrupted:
         return _INTERRUPTED
-    return 1 if report.failed else 0
+    return 1 if report.failed else code
 
 
-def _check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
+def check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
+    """Refuse a harness that midband cannot run."""
     from midband.rounds import LiveHarness
 
     def is_driven(each: "Harness") -> bool:
@@ -157,33 +155,19 @@ def _check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
     raise InputError(msg)
 
 
-class _Screen:
+class Lines:
     """Lines on standard error; on a terminal also what is running, and for how long."""
 
     def __init__(self, bar: "Progress | None") -> None:
         self._bar = bar
         self._running = None if bar is None else bar.add_task("starting", total=None)
 
-    def round_started(self, batch: "Round", standing: "Standing") -> None:
-        """Say what runs."""
-        line = f"{batch.name}: running {count(len(batch.tasks), 'task')}"
+    def runs(self, line: str) -> None:
+        """Show what is running."""
         if self._bar is None or self._running is None:
             self.note(line)
         else:
             self._bar.reset(self._running, description=one_line(line))
-
-    def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
-        """Say what it brought, what is odd about it, and where the run stands."""
-        for line in _oddities(end):
-            self.note(f"{end.name}: {line}")
-        decision = standing.decision
-        line = (
-            f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
-            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
-            f" ({decision.low} to {decision.high}),"
-            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
-        )
-        self.note(line + _money(standing))
 
     def note(self, line: str) -> None:
         """Print a line."""
@@ -200,23 +184,46 @@ class _Screen:
             self.note("interrupted again: ending the round")
 
 
+class _Screen(Lines):
+    """What is said of a run."""
+
+    def round_started(self, batch: "Round", standing: "Standing") -> None:
+        """Say what runs."""
+        self.runs(f"{batch.name}: running {count(len(batch.tasks), 'task')}")
+
+    def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
+        """Say what it brought, what is odd about it, and where the run stands."""
+        for line in oddities(end):
+            self.note(f"{end.name}: {line}")
+        decision = standing.decision
+        line = (
+            f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
+            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
+            f" ({decision.low} to {decision.high}),"
+            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
+        )
+        self.note(line + _money(standing))
+
+
 @contextmanager
-def _screen() -> "Iterator[_Screen]":
+def progress_bar() -> "Iterator[Progress | None]":
+    """Show on a terminal what is running, and for how long."""
     if not sys.stderr.isatty():
-        yield _Screen(None)
+        yield None
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield _Screen(bar)
+        yield bar
 
 
-def _oddities(end: "RoundEnd") -> "Iterator[str]":
+def oddities(end: "RoundEnd", *, place: str = "") -> "Iterator[str]":
+    """Say what is odd about a round, whose directory stands in `place`."""
     if end.status != "finished":
         codes = f", exit {' and '.join(map(str, end.codes))}" if any(end.codes) else ""
-        yield f"{end.status}{codes}; its output is in {end.name}/output.log"
+        yield f"{end.status}{codes}; its output is in {place}{end.name}/output.log"
     yield from (f"unreadable: {line}" for line in end.unreadable)
     yield from end.notes
     if end.dropped:
@@ -293,15 +300,24 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
     context_settings=_PASS_ON,
     epilog="Example: midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5",
 )
+@gate_options
 @history_option
 @click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
-def inspect(history_path: Path | None, arguments: tuple[str, ...]) -> int:
+def inspect(
+    gate: str | None, summary: Path | None, history_path: Path | None, arguments: tuple[str, ...]
+) -> int:
     """Run `inspect COMMAND...`; with --adaptive PLAN an eval stops once the rank is settled.
 
+    With --race RACE or --race QUESTION (top:1:0.9, order:0.9, not-worse:NEW:OLD:2:0.95) the models
+    of --model A,B,... race: each one's samples end when the race lets go of it, and the end is one
+    table. A question takes --budget 20% and --allocation NAME; a not-worse question ends with code
+    0 held, 3 undecided, 4 did not hold.
     eval and eval-set take --adaptive PLAN, --allow-changed (accept tasks whose content has changed
     since the plan was made), --metric NAME (the scorer, or SCORER.KEY, where the plan does not know
     its metric) and --max-errors N|SHARE (end a run with more attempts without a usable result; by
-    default when none of the first ten has one). Everything else is Inspect's own and is passed on.
+    default when none of the first ten has one). With --gate, which the plan has to stop by, the
+    last line and the exit code say whether the new agent is worse than a baseline by more than a
+    margin. Everything else is Inspect's own and is passed on.
     An adaptive run takes 4 samples at a time unless --max-samples says otherwise: a stop can only
     save what has not been started. A plan that chooses live names the next sample after every
     result (Inspect 0.3.250 or newer; its fixed order runs on others).
@@ -312,32 +328,96 @@ def inspect(history_path: Path | None, arguments: tuple[str, ...]) -> int:
     if not arguments:
         msg = "expected an Inspect command such as eval, got none"
         raise click.UsageError(msg, click.get_current_context())
+    rest, ours = _without_ours(arguments)
+    if "--summary" in ours:
+        summary = Path(ours["--summary"])
+    rule = checked_gate(ours.get("--gate", gate), summary)
     if find_spec("inspect_ai") is None:
         msg = "expected Inspect AI, found none: pip install 'midband[inspect]'"
         raise click.ClickException(msg)
     from midband.inspect import main
 
-    rest, path = _without_history(arguments, history_path)
-    if path is not None:
-        os.environ["MIDBAND_HISTORY"] = str(path)
-    return main(rest)
+    if "--history" in ours:
+        history_path = Path(ours["--history"])
+    if history_path is not None:
+        os.environ["MIDBAND_HISTORY"] = str(history_path)
+    return main(rest) if rule is None else _gated_eval(rest, rule, summary)
 
 
-def _without_history(
-    arguments: tuple[str, ...], path: Path | None
-) -> tuple[list[str], Path | None]:
-    """Take ``--history FILE`` out of what Inspect gets: it is ours wherever it stands."""
+def _without_ours(arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    """Take out of what Inspect gets the options that are ours wherever they stand."""
+    wanted = {"--history": "a file", "--gate": "a gate", "--summary": "a file"}
     rest: list[str] = []
+    found: dict[str, str] = {}
     items = iter(arguments)
     for item in items:
-        if item == "--history":
-            value = next(items, None)
-            if value is None:
-                msg = "expected a file after --history, got nothing"
-                raise click.UsageError(msg, click.get_current_context())
-            path = Path(value)
-        elif item.startswith("--history="):
-            path = Path(item.partition("=")[2])
-        else:
+        name, equals, value = item.partition("=")
+        if name not in wanted:
             rest.append(item)
-    return rest, path
+            continue
+        given = value if equals else next(items, None)
+        if not given:
+            msg = f"expected {wanted[name]} after {name}, got nothing"
+            raise click.UsageError(msg, click.get_current_context())
+        found[name] = given
+    return rest, found
+
+
+def _gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int:
+    """Run an adaptive eval and judge its log; return Inspect's exit code unless it ended well.
+
+    Raises
+    ------
+    InputError
+        The plan does not settle the gate, or several agents would run.
+    """
+    from tempfile import TemporaryDirectory
+
+    from midband._gate import gated_plan
+    from midband.choices import read_plan
+    from midband.descriptors import ReadOptions
+    from midband.inspect import main, parsed
+    from midband_sampler import parse_max_errors
+
+    found = parsed(words)
+    if found.flag == "--race":
+        msg = (
+            "expected no --gate beside --race, got it: let the race ask"
+            " not-worse:NEW:OLD:POINTS:CONFIDENCE, which ends with the codes of a gate"
+        )
+        raise InputError(msg)
+    if found.plan is None:
+        msg = (
+            "expected --adaptive PLAN beside --gate, got none: name the plan, or judge finished"
+            " logs with `midband rank`"
+        )
+        raise InputError(msg)
+    plan = read_plan(Path(found.plan))
+    rule = replace(rule, agent=reference_named(plan, rule.agent, None))
+    _, rule = gated_plan(plan, rule, ahead=True)
+    model = found.value("--model") or os.environ.get("INSPECT_EVAL_MODEL", "")
+    if "," in model:
+        msg = f"expected one model beside --gate, got {model}: run each by itself"
+        raise InputError(msg)
+    with TemporaryDirectory(prefix="midband-") as folder:
+        place = Path(folder) / "logs.txt"
+        code = main(words, logs=place)
+        logs = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
+    if code:
+        return code
+    if not logs or "://" in logs[-1].removeprefix("file://"):
+        where = logs[-1] if logs else "none"
+        msg = (
+            f"expected a log on this machine to judge, got {where}: judge it with"
+            " `midband rank PLAN LOG --gate ...`"
+        )
+        raise click.ClickException(msg)
+    most = found.values.get("plan_max_errors")
+    asked = Asked(
+        paths=(Path(logs[-1].removeprefix("file://")),),
+        agents=(),
+        options=ReadOptions(metric=found.values.get("plan_metric", "")),
+        allow_changed=found.allow_changed,
+        max_errors=parse_max_errors(most) if most else None,
+    )
+    return finish_gate(gate_by_plan(plan, rule, asked)[0], summary=summary)

@@ -40,6 +40,7 @@ _COMPANION_ENDINGS = (
 # What HELM writes beside its results, under names that others may use for results.
 _OF_HELM = frozenset({"display_predictions.json", "display_requests.json", "instances.json"})
 _JOURNAL = "rounds.jsonl"  # of midband run
+_RACE_JOURNAL = "race.jsonl"  # of midband race, which has a run in a folder for each candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +183,8 @@ class _Walk:
                 for results in _results_of(here):
                     yield from self.candidates(results)
                 continue
+            if _RACE_JOURNAL in files:
+                files.clear()
             whole = [name for name in sorted(folders) if self.is_whole(here / name)]
             links = [name for name in folders if name not in whole and (here / name).is_symlink()]
             for name in sorted(links):

@@ -10,14 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from midband.descriptors import Harness
-    from midband.inspect.command import export_run_config, inspect_argv, main, run_config_text
+    from midband.inspect.command import inspect_argv, main, parsed
     from midband.inspect.demo import DemoError, Outcome, run_demo
+    from midband.inspect.harness import export_run_config, run_config_text
     from midband.inspect.hooks import AdaptiveStopping
-    from midband.inspect.logs import live_orders
+    from midband.inspect.log_file import metadata_in, plan_of_log
+    from midband.inspect.logs import FORMAT, live_orders
+    from midband.inspect.race_source import race_report
+    from midband.inspect.race_task import prepare_race
     from midband.inspect.scores import benchmark_name, score_value, task_digest
     from midband.inspect.task import adaptive, prepare_task
 
 __all__ = [
+    "FORMAT",
     "AdaptiveStopping",
     "DemoError",
     "Outcome",
@@ -28,7 +33,12 @@ __all__ = [
     "is_installed",
     "live_orders",
     "main",
+    "metadata_in",
+    "parsed",
+    "plan_of_log",
+    "prepare_race",
     "prepare_task",
+    "race_report",
     "run_config_text",
     "run_demo",
     "score_value",
@@ -37,10 +47,14 @@ __all__ = [
 
 # Everything but the hook loads on first use: this module is read by `midband --help`.
 _HOMES = {
-    "command": ("export_run_config", "inspect_argv", "main", "run_config_text"),
+    "command": ("inspect_argv", "main", "parsed"),
     "demo": ("DemoError", "Outcome", "run_demo"),
+    "harness": ("export_run_config", "run_config_text"),
     "hooks": ("AdaptiveStopping",),
-    "logs": ("live_orders",),
+    "log_file": ("metadata_in", "plan_of_log"),
+    "logs": ("FORMAT", "live_orders"),
+    "race_source": ("race_report",),
+    "race_task": ("prepare_race",),
     "scores": ("benchmark_name", "score_value", "task_digest"),
     "task": ("adaptive", "prepare_task"),
 }
@@ -49,7 +63,7 @@ _HOMES = {
 @hookimpl
 def midband_register_harnesses() -> "Iterable[Harness]":
     """Offer Inspect AI to ``midband export --for inspect``."""
-    from midband.inspect.command import InspectHarness
+    from midband.inspect.harness import InspectHarness
 
     return [InspectHarness()]
 

@@ -1,16 +1,17 @@
-"""What midband registers with Inspect AI: a task, a metric, and the demonstration provider."""
+"""What midband registers with Inspect AI: tasks, a metric, and the demonstration provider."""
 
 from typing import TYPE_CHECKING
 
 from inspect_ai.model import modelapi
 
+from midband.inspect.race_task import race
 from midband.inspect.shown import verdict_metric
 from midband.inspect.task import adaptive
 
 if TYPE_CHECKING:
     from inspect_ai.model import ModelAPI
 
-__all__ = ["adaptive", "midband_demo", "verdict_metric"]
+__all__ = ["adaptive", "midband_demo", "race", "verdict_metric"]
 
 
 @modelapi(name="midband_demo")

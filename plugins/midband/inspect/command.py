@@ -1,6 +1,5 @@
-"""Inspect by its command line: the flag ``--adaptive``, and a subset as a run-config file."""
+"""Inspect by its command line: the flags ``--adaptive`` and ``--race``."""
 
-import glob
 import json
 import os
 import re
@@ -9,42 +8,48 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from midband.descriptors import Capabilities, Command, Probe, Round, subset_of
 from midband.text import one_line
 from midband_history import InputError, MidbandError
 
-if TYPE_CHECKING:
-    from midband._ranking import LiveOrder
-    from midband.descriptors import ReadOptions
-    from midband.rounds.run_settings import LiveSettings
-    from midband_history import Record
-    from midband_sampler import Plan
-
 COMMANDS = ("eval", "eval-set")
+# Names the file to which a running eval writes where its logs are.
+LOGS = "MIDBAND_LOGS"
 MAX_SAMPLES = 4
-_OURS = ("task", "plan", "allow_changed", "plan_digest", "plan_metric", "plan_max_errors")
 # Options of ours that take a value, by the task argument that they become.
-_VALUES = {"--metric": "plan_metric", "--max-errors": "plan_max_errors"}
+_VALUES = {
+    "--adaptive": {"--metric": "plan_metric", "--max-errors": "plan_max_errors"},
+    "--race": {
+        "--metric": "race_metric",
+        "--budget": "race_budget",
+        "--allocation": "race_allocation",
+    },
+}
+_RACE = ("race", "race_id", "race_digest", "race_models", *_VALUES["--race"].values())
+_OURS = ("task", "plan", "allow_changed", "plan_digest", *_VALUES["--adaptive"].values(), *_RACE)
 _PLAIN = re.compile(r"[A-Za-z_./\\][A-Za-z0-9_./\\@+-]*")
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], *, logs: Path | None = None) -> int:
     """Run Inspect with the flag translated; on POSIX this process becomes Inspect's.
 
     Parameters
     ----------
     argv : sequence of str
         What stands after ``midband inspect``.
+    logs : Path, optional
+        A file to which the eval writes where its logs are, a line each; this process then waits for
+        its end.
 
     Returns
     -------
     int
         Inspect's exit code, or 2 after one line on stderr if the arguments cannot be used.
     """
+    from midband.inspect.race_command import needs_verdict, run_for_verdict
+    from midband.inspect.race_retry import are_of_one_race
+
     try:
         arguments = inspect_argv(argv)
         for warning in warnings_for(argv):
@@ -52,7 +57,13 @@ def main(argv: Sequence[str]) -> int:
     except MidbandError as error:
         print(f"midband: {one_line(str(error))}", file=sys.stderr)
         return 2
-    command = [sys.executable, *inspect_program(), *arguments]
+    together = are_of_one_race(arguments)
+    program = ["-P", "-m", "midband.inspect.race_retry"] if together else inspect_program()
+    command = [sys.executable, *program, *arguments]
+    if needs_verdict(arguments):
+        return run_for_verdict(command)
+    if logs is not None:
+        return subprocess.call(command, env={**os.environ, LOGS: str(logs)})
     if os.name == "posix":
         sys.stdout.flush()
         sys.stderr.flush()
@@ -73,9 +84,10 @@ def inspect_program() -> list[str]:
 def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> list[str]:
     """Translate the arguments of ``midband inspect`` into those of ``inspect``.
 
-    Without ``--adaptive`` everything passes through. With it, ``eval`` and ``eval-set`` run the
-    registered task ``midband/adaptive`` in place of TASK, four samples at a time unless a width
-    is given: more at once means more that run after the verdict is in.
+    Without ``--adaptive`` and ``--race`` everything passes through. With one of them, ``eval`` and
+    ``eval-set`` run the registered task ``midband/adaptive`` or ``midband/race`` in place of TASK,
+    four samples at a time unless a width is given: more at once means more that run after the
+    verdict is in.
 
     Parameters
     ----------
@@ -96,22 +108,31 @@ def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None =
             msg = "expected --adaptive PLAN beside --allow-changed, got none: name the plan"
             raise InputError(msg)
         return list(argv)
-    from midband.choices import read_plan
-
-    plan = Path(found.plan).absolute()
+    variables = os.environ if environment is None else environment
     task = _absolute(found.one_task())
-    digest = read_plan(plan).digest
-    ours = {"task": task, "plan": str(plan), "plan_digest": digest}
+    width: list[str] = []
+    if found.flag == "--race":
+        from midband.inspect.race_command import race_arguments
+
+        named = found.value("--model") or variables.get("INSPECT_EVAL_MODEL") or ""
+        ours, models = race_arguments(
+            found.plan, named, found.values, again=found.command == "eval-set"
+        )
+        width = [] if named else ["--model", ",".join(models)]
+    else:
+        from midband.choices import read_plan
+
+        plan = Path(found.plan).absolute()
+        ours = {"plan": str(plan), "plan_digest": read_plan(plan).digest}
+    ours = {"task": task, **ours, **found.ours()}
     settings = [f"{name}={_yaml(value)}" for name, value in ours.items()]
-    settings += [f"{name}={_yaml(value)}" for name, value in found.ours().items()]
     if found.allow_changed:
         settings.append("allow_changed=true")
-    variables = os.environ if environment is None else environment
-    width = []
     if found.value("--max-samples") is None and not variables.get("INSPECT_EVAL_MAX_SAMPLES"):
-        width = ["--max-samples", str(MAX_SAMPLES)]
+        width += ["--max-samples", str(MAX_SAMPLES)]
     pairs = [word for setting in settings for word in ("-T", setting)]
-    return [found.command, "midband/adaptive", *pairs, *width, *found.rest]
+    runs = "midband/race" if found.flag == "--race" else "midband/adaptive"
+    return [found.command, runs, *pairs, *width, *found.rest]
 
 
 def parsed(argv: Sequence[str]) -> "_Arguments":
@@ -124,6 +145,15 @@ def warnings_for(argv: Sequence[str], *, environment: Mapping[str, str] | None =
     found = _Arguments.of(argv)
     variables = os.environ if environment is None else environment
     off = variables.get("INSPECT_EVAL_NO_LOG_SAMPLES", "").lower() in ("1", "true", "yes")
+    at_once = found.value("--max-tasks") or variables.get("INSPECT_EVAL_MAX_TASKS") or ""
+    models = (found.value("--model") or "").count(",") + 1
+    if found.flag == "--race" and at_once.isdecimal() and int(at_once) < models:
+        return [
+            f"with --max-tasks {at_once} the {models} models do not run at the same time, and those"
+            " that come first run further than they would have to; leave it out"
+        ]
+    if found.flag == "--race":
+        return []
     if found.plan is None or not (off or "--no-log-samples" in found.names):
         return []
     return [
@@ -137,6 +167,7 @@ class _Arguments:
     """The words of one command line, sorted by what they are."""
 
     command: str = ""
+    flag: str = ""
     plan: str | None = None
     allow_changed: bool = False
     values: dict[str, str] = field(default_factory=dict)
@@ -148,26 +179,31 @@ class _Arguments:
     def of(cls, argv: Sequence[str]) -> "_Arguments":
         found = cls(command=argv[0] if argv else "")
         words = list(argv)
-        adaptive = any(word == "--adaptive" or word.startswith("--adaptive=") for word in words)
-        if not adaptive:
+        flags = [flag for flag in _VALUES if _is_given(flag, words)]
+        if not flags:
             found.allow_changed = "--allow-changed" in words
             found.rest = words
             return found
+        if len(flags) > 1:
+            msg = f"expected one of {' and '.join(flags)}, got both: a race chooses its own samples"
+            raise InputError(msg)
+        (found.flag,) = flags
         if found.command not in COMMANDS:
             msg = (
-                f"expected --adaptive with {' or '.join(COMMANDS)}, got {found.command!r}: a retry"
-                " needs no flag, its log names the plan"
+                f"expected {found.flag} with {' or '.join(COMMANDS)}, got {found.command!r}: a"
+                " retry needs no flag, its log names the plan"
             )
             raise InputError(msg)
-        parts = _sort(words[1:], _value_options(found.command).get)
+        values = _VALUES[found.flag]
+        parts = _sort(words[1:], _value_options(found.command, found.flag).get)
         for kind, name, value, raw in parts:
             if kind == "task":
                 found.tasks.append(name)
-            elif name == "--adaptive":
+            elif name == found.flag:
                 found._set_plan(value)
             elif name == "--allow-changed":
                 found.allow_changed = True
-            elif name in _VALUES:
+            elif name in values:
                 found._set_value(name, value)
             else:
                 found.options.append((name, value))
@@ -176,7 +212,7 @@ class _Arguments:
 
     def _set_plan(self, value: str | None) -> None:
         if not value:
-            msg = "expected --adaptive PLAN, got no plan: name the file that `midband plan` wrote"
+            msg = f"expected {self.flag} PLAN, got no plan: name the file that `midband plan` wrote"
             raise InputError(msg)
         if self.plan is not None and self.plan != value:
             msg = f"expected one plan, got {self.plan} and {value}: run one benchmark at a time"
@@ -187,7 +223,7 @@ class _Arguments:
         if not value:
             msg = f"expected a value after {name}, got none"
             raise InputError(msg)
-        self.values[_VALUES[name]] = value
+        self.values[_VALUES[self.flag][name]] = value
 
     def ours(self) -> dict[str, str]:
         """Return the arguments of our task that are given, checked."""
@@ -208,15 +244,15 @@ class _Arguments:
         """Return the task, after a check that nothing stands in the way of the flag."""
         if len(self.tasks) != 1:
             got = ", ".join(self.tasks) or "none"
-            msg = f"expected one TASK beside --adaptive, got {got}: a plan is for one benchmark"
+            msg = f"expected one TASK beside {self.flag}, got {got}: a plan is for one benchmark"
             raise InputError(msg)
         if "--run-config" in self.names:
-            msg = "expected --adaptive or --run-config, got both: give the settings as options"
+            msg = f"expected {self.flag} or --run-config, got both: give the settings as options"
             raise InputError(msg)
         for name, value in self.options:
             key = (value or "").partition("=")[0].replace("-", "_")
             if name == "-T" and key in _OURS:
-                msg = f"expected no -T {key} beside --adaptive, got {value!r}: midband sets it"
+                msg = f"expected no -T {key} beside {self.flag}, got {value!r}: midband sets it"
                 raise InputError(msg)
         return self.tasks[0]
 
@@ -258,14 +294,18 @@ def _sort(
         place += 1
 
 
-def _value_options(command: str) -> dict[str, bool]:
+def _is_given(flag: str, words: Sequence[str]) -> bool:
+    return any(word == flag or word.startswith(f"{flag}=") for word in words)
+
+
+def _value_options(command: str, flag: str) -> dict[str, bool]:
     """Return which options of an Inspect command take a value, read off the installed Inspect."""
     try:
         from inspect_ai._cli import eval as cli
     except ImportError as error:
         msg = f"expected inspect-ai to be installed, got {error}: pip install 'midband[inspect]'"
         raise InputError(msg) from error
-    found = dict.fromkeys(("--adaptive", *_VALUES), True)
+    found = dict.fromkeys((flag, *_VALUES[flag]), True)
     chosen = cli.eval_set_command if command == "eval-set" else cli.eval_command
     for parameter in chosen.params:
         if parameter.param_type_name != "option" or getattr(parameter, "is_flag", False):
@@ -306,132 +346,3 @@ def _is_word(value: str) -> bool:
         ".nan",
         ".inf",
     )
-
-
-_FILE = "subset.yaml"
-# What a run-config file or midband decides; beside it these would widen or undo the subset.
-_REFUSED = ("--run-config", "--sample-id", "--limit", "--sample-shuffle")
-
-
-class InspectHarness:
-    """Inspect AI by its run-config file; its adaptive runs go by ``midband inspect``."""
-
-    name = "inspect"
-    summary = (
-        "Inspect AI: a --run-config file; adaptive with"
-        " `midband inspect eval TASK --adaptive PLAN` or `midband run inspect`."
-    )
-    tested_versions = ("0.3.200", "0.3.250", "0.3.285")
-    capabilities = Capabilities(subset=True, live=True, attempts=True, costs=True)
-
-    def probe(self) -> Probe:
-        """Look for the package, without importing it."""
-        try:
-            return Probe(version=version("inspect-ai"))
-        except PackageNotFoundError:
-            return Probe(problem="expected Inspect AI, found none: pip install 'midband[inspect]'")
-
-    def read_results(
-        self, path: Path, *, benchmark: str | None = None, options: "ReadOptions | None" = None
-    ) -> "Iterator[Record]":
-        """Return the samples of a log, or of the logs in a directory."""
-        from midband.adapters.base import read_below
-        from midband.inspect.logs import read, sniff
-
-        return read_below(
-            path, sniff, read, benchmark=benchmark, what="Inspect logs", options=options
-        )
-
-    def write_subset(
-        self, plan: "Plan", directory: Path, *, tasks: Sequence[str] | None = None
-    ) -> tuple[Path, ...]:
-        """Write ``subset.yaml``."""
-        from midband.inspect.command import export_run_config
-
-        chosen = subset_of(plan, tasks)
-        directory.mkdir(parents=True, exist_ok=True)
-        export_run_config(plan, directory / _FILE, tasks=chosen)
-        return (directory / _FILE,)
-
-    def build_command(self, batch: Round) -> Command:
-        """Return ``inspect eval``; without arguments, TASK and MODEL stand for what is missing."""
-        subset_of(batch.plan, batch.tasks)
-        for word in batch.arguments:
-            if word.partition("=")[0] in _REFUSED:
-                msg = f"expected no {word} beside a subset, got it: midband names the samples"
-                raise InputError(msg)
-        logs = batch.directory / "logs"
-        arguments = batch.arguments or ("TASK", "--model", "MODEL")
-        given = {word.partition("=")[0] for word in arguments}
-        epochs = ("--epochs", str(batch.attempts)) if batch.attempts > 1 else ()
-        place = () if "--log-dir" in given else ("--log-dir", str(logs))
-        config = ("--run-config", str(batch.directory / _FILE))
-        return Command(
-            steps=(("inspect", "eval", *arguments, *config, *epochs, *place),), results=logs
-        )
-
-    def live_status(self, logs: Path) -> str:
-        """Return ``finished`` or the status of the newest log; empty without any."""
-        from midband.inspect.whole_run import live_status
-
-        return live_status(logs)
-
-    def build_live_command(self, batch: Round, settings: "LiveSettings") -> Command:
-        """Return ``midband inspect eval``, or ``inspect eval-retry`` of an unfinished log."""
-        from midband.inspect.whole_run import build_live_command
-
-        return build_live_command(batch, settings)
-
-    def live_orders(self, plan: "Plan", logs: Path) -> "Mapping[str, LiveOrder]":
-        """Return the orders that the logs state, by run id."""
-        from midband.inspect.logs import live_orders
-
-        return live_orders(plan, [logs]) if logs.is_dir() else {}
-
-    def read_live_order(self, path: Path, plan: "Plan") -> tuple[str, ...]:
-        """Return the choices that a run wrote down as it made them."""
-        from midband.inspect.whole_run import kept_order
-
-        return kept_order(plan, path)
-
-
-def run_config_text(plan: "Plan", *, tasks: Sequence[str] | None = None) -> str:
-    """Return YAML for ``inspect eval TASK --run-config FILE``.
-
-    Such a run has the plan's tasks, or those given, in the dataset's order and does not stop
-    early; `midband rank` gives its verdict from the log. Inspect reads sample ids as patterns:
-    theirs are escaped.
-    """
-    chosen = subset_of(plan, tasks)
-    lines = [
-        f"# The {len(chosen)} of {len(plan.all_tasks)} tasks of {_one_line(plan.benchmark)}"
-        f" that midband plan {plan.digest} chose.",
-        "# Run:   inspect eval TASK --model MODEL --run-config THIS_FILE",
-        "# Judge: midband rank PLAN LOGS",
-        "eval_config:",
-        "  sample_id:",
-        *(f"    - {json.dumps(glob.escape(task), ensure_ascii=False)}" for task in chosen),
-        "metadata:",
-        f"  midband_plan: {json.dumps(plan.digest)}",
-        f"  midband_benchmark: {json.dumps(plan.benchmark, ensure_ascii=False)}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def export_run_config(
-    plan: "Plan", path: Path | str, *, tasks: Sequence[str] | None = None
-) -> None:
-    """Write `run_config_text`; a half-written file is never left behind."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        partial.write_text(run_config_text(plan, tasks=tasks), encoding="utf-8")
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        msg = f"expected a writable place for the run config, got {target}: {error.strerror}"
-        raise InputError(msg) from error
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

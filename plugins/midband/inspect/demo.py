@@ -26,6 +26,9 @@ N_TASKS = 200
 N_AGENTS = 24
 NEW_AGENT = "agent-new"
 NEW_ABILITY = 0.5
+# Three more agents that no history knows, weakest first, and their abilities.
+RIVALS = {"agent-red": -0.6, "agent-green": 0.3, "agent-blue": 1.5}
+QUESTION = "top:1:0.9"
 COST_USD = 0.04  # what a simulated attempt would cost on average; no money is spent
 _SPREAD = 2.4
 MARKER = "SIMULATED.txt"
@@ -66,6 +69,8 @@ class Outcome:
     samples_run, samples_total : int
         Samples that Inspect scored in the stopped run (some were in flight at the stop), and in
         the full one.
+    races : dict
+        What came of the race of three more agents, without and with the history.
     seconds : float
         Wall time of the whole demonstration.
     """
@@ -77,6 +82,7 @@ class Outcome:
     adaptive_cost_usd: float
     samples_run: int
     samples_total: int
+    races: dict[str, dict[str, object]]
     seconds: float
     simulated: bool = True
 
@@ -102,6 +108,25 @@ def run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) 
     _show(["rank", plan, directory / "adaptive"], say)
     say("6. The check, which a real user would not pay for: the same agent in full.")
     _make_logs(directory / "full", [NEW_AGENT])
+    rivals = ",".join(f"{PROVIDER}/{name}" for name in RIVALS)
+    race: list[str | Path] = ["inspect", "eval", task, "--model", rivals]
+    say("7. Three more agents: which of them is best? One Inspect command, without a history.")
+    cold: list[str | Path] = [*race, "--race", QUESTION, "--log-dir", directory / "race"]
+    _show(cold, say, live=True, only_verdict=True)
+    say("8. The same three with the history: the race is planned, and ends sooner.")
+    candidates, planned = directory / "race.toml", directory / "race.json"
+    candidates.write_text(_race_file(), encoding="utf-8")
+    plan_race: list[str | Path] = [
+        "plan",
+        BENCHMARK,
+        "--candidates",
+        candidates,
+        "--output",
+        planned,
+    ]
+    _show([*plan_race, "--history", store], say)
+    informed: list[str | Path] = [*race, "--race", planned, "--log-dir", directory / "race-history"]
+    _show(informed, say, live=True, only_verdict=True)
     return _compare(directory, seconds=time.monotonic() - began)
 
 
@@ -135,9 +160,23 @@ def _make_logs(log_dir: Path, agents: Sequence[str]) -> None:
 
 
 def _show(
-    arguments: Sequence[str | Path], say: Callable[[str], None], *, live: bool = False
+    arguments: Sequence[str | Path],
+    say: Callable[[str], None],
+    *,
+    live: bool = False,
+    only_verdict: bool = False,
 ) -> None:
-    """Run one midband command as the user would type it, and show both."""
+    """Run one midband command as the user would type it, and show both.
+
+    Parameters
+    ----------
+    arguments : sequence of str or Path
+    say : callable
+    live : bool
+        On a terminal the command has the screen for itself.
+    only_verdict : bool
+        Elsewhere, leave out what Inspect says of each model.
+    """
     say("   $ midband " + " ".join(str(argument) for argument in arguments))
     if live and sys.stdout.isatty():
         code = subprocess.run(_command(arguments), check=False).returncode
@@ -148,7 +187,9 @@ def _show(
             _command(arguments), capture_output=True, text=True, check=False, env=environment
         )
         code, text = done.returncode, done.stdout + done.stderr
-        for line in text.splitlines():
+        lines = text.splitlines()
+        first = next((n for n, line in enumerate(lines) if line.startswith("midband: race")), 0)
+        for line in lines[first if only_verdict and not code else 0 :]:
             say(f"     {line}")
     if code:
         raise DemoError(_why(f"`midband {arguments[0]}`", text))
@@ -188,8 +229,29 @@ def _compare(directory: Path, *, seconds: float) -> Outcome:
         full_cost_usd=_total_cost(full_run),
         samples_run=len(stopped_run),
         samples_total=len(full_run),
+        races={name: _race_of(directory / name) for name in ("race", "race-history")},
         seconds=seconds,
     )
+
+
+def _race_file() -> str:
+    """Return the file that names the candidates of the planned race."""
+    lines = [f'question = "{QUESTION}"', 'allocation = "racing"']
+    for name in RIVALS:
+        lines += ["", "[[candidates]]", f'name = "{PROVIDER}/{name}"']
+    return "\n".join(lines) + "\n"
+
+
+def _race_of(logs: Path) -> dict[str, object]:
+    """Return what the logs of a race say came of it."""
+    from inspect_ai.log import list_eval_logs, read_eval_log
+
+    from midband.inspect.race_source import race_report
+
+    headers = [read_eval_log(each, header_only=True) for each in list_eval_logs(str(logs))]
+    verdict = race_report(headers)["verdict"]
+    told = ("best", "settled", "results", "full", "cost_share", "usd")
+    return {name: verdict[name] for name in told}
 
 
 def _rank(plan: "Plan", tasks: "Sequence[str]", scores: "Mapping[str, float]") -> int:
@@ -229,6 +291,8 @@ def ability(agent: str) -> float:
     """Return an agent's ability in logits; agents are evenly spread."""
     if agent == NEW_AGENT:
         return NEW_ABILITY
+    if agent in RIVALS:
+        return RIVALS[agent]
     place = int(agent.rpartition("-")[2])
     return -_SPREAD + 2 * _SPREAD * (place - 1) / (N_AGENTS - 1)
 

@@ -7,18 +7,22 @@ imported with the first adaptive task, not at Inspect's start, whose screen coun
 every package.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import inspect_ai
-from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
+from inspect_ai.hooks import Hooks, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
 from inspect_ai.util import EarlyStop, display_counter, display_type
 
-from midband.inspect.command import MAX_SAMPLES
+from midband.inspect.command import LOGS, MAX_SAMPLES
 from midband.inspect.live import ChoosingRun, LiveRun, live_runs
 from midband.inspect.log_file import RECORD
 from midband.inspect.metric import UNKNOWN_METRIC, ScoreReader, metric_of
+from midband.inspect.racing import live_entrants
 from midband.inspect.scores import attempt_cost, task_id
 from midband.inspect.shown import (
     RunningEval,
@@ -36,10 +40,13 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import SampleScore
     from pydantic import JsonValue
 
+    from midband.inspect.entrant import Entrant
     from midband_history import Metric
     from midband_sampler import MaxErrors, Plan
 else:  # versions before 0.3.250 have none, and are never given one
     SampleSource = getattr(inspect_ai, "SampleSource", object)
+
+_EVALS: dict[str, int] = {}
 
 
 @dataclass(eq=False, repr=False)
@@ -114,7 +121,7 @@ class AdaptiveSource(_ByPlan, SampleSource):
         if current is None or run is None:
             return None
         try:
-            if not _errored(run, sample):
+            if not note_sample(run, sample):
                 run.scored(sample.id, sample.epoch, run.reader.read(sample.scores))
         except Exception as error:  # a score of an unknown shape must not end the eval
             run.fail(error)
@@ -147,7 +154,7 @@ class AdaptiveSource(_ByPlan, SampleSource):
     def _begin(self, current: RunningEval) -> ChoosingRun:
         spec = current.spec
         config = None if spec is None else spec.config
-        available = _wanted(self.samples, config)
+        available = wanted_samples(self.samples, config)
         limit = None
         if config is not None and config.sample_id is None and isinstance(config.limit, int):
             limit = config.limit
@@ -159,7 +166,7 @@ class AdaptiveSource(_ByPlan, SampleSource):
         run = ChoosingRun(
             self.plan,
             available=available,
-            width=_width(current),
+            width=width_of(current),
             limit=limit,
             earlier=_earlier(current, self.plan),
             **settings,
@@ -203,7 +210,7 @@ def _run_of(current: RunningEval | None) -> ChoosingRun | None:
     return run if isinstance(run, ChoosingRun) else None
 
 
-def _wanted(samples: "Mapping[str, Sample]", config: Any) -> dict[str, None]:
+def wanted_samples(samples: "Mapping[str, Sample]", config: Any) -> dict[str, None]:
     """Return the tasks that ``--sample-id`` lets run, by Inspect's own reading of it."""
     if config is None or config.sample_id is None:
         return dict.fromkeys(samples)
@@ -216,7 +223,7 @@ def _wanted(samples: "Mapping[str, Sample]", config: Any) -> dict[str, None]:
     return {task: None for task, sample in samples.items() if matches(sample.id)}
 
 
-def _width(current: RunningEval) -> int:
+def width_of(current: RunningEval) -> int:
     """Return how many samples run at a time: the user's number, or few, so that a stop saves."""
     chosen = None if current.spec is None else current.spec.config.max_samples
     return chosen or min(MAX_SAMPLES, current.max_connections or MAX_SAMPLES)
@@ -334,6 +341,11 @@ class AdaptiveStopping(_ByPlan):
 class Observer(Hooks):
     """Takes note; the early stopping and the sample source look up what they need."""
 
+    async def on_run_start(self, data: RunStart) -> None:
+        """Note how many evals one command has."""
+        _EVALS.clear()
+        _EVALS[data.run_id] = len(data.task_names)
+
     async def on_task_start(self, data: TaskStart) -> None:
         """Note which eval begins in this context; each attempt begins anew."""
         plan = getattr(data, "plan", None)  # newer versions of Inspect have it
@@ -342,12 +354,24 @@ class Observer(Hooks):
 
     async def on_sample_end(self, data: SampleEnd) -> None:
         """Pass on what a sample cost, and its error if it ended in one."""
-        run = live_runs().get(data.eval_id)
+        run = live_runs().get(data.eval_id) or live_entrants().get(data.eval_id)
         if run is not None:
-            _errored(run, data.sample)
+            note_sample(run, data.sample)
+
+    async def on_task_end(self, data: TaskEnd) -> None:
+        """Write where the log is to the file that `LOGS` names, if it names one."""
+        place = os.environ.get(LOGS)
+        if place and data.log.location:
+            with suppress(OSError), Path(place).open("a", encoding="utf-8") as file:
+                file.write(f"{data.log.location}\n")
 
 
-def _errored(run: LiveRun, sample: "EvalSample") -> bool:
+def evals_in_run(run_id: str) -> int:
+    """Return how many evals a command has: one for each model of each task."""
+    return _EVALS.get(run_id, 1)
+
+
+def note_sample(run: "LiveRun | Entrant", sample: "EvalSample") -> bool:
     """Tell what a sample cost, and its error where that counts; return whether it counts."""
     run.spent(sample.id, sample.epoch, *attempt_cost(sample))
     if sample.error is None or (run.score_on_error and sample.scores):

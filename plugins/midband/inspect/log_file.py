@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midband.inspect.scores import task_id
 from midband_history import StatedAggregate, UnreadableSourceError
 
 if TYPE_CHECKING:
@@ -68,6 +69,33 @@ class Log:
     summaries: "list[EvalSampleSummary]"
     invalid: frozenset[str | None]
     scoring: Scoring
+
+
+def plan_of_log(path: Path) -> str:
+    """Return the digest of the plan that chose the samples of a log; empty where none did.
+
+    A file that cannot be read, as none can without Inspect, names no plan.
+    """
+    try:
+        from inspect_ai.log import read_eval_log
+
+        spec = read_eval_log(str(path), header_only=True).eval
+    except Exception:  # whatever a foreign file does to Inspect
+        return ""
+    metadata, arguments = spec.metadata or {}, spec.task_args or {}
+    record = metadata.get(RECORD)
+    live = record.get("plan_digest") if isinstance(record, dict) else None
+    return str(live or metadata.get("midband_plan") or arguments.get("plan_digest") or "")
+
+
+def metadata_in(path: Path, key: str) -> "Iterator[tuple[str, str]]":
+    """Yield each sample's id and its value of a key of its metadata, where it has one."""
+    from inspect_ai.log import read_eval_log_sample_summaries
+
+    for summary in read_eval_log_sample_summaries(str(path)):
+        value = (summary.metadata or {}).get(key)
+        if value is not None:
+            yield task_id(summary.id), str(value)
 
 
 def load_log(path: Path) -> Log:

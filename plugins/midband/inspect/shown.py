@@ -40,11 +40,15 @@ class RunningEval:
         None where Inspect did not announce the eval.
     max_connections : int or None
         Calls to the model at a time, where the user set them.
+    run : LiveRun or None
+    entrant : Entrant or None
+        In its stead in a race.
     """
 
     spec: "EvalSpec | None"
     max_connections: int | None = None
     run: "LiveRun | None" = None
+    entrant: object = None
 
 
 # Each eval runs in a context of its own, in which the contexts of its samples begin.
@@ -75,10 +79,15 @@ def say_in_header(run: "LiveRun") -> None:
     spec = None if current is None else current.spec
     try:
         if spec is not None:
-            rest = {name: each for name, each in (spec.metadata or {}).items() if name != VERDICT}
-            spec.metadata = {VERDICT: run.verdict, **rest}
+            keep_verdict(spec, run.verdict)
     except Exception as error:  # what cannot be noted must not end the eval
         run.fail(error)
+
+
+def keep_verdict(spec: "EvalSpec", text: str) -> None:
+    """Put a text first in the metadata of a log's header."""
+    rest = {name: each for name, each in (spec.metadata or {}).items() if name != VERDICT}
+    spec.metadata = {VERDICT: text, **rest}
 
 
 @metric(name="midband")

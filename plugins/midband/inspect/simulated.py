@@ -22,6 +22,7 @@ from midband.inspect.demo import (
     BENCHMARK,
     N_TASKS,
     NEW_AGENT,
+    RIVALS,
     agent_names,
     answer,
     attempt,
@@ -60,7 +61,7 @@ class SimulatedModel(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
-        if model_name not in (NEW_AGENT, *agent_names()):
+        if model_name not in (NEW_AGENT, *RIVALS, *agent_names()):
             known = agent_names()
             msg = (
                 f"expected a simulated agent, {known[0]} to {known[-1]} or {NEW_AGENT},"

@@ -59,12 +59,12 @@ def adaptive(
     from midband.choices import read_plan
     from midband_sampler import parse_max_errors
 
-    arguments = _unwrapped(kwargs)
+    arguments = unwrapped(kwargs)
     try:
         expected = arguments.pop("plan_digest", None)
-        wanted = _text(arguments.pop("plan_metric", ""))
+        wanted = text_of(arguments.pop("plan_metric", ""))
         most = arguments.pop("plan_max_errors", None)
-        path = Path(_text(plan)).absolute()
+        path = Path(text_of(plan)).absolute()
         read = read_plan(path)
         if expected is not None and str(expected) != read.digest:
             msg = (
@@ -72,15 +72,15 @@ def adaptive(
                 " put the first plan back, or start a new run"
             )
             raise InputError(msg)
-        inner = _load(_text(task), arguments)
-        notes = {"task": _text(task), "args": arguments}
+        inner = load_inner(text_of(task), arguments)
+        notes = {"task": text_of(task), "args": arguments}
         return prepare_task(
             inner,
             read,
             allow_changed=allow_changed,
             notes=notes,
             metric=wanted,
-            max_errors=None if most is None else parse_max_errors(_text(most)),
+            max_errors=None if most is None else parse_max_errors(text_of(most)),
         )
     except MidbandError as error:
         raise RefusedError(str(error)) from error
@@ -143,8 +143,8 @@ def prepare_task(
         )
         raise PlanError(msg)
     judged = check_metric(plan, inner.name, declared_shapes(inner), wanted=metric)
-    samples = _by_id(inner.dataset, plan)
-    changed = _compare(plan, samples, allow_changed=allow_changed)
+    samples = samples_by_id(inner.dataset, plan.all_tasks, plan.task_digests)
+    changed = check_tasks(plan.tasks, plan.task_digests, samples, allow_changed=allow_changed)
     chosen = {name: samples[name] for name in plan.tasks if name in samples}
     obstacle = _obstacle(chosen.values()) if plan.chooses_live else ""
     live = plan.chooses_live and not obstacle
@@ -154,8 +154,8 @@ def prepare_task(
     note = {
         "plan_digest": plan.digest,
         "benchmark": plan.benchmark,
-        "version": _version("midband"),
-        "inner_package": _package(inner.name),
+        "version": version_of("midband"),
+        "inner_package": package_of(inner.name),
         "tasks_chosen": "live" if live else "in a fixed order",
         "metric": judged.label or None,
         "tasks_changed": changed,
@@ -170,7 +170,7 @@ def prepare_task(
 
         source = AdaptiveSource(plan, chosen, metric=judged, max_errors=max_errors)
         prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)
-        _label(prepared)
+        label_task(prepared)
         # A source's dataset, of which nothing is known beforehand, has no name of its own.
         prepared.dataset = MemoryDataset([], name=name, location=location)
         return prepared
@@ -184,11 +184,11 @@ def prepare_task(
         early_stopping=AdaptiveStopping(plan, metric=judged, max_errors=max_errors, note=obstacle),
         metadata=metadata,
     )
-    _label(prepared)
+    label_task(prepared)
     return prepared
 
 
-def _label(task: Task) -> None:
+def label_task(task: Task) -> None:
     """Say in the title of log and screen whose accuracy it is that they show."""
     if hasattr(task, "_display_name"):
         task._display_name = f"{task.display_name} (tasks chosen by midband)"
@@ -197,12 +197,17 @@ def _label(task: Task) -> None:
 def _obstacle(samples: Iterable[Sample]) -> str:
     """Return why the samples cannot be chosen live, or nothing."""
     if not hasattr(inspect_ai, "SampleSource"):
-        why = f"inspect-ai {_version('inspect-ai')} cannot choose samples (0.3.250 can)"
-    elif any(_refers_to_media(sample) for sample in samples):
+        why = f"inspect-ai {version_of('inspect-ai')} cannot choose samples (0.3.250 can)"
+    elif has_media(samples):
         why = "Inspect reads the media files of samples only where these are known beforehand"
     else:
         return ""
     return f"{why}: the plan's tasks run in its fixed order, until the rank is settled"
+
+
+def has_media(samples: Iterable[Sample]) -> bool:
+    """Whether an image, sound, video or document of a sample stands in a file or at a URL."""
+    return any(_refers_to_media(sample) for sample in samples)
 
 
 def _refers_to_media(sample: Sample) -> bool:
@@ -217,7 +222,8 @@ def _refers_to_media(sample: Sample) -> bool:
     return False
 
 
-def _load(spec: str, arguments: Mapping[str, Any]) -> Task:
+def load_inner(spec: str, arguments: Mapping[str, Any]) -> Task:
+    """Return one task by Inspect's name for it, or by its file."""
     path = Path(spec)
     if path.suffix == ".py" and path.is_file():
         # Inspect takes a bare file only relative to the working directory.
@@ -241,7 +247,9 @@ def _load(spec: str, arguments: Mapping[str, Any]) -> Task:
     return found[0]
 
 
-def _by_id(dataset: Sequence[Sample], plan: "Plan") -> dict[str, Sample]:
+def samples_by_id(
+    dataset: Sequence[Sample], tasks: Sequence[str], digests: Mapping[str, str]
+) -> dict[str, Sample]:
     """Return the samples by id.
 
     Those without one get their place, counted from 1, as in a log. A dataset that shuffles itself
@@ -257,25 +265,23 @@ def _by_id(dataset: Sequence[Sample], plan: "Plan") -> dict[str, Sample]:
         samples[name] = known
     if any(sample.id is not None for sample in dataset):
         return samples
-    return _by_content(samples, plan)
+    return _by_content(samples, tasks, digests)
 
 
-def _by_content(samples: Mapping[str, Sample], plan: "Plan") -> dict[str, Sample]:
+def _by_content(
+    samples: Mapping[str, Sample], tasks: Sequence[str], known: Mapping[str, str]
+) -> dict[str, Sample]:
     """Name samples, of which the numbers say nothing, as the plan names their contents."""
     digests = {name: task_digest(each.input, each.target) for name, each in samples.items()}
-    moved = [
-        name
-        for name in plan.all_tasks
-        if plan.task_digests.get(name) and digests.get(name) != plan.task_digests[name]
-    ]
-    kept = {name for name in plan.all_tasks if name in samples and name not in moved}
+    moved = [name for name in tasks if known.get(name) and digests.get(name) != known[name]]
+    kept = {name for name in tasks if name in samples and name not in moved}
     free: dict[str, list[str]] = {}
     for name, digest in digests.items():
         if name not in kept:
             free.setdefault(digest, []).append(name)
     found = {name: samples[name] for name in kept}
     for name in moved:
-        if places := free.get(plan.task_digests[name]):
+        if places := free.get(known[name]):
             number = int(name) if name.isascii() and name.isdecimal() else name
             found[name] = samples[places.pop(0)].model_copy(update={"id": number})
     left = [name for places in free.values() for name in places]
@@ -283,21 +289,27 @@ def _by_content(samples: Mapping[str, Sample], plan: "Plan") -> dict[str, Sample
     return found
 
 
-def _compare(plan: "Plan", samples: Mapping[str, Sample], *, allow_changed: bool) -> int:
+def check_tasks(
+    tasks: Sequence[str],
+    digests: Mapping[str, str],
+    samples: Mapping[str, Sample],
+    *,
+    allow_changed: bool,
+) -> int:
     """Check the planned tasks against the dataset; return how many differ."""
     from midband_sampler import DigestMismatchError
 
-    gone = [name for name in plan.tasks if name not in samples]
+    gone = [name for name in tasks if name not in samples]
     other = [
         name
-        for name in plan.tasks
+        for name in tasks
         if name in samples
-        and plan.task_digests.get(name)
-        and plan.task_digests[name] != task_digest(samples[name].input, samples[name].target)
+        and digests.get(name)
+        and digests[name] != task_digest(samples[name].input, samples[name].target)
     ]
-    if len(gone) == len(plan.tasks):
+    if tasks and len(gone) == len(tasks):
         msg = (
-            f"expected the planned tasks ({_some(plan.tasks)}) in the dataset, got none of them"
+            f"expected the planned tasks ({_some(tasks)}) in the dataset, got none of them"
             f" (it has {_some(list(samples))}): check the task's arguments"
         )
         raise DigestMismatchError(msg)
@@ -305,7 +317,7 @@ def _compare(plan: "Plan", samples: Mapping[str, Sample], *, allow_changed: bool
         found = [f"{len(other)} changed ({_some(other)})"] if other else []
         found += [f"{len(gone)} gone ({_some(gone)})"] if gone else []
         msg = (
-            f"expected the {len(plan.tasks)} planned tasks as they were when the plan was made, got"
+            f"expected the {len(tasks)} planned tasks as they were when the plan was made, got"
             f" {' and '.join(found)}: make a new plan, or pass --allow-changed"
         )
         raise DigestMismatchError(msg)
@@ -316,26 +328,27 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
-def _unwrapped(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def unwrapped(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Undo the nesting under ``kwargs`` with which older Inspect versions retry a task."""
     plain = dict(arguments)
     nested = plain.pop("kwargs", None)
-    return {**_unwrapped(nested), **plain} if isinstance(nested, Mapping) else dict(arguments)
+    return {**unwrapped(nested), **plain} if isinstance(nested, Mapping) else dict(arguments)
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """Undo Inspect's splitting of ``-T`` values at commas."""
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _package(task_name: str) -> dict[str, str] | None:
+def package_of(task_name: str) -> dict[str, str] | None:
     """Return name and version of the package that registered a task; None for a file's task."""
     package, slash, _ = task_name.partition("/")
-    version = _version(package) if slash else ""
+    version = version_of(package) if slash else ""
     return {"name": package, "version": version} if version else None
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Return the version of an installed package; empty without it."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -4,6 +4,8 @@ from midband.rounds.driver import RoundDriver
 from midband.rounds.journal import RoundEnd, results_of
 from midband.rounds.live import LiveDriver
 from midband.rounds.process import Interrupt
+from midband.rounds.race import RaceDriver, RaceReport, RaceSettings
+from midband.rounds.race_state import RaceListener, RaceStanding
 from midband.rounds.run_settings import (
     Listener,
     LiveHarness,
@@ -22,6 +24,11 @@ __all__ = [
     "LiveDriver",
     "LiveHarness",
     "LiveSettings",
+    "RaceDriver",
+    "RaceListener",
+    "RaceReport",
+    "RaceSettings",
+    "RaceStanding",
     "RoundDriver",
     "RoundEnd",
     "RunReport",

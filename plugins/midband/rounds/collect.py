@@ -100,6 +100,16 @@ def reading_by(plan: "Plan", reading: "ReadOptions") -> "ReadOptions":
     return replace(options, metric=metric.label)
 
 
+def metric_found(
+    harness: "Harness", path: Path, *, plan: "Plan", reading: "ReadOptions"
+) -> Metric | None:
+    """Return the metric of the first result at `path` that names one; None where none does."""
+    if not path.exists():
+        return None
+    records, _ = _read(harness, path, reading_by(plan, reading))
+    return next((record.metric for record in records if record.metric.known), None)
+
+
 def collect(
     harness: "Harness",
     path: Path,

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -182,6 +182,25 @@ def _result(data: Mapping[str, Any], tasks: Collection[str], odd: "Counter[str]"
     )
 
 
+def by_task(results: Iterable[AttemptResult]) -> dict[str, list[AttemptResult]]:
+    """Return the results of each task, in the order of their first."""
+    found: dict[str, list[AttemptResult]] = {}
+    for each in results:
+        found.setdefault(each.task, []).append(each)
+    return found
+
+
+def known_results(event: Mapping[str, Any], tasks: Collection[str]) -> list[AttemptResult]:
+    """Return the results of earlier directories that an event brings.
+
+    Raises
+    ------
+    ValueError
+        It holds something else.
+    """
+    return [_result(each, tasks, Counter()) for each in event["results"]]
+
+
 def amount(value: object, what: str, odd: "Counter[str]", *, attempts: int = 1) -> float | None:
     """Return a cost or duration of `attempts`; None, and counted as odd, where it cannot be one."""
     if value is None or _is_within(value, _MOST[what] * attempts):
@@ -211,6 +230,8 @@ class RunJournal:
     ----------
     directory : Path
         Made if it is not there.
+    name : str
+        Of the file.
 
     Raises
     ------
@@ -220,11 +241,11 @@ class RunJournal:
         It cannot be written, or is damaged elsewhere than at its end.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = FILE) -> None:
         if os.name != "posix":
             msg = "expected Linux, macOS or another POSIX system, got none: use midband export"
             raise InputError(msg)
-        self.path = directory / FILE
+        self.path = directory / name
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -321,6 +342,7 @@ _EVENTS = {
         "live": _TRUTH,
     },
     "round": {"name": _TEXT, "tasks": _TEXTS, "results": _TEXT},
+    "known": {"results": _LIST, "source": _TEXT},
     "step": {"step": _COUNT},
     "ended": {"round": _FIELDS, "attempts": _COUNT},
 }

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from midband._ranking import LiveOrder, rank_records
 from midband.descriptors import Round
+from midband.rounds.agent_run import PLAN, arguments_digest, others_message
 from midband.rounds.collect import plan_to_read_by, reading_by
-from midband.rounds.driver import PLAN, arguments_digest, check_kept_plan, others_message
+from midband.rounds.driver import check_kept_plan
 from midband.rounds.journal import FINISHED, INTERRUPTED, TIMED_OUT, RunJournal
 from midband.rounds.process import Interrupt, last_lines, run_steps, wait_for_earlier
 from midband.rounds.run_settings import LiveSettings, RunReport, RunSettings, Standing
@@ -88,6 +89,7 @@ class LiveDriver:
             "--max-usd": (settings.max_usd is not None, "use --max-tasks"),
             "--round-size": (settings.round_size is not None, "leave it out"),
             "--in-process": (settings.in_process, "leave it out"),
+            "--from": (settings.continues is not None, "import its logs into the history"),
             "--benchmark": (settings.benchmark is not None, "leave it out"),
             "--scale": (reading.scale is not None, "state it with midband history metric"),
             "--lower-is-better": (

@@ -47,6 +47,8 @@ class RunSettings:
         the first ten has one.
     reading : ReadOptions
         What the user says about the results: `metric`, `scale`, `lower_is_better` and `errors`.
+    continues : Path or None
+        The directory of an earlier run or race, whose results count and are not paid for again.
     """
 
     arguments: tuple[str, ...] = ()
@@ -60,6 +62,7 @@ class RunSettings:
     allow_changed: bool = False
     max_errors: MaxErrors | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
+    continues: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("round_size", "attempts", "max_tasks", "max_usd", "timeout"):

@@ -2,17 +2,23 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
-from midband.rounds.journal import INTERRUPTED, AttemptResult, EarlierResults, RoundEnd
+from midband.rounds.journal import (
+    INTERRUPTED,
+    AttemptResult,
+    EarlierResults,
+    RoundEnd,
+    by_task,
+    known_results,
+)
 from midband.rounds.run_settings import RunSettings, Standing
 from midband_history import InputError
-from midband_sampler import Session
 
 if TYPE_CHECKING:
     from midband.descriptors import Harness
-    from midband_sampler import MaxErrors, Plan
+    from midband_sampler import Plan, Session
 
 # So often a task is tried before it counts as one without a result; the last time alone, since
 # one that hangs or crashes the harness takes others with it.
@@ -25,16 +31,30 @@ _ROUNDS = 10
 _FIRST_SHARE = 0.25
 
 
+class Chooser(Protocol):
+    """Whoever names the tasks of a run, and is told their results."""
+
+    def next_task(self) -> str | None:
+        """Return the next new task; None once decided or out of tasks."""
+
+    def starts(self, task: str) -> None:
+        """Note that the harness is given this task."""
+
+    def told(self, task: str, results: "Sequence[AttemptResult]") -> None:
+        """Take in the results of a task's attempts, one at least."""
+
+
 class RunState:
     """State of a run, built from its rounds in order; the same rounds give the same state.
 
     Parameters
     ----------
-    plan : Plan
+    chooser : Chooser
+        Told every result.
+    tasks : sequence of str
+        Those that a round may hold.
     live : bool
-        Whether the strategy chooses each task from the results so far.
-    max_errors : MaxErrors, optional
-        As for `Session`.
+        Whether each task is chosen from the results so far.
 
     Attributes
     ----------
@@ -42,8 +62,10 @@ class RunState:
         Rounds that have ended.
     given : set of str
         Tasks that the harness was given and that came back, with or without a result.
+    known : set of str
+        Tasks whose results an earlier directory brought.
     waiting : list of str
-        Tasks that the session asked for and that are to be run in the next round.
+        Tasks that the chooser asked for and that are to be run in the next round.
     costs : list of float
         Known costs of attempts, US dollars.
     extra_usd : float
@@ -64,12 +86,13 @@ class RunState:
         The first step of it that was not started.
     """
 
-    def __init__(self, plan: "Plan", *, live: bool, max_errors: "MaxErrors | None" = None) -> None:
-        self.session = Session(plan, live=live, max_errors=max_errors)
+    def __init__(self, chooser: Chooser, tasks: Sequence[str], *, live: bool = False) -> None:
+        self._chooser = chooser
         self._live = live
-        self._planned = frozenset(plan.all_tasks)
+        self._planned = frozenset(tasks)
         self.rounds = 0
         self.given: set[str] = set()
+        self.known: set[str] = set()
         self.waiting: list[str] = []
         self.costs: list[float] = []
         self.extra_usd = 0.0
@@ -95,12 +118,12 @@ class RunState:
 
     def ask(self) -> str | None:
         """Return the next new task; None once decided or out of tasks."""
-        return next(iter(self.session.ask(1)), None)
+        return self._chooser.next_task()
 
     def begin(self, tasks: tuple[str, ...]) -> None:
         """Note that a round of these tasks starts."""
         for task in tasks:
-            self.session.start(task)
+            self._chooser.starts(task)
         self.waiting = [task for task in self.waiting if task not in tasks]
 
     def restore(self, event: dict[str, Any], note: Callable[[str], None]) -> None:
@@ -117,6 +140,8 @@ class RunState:
         if kind == "stopped":  # what ended for want of results starts anew
             self.barren = 0
             self._tries.clear()
+        elif kind == "known":
+            self.bring(known_results(event, self._planned))
         elif kind == "round":
             strange = sorted(set(event["tasks"]) - self._planned)
             if strange:
@@ -144,6 +169,12 @@ class RunState:
                 note(f"{end.name}: {line}")
             self.take(end, attempts=event["attempts"])
 
+    def bring(self, results: Iterable[AttemptResult]) -> None:
+        """Take in results of earlier directories, which cost this run nothing."""
+        for task, found in by_task(results).items():
+            self.known.add(task)
+            self._chooser.told(task, found)
+
     def _repeat(self, tasks: tuple[str, ...]) -> None:
         """Begin a round that an earlier process began, with the choices that led to it."""
         for task in tasks:
@@ -154,7 +185,7 @@ class RunState:
         self.begin(tasks)
 
     def take(self, end: RoundEnd, *, attempts: int) -> list[AttemptResult]:
-        """Take in the end of a round and return what the session was told.
+        """Take in the end of a round and return what the chooser was told.
 
         Tasks whose result is open are tried again; after `MAX_TRIES` they are told as they are,
         without a result as ``missing``.
@@ -186,14 +217,7 @@ class RunState:
         if not any(result.kind == "valid" for result in results):
             self.without_result[task] = None
         told = results or [AttemptResult(task=task, attempt=0, score=None, kind="missing")]
-        for result in told:
-            self.session.tell(
-                task,
-                score=result.score,
-                outcome=result.kind,
-                usd=result.cost_usd,
-                seconds=result.seconds,
-            )
+        self._chooser.told(task, told)
         self.earlier.attempts.update((task, result.attempt) for result in results)
         return told
 
@@ -206,11 +230,88 @@ class RunState:
             self.uncosted[task] += max(attempts - number[task], 0)
 
 
-class RoundPlanner:
-    """Chooses the tasks of each round, cut so that it is not expected to pass the limits.
+class Costs:
+    """What a run has cost and what its tasks are expected to cost, US dollars; NaN if unknown.
 
     An attempt is expected to cost what the history says of its task, or what an attempt of this
-    run has cost on average, whichever is more. Unknown is NaN.
+    run has cost on average, whichever is more.
+
+    Parameters
+    ----------
+    plan : Plan
+        With what the history says.
+    state : RunState
+        As it stands at each call.
+    attempts : int
+        How often a task is run.
+    elsewhere : callable, optional
+        Returns what an attempt costs where neither says.
+    """
+
+    def __init__(
+        self,
+        plan: "Plan",
+        state: RunState,
+        *,
+        attempts: int,
+        elsewhere: Callable[[], float] = lambda: math.nan,
+    ) -> None:
+        self._state = state
+        self._attempts = attempts
+        self._elsewhere = elsewhere
+        self._costs = dict(zip(plan.all_tasks, plan.expected_cost_usd.tolist(), strict=True))
+        self._typical = mean([cost for cost in self._costs.values() if not math.isnan(cost)])
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the history or this run says what its attempts cost."""
+        return bool(self._state.costs) or not math.isnan(self._typical)
+
+    def attempt(self, task: str = "") -> float:
+        """Return the expected cost of one attempt; of a typical task by default."""
+        expected = self._costs.get(task, math.nan)
+        known = (self._typical if math.isnan(expected) else expected, mean(self._state.costs))
+        found = max((cost for cost in known if not math.isnan(cost)), default=math.nan)
+        return self._elsewhere() if math.isnan(found) else found
+
+    def expected(self, tasks: Iterable[str]) -> float:
+        """Return the expected cost of these tasks, each with all its attempts."""
+        return math.fsum(self.attempt(task) * self._attempts for task in tasks)
+
+    @property
+    def recorded(self) -> float:
+        """What the harness recorded."""
+        return math.fsum(self._state.costs) + self._state.extra_usd
+
+    @property
+    def spent(self) -> float:
+        """Recorded costs and, where an attempt has none, expected ones."""
+        uncosted = self._state.uncosted.items()
+        expected = [self.attempt(task) * count for task, count in uncosted if count]
+        return self.recorded + math.fsum(expected)
+
+
+def refuse_unknown_costs(harness: "Harness", rounds: int) -> None:
+    """Refuse a limit to the cost where nothing says what an attempt costs, nor will.
+
+    Raises
+    ------
+    InputError
+        The harness records no costs, or the results of earlier rounds hold none.
+    """
+    if not harness.capabilities.costs:
+        got = f"a history without costs and {harness.name}, which records none"
+    elif rounds:
+        got = f"none in the results of {rounds} rounds"
+    else:
+        return
+    hint = "leave out --max-usd and use --max-tasks"
+    msg = f"expected costs to keep --max-usd by, got {got}: {hint}"
+    raise InputError(msg)
+
+
+class RoundPlanner:
+    """Chooses the tasks of each round, cut so that it is not expected to pass the limits.
 
     Parameters
     ----------
@@ -219,31 +320,38 @@ class RoundPlanner:
     settings : RunSettings
     state : RunState
         As it stands at each call.
+    session : Session
+        Which the state tells.
     """
 
     def __init__(
-        self, plan: "Plan", harness: "Harness", settings: RunSettings, state: RunState
+        self,
+        plan: "Plan",
+        harness: "Harness",
+        settings: RunSettings,
+        state: RunState,
+        session: "Session",
     ) -> None:
         self._plan = plan
         self._harness = harness
         self._settings = settings
         self._state = state
-        self._costs = dict(zip(plan.all_tasks, plan.expected_cost_usd.tolist(), strict=True))
-        self._typical = _mean([cost for cost in self._costs.values() if not math.isnan(cost)])
+        self._session = session
+        self._costs = Costs(plan, state, attempts=settings.attempts)
 
     def standing(self) -> Standing:
         """Return the state for a report."""
         state = self._state
-        decision = state.session.decision()
+        decision = self._session.decision()
         planned = self._plan.tasks[: decision.tasks_planned]
-        ahead = [task for task in planned if task not in state.given]
+        ahead = [task for task in planned if task not in state.given | state.known]
         return Standing(
             decision=decision,
             rounds=state.rounds,
             tasks=state.tasks,
-            recorded_usd=math.fsum(state.costs) + state.extra_usd,
-            spent_usd=self._spent_usd(),
-            remaining_usd=0.0 if decision.stop else self._expected_usd(ahead),
+            recorded_usd=self._costs.recorded,
+            spent_usd=self._costs.spent,
+            remaining_usd=0.0 if decision.stop else self._costs.expected(ahead),
             without_result=tuple(state.without_result),
         )
 
@@ -257,7 +365,7 @@ class RoundPlanner:
         """
         state = self._state
         if self._is_unknown():
-            self._refuse_unknown_costs()
+            refuse_unknown_costs(self._harness, state.rounds)
         alone = state.alone()
         if alone is not None:
             refusal = self._refusal([], alone)
@@ -283,7 +391,7 @@ class RoundPlanner:
     def _round_size(self) -> int:
         if self._settings.round_size is not None:
             return self._settings.round_size
-        size = -(-self._state.session.decision().tasks_planned // _ROUNDS)
+        size = -(-self._session.decision().tasks_planned // _ROUNDS)
         return size if self._state.has_scores else max(size, self._plan.stop.min_tasks)
 
     def _refusal(self, chosen: list[str], task: str) -> str:
@@ -296,8 +404,8 @@ class RoundPlanner:
             return ""
         if self._is_unknown():
             return "one task to learn what it costs" if chosen else ""
-        spent = self._spent_usd()
-        cost = self._expected_usd([*chosen, task])
+        spent = self._costs.spent
+        cost = self._costs.expected([*chosen, task])
         if cost > max_usd - spent + 1e-9:
             ahead = f"the next {len(chosen) + 1} tasks are" if chosen else "the next task is"
             return (
@@ -310,36 +418,9 @@ class RoundPlanner:
 
     def _is_unknown(self) -> bool:
         """Whether there is a limit to the cost, and no cost to judge it by."""
-        return self._settings.max_usd is not None and math.isnan(self._attempt_usd(""))
-
-    def _refuse_unknown_costs(self) -> None:
-        if not self._harness.capabilities.costs:
-            got = f"a history without costs and {self._harness.name}, which records none"
-        elif self._state.rounds:
-            got = f"none in the results of {self._state.rounds} rounds"
-        else:
-            return
-        hint = "leave out --max-usd and use --max-tasks"
-        msg = f"expected costs to keep --max-usd by, got {got}: {hint}"
-        raise InputError(msg)
-
-    def _attempt_usd(self, task: str) -> float:
-        """Return the expected cost of one attempt, US dollars."""
-        expected = self._costs.get(task, math.nan)
-        known = (self._typical if math.isnan(expected) else expected, _mean(self._state.costs))
-        return max((cost for cost in known if not math.isnan(cost)), default=math.nan)
-
-    def _expected_usd(self, tasks: Iterable[str]) -> float:
-        """Return the expected cost of these tasks, each with all its attempts, US dollars."""
-        return math.fsum(self._attempt_usd(task) * self._settings.attempts for task in tasks)
-
-    def _spent_usd(self) -> float:
-        """Return recorded costs and, where an attempt has none, expected ones; US dollars."""
-        uncosted = self._state.uncosted.items()
-        expected = [self._attempt_usd(task) * count for task, count in uncosted if count]
-        return math.fsum(self._state.costs) + self._state.extra_usd + math.fsum(expected)
+        return self._settings.max_usd is not None and math.isnan(self._costs.attempt())
 
 
-def _mean(values: list[float]) -> float:
+def mean(values: list[float]) -> float:
     """Return the mean of known values; NaN where there is none."""
     return math.fsum(values) / len(values) if values else math.nan

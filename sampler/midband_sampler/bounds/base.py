@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray
-from midband_sampler.bounds.evidence import PairedEProcess
+from midband_sampler.bounds.evidence import Difference, PairedEProcess
 from midband_sampler.model.posterior import FullScorePosterior
 
 TIE = 1e-9
@@ -85,6 +85,10 @@ class Bounds(Protocol):
     @property
     def evidence(self) -> Mapping[str, PairedEProcess]:
         """E-process against each agent that is bet on."""
+
+    @property
+    def differences(self) -> Mapping[str, Difference]:
+        """Bounds of the paired difference to each agent that is compared task by task."""
 
     def observe(self, tasks: IntArray, scores: FloatArray) -> None:
         """Take in results; NaN is no result and takes the task out of the target."""

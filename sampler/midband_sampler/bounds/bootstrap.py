@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.base import TIE, Diagnostics, Interval, unknown, whole
-from midband_sampler.bounds.evidence import PairedEProcess
+from midband_sampler.bounds.evidence import NoPairs, PairedEProcess
 from midband_sampler.bounds.posterior import BestCaseWidth
 from midband_sampler.bounds.resamples import RESAMPLES, PairedResamples, PredictedResamples
 
@@ -38,7 +38,7 @@ def level_text(level: float) -> str:
     return text.removeprefix("0")
 
 
-class BootstrapRankBounds:
+class BootstrapRankBounds(NoPairs):
     """Rank on the target: the central share of the resamples that the calibration requires.
 
     A width m stands for the level that a normal distribution holds within m standard deviations

@@ -1,7 +1,8 @@
-"""What paired results say by themselves: the e-process, and the paired bootstrap."""
+"""What paired results say by themselves: e-process, bounds of the difference, bootstrap."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,98 @@ def _log_mean(logarithms: FloatArray) -> FloatArray:
     largest = logarithms.max(axis=-1, keepdims=True)
     total = np.exp(logarithms - largest).sum(axis=-1)
     return np.asarray(largest[..., 0] + np.log(total / _STAKES.size))
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """Bounds of a mean paired difference: the candidate's score minus that of one agent.
+
+    Parameters
+    ----------
+    estimate, low, high : ndarray of float64
+        In [-1, 1], of the shape of a snapshot's arrays; NaN while nothing is known. Either bound
+        alone holds with the confidence that was asked for.
+    least_half_width : callable or None
+        The least half width that so many more tasks can lead to; None where not known.
+    """
+
+    estimate: FloatArray
+    low: FloatArray
+    high: FloatArray
+    least_half_width: Callable[[IntArray], FloatArray] | None = None
+
+    def stated(self) -> dict[str, float]:
+        """Return one candidate's estimate and bounds by their names."""
+        names = ("estimate", "low", "high")
+        return {name: float(getattr(self, name)) for name in names}
+
+    def at(self, place: int) -> "Difference":
+        """Return one entry of the first axis."""
+        least = self.least_half_width
+        return Difference(
+            self.estimate[place],
+            self.low[place],
+            self.high[place],
+            None if least is None else lambda left: least(left)[place],
+        )
+
+    def at_best(self, left: IntArray) -> "Difference":
+        """Return the highest lower and the lowest upper bound to which `left` tasks can lead.
+
+        Either may come true, not both. The bounds get one more axis at the end.
+        """
+        least = self.least_half_width
+        half = np.zeros(np.shape(self.low)) if least is None else least(left)
+        low, high = np.asarray(self.high - half), np.asarray(self.low + half)
+        return Difference(self.estimate[..., None], low[..., None], high[..., None])
+
+
+def outer_differences(readings: Sequence[Mapping[str, Difference]]) -> Mapping[str, Difference]:
+    """Return the outer bounds of several readings of one candidate, about the first estimate."""
+    return {
+        agent: Difference(
+            found.estimate,
+            np.asarray(np.minimum.reduce([each[agent].low for each in readings])),
+            np.asarray(np.maximum.reduce([each[agent].high for each in readings])),
+            found.least_half_width,
+        )
+        for agent, found in readings[0].items()
+    }
+
+
+def score_difference(
+    score: tuple[FloatArray, FloatArray, FloatArray],
+    place: int,
+    scores: FloatArray,
+    margins: FloatArray | None,
+) -> Difference:
+    """Bound how far a candidate is above one reference, by the bounds of its own score.
+
+    Parameters
+    ----------
+    score : tuple of three ndarray of float64
+        The candidate's estimated score, and its bounds.
+    place : int
+        Of the reference.
+    scores, margins
+        `Bounds.reference_scores` and `Bounds.reference_margins`.
+    """
+    theirs, margin = scores[place], 0.0 if margins is None else margins[place]
+    estimate, low, high = score
+    return Difference(
+        np.asarray(estimate - theirs),
+        np.asarray(low - theirs - margin),
+        np.asarray(high - theirs + margin),
+    )
+
+
+class NoPairs:
+    """Bounds that compare with no agent task by task."""
+
+    @property
+    def differences(self) -> Mapping[str, Difference]:
+        """Bounds of the paired difference to each agent that is compared task by task."""
+        return MappingProxyType({})
 
 
 SIGN_BLOCK = 64

@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.base import TIE, Diagnostics, Interval, real, unknown, whole
-from midband_sampler.bounds.evidence import PairedEProcess
+from midband_sampler.bounds.evidence import NoPairs, PairedEProcess
 from midband_sampler.bounds.references import References
 from midband_sampler.model.posterior import FullScorePosterior
 
@@ -79,7 +79,7 @@ def _sums_from_end(values: FloatArray) -> FloatArray:
     return sums
 
 
-class PosteriorRankBounds:
+class PosteriorRankBounds(NoPairs):
     """Rank on the full benchmark: the predicted full score with calibrated bounds.
 
     A task without a result leaves the full scores of the reference agents too; one that did not run

@@ -11,7 +11,7 @@ import numpy as np
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.base import TIE, Diagnostics, Interval, resampled_ranks, unknown, whole
 from midband_sampler.bounds.betting import Capital, FinitePopulation
-from midband_sampler.bounds.evidence import SIGN_BLOCK, PairedEProcess, resampling_signs
+from midband_sampler.bounds.evidence import SIGN_BLOCK, NoPairs, PairedEProcess, resampling_signs
 
 # What a plan promises, by its order.
 ALWAYS_VALID = "betting confidence sequence, exact at every look, tasks in random order"
@@ -64,7 +64,7 @@ class _Sums:
         return self.on_target(self.size * self.total / np.maximum(self.tasks, 1))
 
 
-class SequentialRankBounds:
+class SequentialRankBounds(NoPairs):
     """Rank on the planned tasks: a confidence sequence, with the paired bootstrap beside it.
 
     The reference agents' means over the planned tasks are known, so the candidate's rank is a
@@ -106,6 +106,10 @@ class SequentialRankBounds:
         The first so many planned tasks are guard tasks.
     rivals : mapping of str to int
         Row of each reference agent that is bet on; see `PairedEProcess`.
+    expected : ndarray of float64, shape (n_planned,), optional
+        Predicted score on each planned task, in [0, 1]; the references' mean by default.
+    spread : float, optional
+        Expected standard deviation about it; that of the references by default.
     resamples : int
         Number of bootstrap resamples.
     seed : int
@@ -120,6 +124,8 @@ class SequentialRankBounds:
         confidence: float,
         guards: int = 0,
         rivals: Mapping[str, int] = MappingProxyType({}),
+        expected: FloatArray | None = None,
+        spread: float | None = None,
         resamples: int = 2000,
         seed: int = 0,
     ) -> None:
@@ -127,7 +133,8 @@ class SequentialRankBounds:
         by_task = known.sum(axis=0)
         scores = np.where(known, reference, 0.0)
         overall = scores.sum() / max(int(known.sum()), 1)
-        self._expected = np.where(by_task > 0, scores.sum(axis=0) / np.maximum(by_task, 1), overall)
+        mean = np.where(by_task > 0, scores.sum(axis=0) / np.maximum(by_task, 1), overall)
+        self._expected = mean if expected is None else expected
         self._expected_list: list[float] = self._expected.tolist()
         self._known = known
         self._excess = np.where(known, reference - self._expected, 0.0)
@@ -139,9 +146,9 @@ class SequentialRankBounds:
         drawn = slice(guards, None)
         sample = self._expected[drawn]
         others = int(known[:, drawn].sum() - (by_task[drawn] > 0).sum())
-        self._spread = (
-            math.sqrt((self._excess[:, drawn] ** 2).sum() / others) if others else _SPREAD
-        )
+        if spread is None:
+            spread = math.sqrt((self._excess[:, drawn] ** 2).sum() / others) if others else _SPREAD
+        self._spread = spread
         self._range = (
             (-float(sample.max()), 1.0 - float(sample.min())) if sample.size else (0.0, 1.0)
         )

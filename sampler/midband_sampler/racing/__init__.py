@@ -6,7 +6,13 @@ from midband_sampler.racing.allocations.base import (
     all_allocations,
     find_allocation,
 )
-from midband_sampler.racing.calibrating import RaceCalibration, calibrate, complete_agents, draw_races
+from midband_sampler.racing.calibrating import (
+    RaceCalibration,
+    calibrate,
+    complete_agents,
+    draw_races,
+)
+from midband_sampler.racing.claims import EXACT
 from midband_sampler.racing.questions import NotWorse, Order, Question, TopK, parse_question
 from midband_sampler.racing.race import Race
 from midband_sampler.racing.race_plan import RacePlan, budget_text, make_race, parse_budget
@@ -14,6 +20,7 @@ from midband_sampler.racing.replay import replay_race
 from midband_sampler.racing.verdict import RaceVerdict, Ranked
 
 __all__ = [
+    "EXACT",
     "Allocation",
     "Field",
     "NotWorse",

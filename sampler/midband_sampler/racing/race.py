@@ -16,7 +16,7 @@ from midband_sampler.racing.verdict import ALL_RUN, NOBODY, SETTLED, SPENT, Race
 from midband_sampler.session import OUTCOMES
 from midband_sampler.stopping.budget import UNITS, Budget
 
-_HOPELESS = 10
+_HOPELESS, _FEW = 10, 3
 _STREAM = 0x72616365  # apart from every other use of a seed
 _COSTS = UNITS[1:]
 
@@ -406,7 +406,7 @@ class Race:
             return
         alive, _, pairs = self.waits()
         claims = self.question.confidence is not None
-        if (claims and not pairs) or taken.told[alive].all():
+        if (claims and not pairs and self.all_begun(alive)) or taken.told[alive].all():
             self._reason = SETTLED if claims and not pairs else ALL_RUN
             return
         goal = self._next_depths(alive, pairs)
@@ -436,6 +436,11 @@ class Race:
             taken.depth[:] = goal
             self._claims.observe(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
             self._plan_next()
+
+    def all_begun(self, alive: list[int]) -> bool:
+        """Whether everybody has run a few tasks: nobody is judged by what others are like alone."""
+        told = self._taken.told[alive].sum(axis=1)
+        return bool((told >= min(len(self.tasks), _FEW)).all())
 
     def _paid_up(self) -> bool:
         """Whether the results that may be paid for are all there."""

@@ -31,7 +31,7 @@ def tell_verdict(race: "Race") -> RaceVerdict:
     alive, standing, answer = race.judge()
     names = [race.candidates[row] for row in alive]
     claims = question.confidence is not None
-    settled = claims and answer.settled and len(alive) > 1
+    settled = claims and answer.settled and len(alive) > 1 and race.all_begun(alive)
 
     def named(places: "Sequence[int]") -> tuple[str, ...]:
         return tuple(names[each] for each in places)

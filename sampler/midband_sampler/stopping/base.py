@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError, IntArray, MidbandError
-from midband_sampler.bounds.evidence import PairedEProcess
+from midband_sampler.bounds.evidence import Difference, PairedEProcess
 from midband_sampler.errors import PlanError
 
 UNKNOWN = cast("FloatArray", np.float64(np.nan))
 _NOTHING: Mapping[str, PairedEProcess] = MappingProxyType({})
+_NO_PAIRS: Mapping[str, Difference] = MappingProxyType({})
 _ARRAYS = (
     "rank_low", "rank_high", "score_low", "score_high", "tasks", "tasks_run", "tasks_left", "usd",
     "seconds", "tokens",
@@ -52,6 +53,9 @@ class Snapshot:
     evidence : mapping of str to PairedEProcess
         E-process of each agent that the rule names, where the tasks run in random order. Empty
         where a claim follows from the score bounds instead.
+    differences : mapping of str to Difference
+        Bounds of the mean paired difference to each agent that the rule compares with task by task,
+        where the tasks run in random order; else empty in the same way.
     reference_margins : ndarray of float64, of the shape of `reference_scores`, or None
         How far each of these may be off, at the bounds' confidence: 0 where the agent ran every
         task. None where all did. Its last axis may be that of the multipliers.
@@ -75,6 +79,7 @@ class Snapshot:
     reference_scores: FloatArray
     reference_agents: tuple[str, ...]
     evidence: Mapping[str, PairedEProcess] = field(default_factory=lambda: _NOTHING)
+    differences: Mapping[str, Difference] = field(default_factory=lambda: _NO_PAIRS)
     reference_margins: FloatArray | None = None
     least_half_width: Callable[[IntArray], FloatArray] | None = None
     readings: "tuple[Snapshot, ...]" = ()
@@ -90,6 +95,7 @@ class Snapshot:
             **arrays,
             reference_scores=scores if scores.ndim == 1 else scores[:, place],
             evidence={name: each.at(place) for name, each in self.evidence.items()},
+            differences={name: each.at(place) for name, each in self.differences.items()},
             least_half_width=None if least is None else lambda left: least(left)[place],
         )
 
@@ -196,6 +202,16 @@ class Rule(ABC):
     def named_agents(self) -> tuple[str, ...]:
         """Reference agents that the rule compares the candidate with, in order."""
         return ()
+
+    @property
+    def needs_others(self) -> bool:
+        """Whether a claim speaks of a place among many agents, which few cannot carry."""
+        return self.can_claim
+
+    @property
+    def paired_with(self) -> Mapping[str, float]:
+        """Agents that it compares with task by task, with the confidence of either bound."""
+        return {}
 
     @property
     def task_limit(self) -> int | None:

@@ -1,7 +1,7 @@
 """Rules about other rules: any of several, all of several, and giving up."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
@@ -64,6 +64,20 @@ class Combined(Rule):
         """Those of all, each once."""
         names = (name for rule in self.rules for name in rule.named_agents)
         return tuple(dict.fromkeys(names))
+
+    @property
+    def needs_others(self) -> bool:
+        """Whether one of them does."""
+        return any(rule.needs_others for rule in self.rules)
+
+    @property
+    def paired_with(self) -> Mapping[str, float]:
+        """Those of all, each with the highest confidence: its bounds then serve every rule."""
+        found: dict[str, float] = {}
+        for rule in self.rules:
+            for agent, confidence in rule.paired_with.items():
+                found[agent] = max(confidence, found.get(agent, 0.0))
+        return found
 
     def counts(self, unit: str) -> bool:
         """Whether one of them does."""
@@ -159,9 +173,10 @@ class Futility(Rule):
     """Stop when going on can no longer let another rule stop.
 
     The other rule is asked about the best that can still come: the narrowest score bounds to which
-    the tasks that are left can lead, wherever within the present bounds they may end up, and
-    for `Beats` every task that is left decided for one side. If it would stop at none of these,
-    it would not stop at the end either, unless the present bounds do not hold.
+    the tasks that are left can lead, wherever within the present bounds they may end up; for
+    `Beats` every task that is left decided for one side; for `NotWorse` either bound as far as it
+    can come. If it would stop at none of these, it would not stop at the end either, unless the
+    present bounds do not hold.
     The narrowest bounds are a calculation in a random order; in a calibrated plan they are what
     the model leaves open about the tasks that will never run.
 
@@ -254,6 +269,9 @@ class Futility(Rule):
             evidence={
                 name: each.at_best(np.asarray(left)[..., None])
                 for name, each in snapshot.evidence.items()
+            },
+            differences={
+                name: each.at_best(np.asarray(left)) for name, each in snapshot.differences.items()
             },
         )
         possible = self.rule.stops(final).any(axis=-1)

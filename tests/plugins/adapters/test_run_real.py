@@ -82,11 +82,8 @@ def test_harbor_runs_in_rounds(
     assert "added 10 attempts" in imported.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("--in-process",)], ids=["command", "library"])
-def test_lm_eval_runs_in_rounds(
-    environment: Environment, make_a_plan: MakePlan, tmp_path: Path, options: tuple[str, ...]
-) -> None:
-    programs = environment(*LM_EVAL)
+def _lm_eval_tasks(tmp_path: Path) -> Path:
+    """Return a folder with the task ``toy`` of twelve documents."""
     folder = tmp_path / "tasks"
     folder.mkdir()
     rows = [{"question": f"{n}", "answer": "lol" if n % 3 == 0 else "no"} for n in range(12)]
@@ -102,6 +99,15 @@ def test_lm_eval_runs_in_rounds(
         'generation_kwargs: {until: ["\\n"]}\n'
         "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
     )
+    return folder
+
+
+@pytest.mark.parametrize("options", [(), ("--in-process",)], ids=["command", "library"])
+def test_lm_eval_runs_in_rounds(
+    environment: Environment, make_a_plan: MakePlan, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    programs = environment(*LM_EVAL)
+    folder = _lm_eval_tasks(tmp_path)
     make_a_plan("toy", [str(number) for number in range(12)]).write(tmp_path / "plan.json")
     done = _midband(
         programs / "python",
@@ -113,3 +119,30 @@ def test_lm_eval_runs_in_rounds(
     found = json.loads(done.stdout)
     assert (found["rounds"], found["tasks_run"], found["without_result"]) == (2, 10, [])
     assert found["score"] == pytest.approx(0.3)
+
+
+def test_lm_eval_runs_a_race(environment: Environment, tmp_path: Path) -> None:
+    programs = environment(*LM_EVAL)
+    folder = _lm_eval_tasks(tmp_path)
+    (tmp_path / "race.toml").write_text(
+        'question = "top:1:0.9"\n[[candidates]]\nname = "one"\n[[candidates]]\nname = "two"\n'
+    )
+    (tmp_path / "ids.txt").write_text("".join(f"{number}\n" for number in range(12)))
+    race, output = tmp_path / "race.json", tmp_path / "race"
+    python = programs / "python"
+    _midband(
+        python,
+        programs,
+        *("plan", "toy", "--candidates", tmp_path / "race.toml", "--output", race),
+        *("--tasks", tmp_path / "ids.txt", "--metric", "exact_match"),
+    )
+    words = ("race", "lm-eval-harness", race, "--output", output, "--json", "--parallel", "2")
+    arguments = ("--model", "dummy", "--model_args", "model={candidate}", "--include_path", folder)
+    done = _midband(python, programs, *words, "--round-size", "12", "--", *arguments)
+    found = json.loads(done.stdout)
+    # The dummy model answers alike under both names: a tie that only all tasks can tell.
+    assert (found["results"], found["rounds"]) == (24, 2)
+    assert [each["score"] for each in found["ranked"]] == [pytest.approx(1 / 3)] * 2
+    assert found["tied"] == [["one", "two"]]
+    again = _midband(python, programs, *words, "--", *arguments)
+    assert json.loads(again.stdout) == found

@@ -1,7 +1,11 @@
 """An offline benchmark and provider: what a model solves is in its name, nothing is called."""
 
+import asyncio
 import hashlib
+import sys
+from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from inspect_ai import Task, task
@@ -35,7 +39,15 @@ def solves(ability: int, item: str) -> bool:
     return chance(f"luck {ability} {item}") < ability / 100 + 0.6 * (chance(f"hard {item}") - 0.5)
 
 
+# How often each model was asked for each item; Inspect loads this file anew for every task.
+_KEPT = sys.modules.setdefault("toy_calls", ModuleType("toy_calls"))
+CALLS: Counter[tuple[str, str]] = vars(_KEPT).setdefault("calls", Counter())
+LATE = 30  # calls of other models that a late one waits for
+
+
 class ToyModel(ModelAPI):
+    """Of an ability in percent; behind a hyphen, how it behaves: slow, late, dead or limited."""
+
     def __init__(
         self,
         model_name: str,
@@ -54,7 +66,16 @@ class ToyModel(ModelAPI):
         config: GenerateConfig,
     ) -> ModelOutput:
         item = input[-1].text.rpartition(" ")[2]
-        text = "yes" if solves(int(self.model_name), item) else "no"
+        ability, _, kind = self.model_name.partition("-")
+        CALLS[self.model_name, item] += 1
+        if kind == "slow":
+            await asyncio.sleep(0.01)
+        while kind == "late" and sum(n for (name, _), n in CALLS.items() if "-" not in name) < LATE:
+            await asyncio.sleep(0.01)
+        if kind == "dead" or (kind == "limited" and int(item) % 3 == 0):
+            msg = "429: too many requests" if kind == "limited" else "the model is gone"
+            raise RuntimeError(msg)
+        text = "yes" if solves(int(ability), item) else "no"
         output = ModelOutput.from_content(model=self.model_name, content=text)
         output.usage = ModelUsage(input_tokens=3, output_tokens=1, total_tokens=4, total_cost=0.01)
         return output

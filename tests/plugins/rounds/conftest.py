@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -72,18 +72,23 @@ class Bench:
         self, *options: object, arguments: tuple[object, ...] = ()
     ) -> "subprocess.Popen[str]":
         """Run in a process of its own, of a group of its own, as from a terminal."""
-        return subprocess.Popen(
-            [sys.executable, str(ADAPTER), *self.words(*options, arguments=arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-            env=environment(),
-        )
+        return spawned(self.words(*options, arguments=arguments))
 
     def events(self, kind: str) -> list[dict[str, object]]:
         lines = (self.directory / "rounds.jsonl").read_text().splitlines()
         return [event for line in lines if (event := json.loads(line))["event"] == kind]
+
+
+def spawned(words: Sequence[str]) -> "subprocess.Popen[str]":
+    """Run midband in a process and a group of its own, as from a terminal."""
+    return subprocess.Popen(
+        [sys.executable, str(ADAPTER), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        env=environment(),
+    )
 
 
 def line_with(stream: "IO[str] | None", words: str) -> str:

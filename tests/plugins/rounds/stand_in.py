@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 
-def score(task: str) -> float:
-    return float(hashlib.sha256(task.encode()).digest()[0] < 150)
+def score(task: str, skill: int = 150) -> float:
+    return float(hashlib.sha256(task.encode()).digest()[0] < skill)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -25,6 +25,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--attempts", type=int, default=1)
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--agent", default="new")
+    parser.add_argument("--skill", type=int, default=150, help="of 256 tasks, those that it solves")
     parser.add_argument("--cost", type=float)
     parser.add_argument("--api-key")
     parser.add_argument("--set", action="append", default=[])
@@ -68,7 +69,7 @@ def result(task: str, attempt: int, options: argparse.Namespace) -> str:
         "task_checksum": "other" if task in options.changed else f"digest-{int(task[1:])}",
         "agent_info": {"name": options.agent, "version": "1"},
         "agent_result": {"cost_usd": options.cost},
-        "verifier_result": None if trouble else {"rewards": {"reward": score(task)}},
+        "verifier_result": None if trouble else {"rewards": {"reward": score(task, options.skill)}},
         "exception_info": trouble,
         "started_at": "2026-01-01T00:00:00Z",
     }

@@ -12,6 +12,8 @@ import pytest
 from tests.plugins.rounds.conftest import line_with
 from tests.plugins.rounds.stand_in import score
 
+from midband_sampler import RankSettled
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -441,3 +443,42 @@ def test_a_run_directory_of_0_1_goes_on(bench: "Bench") -> None:
     code, _, error = bench.run(arguments=arguments)
     assert code == 0, error
     assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+
+
+def test_a_run_continues_with_a_sharper_plan_and_pays_for_nothing_twice(
+    make_bench: "MakeBench", one_line: "OneLine"
+) -> None:
+    bench = make_bench(n=6)
+    assert bench.run("--round-size", 3, arguments=("--cost", 0.5))[0] == 0
+    first = bench.directory
+    bench = make_bench(n=12)
+    bench.directory = first.with_name("sharper")
+    code, out, error = bench.run("--from", first, "--json", arguments=("--cost", 0.5))
+    assert code == 0, error
+    assert "6 tasks are known from" in error
+    found = json.loads(out)
+    assert found["tasks_run"] == 12
+    assert found["score"] == pytest.approx(sum(map(score, bench.plan.tasks)) / 12)
+    assert found["recorded_usd"] == 3.0
+    assert Counter(bench.ledger.results) == Counter(bench.plan.tasks)
+    # What it continues is in its journal, and is not asked for again.
+    code, again, _ = bench.run("--json", arguments=("--cost", 0.5))
+    assert (code, json.loads(again)) == (0, found)
+    bench.directory = first.with_name("other")
+    code, _, error = bench.run("--from", first)
+    assert code == 2
+    one_line(error.splitlines()[-1], "expected the same arguments as in", "--from")
+
+
+def test_a_run_does_not_continue_what_another_plan_chose(
+    make_bench: "MakeBench", one_line: "OneLine"
+) -> None:
+    bench = make_bench(n=6)
+    bench.run()
+    first = bench.directory
+    bench = make_bench(n=12, strategy="cost-fixed", stop=RankSettled(0.6, 0.0))
+    bench.directory = first.with_name("other")
+    code, _, error = bench.run("--from", first)
+    assert code == 2
+    one_line(error.splitlines()[-1], "expected a plan that runs the 6 tasks of")
+    assert len(bench.ledger.results) == 6

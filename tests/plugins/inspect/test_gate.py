@@ -1,0 +1,122 @@
+"""``--gate`` on ``midband inspect`` and ``midband run inspect``: the verdict as an exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import inspect_ai
+import pytest
+from inspect_ai.dataset import MemoryDataset
+from inspect_ai.scorer import match
+from inspect_ai.solver import generate
+
+from midband_sampler import NotWorse, RankSettled
+
+MODEL = ("--model", "mockllm/model")
+Call = Callable[..., tuple[int, str, str]]
+MakePlan = Callable[..., Path]
+BENCHMARK = """
+import sys
+sys.path.insert(0, {folder!r})
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset
+from inspect_ai.model import ModelOutput
+from inspect_ai.scorer import match
+from inspect_ai.solver import solver
+from toy_benchmark import samples, solves
+
+@solver
+def able(ability):
+    async def solve(state, generate):
+        text = "yes" if solves(ability, state.input_text.rpartition(" ")[2]) else "no"
+        state.output = ModelOutput.from_content("mockllm/model", text)
+        return state
+    return solve
+
+@task
+def toy(ability: int = 97) -> Task:
+    data = [
+        each.model_copy(update={{"metadata": {{"repo": "r" + str(place % 10)}}}})
+        for place, each in enumerate(samples())
+    ]
+    return Task(dataset=MemoryDataset(data, name="toy"), solver=able(ability), scorer=match())
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    path = tmp_path / "bench.py"
+    path.write_text(BENCHMARK.format(folder=str(Path(__file__).parent)))
+    return path
+
+
+def midband(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "midband", *words],
+        cwd=folder,
+        env={**os.environ, "INSPECT_LOG_DIR": "some-logs", "INSPECT_DISPLAY": "plain"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_an_eval_ends_with_the_gates_code(
+    make: MakePlan, bench: Path, tmp_path: Path, call: Call
+) -> None:
+    plan = make(stop=NotWorse("toy/50", 5.0))
+    words = ("eval", str(bench), "--adaptive", str(plan), *MODEL, "-T", "ability=97")
+    ended = midband(
+        "inspect", *words, "--gate", "not-worse:toy/50:5", "--summary=gate.md", folder=tmp_path
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.splitlines()[-1].startswith("gate held: mockllm/model is")
+    assert "baseline | toy/50" in (tmp_path / "gate.md").read_text()
+    gate = ("--gate", "not-worse:mockllm/model:5")
+    code, _, error = call("rank", tmp_path / "some-logs", *gate, "--agent", "new")
+    assert code == 2
+    assert "through the plan" in error
+
+
+def test_a_run_ends_with_the_gates_code(make: MakePlan, bench: Path, tmp_path: Path) -> None:
+    plan = make(stop=NotWorse("toy/50", 5.0))
+    gate = ("--gate", "not-worse:toy/50:5")
+    words = ("run", "inspect", str(plan), "--output", "out", *gate, "--", str(bench))
+    ended = midband(*words, *MODEL, "-T", "ability=3", folder=tmp_path)
+    assert ended.returncode == 4, ended.stdout + ended.stderr
+    assert "gate did not hold: " in ended.stdout
+
+
+def test_a_plan_that_stops_by_something_else_is_refused_before_anything_is_spent(
+    make: MakePlan, bench: Path, tmp_path: Path
+) -> None:
+    plan = make(stop=RankSettled())
+    words = ("eval", str(bench), "--adaptive", str(plan), *MODEL)
+    ended = midband("inspect", *words, "--gate", "not-worse:toy/50:5", folder=tmp_path)
+    assert ended.returncode == 2
+    assert '--stop "not-worse:toy/50:5:0.95"' in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "some-logs").exists()
+
+
+def test_the_metadata_of_samples_clusters_tasks(toy: Any, tmp_path: Path, call: Call) -> None:
+    data = [
+        each.model_copy(update={"metadata": {"repo": f"r{place % 10}"}})
+        for place, each in enumerate(toy.samples())
+    ]
+    task = inspect_ai.Task(
+        dataset=MemoryDataset(data, name="toy"), solver=generate(), scorer=match(), name="toy"
+    )
+    for ability in (50, 97):
+        inspect_ai.eval(
+            task, model=f"toy/{ability}", log_dir=str(tmp_path / str(ability)), display="none"
+        )
+    gate = ("--gate", "not-worse:toy/50:5", "--baseline", tmp_path / "50", "--json")
+    code, out, error = call("rank", tmp_path / "97", *gate, "--cluster", "repo")
+    assert code == 0, error
+    assert json.loads(out)["gate"]["clusters"] == 10
