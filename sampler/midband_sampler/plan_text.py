@@ -187,7 +187,7 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         "max_tasks": plan.max_tasks,
         "notes": list(plan.notes),
         "calibration": None if plan.calibration is None else plan.calibration.to_dict(),
-        "model": None if plan.model is None else _plain_model(plan.model),
+        "model": None if plan.model is None else model_values(plan.model),
     }
     # Left out where unset, so that plans from before these options keep their digests.
     weighs_costs = plan.task_costs is not None
@@ -208,7 +208,8 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
     return {**content, **{name: value for name, value in optional.items() if value}}
 
 
-def _plain_model(model: PredictionModel) -> dict[str, object]:
+def model_values(model: PredictionModel) -> dict[str, object]:
+    """Return a fitted model as plain values."""
     content: dict[str, object] = {
         "tasks": pack(model.tasks),
         "prior_centre": model.prior_centre,
@@ -257,9 +258,7 @@ def plan_fields(
         "strategy": strategy,
         "added_strategy": added_strategy,
         "stop": stop_from_dict(mapping(data, "stop"), rules),
-        "model": None
-        if data["model"] is None
-        else _model(mapping(data, "model"), n_agents, n_tasks),
+        "model": model_of(data, n_agents, n_tasks),
         "calibration": None
         if data["calibration"] is None
         else _calibration(mapping(data, "calibration")),
@@ -275,7 +274,7 @@ def plan_fields(
         "task_costs": array(data, "task_costs", n_tasks, low=1e-300)
         if "task_costs" in data
         else None,
-        "metric": _metric(mapping(data, "metric")) if "metric" in data else None,
+        "metric": metric_of(data) if "metric" in data else None,
         "version": text(data, "version") if "version" in data else "",
         "candidate": Candidate(**mapping(data, "candidate", of_texts=True))
         if "candidate" in data
@@ -288,7 +287,11 @@ def plan_fields(
     }
 
 
-def _metric(data: Mapping[str, Any]) -> Metric:
+def metric_of(data: Mapping[str, Any]) -> Metric | None:
+    """Return the metric that `asdict` wrote under that name; None for none."""
+    if data["metric"] is None:
+        return None
+    data = mapping(data, "metric")
     for name in ("name", "key", "declared"):
         text(data, name)
     for name in ("low", "high"):
@@ -297,7 +300,11 @@ def _metric(data: Mapping[str, Any]) -> Metric:
     return Metric(**data)
 
 
-def _model(data: Mapping[str, Any], n_agents: int, n_tasks: int) -> PredictionModel:
+def model_of(data: Mapping[str, Any], n_agents: int, n_tasks: int) -> PredictionModel | None:
+    """Return the model that `model_values` wrote under that name; None for none."""
+    if data["model"] is None:
+        return None
+    data = mapping(data, "model")
     return PredictionModel(
         tasks=array(data, "tasks", n_tasks, 5, low=-1e6, high=1e6),
         prior_centre=number(data, "prior_centre", low=-1e6, high=1e6),

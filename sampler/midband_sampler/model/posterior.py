@@ -174,7 +174,7 @@ class FullScorePosterior:
             self._weights = weights
         return self._weights
 
-    def _support(self) -> tuple[slice, FloatArray]:
+    def _support(self, rows: IntArray | None = None) -> tuple[slice, FloatArray]:
         """Nodes that suffice for means over every candidate's posterior, and their weights.
 
         Those between the outermost of weight above 1e-12. Where the outermost of the grid weigh
@@ -182,7 +182,7 @@ class FullScorePosterior:
         (Trefethen and Weideman 2014), for a normal density of standard deviation s with an error
         near exp(-2 pi^2 (s / h)^2); h <= s / 1.5 leaves room for others.
         """
-        weights = self._posterior()
+        weights = self._posterior() if rows is None else self._posterior()[rows]
         heavy = np.flatnonzero((weights > _NEGLIGIBLE).any(axis=0))
         first, last = int(heavy[0]), int(heavy[-1])
         step = 1
@@ -340,7 +340,7 @@ class FullScorePosterior:
         nodes, weights = self._support()
         return np.asarray(weights @ self._rates[nodes])
 
-    def variance_reduction(self) -> FloatArray:
+    def variance_reduction(self, rows: IntArray | None = None) -> FloatArray:
         """How much one more result is expected to reduce the variance of the full score's sum.
 
         Shape (candidates, n_tasks), in single precision; -inf for tasks already seen. For a binary
@@ -348,9 +348,15 @@ class FullScorePosterior:
         Var(S) - Cov(S, x)^2 / Var(x), exactly; Cov(S, x) = Cov(unseen mean, p_j) + E[p_j (1 - p_j)]
         over the ability's posterior. Averaged and graded results have phi_j E[p_j (1 - p_j)]
         in its place, in Var(x) too; it is then what the best linear prediction leaves.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, optional
+            Of these candidates only, in that order.
         """
-        nodes, weights = self._support()
-        rates, ahead = self._rates[nodes], self._unseen_mean[:, nodes]
+        nodes, weights = self._support(rows)
+        which = slice(None) if rows is None else rows
+        rates, ahead = self._rates[nodes], self._unseen_mean[which, nodes]
         about = ahead - (weights * ahead).sum(axis=1, keepdims=True)
         rate = weights @ rates
         if self._phi is None or not self._level.any():
@@ -359,12 +365,12 @@ class FullScorePosterior:
             variance = rate * (1.0 - rate)
         else:
             square = weights @ self._rate_squares[nodes]
-            own = self._phi * (rate - square)
+            own = self._phi[which] * (rate - square)
             covariance = (weights * about) @ rates + own
             variance = square - rate**2 + own
         gain = covariance**2 / np.maximum(variance, 1e-9)
         # In single precision tasks that are alike tie, whatever the order of a sum's terms.
-        return np.where(self.unseen, gain.astype(np.float32), -np.inf)
+        return np.where(self.unseen[which], gain.astype(np.float32), -np.inf)
 
     def design(self, costs: FloatArray | None = None) -> IntArray:
         """Order all tasks by variance reduction under the first candidate's present posterior.

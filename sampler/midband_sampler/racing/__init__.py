@@ -1,0 +1,38 @@
+"""Races: which of several candidates is best."""
+
+from midband_sampler.racing.allocations.base import (
+    Allocation,
+    Field,
+    all_allocations,
+    find_allocation,
+)
+from midband_sampler.racing.calibrating import RaceCalibration, calibrate, complete_agents, draw_races
+from midband_sampler.racing.questions import NotWorse, Order, Question, TopK, parse_question
+from midband_sampler.racing.race import Race
+from midband_sampler.racing.race_plan import RacePlan, budget_text, make_race, parse_budget
+from midband_sampler.racing.replay import replay_race
+from midband_sampler.racing.verdict import RaceVerdict, Ranked
+
+__all__ = [
+    "Allocation",
+    "Field",
+    "NotWorse",
+    "Order",
+    "Question",
+    "Race",
+    "RaceCalibration",
+    "RacePlan",
+    "RaceVerdict",
+    "Ranked",
+    "TopK",
+    "all_allocations",
+    "budget_text",
+    "calibrate",
+    "complete_agents",
+    "draw_races",
+    "find_allocation",
+    "make_race",
+    "parse_budget",
+    "parse_question",
+    "replay_race",
+]

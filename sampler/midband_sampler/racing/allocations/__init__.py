@@ -1,0 +1,1 @@
+"""Allocations: which candidates of a race run on. One file each."""

@@ -1,0 +1,502 @@
+"""The race: which of several candidates is best, asked task by task and told result by result."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
+from midband_sampler.racing.allocations.base import Field
+from midband_sampler.racing.allocations.racing import Racing
+from midband_sampler.racing.claims import Claims, PairedClaims, PosteriorClaims, Taken
+from midband_sampler.racing.questions import Answer, Question, Standing
+from midband_sampler.racing.race_plan import RacePlan
+from midband_sampler.racing.verdict import ALL_RUN, NOBODY, SETTLED, SPENT, RaceVerdict
+from midband_sampler.session import OUTCOMES
+from midband_sampler.stopping.budget import UNITS, Budget
+
+_HOPELESS = 10
+_STREAM = 0x72616365  # apart from every other use of a seed
+_COSTS = UNITS[1:]
+
+
+class Race:
+    """Asks for tasks of several candidates, is told results, says which is best.
+
+    Plain synchronous Python without I/O, deterministic for a seed. All candidates run down one
+    shared order of tasks, each as far as its place is open and matters, so that comparisons are
+    paired and the tasks of one candidate are a prefix of those of another.
+
+    Without a history the order is random, and what is claimed is exact at every look
+    (`PairedBets`). With one, the next shared task is the most informative for the full scores of
+    those who run it, and what is claimed is as sure as replayed races of the history's own agents
+    were (`midband_sampler.racing.calibrating`). Where the history holds too few agents for that
+    confidence, the race is run as though without one, and says so.
+
+    Together, which is the default, a race goes in rounds of a few tasks for some candidates. What
+    comes next depends on the results of complete rounds alone: the race is the same whatever the
+    number of workers, and is rebuilt by telling it the results again in any order. Otherwise, for
+    harnesses that run the candidates at the same time, each candidate runs down the order at its
+    own pace (`ask_for`), and what is complete counts at once; all whose place is open run then.
+
+    A result without a score counts against its candidate where a claim is for it, and for it where
+    a claim is against it. A candidate none of whose first ten results has a score is set apart, and
+    what it would have run is left to the others.
+
+    Parameters
+    ----------
+    plan : RacePlan
+    together : bool
+    order : sequence of str
+        Shared order of an earlier race that this one continues.
+    step : int
+        Tasks that a candidate runs in a round at least.
+    """
+
+    def __init__(
+        self, plan: RacePlan, *, together: bool = True, order: Sequence[str] = (), step: int = 1
+    ) -> None:
+        if not plan.tasks:
+            msg = "expected a race with tasks, got none: see RacePlan.with_tasks"
+            raise InputError(msg)
+        if step < 1:
+            msg = f"expected step >= 1, got {step}"
+            raise InputError(msg)
+        self.plan = plan
+        self.question: Question = plan.question
+        self.candidates = plan.candidates
+        self.tasks = plan.tasks
+        self._together, self._step = together, step
+        alone = not together and not plan.allocation.parallel
+        self._allocation = Racing() if alone else plan.allocation
+        self._row = {name: row for row, name in enumerate(self.candidates)}
+        self._column = {task: column for column, task in enumerate(self.tasks)}
+        self._given: NDArray[np.bool_] = ~np.isnan(plan.known)
+        shape = plan.known.shape
+        self._scores: FloatArray = plan.known.copy()
+        self._told: NDArray[np.bool_] = self._given.copy()
+        self._costs: FloatArray = np.full((len(_COSTS), *shape), np.nan)
+        self._out: NDArray[np.bool_] = np.zeros(shape, dtype=bool)
+        self._apart: dict[int, str] = {}
+        self._begun_order = [self._place(task) for task in order]
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin anew with what is told so far."""
+        count, size = self._scores.shape
+        taken = self._taken = Taken(count, size)
+        taken.order = list(self._begun_order)
+        if self.plan.model is None:
+            rng = np.random.default_rng([self.plan.seed, _STREAM])
+            drawn = [int(each) for each in rng.permutation(size)]
+            if taken.order and taken.order != drawn[: len(taken.order)]:
+                msg = (
+                    "expected the shared order that the seed draws, got another: continue a race"
+                    " with its own plan"
+                )
+                raise InputError(msg)
+            taken.order = drawn
+        self._claims = self._begin_claims()
+        self._reason = ""
+        self._goal: IntArray = taken.depth.copy()
+        self._jobs: list[tuple[int, int]] = []
+        taken.scores[self._given] = self._scores[self._given]
+        taken.told[self._given] = True
+        self._take_prefixes()
+        if isinstance(self._claims, PosteriorClaims) and self._given.any():
+            self._claims.observe(*np.nonzero(self._given))
+        self._plan_next()
+
+    def _begin_claims(self) -> Claims:
+        plan = self.plan
+        if plan.model is None:
+            return PairedClaims(self._taken, self.question, self.candidates)
+        calibration = plan.calibration
+        return PosteriorClaims(
+            self._taken,
+            self.question,
+            self.candidates,
+            posterior=plan.model.predict(candidates=len(self.candidates)),
+            width=math.inf if calibration is None else calibration.width,
+            guarantee="" if calibration is None else calibration.guarantee,
+        )
+
+    def _place(self, task: str) -> int:
+        place = self._column.get(task)
+        if place is None:
+            msg = f"expected a task of the race, got {task!r}: tell its own tasks only"
+            raise UnknownTaskError(msg)
+        return place
+
+    def _candidate(self, name: str) -> int:
+        row = self._row.get(name)
+        if row is None:
+            msg = f"expected a candidate among {', '.join(self.candidates)}, got {name!r}"
+            raise InputError(msg)
+        return row
+
+    @property
+    def done(self) -> bool:
+        """Whether the race is over."""
+        return bool(self._reason)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The shared order of tasks, as far as somebody has begun them."""
+        taken = self._taken
+        known = (self._out | self._told)[:, taken.order]
+        depth = int(np.flatnonzero(known.any(axis=0)).max(initial=-1)) + 1
+        return tuple(self.tasks[place] for place in taken.order[:depth])
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Candidates that may still be given tasks."""
+        if self.done:
+            return ()
+        able = self._able()
+        if not self._together:
+            depth, goal = self._taken.depth, self._goal
+            further = goal > depth
+            if self._allocation.needs_budget:  # a phase that others have not ended yet
+                further |= depth >= goal.max()
+            able &= further
+        return tuple(self.candidates[row] for row in np.flatnonzero(able))
+
+    def ask(self, n: int = 1) -> list[tuple[str, str]]:
+        """Start up to `n` more jobs of this round, each a candidate and a task.
+
+        Nothing while the results of a round are out, and once the race is over.
+        """
+        if n < 1:
+            msg = f"expected n >= 1, got {n}"
+            raise InputError(msg)
+        waiting = [job for job in self._jobs if not (self._out[job] or self._told[job])][:n]
+        for job in waiting:
+            self._out[job] = True
+        return [(self.candidates[row], self.tasks[task]) for row, task in waiting]
+
+    def ask_for(self, candidate: str) -> str | None:
+        """Start the next shared task of one candidate; None once it is let go or has run all.
+
+        For a race that does not run together.
+        """
+        row = self._candidate(candidate)
+        if self.done or row in self._apart or self._goal[row] <= self._taken.depth[row]:
+            return None
+        if self._exhausted(int((self._out & ~self._told).sum()) + 1):
+            return None
+        order = self._taken.order
+        begun = self._out[row] | self._told[row]
+        free = np.flatnonzero(~begun[order]) if order else np.zeros(0, dtype=np.int64)
+        if not free.size:
+            if len(order) >= len(self.tasks):
+                return None
+            self._extend(np.array([row]), len(order) + 1)
+            free = np.flatnonzero(~begun[order])
+        if self._allocation.needs_budget and free[0] >= self._goal[row]:
+            return None
+        task = order[int(free[0])]
+        self._out[row, task] = True
+        return self.tasks[task]
+
+    def tell(
+        self,
+        candidate: str,
+        task: str,
+        *,
+        score: float | None = None,
+        outcome: str = "valid",
+        usd: float | None = None,
+        seconds: float | None = None,
+        tokens: float | None = None,
+    ) -> None:
+        """Take in one result; asked for or not, in any order.
+
+        Parameters
+        ----------
+        candidate, task : str
+        score : float or None
+            In [0, 1]; None or NaN is no result, never 0.
+        outcome : str
+            Anything but ``valid`` is no result.
+        usd, seconds, tokens : float or None
+            What it cost, for budgets; None where not known.
+        """
+        row, column = self._candidate(candidate), self._place(task)
+        if outcome not in OUTCOMES:
+            msg = f"expected an outcome among {', '.join(OUTCOMES)}, got {outcome!r}"
+            raise InputError(msg)
+        value = math.nan if score is None or outcome != "valid" else float(score)
+        if not (math.isnan(value) or 0.0 <= value <= 1.0):
+            msg = f"expected a score in [0, 1] for {task!r}, got {score!r}: rescale it"
+            raise InputError(msg)
+        if self._told[row, column] and not math.isnan(self._scores[row, column]):
+            msg = (
+                f"expected one result of {candidate!r} for {task!r}, got another: tell each once"
+                " (results of the history count already)"
+            )
+            raise InputError(msg)
+        taken = bool(self._taken.told[row, column])
+        self._told[row, column] = True
+        self._scores[row, column] = value
+        for unit, cost in enumerate((usd, seconds, tokens)):
+            if cost is not None:
+                self._costs[unit, row, column] = cost
+        if taken:  # a result that came after it was given up
+            self._begin()
+        self._advance()
+
+    def tell_all(self, rows: IntArray, tasks: IntArray, scores: FloatArray) -> None:
+        """Take in results by position, as a replay does; NaN is no result."""
+        self._told[rows, tasks] = True
+        self._scores[rows, tasks] = scores
+        self._advance()
+
+    @property
+    def jobs(self) -> tuple[IntArray, IntArray]:
+        """Candidates and tasks of the present round by position, each of shape (n_jobs,)."""
+        pairs = np.array(self._jobs, dtype=np.int64).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
+
+    def withdraw(self, candidate: str, reason: str) -> None:
+        """Set a candidate apart that cannot go on; what it would have run is left to the others."""
+        row = self._candidate(candidate)
+        if row not in self._apart:
+            self._apart[row] = reason
+            self._advance(again=True)
+
+    def _advance(self, *, again: bool = False) -> None:
+        """Take in what is complete, and plan on."""
+        while not self._reason:
+            if self._together:
+                if not all(self._told[job] for job in self._jobs if job[0] not in self._apart):
+                    return
+                depth = self._goal.copy()
+                depth[list(self._apart)] = self._taken.depth[list(self._apart)]
+                moved = bool((depth > self._taken.depth).any())
+                new = [job for job in self._jobs if self._told[job]]
+            else:
+                moved, new = self._take_prefixes_told()
+            if not moved and not again:
+                return
+            again = False
+            self._take(new)
+            if self._together:
+                self._taken.depth[:] = depth
+            self._observe(new)
+            self._set_apart()
+            self._plan_next()
+
+    def _take(self, jobs: Sequence[tuple[int, int]]) -> None:
+        for job in jobs:
+            self._taken.scores[job] = self._scores[job]
+            self._taken.told[job] = True
+
+    def _observe(self, jobs: Sequence[tuple[int, int]]) -> None:
+        pairs = np.array(jobs, dtype=np.int64).reshape(-1, 2)
+        self._claims.observe(pairs[:, 0], pairs[:, 1])
+
+    def _take_prefixes_told(self) -> tuple[bool, list[tuple[int, int]]]:
+        """Move every candidate down the order as far as its results are complete."""
+        taken, new = self._taken, []
+        before = taken.depth.copy()
+        for row in range(len(self.candidates)):
+            while taken.depth[row] < len(taken.order):
+                job = (row, taken.order[int(taken.depth[row])])
+                if not self._told[job]:
+                    break
+                if not taken.told[job]:
+                    new.append(job)
+                taken.depth[row] += 1
+        return bool((taken.depth > before).any()), new
+
+    def _take_prefixes(self) -> None:
+        """Begin each candidate behind what was known of it before the race."""
+        taken = self._taken
+        for row in np.flatnonzero(self._given.any(axis=1)):
+            if not taken.order:
+                if self._given[row].all():
+                    taken.depth[row] = self._given.shape[1]
+                continue
+            told = self._given[row, taken.order]
+            taken.depth[row] = told.size if told.all() else int(told.argmin())
+        if isinstance(self._claims, PairedClaims):
+            rows, tasks = np.nonzero(self._given)
+            self._claims.observe(rows, tasks)
+
+    def _set_apart(self) -> None:
+        """Set candidates apart none of whose results has a score."""
+        taken = self._taken
+        told = (taken.told & ~self._given).sum(axis=1)
+        usable = (~np.isnan(taken.scores)).sum(axis=1)
+        least = min(_HOPELESS, len(self.tasks))
+        for row in np.flatnonzero((told >= least) & (usable == 0)):
+            self._apart.setdefault(int(row), f"none of its {told[row]} results has a score")
+
+    def _able(self) -> NDArray[np.bool_]:
+        able = ~self._taken.told.all(axis=1)
+        able[list(self._apart)] = False
+        return np.asarray(able)
+
+    def alive(self) -> list[int]:
+        """Candidates that are not set apart, by position."""
+        return [row for row in range(len(self.candidates)) if row not in self._apart]
+
+    def judge(self) -> tuple[list[int], Standing, Answer]:
+        """Ask the question of those who are not set apart; positions are among these."""
+        alive, standing, _ = self.waits()
+        return alive, standing, self.question.answer(standing)
+
+    def waits(self) -> tuple[list[int], Standing, tuple[tuple[int, int], ...]]:
+        """Return who is not set apart, where they stand, and the pairs that the answer waits for.
+
+        Pairs are positions among those who are not set apart.
+        """
+        alive = self.alive()
+        standing = self._claims.standing(self._taken)
+        if len(alive) < len(self.candidates):
+            standing = standing.select(alive)
+        return alive, standing, self.question.waits_for(standing)
+
+    @property
+    def claims(self) -> Claims:
+        """What follows from the results so far."""
+        return self._claims
+
+    @property
+    def taken(self) -> Taken:
+        """The results that were taken in."""
+        return self._taken
+
+    @property
+    def apart(self) -> dict[int, str]:
+        """Candidates that were set apart, by position, and why."""
+        return dict(self._apart)
+
+    @property
+    def reason(self) -> str:
+        """Why the race is over; empty while it is not."""
+        return self._reason
+
+    @property
+    def results(self) -> int:
+        """Results that were paid for."""
+        return int((self._told & ~self._given).sum())
+
+    def spent(self, unit: str) -> FloatArray:
+        """What each candidate's results cost, shape (candidates,); NaN where none says.
+
+        Parameters
+        ----------
+        unit : str
+            ``usd``, ``seconds`` or ``tokens``.
+        """
+        costs = np.where(self._given, np.nan, self._costs[_COSTS.index(unit)])
+        known = ~np.isnan(costs)
+        return np.where(known.any(axis=1), np.nansum(np.where(known, costs, 0.0), axis=1), np.nan)
+
+    def _plan_next(self) -> None:
+        """Decide whether the race goes on, and who runs what next."""
+        self._jobs = []
+        taken = self._taken
+        self._goal = taken.depth.copy()
+        if len(self.alive()) < 2:
+            self._reason = NOBODY
+            return
+        alive, _, pairs = self.waits()
+        claims = self.question.confidence is not None
+        if (claims and not pairs) or taken.told[alive].all():
+            self._reason = SETTLED if claims and not pairs else ALL_RUN
+            return
+        goal = self._next_depths(alive, pairs)
+        if (goal <= taken.depth).all():
+            self._reason = SPENT if self.plan.jobs is not None else ALL_RUN
+            return
+        if not self._together:
+            if self._exhausted(0) or self._paid_up():
+                self._reason = SPENT
+            else:
+                self._goal = goal
+            return
+        self._extend(np.flatnonzero(goal > len(taken.order)), int(goal.max()))
+        depth = taken.depth
+        places = [
+            (place, row)
+            for row in np.flatnonzero(goal > depth).tolist()
+            for place in range(int(depth[row]), int(goal[row]))
+        ]
+        jobs = [(row, taken.order[place]) for place, row in sorted(places)]
+        jobs = [job for job in jobs if not taken.told[job]]
+        if self._exhausted(len(jobs)):
+            self._reason = SPENT
+            return
+        self._goal, self._jobs = goal, jobs
+        if not jobs:  # all of it was known before
+            taken.depth[:] = goal
+            self._claims.observe(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+            self._plan_next()
+
+    def _paid_up(self) -> bool:
+        """Whether the results that may be paid for are all there."""
+        jobs = self.plan.jobs
+        return jobs is not None and self.results >= jobs
+
+    def _next_depths(self, alive: list[int], pairs: tuple[tuple[int, int], ...]) -> IntArray:
+        """Ask the allocation; with a model the shared order grows by one step at most."""
+        taken, plan = self._taken, self.plan
+        size = len(self.tasks)
+        running = self._able()
+        scores = np.nan_to_num(self._claims.scores(), nan=-1.0)
+        field = Field(
+            depth=taken.depth.copy(),
+            size=size,
+            running=running,
+            known=self._given.all(axis=1),
+            ranking=tuple(sorted(alive, key=lambda row: (-scores[row], row))),
+            pairs=tuple((alive[a], alive[b]) for a, b in pairs),
+            sureness=self._claims.sureness(),
+            keep=self.question.keep,
+            jobs=plan.jobs,
+            predicted=plan.model is not None,
+        )
+        goal = np.where(running, self._allocation.next(field), taken.depth)
+        moving = goal > taken.depth
+        if self._step > 1:
+            goal = np.where(moving, np.maximum(goal, taken.depth + self._step), goal)
+        if plan.model is not None:
+            goal = np.minimum(goal, max(len(taken.order), int(taken.depth[moving].min(initial=0))) + self._step)
+        return np.asarray(np.maximum(np.minimum(goal, size), taken.depth))
+
+    def _extend(self, rows: IntArray, length: int) -> None:
+        """Bring the shared order to that length by what is most informative of these candidates.
+
+        The sum over them of the expected reduction of the variance of the full score; ties go to
+        the task that comes first.
+        """
+        order = self._taken.order
+        claims = self._claims
+        if not isinstance(claims, PosteriorClaims) or len(order) >= length:
+            return
+        worth = claims.posterior.variance_reduction(rows)
+        total = np.where(np.isfinite(worth), worth, 0.0).sum(axis=0, dtype=np.float64)
+        total = total.astype(np.float32)
+        total[order] = -np.inf
+        best = np.argsort(-total, kind="stable")[: length - len(order)]
+        order.extend(int(each) for each in best)
+
+    def _exhausted(self, jobs: int) -> bool:
+        """Whether the budget does not allow for so many more results."""
+        if self.plan.jobs is not None:
+            return self.results + jobs > self.plan.jobs
+        budget = self.plan.budget
+        if not isinstance(budget, Budget) or budget.counts("tasks"):
+            return False
+        (unit,) = (each for each in _COSTS if budget.counts(each))
+        return float(np.nansum(self.spent(unit))) >= float(getattr(budget, unit))
+
+    def verdict(self) -> RaceVerdict:
+        """Say what is settled, tied and open, and what settling it would cost."""
+        from midband_sampler.racing.telling import tell_verdict
+
+        return tell_verdict(self)

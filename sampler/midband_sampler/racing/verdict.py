@@ -1,0 +1,244 @@
+"""The verdict of a race: what is settled, tied and open, in numbers and in words."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+SETTLED = "the question is settled"
+SPENT = "the budget is spent"
+ALL_RUN = "all tasks have been run"
+NOBODY = "fewer than two candidates are left"
+NOT_OVER = "still running"
+
+RUNNING, LET_GO, APART, COMPLETE = "running", "let go", "set apart", "complete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """One candidate of a race.
+
+    Parameters
+    ----------
+    candidate : str
+    rank_low, rank_high : int
+        Ranks that the claims leave open, 1 being the best.
+    score : float
+        Estimated full score in [0, 1]; NaN where nothing is known.
+    tasks : int
+        Tasks that were run, or known before.
+    total : int
+        Tasks of the benchmark.
+    resolution : str
+        How finely the candidate was ranked: by how many tasks beside those of the best resolved.
+    errors : int
+        Results without a score.
+    usd : float
+        What the race paid for it, in US dollars; NaN where not known.
+    state : str
+        ``running``, ``let go``, ``set apart`` or ``complete``.
+    note : str
+        Why it was set apart.
+    """
+
+    candidate: str
+    rank_low: int
+    rank_high: int
+    score: float
+    tasks: int
+    total: int
+    resolution: str
+    errors: int = 0
+    usd: float = math.nan
+    state: str = RUNNING
+    note: str = ""
+
+    @property
+    def rank_text(self) -> str:
+        """The rank, or its bounds."""
+        if self.state == APART:
+            return "-"
+        if self.rank_low == self.rank_high:
+            return str(self.rank_low)
+        return f"{self.rank_low}-{self.rank_high}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceVerdict:
+    """What a race has come to.
+
+    Parameters
+    ----------
+    question : str
+        In the form that the command line takes.
+    benchmark : str
+    settled : bool
+        Whether the whole answer is claimed.
+    reason : str
+        Why the race is over, or that it is not.
+    confidence : float or None
+        None where nothing is claimed.
+    guarantee : str
+        By what the claims hold.
+    answer : str
+        The answer in words.
+    best : tuple of str
+        The answer by the estimates: the top, the whole order, or the candidate if it is not worse.
+    inside, outside : tuple of str
+        Candidates that are claimed to belong to the answer, and not to.
+    tied : tuple of tuple of str
+        Candidates whose estimates are within the indifference zone of each other.
+    open_pairs : tuple of tuple of str
+        Pairs that the answer waits for, the better by the estimates first.
+    ranked : tuple of Ranked
+        From the best estimate to the worst; candidates that were set apart come last.
+    results, full : int
+        Results that were paid for, and the full price: all candidates on all tasks that were not
+        known before.
+    missing : int
+        Results without a score.
+    usd, seconds, tokens : float
+        Spent; NaN where no result said.
+    to_settle : float
+        Expected further share of the full price until the question is settled; NaN if unknown.
+    chance_right : float
+        Chance that `best` is right by replayed races; NaN where none say.
+    regret : float
+        Expected loss of mean score by naming `best`, by replayed races; NaN where none say.
+    not_worse : bool or None
+        What a not-worse question came to; None while undecided and for other questions.
+    warnings : tuple of str
+    plan_digest : str
+    """
+
+    question: str
+    benchmark: str
+    settled: bool
+    reason: str
+    confidence: float | None
+    guarantee: str
+    answer: str
+    best: tuple[str, ...]
+    inside: tuple[str, ...]
+    outside: tuple[str, ...]
+    tied: tuple[tuple[str, ...], ...]
+    open_pairs: tuple[tuple[str, str], ...]
+    ranked: tuple[Ranked, ...]
+    results: int
+    full: int
+    missing: int
+    usd: float
+    seconds: float
+    tokens: float
+    to_settle: float = math.nan
+    chance_right: float = math.nan
+    regret: float = math.nan
+    not_worse: bool | None = None
+    warnings: tuple[str, ...] = field(default=())
+    plan_digest: str = ""
+
+    @property
+    def cost_share(self) -> float:
+        """Share of the full price that was paid."""
+        return self.results / self.full if self.full else 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 settled, or nothing was to be claimed; 3 undecided; 4 a candidate is worse."""
+        if self.not_worse is not None and self.settled:
+            return 0 if self.not_worse else 4
+        return 0 if self.settled or self.confidence is None else 3
+
+    def lines(self) -> list[str]:
+        """Say it in plain words, one line each; the table of candidates comes in the middle."""
+        lines = [self.answer]
+        if self.confidence is not None:
+            held = "holds" if self.settled else "would hold"
+            lines.append(f"The answer {held} with {self.confidence:.0%} confidence: {self.guarantee}.")
+        elif not math.isnan(self.chance_right):
+            lines.append(
+                f"Nothing is claimed. In replays on the history such a guess was right in"
+                f" {self.chance_right:.0%} of races and cost"
+                f" {100.0 * self.regret:.1f} points on average."
+            )
+        else:
+            lines.append(
+                "Nothing is claimed: this is the best guess for the budget, and no history says how"
+                " often such a guess is right."
+            )
+        lines += self.table()
+        lines += [f"Tied within the indifference zone: {', '.join(group)}." for group in self.tied]
+        if self.open_pairs and not self.settled and self.confidence is not None:
+            shown = [f"{a} or {b}" for a, b in self.open_pairs[:5]]
+            more = len(self.open_pairs) - len(shown)
+            tail = f" and {more} more" if more else ""
+            lines.append(f"Still open: {', '.join(shown)}{tail}.")
+        if not math.isnan(self.to_settle) and not self.settled and self.confidence is not None:
+            lines.append(
+                f"Settling the question is expected to cost a further {self.to_settle:.0%} of the"
+                " full price."
+            )
+        lines.append(self._spent())
+        lines += [f"Note: {each}." for each in self.warnings]
+        return lines
+
+    def table(self) -> list[str]:
+        """Return the candidates as the lines of a table."""
+        paid = any(not math.isnan(each.usd) for each in self.ranked)
+        head = ["rank", "candidate", "score", "tasks", "resolution", "errors", "state"]
+        rows = [head + (["usd"] if paid else [])]
+        for each in self.ranked:
+            score = "unknown" if math.isnan(each.score) else f"{100.0 * each.score:.1f} %"
+            row = [
+                each.rank_text,
+                each.candidate,
+                score,
+                f"{each.tasks}/{each.total}",
+                each.resolution,
+                str(each.errors),
+                f"{each.state} ({each.note})" if each.note else each.state,
+            ]
+            if paid:
+                row.append("unknown" if math.isnan(each.usd) else f"{each.usd:.2f}")
+            rows.append(row)
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        return [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+
+    def _spent(self) -> str:
+        text = (
+            f"{self.results} of {self.full} results were paid for, {self.cost_share:.1%} of the"
+            f" full price; {self.reason}."
+        )
+        if not math.isnan(self.usd):
+            text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
+        return text
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values for JSON; unknown numbers become None."""
+        values: dict[str, object] = {**asdict(self), "cost_share": self.cost_share}
+        return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+def resolution_of(tasks: int, finest: int, total: int) -> str:
+    """Say how finely a candidate was ranked, in tiers by halves of the finest (Flash-HELM).
+
+    Tier 1 is everything from half of the most tasks that any candidate of the race has run.
+    """
+    if tasks >= total:
+        return "full benchmark"
+    if not tasks:
+        return "not run"
+    tier = 1 + int(math.floor(math.log2(max(finest, 1) / tasks)))
+    return f"tier {tier}"
