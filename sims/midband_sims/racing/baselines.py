@@ -1,9 +1,9 @@
 """Baselines: published ways to spend a fixed number of results on several candidates.
 
-All of them draw tasks without replacement from one random order that the candidates share: the n-th
+All of them draw tasks without replacement from one random order that the candidates share. The n-th
 result of every candidate is that of the same task, so that comparisons are paired. A candidate that
-has run every task has its exact full score and cannot be run further; what is then spare goes to the
-others. Ties are broken at random, by one number drawn for each candidate.
+has run every task has its exact full score and cannot be run further; what is then spare goes to
+the others. Ties are broken at random, by one number drawn for each candidate.
 
 None of them claims anything: each names an answer, without saying how surely.
 """
@@ -86,7 +86,7 @@ class Baseline(ABC):
             )
             raise InputError(msg)
         order = generator.permutation(size)
-        ties = generator.random(count)
+        ties: FloatArray = np.asarray(generator.random(count))
         table = _Table(scores[:, order], ties)
         self._spend(table, min(budget, scores.size), keep, generator)
         return Spent(ranking=table.ranking(), scores=table.means(), tasks=table.depth.copy())
@@ -118,7 +118,7 @@ class _Table:
 
     @property
     def size(self) -> int:
-        return self.scores.shape[1]
+        return int(self.scores.shape[1])
 
     def run_to(self, rows: IntArray, depth: int) -> None:
         """Bring candidates of one depth to another, at most to the last task."""
@@ -156,9 +156,7 @@ class RandomTasks(Baseline):
     name = "random"
     source = "what an evaluation of all candidates on a random subset does"
 
-    def _spend(
-        self, table: _Table, budget: int, keep: int, generator: np.random.Generator
-    ) -> None:
+    def _spend(self, table: _Table, budget: int, keep: int, generator: np.random.Generator) -> None:
         del keep, generator
         rows = np.arange(len(table.depth))
         table.run_to(rows, budget // len(rows))
@@ -182,9 +180,7 @@ class SynchronizedSuccessiveRejects(Baseline):
         " of Audibert, Bubeck and Munos, COLT 2010"
     )
 
-    def _spend(
-        self, table: _Table, budget: int, keep: int, generator: np.random.Generator
-    ) -> None:
+    def _spend(self, table: _Table, budget: int, keep: int, generator: np.random.Generator) -> None:
         del keep, generator
         count = len(table.depth)
         if count == 1:
@@ -216,9 +212,7 @@ class SuccessiveHalving(Baseline):
     name = "successive-halving"
     source = "Karnin, Koren, Somekh, ICML 2013"
 
-    def _spend(
-        self, table: _Table, budget: int, keep: int, generator: np.random.Generator
-    ) -> None:
+    def _spend(self, table: _Table, budget: int, keep: int, generator: np.random.Generator) -> None:
         del generator
         counts = [len(table.depth)]
         while counts[-1] > max(keep, 1):
@@ -278,9 +272,7 @@ class UcbE(Baseline):
     source = "Audibert, Bubeck, Munos, COLT 2010"
     exploration: ClassVar[float] = 1.0
 
-    def _spend(
-        self, table: _Table, budget: int, keep: int, generator: np.random.Generator
-    ) -> None:
+    def _spend(self, table: _Table, budget: int, keep: int, generator: np.random.Generator) -> None:
         del generator
         count = len(table.depth)
         table.run_to(np.arange(count), 1)
@@ -316,9 +308,7 @@ class TopTwoThompson(Baseline):
     source = "Russo, COLT 2016"
     most_draws: ClassVar[int] = 100
 
-    def _spend(
-        self, table: _Table, budget: int, keep: int, generator: np.random.Generator
-    ) -> None:
+    def _spend(self, table: _Table, budget: int, keep: int, generator: np.random.Generator) -> None:
         count = len(table.depth)
         if keep >= count:
             table.run_to(np.arange(count), budget // count)
@@ -333,9 +323,7 @@ class TopTwoThompson(Baseline):
                 able = [int(left[np.argmin(table.depth[left])])]
             table.pull(able[0])
 
-    def _pair(
-        self, table: _Table, keep: int, generator: np.random.Generator
-    ) -> tuple[int, int]:
+    def _pair(self, table: _Table, keep: int, generator: np.random.Generator) -> tuple[int, int]:
         first = _top(_drawn(table, 1, generator), keep)[0]
         left, batch = self.most_draws, 4
         while left > 0:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from midband_history import InputError, OutcomeMatrix
-from midband_sampler.racing import NotWorse, Question
+from midband_sampler import racing
 from midband_sims.protocols import SMALLEST_HISTORY, too_few_tasks
 from midband_sims.units import plan_seed
 
@@ -87,7 +87,9 @@ def pool_of(matrix: OutcomeMatrix) -> Pool:
     if agents := len(matrix.agents) - len(chosen):
         parts.append(f"{agents} of {len(matrix.agents)} agents, which lack results, never compete")
     if dropped := len(tasks) - int(tasks.sum()):
-        parts.append(f"{dropped} of {len(tasks)} tasks, which one of the others lacks, are left out")
+        parts.append(
+            f"{dropped} of {len(tasks)} tasks, which one of the others lacks, are left out"
+        )
     return Pool(
         matrix=matrix.select(tasks=np.flatnonzero(tasks)),
         agents=tuple(int(row) for row in chosen),
@@ -97,7 +99,7 @@ def pool_of(matrix: OutcomeMatrix) -> Pool:
 
 def draw_fields(
     pool: Pool,
-    question: Question,
+    question: racing.Question,
     *,
     candidates: int,
     history: bool,
@@ -131,7 +133,7 @@ def draw_fields(
     known = np.flatnonzero((~np.isnan(matrix.scores)).any(axis=1))
     able = np.array(pool.agents, dtype=np.int64)
     as_of = ""
-    if isinstance(question, NotWorse):
+    if isinstance(question, racing.NotWorse):
         return _named(pool, question, known, history=history, draws=draws, seed=seed)
     spare = SMALLEST_HISTORY if history else 0
     if split == TEMPORAL:
@@ -165,7 +167,7 @@ def draw_fields(
 
 def _named(
     pool: Pool,
-    question: NotWorse,
+    question: racing.NotWorse,
     known: "np.ndarray[tuple[int], np.dtype[np.int64]]",
     *,
     history: bool,

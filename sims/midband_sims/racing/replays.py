@@ -10,23 +10,10 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from midband_history import FloatArray, InputError, OutcomeMatrix
-from midband_sampler import PlanError
-from midband_sampler.racing import (
-    Allocation,
-    NotWorse,
-    Order,
-    Question,
-    RaceCalibration,
-    RaceVerdict,
-    TopK,
-    find_allocation,
-    make_race,
-    parse_question,
-    replay_race,
-)
+from midband_sampler import Budget, PlanError, racing
 from midband_sims.racing.baselines import Baseline, Spent, baselines
 from midband_sims.racing.draws import Draw
-from midband_sims.units import Payload, as_of, unpack
+from midband_sims.units import Payload, as_of_day, unpack
 
 FORMAT = 1
 NO_CLAIM = "none: it names an answer and claims nothing"
@@ -48,8 +35,8 @@ class RaceUnit:
         Indifference zone as a share of the score.
     allocation : str
         Of a race, or the name of a baseline.
-    budget : float or None
-        Share of the full price.
+    budget : str
+        A share of the full price like ``5%``, or results like ``tasks:300``; empty for none.
     replayed : bool
         Whether a race without a confidence says how often such guesses are right, which takes
         replays of its own.
@@ -63,10 +50,10 @@ class RaceUnit:
     question: str
     within: float = 0.0
     allocation: str
-    budget: float | None = None
+    budget: str = ""
     replayed: bool = False
     draws: tuple[Draw, ...]
-    find: Callable[[str], Allocation] = find_allocation
+    find: Callable[[str], racing.Allocation] = racing.find_allocation
 
     @property
     def key(self) -> str:
@@ -79,12 +66,12 @@ class RaceUnit:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def asked(text: str, within: float) -> Question:
+def asked(text: str, within: float) -> racing.Question:
     """Read a question; `within`, where it is not 0, is its indifference zone."""
-    question = parse_question(text)
+    question = racing.parse_question(text)
     if not within:
         return question
-    if isinstance(question, TopK | Order):
+    if isinstance(question, racing.TopK | racing.Order):
         return replace(question, within=within)
     msg = f"expected --within for top or order questions, got {text!r}: it has a margin of its own"
     raise InputError(msg)
@@ -114,22 +101,22 @@ def _race(unit: RaceUnit, draw: Draw, matrix: OutcomeMatrix) -> dict[str, object
     question = asked(unit.question, unit.within)
     known = matrix.select(agents=list(draw.references)) if draw.references else None
     guess = question.confidence is None and not unit.replayed
-    plan = make_race(
+    plan = racing.make_race(
         known,
         [matrix.agents[row] for row in draw.candidates],
         question=question,
         allocation=unit.find(unit.allocation),
-        budget=unit.budget,
-        others=tuple(as_of(each, draw.as_of) for each in unit.others) if known else (),
+        budget=unit.budget or None,
+        others=tuple(as_of_day(each, draw.as_of) for each in unit.others) if known else (),
         tasks=matrix.tasks,
         benchmark=matrix.benchmark,
         metric=matrix.metric,
         seed=draw.seed,
-        calibration=RaceCalibration() if guess else None,
+        calibration=racing.RaceCalibration() if guess else None,
     )
     place = {name: row for row, name in enumerate(matrix.agents)}
     scores = matrix.scores[[place[name] for name in plan.candidates]]
-    verdict = replay_race(plan, scores).verdict()
+    verdict = racing.replay_race(plan, scores).verdict()
     row = _judged(
         question,
         [plan.candidates.index(name) for name in verdict.best],
@@ -156,8 +143,8 @@ def _baseline(
     scores = matrix.scores[[place[name] for name in question.check(tuple(place))]]
     spent = baseline.run(
         scores,
-        budget=int((unit.budget or 0.0) * scores.size + _EPSILON),
-        keep=question.k if isinstance(question, TopK) else 1,
+        budget=results_in(unit.budget, scores.size),
+        keep=question.k if isinstance(question, racing.TopK) else 1,
         generator=np.random.default_rng(draw.seed),
     )
     row = _judged(
@@ -177,16 +164,27 @@ def _baseline(
     }
 
 
-def named_by(question: Question, spent: Spent) -> list[int]:
+def named_by(question: racing.Question, spent: Spent) -> list[int]:
     """Return what a baseline answers, by position of the candidates."""
-    if isinstance(question, NotWorse):
+    if isinstance(question, racing.NotWorse):
         held = spent.scores[0] - spent.scores[1] >= -question.margin - _EPSILON
         return [0] if held else []
-    return list(spent.ranking[: question.k] if isinstance(question, TopK) else spent.ranking)
+    return list(spent.ranking[: question.k] if isinstance(question, racing.TopK) else spent.ranking)
+
+
+def results_in(budget: str, full: int) -> int:
+    """Return how many results a budget pays for, of `full` in all."""
+    read = racing.parse_budget(budget)
+    if isinstance(read, float):
+        return int(read * full + _EPSILON)
+    if isinstance(read, Budget) and read.tasks is not None:
+        return min(read.tasks, full)
+    msg = f"expected a budget in results for a replay, like 5% or tasks:300, got {budget!r}"
+    raise InputError(msg)
 
 
 def _judged(
-    question: Question, best: Sequence[int], truth: FloatArray, *, cost_share: float
+    question: racing.Question, best: Sequence[int], truth: FloatArray, *, cost_share: float
 ) -> dict[str, object]:
     return {
         "right": question.right(best, truth),
@@ -196,7 +194,7 @@ def _judged(
 
 
 def _is_false(
-    question: Question, verdict: RaceVerdict, names: Sequence[str], truth: FloatArray
+    question: racing.Question, verdict: racing.RaceVerdict, names: Sequence[str], truth: FloatArray
 ) -> bool:
     """Whether anything that is claimed is false; ties, and the zone, are right either way.
 
@@ -208,13 +206,13 @@ def _is_false(
     slack = question.within + _EPSILON
     if question.confidence is None:
         return False
-    if isinstance(question, TopK):
+    if isinstance(question, racing.TopK):
         ordered = np.sort(truth)[::-1]
         high, low = float(ordered[question.k - 1]), float(ordered[question.k])
         return any(score[each] < high - slack for each in verdict.inside) or any(
             score[each] > low + slack for each in verdict.outside
         )
-    if isinstance(question, NotWorse):
+    if isinstance(question, racing.NotWorse):
         side = [0] if verdict.not_worse else []
         return verdict.not_worse is not None and not question.right(side, truth)
     return any(
