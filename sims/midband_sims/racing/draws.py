@@ -87,9 +87,7 @@ def pool_of(matrix: OutcomeMatrix) -> Pool:
     if agents := len(matrix.agents) - len(chosen):
         parts.append(f"{agents} of {len(matrix.agents)} agents, which lack results, never compete")
     if dropped := len(tasks) - int(tasks.sum()):
-        parts.append(
-            f"{dropped} of {len(tasks)} tasks, which one of the others lacks, are left out"
-        )
+        parts.append(f"{dropped} of {len(tasks)} tasks, which not all others ran, are left out")
     return Pool(
         matrix=matrix.select(tasks=np.flatnonzero(tasks)),
         agents=tuple(int(row) for row in chosen),
