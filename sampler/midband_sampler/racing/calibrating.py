@@ -136,16 +136,22 @@ def draw_races(
     return found
 
 
+_COMPLETE: WeakKeyDictionary[OutcomeMatrix, OutcomeMatrix] = WeakKeyDictionary()
+
+
 def complete_agents(matrix: OutcomeMatrix) -> OutcomeMatrix:
     """Keep the agents and tasks whose truth is known.
 
     Tasks that fewer than nine of ten agents ran are left out, then the agents that lack one.
     """
+    if matrix in _COMPLETE:  # the same object each time, for what is known of it
+        return _COMPLETE[matrix]
     ran = matrix.attempts > 0
     most = ran.mean(axis=1) >= 0.5
     tasks = ran[most].mean(axis=0) >= 0.9
     agents = ran[:, tasks].all(axis=1) if tasks.any() else np.zeros(len(ran), dtype=bool)
-    return matrix.select(agents=agents, tasks=tasks)
+    _COMPLETE[matrix] = matrix.select(agents=agents, tasks=tasks)
+    return _COMPLETE[matrix]
 
 
 def replay_widths(

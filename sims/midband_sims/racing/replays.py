@@ -22,7 +22,7 @@ _EPSILON = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class RaceUnit:
-    """Some drawn races of one benchmark under one allocation.
+    """Some drawn races of one benchmark under some allocations.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class RaceUnit:
     question : str
     within : float
         Indifference zone as a share of the score.
-    allocation : str
-        Of a race, or the name of a baseline.
+    allocations : tuple of str
+        Of races, or names of baselines.
     budget : str
         A share of the full price like ``5%``, or results like ``tasks:300``; empty for none.
     replayed : bool
@@ -49,7 +49,7 @@ class RaceUnit:
     others: tuple[Payload, ...] = ()
     question: str
     within: float = 0.0
-    allocation: str
+    allocations: tuple[str, ...]
     budget: str = ""
     replayed: bool = False
     draws: tuple[Draw, ...]
@@ -60,7 +60,7 @@ class RaceUnit:
         """Digest of all that determines the result."""
         content = [
             "race", FORMAT, self.payload.digest, [each.digest for each in self.others],
-            self.question, self.within, self.allocation, self.budget, self.replayed,
+            self.question, self.within, self.allocations, self.budget, self.replayed,
             [asdict(each) for each in self.draws],
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
@@ -78,42 +78,58 @@ def asked(text: str, within: float) -> racing.Question:
 
 
 def run_races(unit: RaceUnit) -> dict[str, object]:
-    """Replay the draws of a unit; the rows are plain values, NaN where unknown."""
-    started = time.perf_counter()
+    """Replay the draws of a unit; the rows are plain values, NaN where unknown.
+
+    What a race with a confidence learns from replays on its history is the same for all
+    allocations, and is worked out once a draw.
+    """
     matrix = unpack(unit.payload)
-    baseline = baselines().get(unit.allocation)
+    known = baselines()
     rows: list[dict[str, object]] = []
     for draw in unit.draws:
-        head: dict[str, object] = {"draw": draw.index, "n_reference": len(draw.references)}
-        try:
-            row = (
-                _race(unit, draw, matrix)
-                if baseline is None
-                else _baseline(unit, draw, matrix, baseline)
-            )
-        except (InputError, PlanError) as error:
-            row = {"refused": str(error)}
-        rows.append({**head, **row})
-    return {"rows": rows, "seconds": time.perf_counter() - started}
+        calibration: list[racing.RaceCalibration] = []
+        for name in unit.allocations:
+            started = time.perf_counter()
+            try:
+                row = (
+                    _baseline(unit, draw, matrix, known[name])
+                    if name in known
+                    else _race(unit, draw, matrix, name, calibration)
+                )
+            except (InputError, PlanError) as error:
+                row = {"refused": str(error)}
+            head = {"draw": draw.index, "allocation": name, "n_reference": len(draw.references)}
+            rows.append({**head, **row, "seconds": time.perf_counter() - started})
+    return {"rows": rows}
 
 
-def _race(unit: RaceUnit, draw: Draw, matrix: OutcomeMatrix) -> dict[str, object]:
+def _race(
+    unit: RaceUnit,
+    draw: Draw,
+    matrix: OutcomeMatrix,
+    allocation: str,
+    calibration: list[racing.RaceCalibration],
+) -> dict[str, object]:
     question = asked(unit.question, unit.within)
     known = matrix.select(agents=list(draw.references)) if draw.references else None
-    guess = question.confidence is None and not unit.replayed
+    given = calibration[0] if calibration and question.confidence is not None else None
+    if question.confidence is None and not unit.replayed:
+        given = racing.RaceCalibration()
     plan = racing.make_race(
         known,
         [matrix.agents[row] for row in draw.candidates],
         question=question,
-        allocation=unit.find(unit.allocation),
+        allocation=unit.find(allocation),
         budget=unit.budget or None,
         others=tuple(as_of_day(each, draw.as_of) for each in unit.others) if known else (),
         tasks=matrix.tasks,
         benchmark=matrix.benchmark,
         metric=matrix.metric,
         seed=draw.seed,
-        calibration=racing.RaceCalibration() if guess else None,
+        calibration=given,
     )
+    if plan.calibration is not None and not calibration:
+        calibration.append(plan.calibration)
     place = {name: row for row, name in enumerate(matrix.agents)}
     scores = matrix.scores[[place[name] for name in plan.candidates]]
     verdict = racing.replay_race(plan, scores).verdict()

@@ -208,38 +208,48 @@ class RaceStudy:
                 continue
             for budget in dict.fromkeys(settings.budgets or ("",)):
                 usual = WITH_BUDGET if budget else WITHOUT_BUDGET
-                for name in dict.fromkeys(settings.allocations or usual):
-                    unit = RaceUnit(
-                        payload=payload,
-                        others=others if name not in baselines() else (),
-                        question=text,
-                        within=settings.within / 100.0,
-                        allocation=name,
-                        budget=budget,
-                        replayed=settings.replayed,
-                        draws=draws,
-                        find=self._find,
-                    )
-                    self._cells.append(self._cell(unit, pool, question))
+                names = tuple(dict.fromkeys(settings.allocations or usual))
+                unit = RaceUnit(
+                    payload=payload,
+                    others=others,
+                    question=text,
+                    within=settings.within / 100.0,
+                    allocations=tuple(name for name in names if name not in baselines()),
+                    budget=budget,
+                    replayed=settings.replayed,
+                    draws=draws,
+                    find=self._find,
+                )
+                self._cells.extend(self._grid(unit, names, pool, question))
 
-    def _cell(self, unit: RaceUnit, pool: Pool, question: racing.Question) -> _Cell:
-        settings = self.settings
+    def _grid(
+        self, unit: RaceUnit, names: Sequence[str], pool: Pool, question: racing.Question
+    ) -> list[_Cell]:
+        """Lay out one cell an allocation; races of one draw are replayed together."""
         first = unit.draws[0]
-        step = BASELINE_DRAWS if unit.allocation in baselines() else 1
-        head: dict[str, object] = {
-            "benchmark": pool.matrix.benchmark,
-            "allocation": unit.allocation,
-            "question": unit.question,
-            "within": 100.0 * question.within,
-            "budget": unit.budget or None,
-            "split": settings.split,
-            "n_candidates": len(first.candidates),
-            "n_reference": len(first.references),
-            "n_tasks": len(pool.matrix.tasks),
-            "nominal": question.confidence,
-        }
-        units = tuple(replace(unit, draws=part) for part in _parts(unit.draws, step))
-        return _Cell(head=head, units=units)
+        races = tuple(replace(unit, draws=(draw,)) for draw in unit.draws)
+        cells = []
+        for name in names:
+            alone = replace(unit, allocations=(name,), others=())
+            units = (
+                tuple(replace(alone, draws=part) for part in _parts(unit.draws, BASELINE_DRAWS))
+                if name in baselines()
+                else races
+            )
+            head: dict[str, object] = {
+                "benchmark": pool.matrix.benchmark,
+                "allocation": name,
+                "question": unit.question,
+                "within": 100.0 * question.within,
+                "budget": unit.budget or None,
+                "split": self.settings.split,
+                "n_candidates": len(first.candidates),
+                "n_reference": len(first.references),
+                "n_tasks": len(pool.matrix.tasks),
+                "nominal": question.confidence,
+            }
+            cells.append(_Cell(head=head, units=units))
+        return cells
 
     @property
     def replays(self) -> int:
@@ -269,13 +279,14 @@ class RaceStudy:
             run_races, units, workers=workers, output=output, progress=progress
         ) as done:
             for cell in self._cells:
-                rows: list[dict[str, Any]] = []
-                seconds = 0.0
-                for unit in cell.units:
-                    rows.extend(done.results[unit.key]["rows"])
-                    seconds += float(done.results[unit.key]["seconds"])
-                cells.append({**cell.head, **summarise_races(rows), "seconds": seconds})
-                names = ("benchmark", "allocation", "question", "budget", "split")
+                rows: list[dict[str, Any]] = [
+                    row
+                    for unit in cell.units
+                    for row in done.results[unit.key]["rows"]
+                    if row["allocation"] == cell.head["allocation"]
+                ]
+                cells.append({**cell.head, **summarise_races(rows)})
+                names = ("benchmark", "question", "within", "budget", "split")
                 replays.extend({**{name: cell.head[name] for name in names}, **row} for row in rows)
             if output is not None:
                 write_results(output, cells=cells, replays=replays)
@@ -320,4 +331,5 @@ def summarise_races(rows: Sequence[dict[str, Any]]) -> dict[str, object]:
         "by_history": mean_known(values("by_history")),
         "guarantee": order[0] if order else None,
         "guarantees": len(order),
+        "seconds": float(sum(row["seconds"] for row in rows)),
     }
