@@ -468,20 +468,15 @@ def row_ask(table: Table) -> Iterator[Line]:
         race = racing.Race(plan)
         scores = np.nan_to_num(matrix.scores[rows])
         steps, single = [], []
+        asked = race.ask(candidates)
         for _ in range(table.sizes.timed):
+            for place, (name, task) in enumerate(asked):
+                score = scores[plan.candidates.index(name), plan.tasks.index(task)]
+                if place == len(asked) - 1:  # the last result of a round plans the next one
+                    begun = time.perf_counter()
+                race.tell(name, task, score=float(score))
             asked = race.ask(candidates)
-            for name, task in asked[:-1]:
-                place = plan.candidates.index(name), plan.tasks.index(task)
-                race.tell(name, task, score=float(scores[place]))
-            name, task = asked[-1]
-            place = plan.candidates.index(name), plan.tasks.index(task)
-            begun = time.perf_counter()
-            race.tell(name, task, score=float(scores[place]))
-            race.ask(1)
             steps.append(time.perf_counter() - begun)
-            for job in race.ask(candidates):
-                place = plan.candidates.index(job[0]), plan.tasks.index(job[1])
-                race.tell(*job, score=float(scores[place]))
             begun = time.perf_counter()
             posterior.variance_reduction()
             single.append(time.perf_counter() - begun)
