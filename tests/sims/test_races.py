@@ -1,6 +1,7 @@
 """Races in the simulator: baselines keep to their budgets, and answers are judged by the truth."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,8 +138,8 @@ def outcomes() -> OutcomeMatrix:
     )
 
 
-def _cells(matrix: OutcomeMatrix, **given: object) -> list[dict[str, object]]:
-    return list(RaceStudy([matrix], RaceSettings(**given)).run().cells)  # type: ignore[arg-type]
+def _cells(matrix: OutcomeMatrix, **given: Any) -> list[dict[str, object]]:
+    return list(RaceStudy([matrix], RaceSettings(**given)).run().cells)
 
 
 def test_the_pool_keeps_what_everybody_ran(outcomes: OutcomeMatrix) -> None:
@@ -264,7 +265,7 @@ def test_not_worse_races_the_two_that_it_names(outcomes: OutcomeMatrix) -> None:
 )
 def test_false_claims_are_counted_and_true_or_open_ones_are_not(
     question: str,
-    told: dict[str, object],
+    told: dict[str, Any],
     false: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -275,7 +276,7 @@ def test_false_claims_are_counted_and_true_or_open_ones_are_not(
         scores, benchmark="toy", agents=[ab.get(place, f"m{place}") for place in range(16)]
     )
 
-    def called(value: object) -> object:
+    def called(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(called(each) for each in value)
         return f"m{value}" if type(value) is int else value
@@ -324,9 +325,9 @@ def test_refused_races_are_in_no_other_number() -> None:
         ({"questions": ("not-worse:a:b:2",), "budgets": ("5%",), "within": 1.0}, "--within"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(given: dict[str, object], named: str) -> None:
+def test_settings_that_cannot_be_are_refused(given: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
-        RaceSettings(**given)  # type: ignore[arg-type]
+        RaceSettings(**given)
 
 
 def test_an_allocation_that_needs_a_budget_or_is_unknown_is_refused(
