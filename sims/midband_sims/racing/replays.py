@@ -204,7 +204,7 @@ def _judged(
 ) -> dict[str, object]:
     return {
         "right": question.right(best, truth),
-        "regret": 100.0 * float(question.regret(best, truth)),
+        "regret": 100.0 * max(0.0, float(question.regret(best, truth))),
         "cost_share": cost_share,
     }
 
