@@ -24,13 +24,13 @@ from bar_table import Line, print_bars
 from scipy import stats
 
 from midband_history import InputError, OutcomeMatrix, list_benchmarks, read_matrix
-from midband_sampler import PlanError, PredictionModel, racing
+from midband_sampler import PlanError, PlanSettings, PredictionModel, make_plan, racing
 from midband_sims import (
     RaceSettings,
     RaceStudy,
-    Study,
-    StudySettings,
     SyntheticSettings,
+    draw_candidate,
+    replay,
     synthetic_history,
 )
 
@@ -73,7 +73,7 @@ class Sizes:
     timed: int = 30
 
 
-QUICK = Sizes(draws=20, halves=10, pairs=100, models=8, timed=10)
+QUICK = Sizes(draws=20, halves=10, pairs=100, models=2, timed=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -411,23 +411,23 @@ def row_quarters(table: Table) -> Iterator[Line]:
     """In which quarter of the other models is a model, on MMLU-Pro."""
     (matrix,) = _read(table.data / MMLU_PRO)
     truth = matrix.full_scores()
-    rows = Study(
-        [matrix],
-        StudySettings(budgets=("0.02",), stops=("none:0.9",), seed=SEED, draws=1, resamples=100),
+    settings = PlanSettings.from_mapping(
+        {"max_tasks": len(matrix.tasks) // 50, "stop": "none:0.9", "seed": SEED}
     )
-    result = [row for row in rows.run(workers=str(table.workers)).replays if not row.get("refused")]
-    if table.sizes.models:
-        result = result[: table.sizes.models]
+    chosen = range(len(matrix.agents))[: table.sizes.models]
 
     def quarter(score: float, others: np.ndarray) -> int:
         return int(4 * np.sum(others > score + 1e-9) // (len(others) + 1))
 
     ours, chance = [], []
-    for row in result:
-        agent = matrix.agents.index(str(row["candidate"]))
+    for agent in chosen:
         others = np.delete(truth, agent)
         right = quarter(truth[agent], others)
-        ours.append(quarter(float(str(row["full_score"])), others) == right)
+        plan = make_plan(matrix.select(agents=np.delete(np.arange(len(truth)), agent)), settings)
+        candidate = draw_candidate(matrix, agent, np.random.default_rng(SEED))
+        names = dict(zip(matrix.agents, truth.tolist(), strict=True))
+        found = replay(plan, candidate, reference_truth=names, track=False)
+        ours.append(quarter(float(found.full_score), others) == right)
         rng = np.random.default_rng([SEED, agent])
         there = np.flatnonzero(~np.isnan(matrix.scores[agent]))
         hits = []
@@ -439,7 +439,7 @@ def row_quarters(table: Table) -> Iterator[Line]:
     gains = {"MMLU-Pro": np.array(ours, dtype=float) - np.array(chance)}
     below = losses(gains)
     yield Line(
-        where=f"MMLU-Pro, each of {len(result)} models with the others as history: its quarter"
+        where=f"MMLU-Pro, each of {len(chosen)} models with the others as history: its quarter"
         f" (seed {SEED})",
         bar="agreement at 1/50 not below random tasks with 1/25",
         measured=f"{np.mean(ours):.3f} at 1/50, random tasks {np.mean(chance):.3f} at 1/25",
