@@ -8,16 +8,13 @@ numbers do not depend on ``--workers``. docs/evidence/statistics.md says how eac
 `auto_measures.py` holds the tests, `auto_jobs.py` the plans on drawn histories.
 """
 
-import argparse
 import importlib
 import json
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +50,7 @@ from auto_measures import (
     share_run,
     unit_means,
 )
+from bar_table import Line, not_available, print_bars
 from scipy import stats
 
 from midband_history import InputError, list_benchmarks, read_matrix
@@ -135,29 +133,6 @@ QUICK = Sizes(
     pairs=8,
     orders_simulated=500,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One line of the table.
-
-    Parameters
-    ----------
-    where, bar, measured : str
-    met : bool or None
-        None where the bar could not be judged.
-    numbers : mapping
-        What the verdict rests on.
-    cells : sequence of mapping
-        The same by cell.
-    """
-
-    where: str
-    bar: str
-    measured: str
-    met: bool | None
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-    cells: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -827,10 +802,6 @@ def _floats(found: Any) -> list[float]:
     return [float(each) for each in (found.split() if isinstance(found, str) else found)]
 
 
-def not_available(where: str, bar: str, why: object) -> Line:
-    return Line(where=where, bar=bar, measured=f"not available: {why}", met=None)
-
-
 ROWS: dict[str, Callable[[Table], Iterator[Line]]] = {
     "stop-hal": row_stop_hal,
     "stop-swebench": row_stop_swebench,
@@ -847,88 +818,19 @@ ROWS: dict[str, Callable[[Table], Iterator[Line]]] = {
     "always-valid-tasks": row_always_valid_tasks,
     "fit": row_fit,
 }
-VERDICTS = {True: "yes", False: "**no**", None: "-"}
-
-
-def cells_table(line: Line) -> str:
-    """Lay a line's cells out as Markdown."""
-    names = list(dict.fromkeys(name for cell in line.cells for name in cell))
-    head = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-    texts = [[_shown(cell.get(name, "")) for name in names] for cell in line.cells]
-    return "\n".join([f"### {line.where}\n", *head, *(f"| {' | '.join(row)} |" for row in texts)])
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """Make values that JSON holds: NaN becomes None."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(__file__).parents[2] / "shared" / "data"
-    parser.add_argument("data", nargs="?", type=Path, default=default)
-    parser.add_argument("--workers", type=int, default=1, metavar="N")
-    parser.add_argument("--rows", default=",".join(ROWS), metavar="NAME,NAME")
-    parser.add_argument("--quick", action="store_true", help="Fewer draws, for a first look.")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the numbers by cell.")
-    options = parser.parse_args()
-    wanted = options.rows.split(",")
-    if strange := sorted(set(wanted) - set(ROWS)):
-        parser.error(f"expected rows of {', '.join(ROWS)}, got {', '.join(strange)}")
-    if not (options.data / HAL).exists():
-        print(f"expected {HAL} in {options.data}, got none: give the directory that has it")
-        return 1
-    table = Table(
-        data=options.data,
-        workers=options.workers,
-        sizes=QUICK if options.quick else Sizes(),
-        quick=options.quick,
+    return print_bars(
+        ROWS,
+        lambda data, workers, quick: Table(
+            data=data, workers=workers, sizes=QUICK if quick else Sizes(), quick=quick
+        ),
+        title=__doc__.splitlines()[0],
+        needs=HAL,
+        seed=SEED,
+        errors=(InputError, PlanError),
     )
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, seed {SEED}{', quick' if options.quick else ''}\n\n"
-        "| where | bar | measured | met? |\n|---|---|---|---|",
-        flush=True,
-    )
-    found: dict[str, list[Line]] = {}
-    for name in (each for each in ROWS if each in wanted):
-        begun = time.perf_counter()
-        found[name] = []
-        try:
-            for line in ROWS[name](table):
-                found[name].append(line)
-                print(
-                    f"| {line.where} | {line.bar} | {line.measured} | {VERDICTS[line.met]} |",
-                    flush=True,
-                )
-        except (InputError, PlanError) as error:
-            line = not_available(name, "", error)
-            found[name].append(line)
-            print(f"| {name} | | {line.measured} | - |", flush=True)
-        print(f"# {name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
-    for lines in found.values():
-        for line in lines:
-            if line.cells:
-                print(f"\n{cells_table(line)}")
-    if options.json:
-        plain = {
-            "date": f"{datetime.now(UTC):%Y-%m-%d}",
-            "seed": SEED,
-            "quick": options.quick,
-            "sizes": asdict(table.sizes),
-            "rows": {name: [asdict(line) for line in lines] for name, lines in found.items()},
-        }
-        options.json.write_text(json.dumps(_plain(plain), indent=1) + "\n", encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

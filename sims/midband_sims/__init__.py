@@ -4,6 +4,13 @@ from midband_sims.cells import Placing, random_subsets
 from midband_sims.charts import ChartError, write_charts
 from midband_sims.measures import clopper_pearson, kendall, spearman
 from midband_sims.protocols import LeaveOneAgentOut, draw_candidate, parse_protocol
+from midband_sims.racing import (
+    RaceSettings,
+    RaceStudy,
+    RaceStudyResult,
+    baselines,
+    summarise_races,
+)
 from midband_sims.recommend import Recommendation, recommend
 from midband_sims.replaying import replay
 from midband_sims.study import Study, StudyResult, StudySettings
@@ -16,11 +23,15 @@ __all__ = [
     "LeaveOneAgentOut",
     "Names",
     "Placing",
+    "RaceSettings",
+    "RaceStudy",
+    "RaceStudyResult",
     "Recommendation",
     "Study",
     "StudyResult",
     "StudySettings",
     "SyntheticSettings",
+    "baselines",
     "clopper_pearson",
     "draw_candidate",
     "kendall",
@@ -29,6 +40,7 @@ __all__ = [
     "recommend",
     "replay",
     "spearman",
+    "summarise_races",
     "synthetic_history",
     "two_equal_agents",
     "write_charts",

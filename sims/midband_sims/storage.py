@@ -5,14 +5,17 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO, TypeVar
 
 import duckdb
 
 from midband_history import InputError, StoreError
+from midband_sims.executors import run_units
 
 if os.name == "posix":
     import fcntl
@@ -127,6 +130,72 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+UnitType = TypeVar("UnitType")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What has come of all units.
+
+    Parameters
+    ----------
+    results : mapping of str to mapping
+        By the key of the unit.
+    run, found : int
+        Units run now, and found finished from before.
+    """
+
+    results: Mapping[str, Mapping[str, Any]]
+    run: int
+    found: int
+
+
+@contextmanager
+def run_journaled(
+    function: Callable[[UnitType], dict[str, object]],
+    units: Mapping[str, UnitType],
+    *,
+    workers: str,
+    output: Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[Done]:
+    """Run the units that the journal of a directory does not have, and give the results of all.
+
+    The directory is kept for this study until the context ends.
+
+    Parameters
+    ----------
+    function : callable
+        See `run_units`.
+    units : mapping of str to object
+        By a key that says all that determines their result.
+    workers : str
+    output : Path or None
+        Directory of the journal; None to keep none.
+    progress : callable or None
+        Called with units done and units in all.
+    """
+    journal = Journal(output / "units.jsonl") if output is not None else None
+    results: dict[str, dict[str, object]] = {} if journal is None else journal.results
+    try:
+        missing = [key for key in units if key not in results]
+        found = len(units) - len(missing)
+        if progress:
+            progress(found, len(units))
+        runs = run_units(function, [units[key] for key in missing], workers=workers)
+        for count, (position, result) in enumerate(runs, found + 1):
+            if journal is None:
+                results[missing[position]] = result
+            else:
+                journal.add(missing[position], result)
+            if progress:
+                progress(count, len(units))
+        yield Done(results=results, run=len(missing), found=found)
+    finally:
+        if journal is not None:
+            journal.close()
 
 
 def plain_cell(cell: Mapping[str, object]) -> dict[str, object]:

@@ -10,9 +10,9 @@ from typing import Any
 from midband_history import InputError, OutcomeMatrix
 from midband_sampler import PlanSettings
 from midband_sims.cells import summarise
-from midband_sims.executors import run_units, workers_of
+from midband_sims.executors import workers_of
 from midband_sims.protocols import Split, parse_protocol, too_few_tasks
-from midband_sims.storage import Journal, write_results
+from midband_sims.storage import run_journaled, write_results
 from midband_sims.units import (
     BAND,
     Names,
@@ -334,33 +334,18 @@ class Study:
         """
         begun = time.perf_counter()
         units = {unit.key: unit for cell in self._cells for unit in cell.units}
-        journal = Journal(output / "units.jsonl") if output is not None else None
-        results: dict[str, dict[str, object]] = {} if journal is None else journal.results
-        try:
-            missing = [key for key in units if key not in results]
-            found = len(units) - len(missing)
-            if progress:
-                progress(found, len(units))
-            runs = run_units(run_unit, [units[key] for key in missing], workers=workers)
-            for count, (position, result) in enumerate(runs, found + 1):
-                if journal is None:
-                    results[missing[position]] = result
-                else:
-                    journal.add(missing[position], result)
-                if progress:
-                    progress(count, len(units))
-            cells, replays = self._collect(results)
+        with run_journaled(
+            run_unit, units, workers=workers, output=output, progress=progress
+        ) as done:
+            cells, replays = self._collect(done.results)
             if output is not None:
                 write_results(output, cells=cells, replays=replays)
-        finally:
-            if journal is not None:
-                journal.close()
         return StudyResult(
             cells=tuple(cells),
             replays=tuple(replays),
             skipped=tuple(self.skipped),
-            units_run=len(missing),
-            units_found=found,
+            units_run=done.run,
+            units_found=done.found,
             seconds=time.perf_counter() - begun,
         )
 

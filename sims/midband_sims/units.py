@@ -239,7 +239,7 @@ def run_unit(unit: Unit) -> dict[str, object]:
     calibrated = unit.policy.calibrated(unit.names)
     for split in unit.splits:
         known = matrix.select(agents=list(split.references))
-        others = tuple(_as_of(each, split.as_of) for each in unit.others)
+        others = tuple(as_of_day(each, split.as_of) for each in unit.others)
         head = {"split": split.label, "seed_index": unit.seed_index}
         for scaffold, members in _situations(split, matrix, calibrated=calibrated):
             try:
@@ -310,7 +310,7 @@ def _situations(
 
 
 @functools.lru_cache(maxsize=64)
-def _as_of(payload: Payload, day: str) -> OutcomeMatrix:
+def as_of_day(payload: Payload, day: str) -> OutcomeMatrix:
     """Return a benchmark as it was known at the end of a day; all of it for an empty text."""
     matrix = unpack(payload)
     if not day:

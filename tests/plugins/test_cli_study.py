@@ -134,3 +134,53 @@ def test_a_guarantee_is_a_row_of_a_study(store: Path, call: Call) -> None:
     assert code == 0
     again = {**json.loads(same)[0], "seconds": 0}
     assert again == {**bootstrap, "seconds": 0}
+
+
+def test_races_are_studied_beside_baselines(store: Path, tmp_path: Path, call: Call) -> None:
+    race = ("study", "--history", store, "--race", "--candidates", "5", "--draws", "3")
+    output = tmp_path / "races"
+    code, text, error = call(*race, "--budget", "40%", "--output", output, "--json")
+    assert code == 0, error
+    cells = json.loads(text)
+    named = {cell["allocation"] for cell in cells}
+    assert {"halving", "sysrs", "successive-halving", "ucb-e", "top-two-thompson"} <= named
+    wanted = "benchmark allocation question budget n_candidates n_reference draws cost_share right"
+    for cell in cells:
+        assert {*wanted.split(), "regret", "false_claims", "conclusive"} <= set(cell)
+        assert (cell["question"], cell["budget"], cell["draws"]) == ("top:1", "40%", 3)
+    assert json.loads((output / "cells.json").read_text(encoding="utf-8")) == cells
+    code, again, error = call(*race, "--budget", "40%", "--output", output, "--json")
+    assert (code, json.loads(again)) == (0, cells), error
+
+
+def test_races_with_a_confidence_print_one_line_a_cell(store: Path, call: Call) -> None:
+    code, text, error = call(
+        *("study", "--history", store, "--race", "--question", "top:2:0.9", "--no-history"),
+        *("--candidates", "4", "--draws", "2", "--allocation", "racing", "--within", "1"),
+    )
+    assert code == 0, error
+    head, row = text.splitlines()
+    cell = dict(zip(head.split("\t"), row.split("\t"), strict=True))
+    assert (cell["allocation"], cell["n_reference"], cell["within"]) == ("racing", "0", "1")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--race", "--protocol", "loao"), "--protocol"),
+        (("--race", "--strategy", "random"), "--strategy"),
+        (("--race", "--recommend", "toy"), "--recommend"),
+        (("--question", "top:1:0.9"), "--race"),
+        (("--no-history",), "--race"),
+        (("--race", "--question", "best"), "'best'"),
+        (("--race", "--allocation", "fastest"), "'fastest'"),
+        (("--race", "--allocation", "sysrs"), "budget"),
+        (("--race", "--candidates", "40"), "40"),
+    ],
+)
+def test_options_that_mean_nothing_for_races_are_refused(
+    options: tuple[str, ...], named: str, store: Path, call: Call, one_line: OneLine
+) -> None:
+    code, _, error = call("study", "--history", store, *options)
+    assert code in {1, 2}
+    one_line(error, named)

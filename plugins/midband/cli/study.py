@@ -17,6 +17,7 @@ from midband.cli.output import (
     progress,
     warn,
 )
+from midband.cli.study_race import race_options, study_races, take_race_options
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
@@ -63,7 +64,8 @@ COLUMNS = (
     "budgets",
     multiple=True,
     metavar="N|SHARE",
-    help="At most so many tasks (40), a share of them (0.25, 25%), or the band's number (band).",
+    help="At most so many tasks (40), a share of them (0.25, 25%), or the band's number (band). Of"
+    " a race: a share of all results (5%), or results (tasks:300).",
 )
 @click.option(
     "--plan",
@@ -97,6 +99,7 @@ COLUMNS = (
     help="Keep results, charts and report.html there; a killed study goes on from it.",
 )
 @click.option("--recommend", metavar="BENCHMARK", help="Say which policy to use on a benchmark.")
+@race_options
 @json_option
 def study(
     source: Path | None,
@@ -105,14 +108,22 @@ def study(
     workers: str,
     output: Path | None,
     recommend: str | None,
+    race: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Replay policies on recorded agents: tasks saved, ranks kept, promises held.
 
     Results come from the history, or straight from a Parquet file. A TOML file holds the same
-    options by name (protocols, strategies, stops, budgets, seeds, source, benchmarks, ...).
+    options by name (protocols, strategies, stops, budgets, seeds, source, benchmarks, ...). With
+    --race it is races between several agents that are replayed: how often the answer is right,
+    and at which share of the full price.
     """
+    of_race = take_race_options(given, source=source, recommend=recommend, race=race)
+    if race:
+        matrices, others = _matrices(source, history_path, benchmarks)
+        study_races(matrices, others, of_race, workers=workers, output=output, as_json=as_json)
+        return
     from midband.choices import study_names
     from midband_sims import BAND_BY_BOOTSTRAP, Study, StudySettings
 

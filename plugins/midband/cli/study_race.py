@@ -1,0 +1,150 @@
+"""``midband study --race``: races replayed from a history, beside published baselines."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from midband.cli.output import echo, print_json, print_table, progress, warn
+
+if TYPE_CHECKING:
+    from midband_history import OutcomeMatrix
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+COLUMNS = (
+    "benchmark", "question", "within", "budget", "allocation", "n_candidates", "n_reference",
+    "draws", "cost_share", "right", "right_low", "right_high", "regret", "false_claims",
+    "false_claims_high", "conclusive",
+)  # fmt: skip
+# From the options of a race study to what `RaceSettings` calls them.
+RACE_OPTIONS = {
+    "candidates": "candidates", "question": "questions", "allocation": "allocations",
+    "draws": "draws", "no_history": "history", "split": "split", "within": "within",
+    "replay_guesses": "replayed",
+}  # fmt: skip
+_SHARED = ("budgets", "seed")
+_OF_STUDY = {
+    "protocols": "--protocol", "cuts": "--cut", "strategies": "--strategy", "stops": "--stop",
+    "plan_settings": "--plan", "guarantees": "--guarantee", "seeds": "--seeds",
+    "in_flight": "--in-flight",
+}  # fmt: skip
+
+
+def race_options(command: Command) -> Command:
+    """Add ``--race`` and the options that only a study of races has."""
+    options = (
+        click.option(
+            "--race",
+            is_flag=True,
+            help="Replay races between agents of the history; the options below say which.",
+        ),
+        click.option(
+            "--question",
+            multiple=True,
+            metavar="TEXT",
+            help="What a race is to find out: top:K[:CONFIDENCE], order[:CONFIDENCE] or"
+            " not-worse:NEW:OLD:POINTS[:CONFIDENCE].  [default: top:1:0.9, or top:1 with --budget]",
+        ),
+        click.option(
+            "--candidates",
+            type=click.IntRange(2),
+            metavar="N",
+            help="Agents in each race.  [default: half of them, or all with --no-history]",
+        ),
+        click.option(
+            "--allocation",
+            multiple=True,
+            metavar="NAME",
+            help="contested, racing, halving, uniform, a plugin's, or a baseline: sysrs,"
+            " successive-halving, ucb-e, top-two-thompson, random.  [default: several of them]",
+        ),
+        click.option("--draws", type=click.IntRange(1), help="Races of each cell.  [default: 20]"),
+        click.option(
+            "--no-history", is_flag=True, help="Race without the other agents as history."
+        ),
+        click.option(
+            "--split",
+            type=click.Choice(["random", "temporal"]),
+            help="Who competes: any agents, or later ones.  [default: random]",
+        ),
+        click.option(
+            "--within",
+            type=float,
+            metavar="POINTS",
+            help="Candidates so close need not be told apart.  [default: 0]",
+        ),
+        click.option(
+            "--replay-guesses",
+            is_flag=True,
+            help="Have each race without a confidence say how often such guesses are right.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def take_race_options(
+    given: dict[str, Any], *, source: Path | None, recommend: str | None, race: bool
+) -> dict[str, Any]:
+    """Take the options of a race study out of those that were given, as `RaceSettings` has them.
+
+    Raises
+    ------
+    click.UsageError
+        An option was given that means nothing for what is studied.
+    """
+    own = {name: given.pop(name) for name in RACE_OPTIONS}
+    if not race:
+        for name, value in own.items():
+            if value not in (None, False, ()):
+                option = f"--{name.replace('_', '-')}"
+                msg = f"expected {option} with --race, got it without: add --race, or leave it out"
+                raise click.UsageError(msg, click.get_current_context())
+        return {}
+    others = [option for name, option in _OF_STUDY.items() if given[name] not in (None, ())]
+    others += ["--recommend"] if recommend else []
+    others += [str(source)] if source is not None and source.suffix == ".toml" else []
+    if others:
+        msg = f"expected options of races with --race, got {others[0]}: leave one of the two out"
+        raise click.UsageError(msg, click.get_current_context())
+    own["no_history"] = False if own["no_history"] else None
+    if not own["question"]:
+        own["question"] = ("top:1",) if given.get("budgets") else ("top:1:0.9",)
+    found = {RACE_OPTIONS[name]: value for name, value in own.items()}
+    found |= {name: given[name] for name in _SHARED}
+    return {name: value for name, value in found.items() if value not in (None, ())}
+
+
+def study_races(
+    matrices: "Sequence[OutcomeMatrix]",
+    others: "Sequence[OutcomeMatrix]",
+    options: Mapping[str, Any],
+    *,
+    workers: str,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Replay the races and print one row a cell."""
+    from midband_sims import RaceSettings, RaceStudy
+
+    grid = RaceStudy(matrices, RaceSettings(**options), others=others)
+    for missing in grid.skipped:
+        warn(missing)
+    with progress("races", stays=True) as advance:
+        result = grid.run(workers=workers, output=output, progress=advance)
+    for cell in result.cells:
+        if refused := int(str(cell["n_refused"])):
+            warn(
+                f"{cell['benchmark']}, {cell['allocation']}, {cell['question']}: {refused} of"
+                f" {refused + int(str(cell['draws']))} races were refused:"
+                f" {cell['refused_because']}"
+            )
+    if output is not None:
+        echo(f"midband: wrote {output / 'cells.json'}", err=True)
+    if as_json:
+        print_json(list(result.cells))
+        return
+    print_table(COLUMNS, [[cell[name] for name in COLUMNS] for cell in result.cells])
