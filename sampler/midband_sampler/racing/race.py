@@ -426,9 +426,8 @@ class Race:
             for row in np.flatnonzero(goal > depth).tolist()
             for place in range(int(depth[row]), int(goal[row]))
         ]
-        jobs = [(row, taken.order[place]) for place, row in sorted(places)]
-        jobs = [job for job in jobs if not taken.told[job]]
-        if self._exhausted(len(jobs)):
+        goal, jobs = self._affordable(sorted(places))
+        if (goal <= depth).all() or self._exhausted(0):
             self._reason = SPENT
             return
         self._goal, self._jobs = goal, jobs
@@ -436,6 +435,29 @@ class Race:
             taken.depth[:] = goal
             self._claims.observe(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
             self._plan_next()
+
+    def _affordable(
+        self, places: Sequence[tuple[int, int]]
+    ) -> tuple[IntArray, list[tuple[int, int]]]:
+        """Return how far everybody runs, and the jobs of that, cut to what the budget leaves.
+
+        Parameters
+        ----------
+        places : sequence of (int, int)
+            Places of the shared order with the candidates that are to run there, sorted.
+        """
+        taken, most = self._taken, self.plan.jobs
+        left = math.inf if most is None else most - int(self._counted().sum())
+        goal: IntArray = taken.depth.copy()
+        jobs: list[tuple[int, int]] = []
+        for place, row in places:
+            job = (row, taken.order[place])
+            if not taken.told[job]:
+                if len(jobs) >= left:
+                    break
+                jobs.append(job)
+            goal[row] = place + 1
+        return goal, jobs
 
     def all_begun(self, alive: list[int]) -> bool:
         """Whether everybody has run a few tasks: nobody is judged by what others are like alone."""
@@ -492,13 +514,23 @@ class Race:
 
     def _exhausted(self, jobs: int) -> bool:
         """Whether the budget does not allow for so many more results."""
+        counted = self._counted()
         if self.plan.jobs is not None:
-            return self.results + jobs > self.plan.jobs
+            return int(counted.sum()) + jobs > self.plan.jobs
         budget = self.plan.budget
         if not isinstance(budget, Budget) or budget.counts("tasks"):
             return False
         (unit,) = (each for each in _COSTS if budget.counts(each))
-        return float(np.nansum(self.spent(unit))) >= float(getattr(budget, unit))
+        costs = self._costs[_COSTS.index(unit)][counted]
+        return float(np.nansum(costs)) >= float(getattr(budget, unit))
+
+    def _counted(self) -> NDArray[np.bool_]:
+        """Return the results that a budget counts; of a race that runs together, complete rounds.
+
+        A race that is rebuilt is told the results of later rounds before it plans these.
+        """
+        told = self._taken.told if self._together else self._told
+        return np.asarray(told & ~self._given)
 
     def verdict(self) -> RaceVerdict:
         """Say what is settled, tied and open, and what settling it would cost."""

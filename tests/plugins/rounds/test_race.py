@@ -464,3 +464,22 @@ def test_a_budget_ends_with_the_best_guess_and_claims_nothing(track: Track) -> N
     assert out.splitlines()[0] == "The best guess is big."
     assert "Nothing is claimed" in out
     assert len(track.paid()) <= 24
+
+
+@pytest.mark.parametrize("budget", ["tasks:10", "tasks:40", "usd:15"])
+def test_a_stopped_race_spends_its_budget_as_if_it_had_not_stopped(
+    track: Track, budget: str
+) -> None:
+    track.settings = f'question = "top:1"\nbudget = "{budget}"\nallocation = "racing"\n'
+    whole = track.found(arguments=("--cost", 0.5))
+    paid = track.paid()
+    assert len(paid) <= {"tasks:10": 10, "tasks:40": 40, "usd:15": 34}[budget]
+    assert len(paid) >= 10
+    for name in SKILLS:
+        track.ledger(name).path.unlink()
+    track.directory = "stopped"
+    for most in (4, 9, 26):
+        track.race("--max-tasks", most, arguments=("--cost", 0.5))
+    found = track.found(arguments=("--cost", 0.5))
+    assert track.paid() == paid
+    assert found["ranked"] == whole["ranked"]
