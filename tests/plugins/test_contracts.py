@@ -28,6 +28,7 @@ RULES = (
     "rank",
     "rank:0.9:0",
     "beats:agent-3",
+    "not-worse:agent-3:2",
     "top:3:0.9",
     "score:2",
     "tasks:30",

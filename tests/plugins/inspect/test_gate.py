@@ -1,4 +1,4 @@
-"""``--gate`` on ``midband inspect`` and ``midband run inspect``: the verdict as an exit code."""
+"""``--gate`` on ``midband inspect``: the verdict as an exit code."""
 
 import json
 import os
@@ -83,25 +83,17 @@ def test_an_eval_ends_with_the_gates_code(
     assert "through the plan" in error
 
 
-def test_a_run_ends_with_the_gates_code(make: MakePlan, bench: Path, tmp_path: Path) -> None:
-    plan = make(stop=NotWorse("toy/50", 5.0))
-    gate = ("--gate", "not-worse:toy/50:5")
-    words = ("run", "inspect", str(plan), "--output", "out", *gate, "--", str(bench))
-    ended = midband(*words, *MODEL, "-T", "ability=3", folder=tmp_path)
-    assert ended.returncode == 4, ended.stdout + ended.stderr
-    assert "gate did not hold: " in ended.stdout
-
-
 def test_a_plan_that_stops_by_something_else_is_refused_before_anything_is_spent(
-    make: MakePlan, bench: Path, tmp_path: Path
+    make: MakePlan, bench: Path, call: Call
 ) -> None:
     plan = make(stop=RankSettled())
-    words = ("eval", str(bench), "--adaptive", str(plan), *MODEL)
-    ended = midband("inspect", *words, "--gate", "not-worse:toy/50:5", folder=tmp_path)
-    assert ended.returncode == 2
-    assert '--stop "not-worse:toy/50:5:0.95"' in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-    assert not (tmp_path / "some-logs").exists()
+    words = ("inspect", "eval", bench, "--adaptive", plan, *MODEL, "--gate", "not-worse:toy/50:5")
+    code, _, error = call(*words)
+    assert code == 2
+    assert '--stop "not-worse:toy/50:5:0.95"' in error
+    code, _, error = call("inspect", "eval", bench, *words[5:])
+    assert code == 2
+    assert "--adaptive PLAN beside --gate" in error
 
 
 def test_the_metadata_of_samples_clusters_tasks(toy: Any, tmp_path: Path, call: Call) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.plugins.rounds.stand_in import score
 
 from midband_history import History, InputError
-from midband_sampler import Budget, RankSettled, Session
+from midband_sampler import Budget, NotWorse, RankSettled, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,35 @@ def test_a_run_stops_where_the_session_stops(make_bench: "MakeBench") -> None:
     assert found["reason"] == "rank settled"
     assert found["tasks_run"] <= found["tasks_started"] < found["tasks_run"] + 3
     assert len(bench.ledger.results) == found["tasks_started"] < 40
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "said"), [(0, 0, "gate held"), (-1, 4, "gate did not hold")]
+)
+def test_a_run_ends_with_the_code_of_its_gate(
+    make_bench: "MakeBench", tmp_path: Path, place: int, code: int, said: str
+) -> None:
+    baseline = make_bench(n=None).plan.reference_agents[place]
+    bench = make_bench(n=None, stop=NotWorse(baseline, 5.0))
+    gate = ("--gate", f"not-worse:{baseline}:5", "--summary", tmp_path / "gate.md")
+    got, out, error = bench.run(*gate)
+    assert got == code, error
+    assert out.splitlines()[-1].startswith(f"{said}: the new agent is")
+    assert len(bench.ledger.results) < 40
+    assert (tmp_path / "gate.md").read_text().startswith(f"### {said.capitalize()}")
+    got, out, _ = bench.run(*gate, "--json")
+    assert (got, json.loads(out)["gate"]["exit_code"]) == (code, code)
+
+
+def test_a_run_by_a_plan_with_another_end_is_refused_before_it_begins(
+    make_bench: "MakeBench", one_line: "OneLine"
+) -> None:
+    bench = make_bench(n=None, stop=RankSettled(0.8, 0.6))
+    baseline = bench.plan.reference_agents[0]
+    code, _, error = bench.run("--gate", f"not-worse:{baseline}:5")
+    assert code == 2
+    one_line(error, "--stop")
+    assert not bench.directory.exists()
 
 
 def test_all_planned_tasks_are_run_once_in_the_order_of_the_plan(bench: "Bench") -> None:
