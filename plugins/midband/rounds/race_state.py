@@ -98,7 +98,7 @@ class Lane:
     @property
     def apart(self) -> str | None:
         """Why it was set apart; None while it was not."""
-        return self._race.apart.get(self._race.candidates.index(self.name))
+        return self._race.apart.get(self.name)
 
     @property
     def is_barren(self) -> bool:

@@ -45,9 +45,7 @@ class PairedBets:
         Chance that a claim of one ordered pair is ever made though it is false. In (0, 1).
     """
 
-    def __init__(
-        self, candidates: int, size: int, *, thresholds: FloatArray, error: float
-    ) -> None:
+    def __init__(self, candidates: int, size: int, *, thresholds: FloatArray, error: float) -> None:
         shape = (candidates, candidates)
         self.size = size
         self.thresholds = thresholds
@@ -105,9 +103,9 @@ class PairedBets:
         return np.where(self.common > 0, self._sum / np.maximum(self.common, 1), np.nan)
 
     def deviations(self) -> FloatArray:
-        """Standard deviation of each mean, without replacement; infinite where nothing is shared.
+        """Return the standard deviation of each mean; infinite where nothing is shared.
 
-        For the choice of what runs next only, no claim rests on it.
+        Without replacement. For the choice of what runs next only: no claim rests on it.
         """
         n = self.common
         spread = self._squares - self._sum**2 / np.maximum(n, 1) + _WEIGHT * _USUAL_VARIANCE

@@ -223,26 +223,32 @@ class AttemptPosterior(FullScorePosterior):
             (self._strength * super().predicted() + self._passes) / (self._strength + self._valid)
         )
 
-    def variance_reduction(self) -> FloatArray:
+    def variance_reduction(self, rows: IntArray | None = None) -> FloatArray:
         """How much one more attempt is expected to reduce the variance of the full score's sum.
 
         Shape (candidates, n_tasks), in single precision; -inf where none is left. The formula
         stands with the class; mu is linear in p, so that two matrix products do for all tasks.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, optional
+            Of these candidates only, in that order.
         """
-        nodes, weights = self._support()
-        rates, ahead = self._rates[nodes], self._unseen_mean[:, nodes]
+        nodes, weights = self._support(rows)
+        which = slice(None) if rows is None else rows
+        rates, ahead = self._rates[nodes], self._unseen_mean[which, nodes]
         about = ahead - (weights * ahead).sum(axis=1, keepdims=True)
-        known = self._strength + self._valid
-        slope, base = self._strength / known, self._passes / known
+        of, passes, valid = self._of[which], self._passes[which], self._valid[which]
+        known = self._strength + valid
+        slope, base = self._strength / known, passes / known
         mean, square = weights @ rates, weights @ self._rate_squares[nodes]
         rate = slope * mean + base
         noise = base * (1.0 - base) + slope * (1.0 - 2.0 * base) * mean - slope**2 * square
-        left = self._of - self._valid
-        own = noise * (1.0 + (left - 1.0) / (known + 1.0)) / np.maximum(self._of, 1)
+        own = noise * (1.0 + (of - valid - 1.0) / (known + 1.0)) / np.maximum(of, 1)
         covariance = slope * ((weights * about) @ rates) + self._phi_one * own
         variance = rate * (1.0 - rate) - (1.0 - self._phi_one) * noise
         gain = covariance**2 / np.maximum(variance, 1e-9)
-        return np.where(self.may_run, gain.astype(np.float32), -np.inf)
+        return np.where(self.may_run[which], gain.astype(np.float32), -np.inf)
 
 
 @dataclass(frozen=True, eq=False)

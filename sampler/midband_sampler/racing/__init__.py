@@ -6,16 +6,14 @@ from midband_sampler.racing.allocations.base import (
     all_allocations,
     find_allocation,
 )
-from midband_sampler.racing.calibrating import (
-    RaceCalibration,
-    calibrate,
-    complete_agents,
-    draw_races,
-)
+from midband_sampler.racing.calibrating import calibrate, complete_agents, draw_races
+from midband_sampler.racing.calibration import RaceCalibration
 from midband_sampler.racing.claims import EXACT
-from midband_sampler.racing.questions import NotWorse, Order, Question, TopK, parse_question
+from midband_sampler.racing.planning import make_race
+from midband_sampler.racing.question import Question
+from midband_sampler.racing.questions import NotWorse, Order, TopK, parse_question
 from midband_sampler.racing.race import Race
-from midband_sampler.racing.race_plan import RacePlan, budget_text, make_race, parse_budget
+from midband_sampler.racing.race_plan import RacePlan, budget_text, parse_budget
 from midband_sampler.racing.replay import replay_race
 from midband_sampler.racing.verdict import RaceVerdict, Ranked
 

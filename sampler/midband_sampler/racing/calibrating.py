@@ -1,100 +1,32 @@
-"""What replayed races of a history's own agents show: how sure is sure enough, and what it costs."""
+"""Calibration of a race: replayed races of a history's own agents say how sure is sure enough."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
-from midband_sampler import plan_text as read
 from midband_sampler.errors import PlanError
 from midband_sampler.model.prediction import PredictionModel
 from midband_sampler.racing.allocations.base import Allocation, find_allocation
+from midband_sampler.racing.calibration import RaceCalibration
 from midband_sampler.racing.claims import EXACT
-from midband_sampler.racing.questions import Question
+from midband_sampler.racing.question import Question
+from midband_sampler.racing.race import Race
+from midband_sampler.racing.race_plan import RacePlan
 from midband_sampler.shrinkage import OTHERS_WEIGHT, OtherBenchmarks, interval_multipliers
 
 _DRAWS = 12
 _LEAST_HISTORY = 8
 _LARGEST = 4.1
 _STREAM = 0x7265706C
-_TOO_FEW = "{have:.0f} separate replays of such a race are too few for {confidence:.0%}, which needs {need}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RaceCalibration:
-    """What replayed races showed.
-
-    Parameters
-    ----------
-    width : float
-        Standard deviations of a difference that a claim needs; infinite where replays cannot tell.
-    replays : int
-        Races that were replayed on this benchmark.
-    separate : int
-        How many of these can be of different candidates.
-    candidates : int
-        Candidates in each.
-    benchmarks : int
-        Other benchmarks whose races count too.
-    right : float
-        Share of races with a right answer at the stop, or at the end of the budget; NaN if unknown.
-    regret : float
-        Mean regret of the best guess at the end of the budget; NaN if unknown.
-    costs : tuple of three float
-        Share of the full price: the tenth part, the mean, the nine tenths; NaN if unknown.
-    guarantee : str
-    """
-
-    width: float = math.inf
-    replays: int = 0
-    separate: int = 0
-    candidates: int = 0
-    benchmarks: int = 0
-    right: float = math.nan
-    regret: float = math.nan
-    costs: tuple[float, float, float] = (math.nan, math.nan, math.nan)
-    guarantee: str = EXACT
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain values for JSON; None where unknown or infinite."""
-        values = {**asdict(self), "costs": list(self.costs)}
-        return {
-            name: _plain(each) if name != "costs" else [_plain(one) for one in self.costs]
-            for name, each in values.items()
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "RaceCalibration":
-        """Rebuild it."""
-
-        def number(values: Mapping[str, Any], name: str, unknown: float) -> float:
-            return unknown if values[name] is None else float(read.number(values, name))
-
-        costs = data["costs"]
-        if not isinstance(costs, list) or len(costs) != 3:
-            msg = f"costs: expected three numbers, got {str(costs)[:60]!r}"
-            raise ValueError(msg)
-        low, mean, high = (number({"costs": each}, "costs", math.nan) for each in costs)
-        return cls(
-            width=number(data, "width", math.inf),
-            right=number(data, "right", math.nan),
-            regret=number(data, "regret", math.nan),
-            costs=(low, mean, high),
-            guarantee=read.text(data, "guarantee"),
-            **{
-                name: read.whole(data, name)
-                for name in ("replays", "separate", "candidates", "benchmarks")
-            },
-        )
-
-
-def _plain(value: object) -> object:
-    return value if not isinstance(value, float) or math.isfinite(value) else None
+_TOO_FEW = (
+    "{have:.0f} separate replays of such a race are too few for {confidence:.0%}, which needs"
+    " {need}"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +54,7 @@ def widths_to_try() -> FloatArray:
     return widths[widths <= _LARGEST]
 
 
-def draw_races(
-    n_agents: int, count: int, draws: int, rng: np.random.Generator
-) -> list[IntArray]:
+def draw_races(n_agents: int, count: int, draws: int, rng: np.random.Generator) -> list[IntArray]:
     """Draw who competes: groups of `count` agents, as many as fit without overlap, then anew."""
     found: list[IntArray] = []
     while len(found) < draws:
@@ -154,7 +84,7 @@ def _complete_part(matrix: OutcomeMatrix) -> OutcomeMatrix:
     ran = matrix.attempts > 0
     most = ran.mean(axis=1) >= 0.5
     tasks = ran[most].mean(axis=0) >= 0.9
-    agents = ran[:, tasks].all(axis=1) if tasks.any() else np.zeros(len(ran), dtype=bool)
+    agents = np.asarray(ran[:, tasks].all(axis=1) & tasks.any())
     if agents.all() and tasks.all():
         return matrix
     return matrix.select(agents=agents, tasks=tasks)
@@ -186,8 +116,6 @@ def replay_widths(
         Share of the full price that may be paid; None for all.
     seed : int
     """
-    from midband_sampler.racing.race_plan import RacePlan
-
     widths = widths_to_try()
     everyone = np.arange(len(matrix.agents))
     right = np.zeros((len(races), widths.size), dtype=bool)
@@ -211,11 +139,9 @@ def replay_widths(
 
 
 def _follow(
-    plan: "Any", scores: FloatArray, widths: FloatArray
+    plan: RacePlan, scores: FloatArray, widths: FloatArray
 ) -> tuple[NDArray[np.bool_], FloatArray, float]:
     """Replay one race, and say where it would stop at each width."""
-    from midband_sampler.racing.race import Race
-
     race = Race(plan)
     question, truth = plan.question, scores.mean(axis=1)
     right: NDArray[np.bool_] = np.zeros(widths.size, dtype=bool)
@@ -375,9 +301,7 @@ def _summarise(
     if others:
         shares += weight * np.mean([each.right.mean(axis=0) for each in others], axis=0)
     told = own if own is not None else (others[0] if others else None)
-    base = RaceCalibration(
-        replays=replays, separate=n, candidates=size, benchmarks=len(others)
-    )
+    base = RaceCalibration(replays=replays, separate=n, candidates=size, benchmarks=len(others))
     total = n + weight
     if told is None or not total:
         return replace(base, guarantee=f"{EXACT} (the history has too few agents to replay)")

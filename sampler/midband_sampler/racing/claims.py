@@ -1,6 +1,7 @@
 """The claims of a race: which candidate is above which, and how surely."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from midband_history import FloatArray, IntArray
 from midband_sampler.bounds.paired import PairedBets
 from midband_sampler.model.posterior import FullScorePosterior
-from midband_sampler.racing.questions import Question, Standing
+from midband_sampler.racing.question import Question, Standing
 
 EXACT = (
     "exact bounds of paired differences on shared tasks in random order, valid at every look and"
@@ -52,6 +53,40 @@ class Taken:
     def complete(self) -> NDArray[np.bool_]:
         """Whether each candidate has a score on every task, shape (candidates,)."""
         return np.asarray(~np.isnan(self.scores).any(axis=1))
+
+    def take(self, jobs: Sequence[tuple[int, int]], scores: FloatArray) -> None:
+        """Take in the results of candidates at tasks."""
+        for job in jobs:
+            self.scores[job] = scores[job]
+            self.told[job] = True
+
+    def follow(self, told: NDArray[np.bool_]) -> tuple[list[tuple[int, int]], IntArray]:
+        """Follow every candidate down the order as far as its tasks are over.
+
+        Parameters
+        ----------
+        told : ndarray of bool, shape (candidates, size)
+
+        Returns
+        -------
+        jobs : list of (int, int)
+            Candidates and tasks that are new.
+        depth : ndarray of int64, shape (candidates,)
+        """
+        depth, jobs = self.depth.copy(), []
+        for row in range(len(depth)):
+            for task in self.order[int(depth[row]) :]:
+                if not told[row, task]:
+                    break
+                if not self.told[row, task]:
+                    jobs.append((row, task))
+                depth[row] += 1
+        return jobs, depth
+
+    def skip(self, given: NDArray[np.bool_]) -> None:
+        """Begin each candidate behind what was known of it before the race."""
+        self.depth = self.follow(given)[1]
+        self.depth[given.all(axis=1)] = given.shape[1]
 
 
 class Claims(ABC):
@@ -106,6 +141,7 @@ class PairedClaims(Claims):
         self._bets = PairedBets(
             count, size, thresholds=self._thresholds, error=question.error(count)
         )
+        self._claims = question.confidence is not None
         self._low: FloatArray = np.full((count, size), np.nan)
         self._high: FloatArray = np.full((count, size), np.nan)
         self._off_diagonal = ~np.eye(count, dtype=bool)
@@ -150,7 +186,7 @@ class PairedClaims(Claims):
         found = np.where(ran.any(axis=1), own + mean, np.nan)
         whole = taken.complete
         found[whole] = taken.scores[whole].mean(axis=1)
-        return np.asarray(found)
+        return np.clip(found, 0.0, 1.0)
 
     def sureness(self) -> FloatArray:
         """Mean difference less the threshold over its standard deviation; guides the choice."""
@@ -159,8 +195,12 @@ class PairedClaims(Claims):
             return np.asarray((means - self._thresholds) / self._bets.deviations())
 
     def above(self) -> NDArray[np.bool_]:
-        """Return which pairs were claimed at some look; a claim stays."""
-        return self._bets.above()
+        """Return which pairs were claimed at some look; a claim stays.
+
+        None for a question without a confidence.
+        """
+        claimed = self._bets.above()
+        return claimed if self._claims else np.zeros_like(claimed)
 
 
 class PosteriorClaims(Claims):
@@ -220,7 +260,7 @@ class PosteriorClaims(Claims):
         return self.posterior.moments()[1]
 
     def sureness(self) -> FloatArray:
-        """Difference less the threshold over its standard deviation, missing results at their worst.
+        """Difference less the threshold in standard deviations, missing results at their worst.
 
         A missing result counts as 0 for the first of a pair and as 1 for the second.
         """

@@ -1,178 +1,24 @@
-"""The questions of a race: what is claimed, from which pairs it follows, and when it is settled."""
+"""The questions of a race: which are the best, in which order are all, is one not worse."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from midband_history import FloatArray, InputError
-
-BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Standing:
-    """What is known of the candidates.
-
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (candidates,)
-        Estimated full scores.
-    above : ndarray of bool, shape (candidates, candidates)
-        Whether the first is claimed to be above the second by more than the question's threshold.
-    known : ndarray of bool, shape (candidates, candidates)
-        Whether both have a result of every task, so that their order is known exactly.
-    """
-
-    scores: FloatArray
-    above: BoolArray
-    known: BoolArray
-
-    @property
-    def ranking(self) -> list[int]:
-        """Candidates from the best estimate to the worst; ties go to the one named first."""
-        return [int(each) for each in np.argsort(-self.scores, kind="stable")]
-
-    def select(self, rows: Sequence[int]) -> "Standing":
-        """Keep some candidates."""
-        cells = np.ix_(rows, rows)
-        return Standing(self.scores[list(rows)], self.above[cells], self.known[cells])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a question has come to, by positions of candidates.
-
-    Parameters
-    ----------
-    settled : bool
-    best : tuple of int
-        The answer by the estimates: the top, the whole order, or the candidate if it is not worse.
-    inside, outside : tuple of int
-        Candidates that are claimed to belong there, and not to.
-    pairs : tuple of tuple of int
-        Pairs that the answer waits for, the better by the estimates first.
-    """
-
-    settled: bool
-    best: tuple[int, ...]
-    inside: tuple[int, ...] = ()
-    outside: tuple[int, ...] = ()
-    pairs: tuple[tuple[int, int], ...] = ()
-
-
-class Question(ABC):
-    """What a race is to find out.
-
-    Attributes
-    ----------
-    confidence : float or None
-        Chance that nothing false is ever claimed, over all looks; None to claim nothing.
-    within : float
-        Indifference zone, as a share of the score: candidates so close need not be told apart.
-    """
-
-    confidence: float | None
-    within: float
-
-    @property
-    def keep(self) -> int:
-        """Candidates that the question asks for: k of a top k, else 1."""
-        return 1
-
-    def _check(self) -> None:
-        if self.confidence is not None and not 0.5 < self.confidence < 1.0:
-            msg = f"expected 0.5 < confidence < 1, got {self.confidence:g}: 0.9 is usual"
-            raise InputError(msg)
-        if not 0.0 <= self.within < 1.0:
-            msg = (
-                f"expected 0 <= within < 1, a share of the score, got {self.within:g}: 0.01 is"
-                " one point"
-            )
-            raise InputError(msg)
-
-    @property
-    @abstractmethod
-    def text(self) -> str:
-        """The question in the form that the command line takes."""
-
-    @abstractmethod
-    def check(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the candidates in the order that `answer` takes them in.
-
-        Raises
-        ------
-        InputError
-            The question cannot be asked of them.
-        """
-
-    @abstractmethod
-    def error(self, candidates: int) -> float:
-        """Return the chance that the claim of one ordered pair may be false."""
-
-    def thresholds(self, names: Sequence[str]) -> FloatArray:
-        """Return by how much the first of each pair has to be above the second."""
-        return np.full((len(names), len(names)), -self.within)
-
-    def calibrated_as(self, candidates: int) -> "Question | None":
-        """Return the question that replayed races of other agents are asked; None for none.
-
-        Parameters
-        ----------
-        candidates : int
-        """
-        del candidates
-        return self
-
-    def scaled(self, candidates: int, of: int) -> "Question":
-        """Return the question for a replay with fewer candidates.
-
-        Parameters
-        ----------
-        candidates, of : int
-            Candidates of the replay, and of the race.
-        """
-        del candidates, of
-        return self
-
-    @abstractmethod
-    def waits_for(self, standing: Standing) -> tuple[tuple[int, int], ...]:
-        """Return the pairs that the answer waits for, the better by the estimates first.
-
-        None are left once the whole answer is claimed.
-        """
-
-    @abstractmethod
-    def answer(self, standing: Standing) -> Answer:
-        """Say what follows."""
-
-    @abstractmethod
-    def right(self, best: Sequence[int], truth: FloatArray) -> bool:
-        """Whether an answer is right; ties, and scores within the zone, are right either way.
-
-        Parameters
-        ----------
-        best : sequence of int
-        truth : ndarray of float64, shape (candidates,)
-            Full scores.
-        """
-
-    @abstractmethod
-    def regret(self, best: Sequence[int], truth: FloatArray) -> FloatArray:
-        """Return what the answer loses against the right one, as a mean score.
-
-        Parameters
-        ----------
-        best : sequence of int
-        truth : ndarray of float64, shape (..., candidates)
-        """
+from midband_sampler.racing.question import (
+    Answer,
+    BoolArray,
+    Question,
+    Standing,
+    completed,
+    question_text,
+)
 
 
 @dataclass(frozen=True)
 class TopK(Question):
-    """Which are the best `k`?
+    """The question which are the best `k`.
 
     Without an indifference zone the answer rests on one ordered pair a candidate. Let the (k+1)-th
     best be u, ties broken by position. If no candidate but u of those outside the true top is ever
@@ -213,7 +59,7 @@ class TopK(Question):
     @property
     def text(self) -> str:
         """``top:K`` and the confidence."""
-        return _text(f"top:{self.k}", self)
+        return question_text(f"top:{self.k}", self)
 
     def check(self, names: Sequence[str]) -> tuple[str, ...]:
         """Raise where everybody is in the top."""
@@ -234,7 +80,7 @@ class TopK(Question):
         """Every pair of one inside the estimated top and one outside that is not claimed."""
         ranking = np.array(standing.ranking)
         best, rest = ranking[: self.k], ranking[self.k :]
-        above = _completed(standing, self.within)[np.ix_(best, rest)]
+        above = completed(standing, self.within)[np.ix_(best, rest)]
         first, second = np.nonzero(~above)
         return tuple(zip(best[first].tolist(), rest[second].tolist(), strict=True))
 
@@ -245,7 +91,7 @@ class TopK(Question):
         if n <= self.k:
             return Answer(settled=True, best=tuple(ranking), inside=tuple(ranking))
         best, pairs = ranking[: self.k], self.waits_for(standing)
-        above = _completed(standing, self.within)
+        above = completed(standing, self.within)
         if not pairs:
             inside = np.isin(np.arange(n), best)
             outside = ~inside
@@ -288,6 +134,26 @@ class TopK(Question):
         k = self.k if self.k <= candidates // 2 else max(1, round(self.k * candidates / of))
         return replace(self, k=min(k, candidates - 1))
 
+    def rank_bounds(self, answer: Answer, standing: Standing) -> list[tuple[int, int]]:
+        """Inside or outside of the top; the order within is not asked for."""
+        n = len(standing.scores)
+        bounds = [(1, n)] * n
+        for place in answer.inside:
+            bounds[place] = (1, self.k)
+        for place in answer.outside:
+            bounds[place] = (self.k + 1, n)
+        return bounds
+
+    def said(self, answer: Answer, names: Sequence[str], *, settled: bool) -> str:
+        """Name the top, or the best guess of it."""
+        best = [names[each] for each in answer.best]
+        one = len(best) == 1
+        if settled:
+            what = "The best is" if one else f"The top {len(best)} are"
+        else:
+            what = "The best guess is" if one else f"The best guess of the top {len(best)} is"
+        return f"{what} {', '.join(best)}."
+
     def right(self, best: Sequence[int], truth: FloatArray) -> bool:
         """Whether the set is a top of `k`, within the zone."""
         ordered = np.sort(truth)[::-1]
@@ -296,9 +162,10 @@ class TopK(Question):
         chosen = np.isin(np.arange(len(truth)), list(best))
         slack = self.within + 1e-9
         high, low = ordered[self.k - 1], ordered[self.k]
-        return bool(
-            (truth[chosen] >= high - slack).all() and (truth[~chosen] <= low + slack).all()
-        ) and len(best) == self.k
+        return (
+            bool((truth[chosen] >= high - slack).all() and (truth[~chosen] <= low + slack).all())
+            and len(best) == self.k
+        )
 
     def regret(self, best: Sequence[int], truth: FloatArray) -> FloatArray:
         """Mean of the true top less the mean of the chosen."""
@@ -309,7 +176,7 @@ class TopK(Question):
 
 @dataclass(frozen=True)
 class Order(Question):
-    """In which order are all candidates?
+    """The question in which order all candidates are.
 
     Every pair is claimed one way or the other, and only one of them can be false, so the error is
     divided by the number of pairs.
@@ -331,7 +198,7 @@ class Order(Question):
     @property
     def text(self) -> str:
         """``order`` and the confidence."""
-        return _text("order", self)
+        return question_text("order", self)
 
     def check(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return them: any two or more candidates have an order."""
@@ -343,13 +210,21 @@ class Order(Question):
         return (1.0 - (self.confidence or 0.95)) / max(pairs, 1)
 
     def claimed(self, standing: Standing) -> BoolArray:
-        """Return which of each pair is claimed to be above the other."""
-        return _completed(standing, self.within)
+        """Return which of each pair is claimed to be above the other.
+
+        Without a zone what follows is claimed too: who is above somebody is above those below.
+        """
+        above = completed(standing, self.within)
+        if not self.within:
+            for middle in range(len(above)):
+                above |= above[:, middle, None] & above[middle]
+            np.fill_diagonal(above, val=False)
+        return above
 
     def waits_for(self, standing: Standing) -> tuple[tuple[int, int], ...]:
         """Every pair that is not claimed in the order of the estimates."""
         ranking = np.array(standing.ranking)
-        above = _completed(standing, self.within)[np.ix_(ranking, ranking)]
+        above = self.claimed(standing)[np.ix_(ranking, ranking)]
         first, second = np.nonzero(np.triu(~above, 1))
         return tuple(zip(ranking[first].tolist(), ranking[second].tolist(), strict=True))
 
@@ -360,6 +235,20 @@ class Order(Question):
         inside = tuple(sorted(set(ranking) - waiting))
         return Answer(settled=not pairs, best=tuple(ranking), inside=inside, pairs=pairs)
 
+    def rank_bounds(self, answer: Answer, standing: Standing) -> list[tuple[int, int]]:
+        """One more than are claimed to be above, to all that are not claimed to be below."""
+        del answer
+        above = self.claimed(standing)
+        n = len(above)
+        if self.within:  # within the zone either may be the better
+            above &= ~above.T
+        return [(1 + int(above[:, each].sum()), n - int(above[each].sum())) for each in range(n)]
+
+    def said(self, answer: Answer, names: Sequence[str], *, settled: bool) -> str:
+        """Give the order, or the best guess of it."""
+        listed = " > ".join(names[each] for each in answer.best)
+        return f"The order is {listed}." if settled else f"The best guess of the order is {listed}."
+
     def right(self, best: Sequence[int], truth: FloatArray) -> bool:
         """Whether nobody is more than the zone below one who stands behind."""
         ordered = truth[list(best)]
@@ -369,12 +258,13 @@ class Order(Question):
     def regret(self, best: Sequence[int], truth: FloatArray) -> FloatArray:
         """Mean loss of score by place: that of the right candidate less that of the named one."""
         right = np.sort(truth, axis=-1)[..., ::-1]
-        return np.asarray(np.abs(right - truth[..., list(best)]).mean(axis=-1))
+        others = sorted(set(range(truth.shape[-1])) - set(best))  # set apart: they come last
+        return np.asarray(np.abs(right - truth[..., [*best, *others]]).mean(axis=-1))
 
 
 @dataclass(frozen=True)
 class NotWorse(Question):
-    """Is the candidate not worse than the baseline by more than the margin?
+    """The question whether a candidate is worse than a baseline by more than the margin.
 
     One claim, either way; the error is that of either.
 
@@ -434,7 +324,7 @@ class NotWorse(Question):
         return None
 
     def waits_for(self, standing: Standing) -> tuple[tuple[int, int], ...]:
-        """The pair itself, until one of the two sides is claimed."""
+        """Return the pair itself, until one of the two sides is claimed."""
         return self.answer(standing).pairs
 
     def answer(self, standing: Standing) -> Answer:
@@ -449,6 +339,24 @@ class NotWorse(Question):
             return Answer(settled=True, best=side, inside=side, outside=other)
         return Answer(settled=False, best=(0,) if fine else (), pairs=((0, 1),))
 
+    def rank_bounds(self, answer: Answer, standing: Standing) -> list[tuple[int, int]]:
+        """Any: a margin says nothing of the order."""
+        del answer
+        n = len(standing.scores)
+        return [(1, n)] * n
+
+    def said(self, answer: Answer, names: Sequence[str], *, settled: bool) -> str:
+        """Say whether the candidate is worse."""
+        del names
+        told = f"worse than {self.baseline} by more than {100.0 * self.margin:g} points"
+        if not settled:
+            return f"Open: whether {self.candidate} is {told}."
+        return f"{self.candidate} is {'not ' if answer.best else ''}{told}."
+
+    def not_worse(self, answer: Answer) -> bool | None:
+        """Whether the candidate is not worse."""
+        return bool(answer.best)
+
     def right(self, best: Sequence[int], truth: FloatArray) -> bool:
         """Whether the side is right."""
         return bool(best) == bool(truth[0] >= truth[1] - self.margin - 1e-9)
@@ -457,42 +365,6 @@ class NotWorse(Question):
         """Return what is lost beyond the margin where the wrong side is named."""
         beyond = truth[..., 0] - truth[..., 1] + self.margin
         return np.asarray(np.maximum(-beyond if best else beyond, 0.0))
-
-
-def check_candidates(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of candidates; raise unless there are two at least, each once."""
-    if len(names) < 2:
-        msg = f"expected two candidates or more, got {len(names)}: a race needs somebody to beat"
-        raise InputError(msg)
-    for name in names:
-        if not name:
-            msg = "expected a name for every candidate, got an empty one"
-            raise InputError(msg)
-        if list(names).count(name) > 1:
-            msg = f"expected candidates of different names, got {name!r} twice: rename one"
-            raise InputError(msg)
-    return tuple(names)
-
-
-def _text(name: str, question: Question) -> str:
-    if question.confidence is None:
-        return name
-    zone = f":{100 * question.within:g}" if question.within else ""
-    return f"{name}:{question.confidence:g}{zone}"
-
-
-def _completed(standing: Standing, within: float) -> BoolArray:
-    """Add the pairs that are known exactly; ties there go to the one named first."""
-    difference = standing.scores[:, None] - standing.scores[None, :]
-    exact = difference > 1e-9
-    tied = np.abs(difference) <= 1e-9
-    if within:
-        exact |= difference >= -within - 1e-9
-    else:
-        exact |= tied & (np.arange(len(exact))[:, None] < np.arange(len(exact)))
-    found = np.where(standing.known, exact, standing.above)
-    np.fill_diagonal(found, val=False)
-    return np.asarray(found)
 
 
 def parse_question(text: str) -> Question:

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
+from midband_history import FloatArray, InputError, IntArray
 from midband_sampler.racing.allocations.base import Field
 from midband_sampler.racing.allocations.racing import Racing
 from midband_sampler.racing.claims import Claims, PairedClaims, PosteriorClaims, Taken
-from midband_sampler.racing.questions import Answer, Question, Standing
+from midband_sampler.racing.ledger import Ledger
+from midband_sampler.racing.question import Answer, Question, Standing
 from midband_sampler.racing.race_plan import RacePlan
+from midband_sampler.racing.telling import Stand, tell_verdict
 from midband_sampler.racing.verdict import ALL_RUN, NOBODY, SETTLED, SPENT, RaceVerdict
-from midband_sampler.session import OUTCOMES
-from midband_sampler.stopping.budget import UNITS, Budget
 
 _HOPELESS, _FEW = 10, 3
 _STREAM = 0x72616365  # apart from every other use of a seed
-_COSTS = UNITS[1:]
 
 
 class Race:
@@ -70,26 +69,18 @@ class Race:
         self._together, self._step = together, step
         alone = not together and not plan.allocation.parallel
         self._allocation = Racing() if alone else plan.allocation
-        self._row = {name: row for row, name in enumerate(self.candidates)}
-        self._column = {task: column for column, task in enumerate(self.tasks)}
-        self._given: NDArray[np.bool_] = ~np.isnan(plan.known)
-        shape = plan.known.shape
-        self._scores: FloatArray = plan.known.copy()
-        self._told: NDArray[np.bool_] = self._given.copy()
-        self._costs: FloatArray = np.full((len(_COSTS), *shape), np.nan)
-        self._out: NDArray[np.bool_] = np.zeros(shape, dtype=bool)
+        self._ledger = Ledger(plan)
         self._apart: dict[int, str] = {}
-        self._begun_order = [self._place(task) for task in order]
+        self._begun_order = [self._ledger.task(task) for task in order]
         self._begin()
 
     def _begin(self) -> None:
         """Begin anew with what is told so far."""
-        count, size = self._scores.shape
-        taken = self._taken = Taken(count, size)
+        taken = self._taken = Taken(*self._ledger.scores.shape)
         taken.order = list(self._begun_order)
         if self.plan.model is None:
             rng = np.random.default_rng([self.plan.seed, _STREAM])
-            drawn = [int(each) for each in rng.permutation(size)]
+            drawn = rng.permutation(len(self.tasks)).tolist()
             if taken.order and taken.order != drawn[: len(taken.order)]:
                 msg = (
                     "expected the shared order that the seed draws, got another: continue a race"
@@ -101,11 +92,11 @@ class Race:
         self._reason = ""
         self._goal: IntArray = taken.depth.copy()
         self._jobs: list[tuple[int, int]] = []
-        taken.scores[self._given] = self._scores[self._given]
-        taken.told[self._given] = True
-        self._take_prefixes()
-        if isinstance(self._claims, PosteriorClaims) and self._given.any():
-            self._claims.observe(*np.nonzero(self._given))
+        given = self._ledger.given
+        taken.scores[given] = self._ledger.scores[given]
+        taken.told[given] = True
+        taken.skip(given)
+        self._claims.observe(*np.nonzero(given))
         self._plan_next()
 
     def _begin_claims(self) -> Claims:
@@ -122,20 +113,6 @@ class Race:
             guarantee="" if calibration is None else calibration.guarantee,
         )
 
-    def _place(self, task: str) -> int:
-        place = self._column.get(task)
-        if place is None:
-            msg = f"expected a task of the race, got {task!r}: tell its own tasks only"
-            raise UnknownTaskError(msg)
-        return place
-
-    def _candidate(self, name: str) -> int:
-        row = self._row.get(name)
-        if row is None:
-            msg = f"expected a candidate among {', '.join(self.candidates)}, got {name!r}"
-            raise InputError(msg)
-        return row
-
     @property
     def done(self) -> bool:
         """Whether the race is over."""
@@ -145,7 +122,7 @@ class Race:
     def order(self) -> tuple[str, ...]:
         """The shared order of tasks, as far as somebody has begun them."""
         taken = self._taken
-        known = (self._out | self._told)[:, taken.order]
+        known = (self._ledger.out | self._ledger.told)[:, taken.order]
         depth = int(np.flatnonzero(known.any(axis=0)).max(initial=-1)) + 1
         return tuple(self.tasks[place] for place in taken.order[:depth])
 
@@ -171,9 +148,10 @@ class Race:
         if n < 1:
             msg = f"expected n >= 1, got {n}"
             raise InputError(msg)
-        waiting = [job for job in self._jobs if not (self._out[job] or self._told[job])][:n]
+        begun = self._ledger.out | self._ledger.told
+        waiting = [job for job in self._jobs if not begun[job]][:n]
         for job in waiting:
-            self._out[job] = True
+            self._ledger.out[job] = True
         return [(self.candidates[row], self.tasks[task]) for row, task in waiting]
 
     def ask_for(self, candidate: str) -> str | None:
@@ -181,13 +159,13 @@ class Race:
 
         For a race that does not run together.
         """
-        row = self._candidate(candidate)
+        row = self._ledger.candidate(candidate)
         if self.done or row in self._apart or self._goal[row] <= self._taken.depth[row]:
             return None
-        if self._exhausted(int((self._out & ~self._told).sum()) + 1):
+        if self._left() <= int((self._ledger.out & ~self._ledger.told).sum()):
             return None
         order = self._taken.order
-        begun = self._out[row] | self._told[row]
+        begun = self._ledger.out[row] | self._ledger.told[row]
         free = np.flatnonzero(~begun[order]) if order else np.zeros(0, dtype=np.int64)
         if not free.size:
             if len(order) >= len(self.tasks):
@@ -197,7 +175,7 @@ class Race:
         if self._allocation.needs_budget and free[0] >= self._goal[row]:
             return None
         task = order[int(free[0])]
-        self._out[row, task] = True
+        self._ledger.out[row, task] = True
         return self.tasks[task]
 
     def tell(
@@ -223,34 +201,16 @@ class Race:
         usd, seconds, tokens : float or None
             What it cost, for budgets; None where not known.
         """
-        row, column = self._candidate(candidate), self._place(task)
-        if outcome not in OUTCOMES:
-            msg = f"expected an outcome among {', '.join(OUTCOMES)}, got {outcome!r}"
-            raise InputError(msg)
-        value = math.nan if score is None or outcome != "valid" else float(score)
-        if not (math.isnan(value) or 0.0 <= value <= 1.0):
-            msg = f"expected a score in [0, 1] for {task!r}, got {score!r}: rescale it"
-            raise InputError(msg)
-        if self._told[row, column] and not math.isnan(self._scores[row, column]):
-            msg = (
-                f"expected one result of {candidate!r} for {task!r}, got another: tell each once"
-                " (results of the history count already)"
-            )
-            raise InputError(msg)
-        taken = bool(self._taken.told[row, column])
-        self._told[row, column] = True
-        self._scores[row, column] = value
-        for unit, cost in enumerate((usd, seconds, tokens)):
-            if cost is not None:
-                self._costs[unit, row, column] = cost
-        if taken:  # a result that came after it was given up
+        costs = (usd, seconds, tokens)
+        job = self._ledger.tell(candidate, task, score=score, outcome=outcome, costs=costs)
+        if self._taken.told[job]:  # a result that came after it was given up
             self._begin()
         self._advance()
 
     def tell_all(self, rows: IntArray, tasks: IntArray, scores: FloatArray) -> None:
         """Take in results by position, as a replay does; NaN is no result."""
-        self._told[rows, tasks] = True
-        self._scores[rows, tasks] = scores
+        self._ledger.told[rows, tasks] = True
+        self._ledger.scores[rows, tasks] = scores
         self._advance()
 
     @property
@@ -261,83 +221,51 @@ class Race:
 
     def withdraw(self, candidate: str, reason: str) -> None:
         """Set a candidate apart that cannot go on; what it would have run is left to the others."""
-        row = self._candidate(candidate)
+        row = self._ledger.candidate(candidate)
         if row not in self._apart:
             self._apart[row] = reason
+            if len(self.alive()) < 2:
+                self._jobs, self._reason = [], self._reason or NOBODY
             self._advance(again=True)
 
     def _advance(self, *, again: bool = False) -> None:
         """Take in what is complete, and plan on."""
+        taken, ledger = self._taken, self._ledger
         while not self._reason:
             if self._together:
-                if not all(self._told[job] for job in self._jobs if job[0] not in self._apart):
+                if not all(ledger.told[job] for job in self._jobs if job[0] not in self._apart):
                     return
                 depth = self._goal.copy()
-                depth[list(self._apart)] = self._taken.depth[list(self._apart)]
-                moved = bool((depth > self._taken.depth).any())
-                new = [job for job in self._jobs if self._told[job]]
+                depth[list(self._apart)] = taken.depth[list(self._apart)]
+                new = [job for job in self._jobs if ledger.told[job]]
             else:
-                moved, new = self._take_prefixes_told()
-            if not moved and not again:
+                new, depth = taken.follow(ledger.told)
+            if not again and not (depth > taken.depth).any():
                 return
             again = False
-            self._take(new)
-            if self._together:
-                self._taken.depth[:] = depth
+            taken.take(new, ledger.scores)
+            taken.depth[:] = depth
             self._observe(new)
             self._set_apart()
             self._plan_next()
-
-    def _take(self, jobs: Sequence[tuple[int, int]]) -> None:
-        for job in jobs:
-            self._taken.scores[job] = self._scores[job]
-            self._taken.told[job] = True
 
     def _observe(self, jobs: Sequence[tuple[int, int]]) -> None:
         pairs = np.array(jobs, dtype=np.int64).reshape(-1, 2)
         self._claims.observe(pairs[:, 0], pairs[:, 1])
 
-    def _take_prefixes_told(self) -> tuple[bool, list[tuple[int, int]]]:
-        """Move every candidate down the order as far as its results are complete."""
-        taken, new = self._taken, []
-        before = taken.depth.copy()
-        for row in range(len(self.candidates)):
-            while taken.depth[row] < len(taken.order):
-                job = (row, taken.order[int(taken.depth[row])])
-                if not self._told[job]:
-                    break
-                if not taken.told[job]:
-                    new.append(job)
-                taken.depth[row] += 1
-        return bool((taken.depth > before).any()), new
-
-    def _take_prefixes(self) -> None:
-        """Begin each candidate behind what was known of it before the race."""
-        taken = self._taken
-        for row in np.flatnonzero(self._given.any(axis=1)):
-            if not taken.order:
-                if self._given[row].all():
-                    taken.depth[row] = self._given.shape[1]
-                continue
-            told = self._given[row, taken.order]
-            taken.depth[row] = told.size if told.all() else int(told.argmin())
-        if isinstance(self._claims, PairedClaims):
-            rows, tasks = np.nonzero(self._given)
-            self._claims.observe(rows, tasks)
-
     def _set_apart(self) -> None:
         """Set candidates apart none of whose results has a score."""
         taken = self._taken
-        told = (taken.told & ~self._given).sum(axis=1)
+        told = (taken.told & ~self._ledger.given).sum(axis=1)
         usable = (~np.isnan(taken.scores)).sum(axis=1)
         least = min(_HOPELESS, len(self.tasks))
         for row in np.flatnonzero((told >= least) & (usable == 0)):
             self._apart.setdefault(int(row), f"none of its {told[row]} results has a score")
 
     def _able(self) -> NDArray[np.bool_]:
-        able = ~self._taken.told.all(axis=1)
+        able: NDArray[np.bool_] = np.asarray(~self._taken.told.all(axis=1))
         able[list(self._apart)] = False
-        return np.asarray(able)
+        return able
 
     def alive(self) -> list[int]:
         """Candidates that are not set apart, by position."""
@@ -370,9 +298,9 @@ class Race:
         return self._taken
 
     @property
-    def apart(self) -> dict[int, str]:
-        """Candidates that were set apart, by position, and why."""
-        return dict(self._apart)
+    def apart(self) -> dict[str, str]:
+        """Candidates that are set apart, and why."""
+        return {self.candidates[row]: why for row, why in self._apart.items()}
 
     @property
     def reason(self) -> str:
@@ -382,19 +310,7 @@ class Race:
     @property
     def results(self) -> int:
         """Results that were paid for."""
-        return int((self._told & ~self._given).sum())
-
-    def spent(self, unit: str) -> FloatArray:
-        """What each candidate's results cost, shape (candidates,); NaN where none says.
-
-        Parameters
-        ----------
-        unit : str
-            ``usd``, ``seconds`` or ``tokens``.
-        """
-        costs = np.where(self._given, np.nan, self._costs[_COSTS.index(unit)])
-        known = ~np.isnan(costs)
-        return np.where(known.any(axis=1), np.nansum(np.where(known, costs, 0.0), axis=1), np.nan)
+        return self._ledger.results
 
     def _plan_next(self) -> None:
         """Decide whether the race goes on, and who runs what next."""
@@ -414,10 +330,8 @@ class Race:
             self._reason = SPENT if self.plan.jobs is not None else ALL_RUN
             return
         if not self._together:
-            if self._exhausted(0) or self._paid_up():
-                self._reason = SPENT
-            else:
-                self._goal = goal
+            self._goal = goal
+            self._reason = SPENT if self._left() <= 0 else ""
             return
         self._extend(np.flatnonzero(goal > len(taken.order)), int(goal.max()))
         depth = taken.depth
@@ -427,13 +341,13 @@ class Race:
             for place in range(int(depth[row]), int(goal[row]))
         ]
         goal, jobs = self._affordable(sorted(places))
-        if (goal <= depth).all() or self._exhausted(0):
+        if (goal <= depth).all() or self._left() <= 0:
             self._reason = SPENT
             return
         self._goal, self._jobs = goal, jobs
         if not jobs:  # all of it was known before
             taken.depth[:] = goal
-            self._claims.observe(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+            self._observe(())
             self._plan_next()
 
     def _affordable(
@@ -446,10 +360,8 @@ class Race:
         places : sequence of (int, int)
             Places of the shared order with the candidates that are to run there, sorted.
         """
-        taken, most = self._taken, self.plan.jobs
-        left = math.inf if most is None else most - int(self._counted().sum())
-        goal: IntArray = taken.depth.copy()
-        jobs: list[tuple[int, int]] = []
+        taken, left = self._taken, self._left()
+        goal, jobs = taken.depth.copy(), list[tuple[int, int]]()
         for place, row in places:
             job = (row, taken.order[place])
             if not taken.told[job]:
@@ -464,11 +376,6 @@ class Race:
         told = self._taken.told[alive].sum(axis=1)
         return bool((told >= min(len(self.tasks), _FEW)).all())
 
-    def _paid_up(self) -> bool:
-        """Whether the results that may be paid for are all there."""
-        jobs = self.plan.jobs
-        return jobs is not None and self.results >= jobs
-
     def _next_depths(self, alive: list[int], pairs: tuple[tuple[int, int], ...]) -> IntArray:
         """Ask the allocation; with a model the shared order grows by one step at most."""
         taken, plan = self._taken, self.plan
@@ -479,7 +386,7 @@ class Race:
             depth=taken.depth.copy(),
             size=size,
             running=running,
-            known=self._given.all(axis=1),
+            known=np.asarray(self._ledger.given.all(axis=1)),
             ranking=tuple(sorted(alive, key=lambda row: (-scores[row], row))),
             pairs=tuple((alive[a], alive[b]) for a, b in pairs),
             sureness=self._claims.sureness(),
@@ -488,11 +395,15 @@ class Race:
             predicted=plan.model is not None,
         )
         goal = np.where(running, self._allocation.next(field), taken.depth)
+        if not self._together and field.begin() is not None:  # nobody waits for a slow one
+            goal = np.where(running, np.maximum(goal, taken.depth + 1), goal)
         moving = goal > taken.depth
         if self._step > 1:
             goal = np.where(moving, np.maximum(goal, taken.depth + self._step), goal)
         if plan.model is not None:
-            goal = np.minimum(goal, max(len(taken.order), int(taken.depth[moving].min(initial=0))) + self._step)
+            goal = np.minimum(
+                goal, max(len(taken.order), int(taken.depth[moving].min(initial=0))) + self._step
+            )
         return np.asarray(np.maximum(np.minimum(goal, size), taken.depth))
 
     def _extend(self, rows: IntArray, length: int) -> None:
@@ -512,28 +423,29 @@ class Race:
         best = np.argsort(-total, kind="stable")[: length - len(order)]
         order.extend(int(each) for each in best)
 
-    def _exhausted(self, jobs: int) -> bool:
-        """Whether the budget does not allow for so many more results."""
-        counted = self._counted()
-        if self.plan.jobs is not None:
-            return int(counted.sum()) + jobs > self.plan.jobs
-        budget = self.plan.budget
-        if not isinstance(budget, Budget) or budget.counts("tasks"):
-            return False
-        (unit,) = (each for each in _COSTS if budget.counts(each))
-        costs = self._costs[_COSTS.index(unit)][counted]
-        return float(np.nansum(costs)) >= float(getattr(budget, unit))
+    def _left(self) -> float:
+        """Return how many more results the budget pays for.
 
-    def _counted(self) -> NDArray[np.bool_]:
-        """Return the results that a budget counts; of a race that runs together, complete rounds.
-
-        A race that is rebuilt is told the results of later rounds before it plans these.
+        A race that runs together counts complete rounds: one that is rebuilt is told the results
+        of later rounds before it plans these.
         """
-        told = self._taken.told if self._together else self._told
-        return np.asarray(told & ~self._given)
+        return self._ledger.left(self._taken.told if self._together else self._ledger.told)
 
     def verdict(self) -> RaceVerdict:
         """Say what is settled, tied and open, and what settling it would cost."""
-        from midband_sampler.racing.telling import tell_verdict
-
-        return tell_verdict(self)
+        alive, standing, answer = self.judge()
+        return tell_verdict(
+            Stand(
+                plan=self.plan,
+                alive=tuple(alive),
+                standing=standing,
+                answer=answer,
+                taken=self._taken,
+                apart=self._apart,
+                running=self.running,
+                reason=self._reason,
+                guarantee=self._claims.guarantee,
+                begun=self.all_begun(alive),
+                ledger=self._ledger,
+            )
+        )

@@ -1,56 +1,97 @@
 """A race's verdict, told from where it stands."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from midband_sampler.racing.questions import NotWorse, Order, TopK
+from midband_history import FloatArray
+from midband_sampler.racing.claims import Taken
+from midband_sampler.racing.ledger import Ledger
+from midband_sampler.racing.question import Answer, Standing, completed
+from midband_sampler.racing.race_plan import RacePlan
 from midband_sampler.racing.verdict import (
     APART,
     COMPLETE,
+    DECIDED,
     LET_GO,
     NOT_OVER,
     RUNNING,
+    SETTLED,
     RaceVerdict,
     Ranked,
     resolution_of,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from midband_history import FloatArray
-    from midband_sampler.racing.questions import Answer
-    from midband_sampler.racing.race import Race
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stand:
+    """Where a race stands.
+
+    Parameters
+    ----------
+    plan : RacePlan
+    alive : tuple of int
+        Candidates that are not set apart.
+    standing : Standing
+    answer : Answer
+        Of these, by their places in `alive`.
+    taken : Taken
+    apart : mapping of int to str
+        Candidates that are set apart, and why.
+    running : tuple of str
+    reason : str
+        Why the race is over; empty while it is not.
+    guarantee : str
+        By what claims hold.
+    begun : bool
+        Whether everybody has run enough to be judged.
+    ledger : Ledger
+    """
+
+    plan: RacePlan
+    alive: tuple[int, ...]
+    standing: Standing
+    answer: Answer
+    taken: Taken
+    apart: Mapping[int, str]
+    running: tuple[str, ...]
+    reason: str
+    guarantee: str
+    begun: bool
+    ledger: Ledger
 
 
-def tell_verdict(race: "Race") -> RaceVerdict:
+def tell_verdict(race: Stand) -> RaceVerdict:
     """Say what is settled, tied and open, what was spent and what settling would cost."""
-    plan, question = race.plan, race.question
-    alive, standing, answer = race.judge()
-    names = [race.candidates[row] for row in alive]
+    plan, question = race.plan, race.plan.question
+    candidates, size = plan.candidates, len(plan.tasks)
+    alive, standing, answer = race.alive, race.standing, race.answer
+    names = [candidates[row] for row in alive]
     claims = question.confidence is not None
-    settled = claims and answer.settled and len(alive) > 1 and race.all_begun(alive)
+    settled = claims and answer.settled and len(alive) > 1 and race.begun
 
-    def named(places: "Sequence[int]") -> tuple[str, ...]:
+    def named(places: Sequence[int]) -> tuple[str, ...]:
         return tuple(names[each] for each in places)
 
     inside, outside = (answer.inside, answer.outside) if claims else ((), ())
-    usd, seconds, tokens = (race.spent(unit) for unit in ("usd", "seconds", "tokens"))
+    usd, seconds, tokens = (race.ledger.spent(unit) for unit in ("usd", "seconds", "tokens"))
+    whole = [(1, len(alive))] * len(alive)
+    bounds = question.rank_bounds(answer, standing) if claims else whole
     ranked = [
-        _ranked(race, row, place, answer, standing.scores, usd, claims=claims)
+        _ranked(race, row, bounds[place], float(standing.scores[place]), float(usd[row]))
         for place, row in enumerate(alive)
     ]
     order = standing.ranking
     apart = [
         Ranked(
-            candidate=race.candidates[row],
+            candidate=candidates[row],
             rank_low=1,
-            rank_high=len(race.candidates),
+            rank_high=len(candidates),
             score=math.nan,
             tasks=int(race.taken.told[row].sum()),
-            total=len(race.tasks),
+            total=size,
             resolution="not ranked",
             errors=int(race.taken.missing[row]),
             usd=float(usd[row]),
@@ -68,15 +109,15 @@ def tell_verdict(race: "Race") -> RaceVerdict:
         settled=settled,
         reason=race.reason or NOT_OVER,
         confidence=question.confidence,
-        guarantee=race.claims.guarantee if claims else "",
-        answer=_answer(race, answer, names, settled=settled),
+        guarantee=race.guarantee if claims else "",
+        answer=question.said(answer, names, settled=settled),
         best=named(answer.best),
         inside=named(inside),
         outside=named(outside),
-        tied=_tied(names, standing.scores, question.within, order),
+        tied=tuple(named(group) for group in _tied(standing, question.within)) if claims else (),
         open_pairs=tuple((names[a], names[b]) for a, b in answer.pairs) if claims else (),
         ranked=(*(ranked[place] for place in order), *apart),
-        results=race.results,
+        results=race.ledger.results,
         full=plan.full,
         missing=int(race.taken.missing.sum()),
         usd=_total(usd),
@@ -85,105 +126,60 @@ def tell_verdict(race: "Race") -> RaceVerdict:
         to_settle=_to_settle(race, settled=settled),
         chance_right=chance,
         regret=regret,
-        not_worse=bool(answer.best) if isinstance(question, NotWorse) and settled else None,
+        not_worse=question.not_worse(answer) if settled else None,
         warnings=plan.notes,
         plan_digest=plan.digest,
     )
 
 
-def _total(values: "FloatArray") -> float:
+def _total(values: FloatArray) -> float:
     known = values[~np.isnan(values)]
     return float(known.sum()) if known.size else math.nan
 
 
-def _ranked(
-    race: "Race",
-    row: int,
-    place: int,
-    answer: "Answer",
-    scores: "FloatArray",
-    usd: "FloatArray",
-    *,
-    claims: bool,
-) -> Ranked:
-    taken = race.taken
-    low, high = _rank_bounds(race, place, answer, len(scores)) if claims else (1, len(scores))
-    tasks = int(taken.told[row].sum())
-    name = race.candidates[row]
-    state = RUNNING if name in race.running else LET_GO
-    if taken.told[row].all():
-        state = COMPLETE
+def _ranked(race: Stand, row: int, ranks: tuple[int, int], score: float, usd: float) -> Ranked:
+    taken, size = race.taken, len(race.plan.tasks)
+    tasks = taken.told.sum(axis=1)
+    name = race.plan.candidates[row]
+    state = RUNNING if name in race.running else DECIDED if race.reason == SETTLED else LET_GO
     return Ranked(
         candidate=name,
-        rank_low=low,
-        rank_high=high,
-        score=float(scores[place]),
-        tasks=tasks,
-        total=len(race.tasks),
-        resolution=resolution_of(tasks, int(taken.told.sum(axis=1).max()), len(race.tasks)),
+        rank_low=ranks[0],
+        rank_high=ranks[1],
+        score=score,
+        tasks=int(tasks[row]),
+        total=size,
+        resolution=resolution_of(int(tasks[row]), int(tasks.max()), size),
         errors=int(taken.missing[row]),
-        usd=float(usd[row]),
-        state=state,
+        usd=usd,
+        state=COMPLETE if taken.told[row].all() else state,
     )
 
 
-def _rank_bounds(race: "Race", place: int, answer: "Answer", n: int) -> tuple[int, int]:
-    """Return the ranks that the claims leave open; pairs that are not claimed may be either way."""
-    question = race.question
-    if isinstance(question, TopK):
-        if place in answer.inside:
-            return 1, question.k
-        if place in answer.outside:
-            return question.k + 1, n
-        return 1, n
-    if isinstance(question, Order):
-        _, standing, _ = race.judge()
-        above = question.claimed(standing)
-        return 1 + int(above[:, place].sum()), n - int(above[place].sum())
-    return 1, n
+def _tied(standing: Standing, within: float) -> list[list[int]]:
+    """Group candidates that follow each other by the estimates and are claimed to be tied.
 
-
-def _tied(
-    names: "Sequence[str]", scores: "FloatArray", within: float, order: "Sequence[int]"
-) -> tuple[tuple[str, ...], ...]:
-    """Group candidates whose estimates follow each other within the indifference zone."""
+    Two are tied where each is claimed to be less than the zone below the other, and without a zone
+    where both have run everything with the same score.
+    """
+    above = completed(standing, within)
+    tied = above & above.T if within else standing.known & (standing.differences == 0.0)
     groups: list[list[int]] = []
-    for place in order:
-        last = groups[-1][-1] if groups else None
-        if last is not None and scores[last] - scores[place] <= within + 1e-9:
+    for place in standing.ranking:
+        if groups and tied[groups[-1][-1], place]:
             groups[-1].append(place)
         else:
             groups.append([place])
-    return tuple(tuple(names[each] for each in group) for group in groups if len(group) > 1)
+    return [group for group in groups if len(group) > 1]
 
 
-def _answer(race: "Race", answer: "Answer", names: "Sequence[str]", *, settled: bool) -> str:
-    question = race.question
-    best = [names[each] for each in answer.best]
-    if isinstance(question, NotWorse):
-        margin = f"{100.0 * question.margin:g} points"
-        told = f"worse than {question.baseline} by more than {margin}"
-        if not settled:
-            return f"Open: whether {question.candidate} is {told}."
-        return f"{question.candidate} is {'not ' if best else ''}{told}."
-    if len(names) < 2:
-        return "There is no answer: fewer than two candidates are left."
-    if isinstance(question, Order):
-        listed = " > ".join(best)
-        return f"The order is {listed}." if settled else f"The best guess of the order is {listed}."
-    what = "The best is" if len(best) == 1 else f"The top {len(best)} are"
-    if not settled:
-        what = "The best guess is" if len(best) == 1 else f"The best guess of the top {len(best)} is"
-    return f"{what} {', '.join(best)}."
-
-
-def _to_settle(race: "Race", *, settled: bool) -> float:
+def _to_settle(race: Stand, *, settled: bool) -> float:
     """Expect what is left of the replayed races' mean cost; NaN where nothing says."""
     calibration = race.plan.calibration
-    if settled or race.question.confidence is None or calibration is None:
+    if settled or race.plan.question.confidence is None or calibration is None:
         return math.nan
     mean, high = calibration.costs[1], calibration.costs[2]
-    spent = race.results / max(race.plan.full, 1)
+    spent = race.ledger.results / max(race.plan.full, 1)
     if math.isnan(mean):
         return math.nan
     return max(mean - spent, high - spent, 0.0) if spent < high else math.nan

@@ -10,7 +10,8 @@ ALL_RUN = "all tasks have been run"
 NOBODY = "fewer than two candidates are left"
 NOT_OVER = "still running"
 
-RUNNING, LET_GO, APART, COMPLETE = "running", "let go", "set apart", "complete"
+RUNNING, LET_GO, DECIDED = "running", "let go", "decided"
+APART, COMPLETE = "set apart", "complete"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class Ranked:
     usd : float
         What the race paid for it, in US dollars; NaN where not known.
     state : str
-        ``running``, ``let go``, ``set apart`` or ``complete``.
+        ``running``, ``let go``, ``decided`` once the question is settled, ``set apart``, or
+        ``complete`` where every task was run.
     note : str
         Why it was set apart.
     """
@@ -153,7 +155,9 @@ class RaceVerdict:
         lines = [self.answer]
         if self.confidence is not None:
             held = "holds" if self.settled else "would hold"
-            lines.append(f"The answer {held} with {self.confidence:.0%} confidence: {self.guarantee}.")
+            lines.append(
+                f"The answer {held} with {self.confidence:.0%} confidence: {self.guarantee}."
+            )
         elif not math.isnan(self.chance_right):
             lines.append(
                 f"Nothing is claimed. In replays on the history such a guess was right in"
@@ -240,5 +244,5 @@ def resolution_of(tasks: int, finest: int, total: int) -> str:
         return "full benchmark"
     if not tasks:
         return "not run"
-    tier = 1 + int(math.floor(math.log2(max(finest, 1) / tasks)))
+    tier = 1 + math.floor(math.log2(max(finest, 1) / tasks))
     return f"tier {tier}"

@@ -1,0 +1,139 @@
+"""What a race was told: results, what is out, and what was spent."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midband_history import FloatArray, InputError, UnknownTaskError
+from midband_sampler.racing.race_plan import RacePlan
+from midband_sampler.session import OUTCOMES
+from midband_sampler.stopping.budget import UNITS, Budget
+
+_COSTS = UNITS[1:]
+
+
+class Ledger:
+    """The results that a race was told, whether it has taken them in or not.
+
+    Parameters
+    ----------
+    plan : RacePlan
+        Whose known results are told from the beginning.
+
+    Attributes
+    ----------
+    scores : ndarray of float64, shape (candidates, n_tasks)
+        NaN without a result.
+    told, out, given : ndarray of bool, shape (candidates, n_tasks)
+        Whether a result was told, was asked for, was known before the race.
+    """
+
+    def __init__(self, plan: RacePlan) -> None:
+        self._plan = plan
+        self._row = {name: row for row, name in enumerate(plan.candidates)}
+        self._column = {task: column for column, task in enumerate(plan.tasks)}
+        shape = plan.known.shape
+        self.given: NDArray[np.bool_] = np.asarray(~np.isnan(plan.known))
+        self.scores: FloatArray = plan.known.copy()
+        self.told: NDArray[np.bool_] = self.given.copy()
+        self.out: NDArray[np.bool_] = np.zeros(shape, dtype=bool)
+        self._costs: FloatArray = np.full((len(_COSTS), *shape), np.nan)
+
+    def task(self, name: str) -> int:
+        """Return the position of a task."""
+        place = self._column.get(name)
+        if place is None:
+            msg = f"expected a task of the race, got {name!r}: tell its own tasks only"
+            raise UnknownTaskError(msg)
+        return place
+
+    def candidate(self, name: str) -> int:
+        """Return the position of a candidate."""
+        row = self._row.get(name)
+        if row is None:
+            msg = f"expected a candidate among {', '.join(self._row)}, got {name!r}"
+            raise InputError(msg)
+        return row
+
+    def tell(
+        self,
+        candidate: str,
+        task: str,
+        *,
+        score: float | None,
+        outcome: str,
+        costs: tuple[float | None, float | None, float | None],
+    ) -> tuple[int, int]:
+        """Note one result, and return its candidate and task by position.
+
+        Parameters
+        ----------
+        candidate, task : str
+        score : float or None
+            In [0, 1]; None or NaN is no result, never 0.
+        outcome : str
+            Anything but ``valid`` is no result.
+        costs : tuple of float or None
+            US dollars, seconds and tokens.
+
+        Raises
+        ------
+        InputError
+            The result is none that a race can have, or one with a score was told before.
+        """
+        row, column = self.candidate(candidate), self.task(task)
+        if outcome not in OUTCOMES:
+            msg = f"expected an outcome among {', '.join(OUTCOMES)}, got {outcome!r}"
+            raise InputError(msg)
+        value = math.nan if score is None or outcome != "valid" else float(score)
+        if not (math.isnan(value) or 0.0 <= value <= 1.0):
+            msg = f"expected a score in [0, 1] for {task!r}, got {score!r}: rescale it"
+            raise InputError(msg)
+        if self.told[row, column] and not math.isnan(self.scores[row, column]):
+            msg = (
+                f"expected one result of {candidate!r} for {task!r}, got another: tell each once"
+                " (results of the history count already)"
+            )
+            raise InputError(msg)
+        self.told[row, column] = True
+        self.scores[row, column] = value
+        for unit, cost in enumerate(costs):
+            if cost is not None:
+                self._costs[unit, row, column] = cost
+        return row, column
+
+    @property
+    def results(self) -> int:
+        """Results that were paid for."""
+        return int((self.told & ~self.given).sum())
+
+    def spent(self, unit: str) -> FloatArray:
+        """Return what each candidate's results cost, shape (candidates,); NaN where none says.
+
+        Parameters
+        ----------
+        unit : str
+            ``usd``, ``seconds`` or ``tokens``.
+        """
+        costs = np.where(self.given, np.nan, self._costs[_COSTS.index(unit)])
+        known = ~np.isnan(costs)
+        return np.where(known.any(axis=1), np.where(known, costs, 0.0).sum(axis=1), np.nan)
+
+    def left(self, counted: NDArray[np.bool_]) -> float:
+        """Return how many more results the budget pays for; infinite where it does not count them.
+
+        Parameters
+        ----------
+        counted : ndarray of bool, shape (candidates, n_tasks)
+            The results that count.
+        """
+        counted = counted & ~self.given
+        if self._plan.jobs is not None:
+            return float(self._plan.jobs - int(counted.sum()))
+        budget = self._plan.budget
+        if not isinstance(budget, Budget) or budget.counts("tasks"):
+            return math.inf
+        (unit,) = (each for each in _COSTS if budget.counts(each))
+        spent = float(np.nansum(self._costs[_COSTS.index(unit)][counted]))
+        return math.inf if spent < float(getattr(budget, unit)) else 0.0
