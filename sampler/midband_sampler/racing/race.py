@@ -255,9 +255,8 @@ class Race:
 
     def _set_apart(self) -> None:
         """Set candidates apart none of whose results has a score."""
-        taken = self._taken
-        told = (taken.told & ~self._ledger.given).sum(axis=1)
-        usable = (~np.isnan(taken.scores)).sum(axis=1)
+        told = (self._taken.told & ~self._ledger.given).sum(axis=1)
+        usable = (~np.isnan(self._taken.scores)).sum(axis=1)
         least = min(_HOPELESS, len(self.tasks))
         for row in np.flatnonzero((told >= least) & (usable == 0)):
             self._apart.setdefault(int(row), f"none of its {told[row]} results has a score")
@@ -273,7 +272,7 @@ class Race:
 
     def judge(self) -> tuple[list[int], Standing, Answer]:
         """Ask the question of those who are not set apart; positions are among these."""
-        alive, standing, _ = self.waits()
+        alive, standing = self.waits()[:2]
         return alive, standing, self.question.answer(standing)
 
     def waits(self) -> tuple[list[int], Standing, tuple[tuple[int, int], ...]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import sys
 from pathlib import Path
 
@@ -17,6 +18,10 @@ ROOMS = [str(ROOT / room) for room in ("history", "sampler", "sims", "plugins")]
 LM_EVAL = ("lm-eval", "click", "duckdb", "pluggy", "rich", "scipy")
 
 
+# Nobody's own history: the default one is looked for here.
+NO_HISTORY = tempfile.TemporaryDirectory(prefix="midband-no-history-")
+
+
 def _midband(
     python: Path | str, programs: Path, *words: str | Path, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
@@ -25,6 +30,7 @@ def _midband(
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([*ROOMS, str(HERE)]),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "XDG_DATA_HOME": NO_HISTORY.name,
         "HF_HUB_OFFLINE": "1",
     }
     done = subprocess.run(

@@ -473,7 +473,8 @@ def test_a_stopped_race_spends_its_budget_as_if_it_had_not_stopped(
     track.settings = f'question = "top:1"\nbudget = "{budget}"\nallocation = "racing"\n'
     whole = track.found(arguments=("--cost", 0.5))
     paid = track.paid()
-    assert len(paid) <= {"tasks:10": 10, "tasks:40": 40, "usd:15": 34}[budget]
+    # Money is known once a round is over: $15 are 30 results, and a round of 6 comes on top at most.
+    assert len(paid) <= {"tasks:10": 10, "tasks:40": 40, "usd:15": 36}[budget]
     assert len(paid) >= 10
     for name in SKILLS:
         track.ledger(name).path.unlink()
