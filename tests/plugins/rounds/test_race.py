@@ -473,7 +473,7 @@ def test_a_stopped_race_spends_its_budget_as_if_it_had_not_stopped(
     track.settings = f'question = "top:1"\nbudget = "{budget}"\nallocation = "racing"\n'
     whole = track.found(arguments=("--cost", 0.5))
     paid = track.paid()
-    # Money is known once a round is over: $15 are 30 results, and a round of 6 comes on top at most.
+    # $15 are 30 results; money is known once a round is over, so up to one of 6 comes on top.
     assert len(paid) <= {"tasks:10": 10, "tasks:40": 40, "usd:15": 36}[budget]
     assert len(paid) >= 10
     for name in SKILLS:
