@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from midband_sampler import Decision, Plan, Rule
+    from midband_sampler.racing import RacePlan, RaceVerdict
 
 HELD, FAILED, UNDECIDED = "held", "failed", "undecided"
 EXIT_CODES = {HELD: 0, UNDECIDED: 3, FAILED: 4}
@@ -89,9 +90,11 @@ class GateResult:
         return one_line(f"{said} ({'; '.join(parts)})")
 
     def _numbers(self) -> str:
-        if math.isnan(self.low):
+        if math.isnan(self.low) and math.isnan(self.difference):
             return "difference unknown"
         known = "unknown" if math.isnan(self.difference) else f"{self.difference:+.1f}"
+        if math.isnan(self.low):
+            return f"estimated difference {known} points"
         return f"difference {known} points, {self._bounds()}"
 
     def _bounds(self) -> str:
@@ -151,6 +154,54 @@ class GateResult:
 def _marked(text: str) -> str:
     """Return a text that Markdown shows as it is."""
     return _MARKED.sub(r"\\\1", one_line(text))
+
+
+def check_gate_of_race(plan: "RacePlan", rule: NotWorse) -> None:
+    """Refuse a gate that the race does not ask for.
+
+    Raises
+    ------
+    InputError
+        The question of the race is another one.
+    """
+    from midband_sampler.racing import NotWorse as Asked
+
+    asked = plan.question
+    same = isinstance(asked, Asked) and (
+        asked.baseline == rule.agent
+        and abs(100.0 * asked.margin - rule.points) < 1e-9
+        and asked.confidence == rule.confidence
+    )
+    if not same:
+        wanted = f"not-worse:NEW:{rule.agent}:{rule.points:g}:{rule.confidence:g}"
+        msg = (
+            f"expected a race that asks for the gate, got one that asks {asked.text}: plan it with"
+            f" the question {wanted}"
+        )
+        raise InputError(msg)
+
+
+def gate_of_race(plan: "RacePlan", rule: NotWorse, verdict: "RaceVerdict") -> GateResult:
+    """Return what the verdict of a race says of its gate; `check_gate_of_race` comes first."""
+    names = [name for name in plan.candidates if name != rule.agent]
+    scores = {each.candidate: each.score for each in verdict.ranked}
+    held = verdict.not_worse
+    return GateResult(
+        rule=rule,
+        result=UNDECIDED if held is None else HELD if held else FAILED,
+        candidate=names[0],
+        baseline=rule.agent,
+        benchmark=plan.benchmark,
+        difference=100.0 * (scores[names[0]] - scores[rule.agent]),
+        low=math.nan,
+        high=math.nan,
+        tasks=min(each.tasks for each in verdict.ranked),
+        tasks_in_target=len(plan.tasks),
+        target="the benchmark",
+        basis=verdict.guarantee,
+        reason=verdict.reason,
+        warnings=verdict.warnings,
+    )
 
 
 def read_gate(text: str) -> NotWorse:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import click
 
     from midband.descriptors import Harness, Importer, NamedFactory, ReportSection
+    from midband_sampler.racing import Allocation
 
 GROUP = "midband"
 
@@ -122,6 +123,13 @@ class PluginManager:
 
         return self._factories("midband_register_stopping_rules", "stopping rule", rule_names())
 
+    def allocations(self) -> "dict[str, Allocation]":
+        """Return the allocations of races that plugins add, by name."""
+        from midband_sampler.racing import all_allocations
+
+        found = self._collect("midband_register_allocations", "allocation", ours=all_allocations())
+        return {name: item() if isinstance(item, type) else item for name, item in found.items()}
+
     def _factories(self, hook: str, kind: str, ours: Iterable[str]) -> "dict[str, NamedFactory]":
         """Return what a hook offers; a class stands for what builds it."""
         from midband.descriptors import NamedFactory
@@ -173,6 +181,7 @@ class PluginManager:
             self.harnesses,
             self.strategies,
             self.stopping_rules,
+            self.allocations,
             self.report_sections,
         ):
             try:

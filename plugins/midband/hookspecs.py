@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from midband.descriptors import Harness, Importer, NamedFactory, ReportSection
     from midband_sampler import Decision, Plan, Rule, Strategy
+    from midband_sampler.racing import Allocation
 
 hookspec = HookspecMarker("midband")
 hookimpl = HookimplMarker("midband")
@@ -35,6 +36,11 @@ def midband_register_strategies() -> "Iterable[NamedFactory | type[Strategy]]": 
 @hookspec
 def midband_register_stopping_rules() -> "Iterable[NamedFactory | type[Rule]]":  # type: ignore[empty-body]
     """Return stopping rules that ``midband plan --stop`` may name: their classes, or factories."""
+
+
+@hookspec
+def midband_register_allocations() -> "Iterable[Allocation | type[Allocation]]":  # type: ignore[empty-body]
+    """Return allocations of a race that ``--allocation`` may name: their classes, or objects."""
 
 
 @hookspec

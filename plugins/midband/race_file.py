@@ -8,7 +8,15 @@ from pathlib import Path
 
 from midband_history import InputError
 from midband_sampler import Budget
-from midband_sampler.racing import NotWorse, Question, RacePlan, parse_budget, parse_question
+from midband_sampler.racing import (
+    Allocation,
+    NotWorse,
+    Question,
+    RacePlan,
+    find_allocation,
+    parse_budget,
+    parse_question,
+)
 
 PLACEHOLDER = "{candidate}"
 DEFAULT_ALLOCATION = "contested"
@@ -169,7 +177,16 @@ def read_race(path: Path) -> RacePlan:
     PlanError
         The file is none, or was changed.
     """
-    return RacePlan.read(path)
+    from midband._manager import get_plugin_manager
+
+    return RacePlan.read(path, allocations=get_plugin_manager().allocations())
+
+
+def allocation_named(name: str) -> Allocation:
+    """Return midband's own allocation of that name, or a plugin's."""
+    from midband._manager import get_plugin_manager
+
+    return find_allocation(name, get_plugin_manager().allocations())
 
 
 def arguments_of(plan: RacePlan, arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:

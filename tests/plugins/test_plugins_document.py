@@ -17,7 +17,7 @@ from midband.importers.reading import read_source
 from midband.importers.sources import import_paths
 from midband.testing import HarnessContract, StoppingRuleContract, StrategyContract
 from midband_history import History, Record
-from midband_sampler import Rule, Session, Strategy, parse_stop
+from midband_sampler import Rule, Session, Strategy, parse_stop, racing
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "plugins.md"
 
@@ -42,6 +42,21 @@ def manager() -> PluginManager:
 def test_every_hook_is_shown() -> None:
     hooks = {name for name in vars(hookspecs) if name.startswith("midband_")}
     assert hooks <= set(vars(PLUGIN))
+
+
+def test_its_allocation_races(manager: PluginManager) -> None:
+    allocation = manager.allocations()["leaders"]
+    scores = np.random.default_rng(0).random((3, 60)) < np.array([[0.9], [0.6], [0.2]])
+    plan = racing.make_race(
+        None,
+        ("a", "b", "c"),
+        question="top:1:0.9",
+        tasks=[f"t{place}" for place in range(60)],
+        allocation=allocation,
+    )
+    race = racing.replay_race(plan, scores.astype(float))
+    tasks = {each.candidate: each.tasks for each in race.verdict().ranked}
+    assert tasks["a"] == tasks["b"] > tasks["c"]
 
 
 def test_its_format_is_read(manager: PluginManager, tmp_path: Path) -> None:

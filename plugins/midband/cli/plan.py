@@ -195,7 +195,7 @@ def plan(
     is the plan of a race between several agents, for `midband race` and `midband inspect`.
     """
     if candidates is not None:
-        from midband.cli.race import DEFAULT_OUTPUT, RaceRequest, plan_race
+        from midband.cli.plan_race import DEFAULT_OUTPUT, RaceRequest, plan_race
 
         given = _given()
         _refuse_settings_of_one(given)

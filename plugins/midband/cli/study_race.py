@@ -128,9 +128,10 @@ def study_races(
     as_json: bool,
 ) -> None:
     """Replay the races and print one row a cell."""
+    from midband.race_file import allocation_named
     from midband_sims import RaceSettings, RaceStudy
 
-    grid = RaceStudy(matrices, RaceSettings(**options), others=others)
+    grid = RaceStudy(matrices, RaceSettings(**options), others=others, find=allocation_named)
     for missing in grid.skipped:
         warn(missing)
     with progress("races", stays=True) as advance:

@@ -107,13 +107,18 @@ def read_race(
     PlanError
         The file cannot be read.
     """
+    from midband.race_file import allocation_named
     from midband.race_file import read_race as read_planned
     from midband_sampler.racing import make_race
 
     path = Path(text)
     if not (path.is_file() or text.endswith(".json")):
         return make_race(
-            None, models, question=text, budget=budget or None, allocation=allocation or "racing"
+            None,
+            models,
+            question=text,
+            budget=budget or None,
+            allocation=allocation_named(allocation or "racing"),
         )
     for name, value in (("--budget", budget), ("--allocation", allocation)):
         if value:

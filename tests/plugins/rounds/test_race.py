@@ -304,6 +304,24 @@ def test_not_worse_has_an_exit_code_for_each_end(track: Track) -> None:
     assert track.race("--max-tasks", 6)[0] == 3
 
 
+def test_a_gate_says_in_one_line_and_as_markdown_what_the_race_found(
+    track: Track, one_line: OneLine
+) -> None:
+    del track.skills["mid"]
+    track.settings = 'question = "not-worse:big:small:2:0.9"\n'
+    track.plan()
+    summary = track.folder / "summary.md"
+    code, out, _ = track.race("--gate", "not-worse:small:2:0.9", "--summary", summary)
+    assert code == 0
+    assert out.splitlines()[-1].startswith("gate held: big is not worse than small by more than 2")
+    assert summary.read_text().startswith("### Gate held")
+    code, _, error = track.race("--gate", "not-worse:small:5:0.9")
+    assert code == 2
+    one_line(
+        error.splitlines()[-1], "expected a race that asks for the gate", "not-worse:NEW:small"
+    )
+
+
 def test_tasks_may_be_named_at_the_start(track: Track, one_line: OneLine) -> None:
     track.write()
     planned = track.call(
