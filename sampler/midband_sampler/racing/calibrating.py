@@ -201,7 +201,7 @@ def calibrate(
         Share of the full price that may be paid.
     seed : int
     draws : int
-        Races to replay on this benchmark, if there are others. Otherwise each agent competes once.
+        Races to replay on this benchmark at least; more where more can be of different candidates.
     """
     named = question.calibrated_as(count)
     if named is None:
@@ -215,7 +215,7 @@ def calibrate(
     own: Replays | None = None
     if size:
         rng = np.random.default_rng([seed, _STREAM])
-        races = draw_races(len(matrix.agents), size, draws if others else separate, rng)
+        races = draw_races(len(matrix.agents), size, max(draws, separate), rng)
         asked = named.scaled(size, count)
         own = _replays(matrix, races, asked, followed, limit, seed)
     found = []
