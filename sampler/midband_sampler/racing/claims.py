@@ -16,6 +16,7 @@ EXACT = (
     " over all pairs"
 )
 _LEAST_DEVIATION = 1e-12
+_FEW = 3
 
 
 class Taken:
@@ -53,6 +54,11 @@ class Taken:
     def complete(self) -> NDArray[np.bool_]:
         """Whether each candidate has a score on every task, shape (candidates,)."""
         return np.asarray(~np.isnan(self.scores).any(axis=1))
+
+    def have_begun(self, rows: Sequence[int]) -> bool:
+        """Whether these have run a few tasks: nobody is judged by what others are like alone."""
+        told = self.told[np.array(rows, dtype=np.int64)].sum(axis=1)
+        return bool((told >= min(self.told.shape[1], _FEW)).all())
 
     def take(self, jobs: Sequence[tuple[int, int]], scores: FloatArray) -> None:
         """Take in the results of candidates at tasks."""

@@ -1,6 +1,7 @@
 """What a race was told: results, what is out, and what was spent."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler.racing.race_plan import RacePlan
 from midband_sampler.session import OUTCOMES
+from midband_sampler.spending import Cost
 from midband_sampler.stopping.budget import UNITS, Budget
 
 _COSTS = UNITS[1:]
@@ -47,6 +49,13 @@ class Ledger:
             msg = f"expected a task of the race, got {name!r}: tell its own tasks only"
             raise UnknownTaskError(msg)
         return place
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """Return the positions of the tasks of a shared order."""
+        if len(set(names)) < len(names):
+            msg = "expected every task of the shared order once, got one twice: record it anew"
+            raise InputError(msg)
+        return [self.task(name) for name in names]
 
     def candidate(self, name: str) -> int:
         """Return the position of a candidate."""
@@ -96,11 +105,12 @@ class Ledger:
                 " (results of the history count already)"
             )
             raise InputError(msg)
+        cost = Cost.told(*costs)
         self.told[row, column] = True
         self.scores[row, column] = value
-        for unit, cost in enumerate(costs):
-            if cost is not None:
-                self._costs[unit, row, column] = cost
+        for unit, name in enumerate(_COSTS):
+            if not math.isnan(spent := getattr(cost, name)):
+                self._costs[unit, row, column] = spent
         return row, column
 
     @property

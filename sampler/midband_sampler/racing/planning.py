@@ -92,13 +92,11 @@ def make_race(
         allocation=found,
         budget=spend,
         tasks=tuple(tasks or ()) if history is None else history.tasks,
-        task_digests=dict(task_digests or {})
-        if history is None
-        else dict(zip(history.tasks, history.task_digests, strict=True)),
+        task_digests=_digests(history, task_digests or {}),
         known=np.zeros((0, 0)) if history is None else _known(history, names),
         arguments=dict(arguments or {}),
-        metric=metric if history is None else history.metric,
-        version=version if history is None else history.version,
+        metric=metric if history is None or not history.metric.known else history.metric,
+        version=version if history is None else history.version or version,
         versions=dict(versions or {}),
         seed=seed,
     )
@@ -171,6 +169,23 @@ def _on_tasks(history: OutcomeMatrix, tasks: Sequence[str]) -> OutcomeMatrix:
         )
         raise InputError(msg)
     return history.select(tasks=np.array([column[task] for task in tasks], dtype=np.int64))
+
+
+def _digests(history: OutcomeMatrix | None, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the content digest of each task; the history's and what is given have to agree."""
+    if history is None:
+        return dict(given)
+    found = dict(zip(history.tasks, history.task_digests, strict=True))
+    for task, digest in found.items():
+        asked = given.get(task, "")
+        if digest and asked and asked != digest:
+            msg = (
+                f"expected task {task!r} as the history of {history.benchmark!r} has it, got one of"
+                " other content: leave it out, or race without the history"
+            )
+            raise PlanError(msg)
+        found[task] = digest or asked
+    return found
 
 
 def _check_history(history: OutcomeMatrix | None, *, metric: Metric | None, version: str) -> None:

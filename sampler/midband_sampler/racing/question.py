@@ -31,19 +31,25 @@ class Standing:
     known: BoolArray
 
     @property
+    def rounded(self) -> FloatArray:
+        """Scores to nine digits: means of the same results in another order are equal."""
+        return np.round(self.scores, 9)
+
+    @property
     def differences(self) -> FloatArray:
         """Estimated score of the first less that of the second, shape (candidates, candidates)."""
-        return self.scores[:, None] - self.scores[None, :]
+        return self.rounded[:, None] - self.rounded[None, :]
 
     @property
     def ranking(self) -> list[int]:
         """Candidates from the best estimate to the worst; ties go to the one named first."""
-        return [int(each) for each in np.argsort(-self.scores, kind="stable")]
+        return [int(each) for each in np.argsort(-self.rounded, kind="stable")]
 
     def select(self, rows: Sequence[int]) -> "Standing":
         """Keep some candidates."""
-        cells = np.ix_(rows, rows)
-        return Standing(self.scores[list(rows)], self.above[cells], self.known[cells])
+        kept = np.array(rows, dtype=np.int64)
+        cells = np.ix_(kept, kept)
+        return Standing(self.scores[kept], self.above[cells], self.known[cells])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,21 +211,20 @@ def check_candidates(names: Sequence[str]) -> tuple[str, ...]:
 
 def question_text(name: str, question: Question) -> str:
     """Return a question in the form that the command line takes."""
-    if question.confidence is None:
-        return name
-    zone = f":{100 * question.within:g}" if question.within else ""
-    return f"{name}:{question.confidence:g}{zone}"
+    confidence = "" if question.confidence is None else f"{question.confidence:.12g}"
+    if question.within:
+        return f"{name}:{confidence}:{100 * question.within:.12g}"
+    return f"{name}:{confidence}" if confidence else name
 
 
 def completed(standing: Standing, within: float) -> BoolArray:
     """Add the pairs that are known exactly; ties there go to the one named first."""
     difference = standing.differences
-    exact = difference > 1e-9
-    tied = np.abs(difference) <= 1e-9
     if within:
-        exact |= difference >= -within - 1e-9
+        exact = difference >= -within - 1e-9
     else:
-        exact |= tied & (np.arange(len(exact))[:, None] < np.arange(len(exact)))
+        places = np.arange(len(difference))
+        exact = (difference > 0) | ((difference == 0) & (places[:, None] < places))
     found = np.where(standing.known, exact, standing.above)
     np.fill_diagonal(found, val=False)
     return np.asarray(found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from midband_sampler.racing.question import (
     completed,
     question_text,
 )
+
+_PLAIN = "/ @+,;=!*'()[]&#$"  # of a name in a text; a colon and a percent sign are not
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class TopK(Question):
 
     def waits_for(self, standing: Standing) -> tuple[tuple[int, int], ...]:
         """Every pair of one inside the estimated top and one outside that is not claimed."""
-        ranking = np.array(standing.ranking)
+        ranking = np.array(standing.ranking, dtype=np.int64)
         best, rest = ranking[: self.k], ranking[self.k :]
         above = completed(standing, self.within)[np.ix_(best, rest)]
         first, second = np.nonzero(~above)
@@ -223,7 +226,7 @@ class Order(Question):
 
     def waits_for(self, standing: Standing) -> tuple[tuple[int, int], ...]:
         """Every pair that is not claimed in the order of the estimates."""
-        ranking = np.array(standing.ranking)
+        ranking = np.array(standing.ranking, dtype=np.int64)
         above = self.claimed(standing)[np.ix_(ranking, ranking)]
         first, second = np.nonzero(np.triu(~above, 1))
         return tuple(zip(ranking[first].tolist(), ranking[second].tolist(), strict=True))
@@ -295,8 +298,9 @@ class NotWorse(Question):
     @property
     def text(self) -> str:
         """``not-worse``, both names, the margin in points and the confidence."""
-        name = f"not-worse:{self.candidate}:{self.baseline}:{100 * self.margin:g}"
-        return name if self.confidence is None else f"{name}:{self.confidence:g}"
+        new, old = (quote(each, safe=_PLAIN) for each in (self.candidate, self.baseline))
+        name = f"not-worse:{new}:{old}:{100 * self.margin:.12g}"
+        return name if self.confidence is None else f"{name}:{self.confidence:.12g}"
 
     def check(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the candidate and the baseline; raise unless these two are in the race."""
@@ -329,6 +333,8 @@ class NotWorse(Question):
 
     def answer(self, standing: Standing) -> Answer:
         """Say which of the two sides is claimed."""
+        if len(standing.scores) < 2:
+            return Answer(settled=False, best=())
         difference = float(standing.scores[0] - standing.scores[1])
         fine = difference >= -self.margin - 1e-9
         known = bool(standing.known[0, 1])
@@ -370,7 +376,9 @@ class NotWorse(Question):
 def parse_question(text: str) -> Question:
     """Read ``top:K[:CONFIDENCE[:POINTS]]``, ``order[...]`` or ``not-worse:A:B:POINTS[:CONF]``.
 
-    Without a confidence nothing is claimed: the race then ends with its budget.
+    Without a confidence nothing is claimed: the race then ends with its budget. An indifference
+    zone for such a question follows an empty confidence, as in ``top:1::2``. A colon in a name is
+    written as ``%3A``.
     """
     name, *parts = text.split(":")
     try:
@@ -380,18 +388,20 @@ def parse_question(text: str) -> Question:
             return Order(*_numbers(parts))
         if name == "not-worse" and 3 <= len(parts) <= 4:
             confidence = float(parts[3]) if len(parts) == 4 else None
-            return NotWorse(parts[0], parts[1], float(parts[2]) / 100.0, confidence)
+            new, old = map(unquote, parts[:2])
+            return NotWorse(new, old, float(parts[2]) / 100.0, confidence)
     except InputError:
         raise
     except ValueError:
         pass
     msg = (
         "expected a question like top:3:0.9, top:1 (no claim), order:0.9 or"
-        f" not-worse:NEW:OLD:2:0.95, got {text!r}"
+        f" not-worse:NEW:OLD:2:0.95, got {text!r}: a colon in a name is written as %3A"
     )
     raise InputError(msg)
 
 
 def _numbers(parts: Sequence[str]) -> tuple[float | None, float]:
-    confidence = float(parts[0]) if parts else None
-    return confidence, float(parts[1]) / 100.0 if len(parts) > 1 else 0.0
+    if len(parts) == 2:
+        return float(parts[0]) if parts[0] else None, float(parts[1]) / 100.0
+    return float(parts[0]) if parts else None, 0.0

@@ -16,7 +16,7 @@ from midband_sampler.racing.race_plan import RacePlan
 from midband_sampler.racing.telling import Stand, tell_verdict
 from midband_sampler.racing.verdict import ALL_RUN, NOBODY, SETTLED, SPENT, RaceVerdict
 
-_HOPELESS, _FEW = 10, 3
+_HOPELESS = 10
 _STREAM = 0x72616365  # apart from every other use of a seed
 
 
@@ -71,8 +71,9 @@ class Race:
         self._allocation = Racing() if alone else plan.allocation
         self._ledger = Ledger(plan)
         self._apart: dict[int, str] = {}
-        self._begun_order = [self._ledger.task(task) for task in order]
+        self._begun_order = self._ledger.places(order)
         self._begin()
+        self._advance()
 
     def _begin(self) -> None:
         """Begin anew with what is told so far."""
@@ -149,6 +150,7 @@ class Race:
             msg = f"expected n >= 1, got {n}"
             raise InputError(msg)
         begun = self._ledger.out | self._ledger.told
+        begun[list(self._apart)] = True
         waiting = [job for job in self._jobs if not begun[job]][:n]
         for job in waiting:
             self._ledger.out[job] = True
@@ -204,6 +206,7 @@ class Race:
         costs = (usd, seconds, tokens)
         job = self._ledger.tell(candidate, task, score=score, outcome=outcome, costs=costs)
         if self._taken.told[job]:  # a result that came after it was given up
+            self._begun_order = self._begun_order if self._together else self._taken.order
             self._begin()
         self._advance()
 
@@ -319,12 +322,12 @@ class Race:
         if len(self.alive()) < 2:
             self._reason = NOBODY
             return
-        alive, _, pairs = self.waits()
+        alive, standing, pairs = self.waits()
         claims = self.question.confidence is not None
-        if (claims and not pairs and self.all_begun(alive)) or taken.told[alive].all():
+        if (claims and not pairs and taken.have_begun(alive)) or taken.told[alive].all():
             self._reason = SETTLED if claims and not pairs else ALL_RUN
             return
-        goal = self._next_depths(alive, pairs)
+        goal = self._next_depths(alive, standing.ranking, pairs)
         if (goal <= taken.depth).all():
             self._reason = SPENT if self.plan.jobs is not None else ALL_RUN
             return
@@ -343,11 +346,7 @@ class Race:
         if (goal <= depth).all() or self._left() <= 0:
             self._reason = SPENT
             return
-        self._goal, self._jobs = goal, jobs
-        if not jobs:  # all of it was known before
-            taken.depth[:] = goal
-            self._observe(())
-            self._plan_next()
+        self._goal, self._jobs = goal, jobs  # no jobs where all of it was known before
 
     def _affordable(
         self, places: Sequence[tuple[int, int]]
@@ -370,23 +369,19 @@ class Race:
             goal[row] = place + 1
         return goal, jobs
 
-    def all_begun(self, alive: list[int]) -> bool:
-        """Whether everybody has run a few tasks: nobody is judged by what others are like alone."""
-        told = self._taken.told[alive].sum(axis=1)
-        return bool((told >= min(len(self.tasks), _FEW)).all())
-
-    def _next_depths(self, alive: list[int], pairs: tuple[tuple[int, int], ...]) -> IntArray:
+    def _next_depths(
+        self, alive: list[int], ranking: list[int], pairs: tuple[tuple[int, int], ...]
+    ) -> IntArray:
         """Ask the allocation; with a model the shared order grows by one step at most."""
         taken, plan = self._taken, self.plan
         size = len(self.tasks)
         running = self._able()
-        scores = np.nan_to_num(self._claims.scores(), nan=-1.0)
         field = Field(
             depth=taken.depth.copy(),
             size=size,
             running=running,
             known=np.asarray(self._ledger.given.all(axis=1)),
-            ranking=tuple(sorted(alive, key=lambda row: (-scores[row], row))),
+            ranking=tuple(alive[each] for each in ranking),
             pairs=tuple((alive[a], alive[b]) for a, b in pairs),
             sureness=self._claims.sureness(),
             keep=self.question.keep,
@@ -426,9 +421,13 @@ class Race:
         """Return how many more results the budget pays for.
 
         A race that runs together counts complete rounds: one that is rebuilt is told the results
-        of later rounds before it plans these.
+        of later rounds before it plans these. What candidates that are set apart cost counts at
+        once.
         """
-        return self._ledger.left(self._taken.told if self._together else self._ledger.told)
+        counted = self._ledger.told.copy()
+        rows = self.alive() if self._together else []
+        counted[rows] = self._taken.told[rows]
+        return self._ledger.left(counted)
 
     def verdict(self) -> RaceVerdict:
         """Say what is settled, tied and open, and what settling it would cost."""
@@ -444,7 +443,7 @@ class Race:
                 running=self.running,
                 reason=self._reason,
                 guarantee=self._claims.guarantee,
-                begun=self.all_begun(alive),
+                begun=self._taken.have_begun(alive),
                 ledger=self._ledger,
             )
         )

@@ -88,12 +88,13 @@ class RacePlan:
             object.__setattr__(self, "known", np.full(shape, np.nan))
         if not self.expected_cost_usd.size:
             object.__setattr__(self, "expected_cost_usd", np.full(shape[1:], np.nan))
-        object.__setattr__(
-            self, "candidates", self.question.check(check_candidates(self.candidates))
-        )
+        names = self.question.check(check_candidates(self.candidates))
         if self.known.shape != shape:
             msg = f"expected known scores of shape {shape}, got {self.known.shape}"
             raise InputError(msg)
+        rows = [self.candidates.index(name) for name in names]
+        object.__setattr__(self, "known", self.known[rows])
+        object.__setattr__(self, "candidates", names)
         if len(set(self.tasks)) != len(self.tasks):
             msg = "expected every task once, got one twice: list each task once"
             raise InputError(msg)

@@ -110,7 +110,9 @@ def tell_verdict(race: Stand) -> RaceVerdict:
         reason=race.reason or NOT_OVER,
         confidence=question.confidence,
         guarantee=race.guarantee if claims else "",
-        answer=question.said(answer, names, settled=settled),
+        answer=question.said(answer, names, settled=settled)
+        if names
+        else "No candidate is left: all are set apart.",
         best=named(answer.best),
         inside=named(inside),
         outside=named(outside),

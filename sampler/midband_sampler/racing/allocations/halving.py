@@ -53,7 +53,7 @@ def _phases(candidates: int, keep: int, *, halve: bool) -> tuple[list[int], Floa
     """Return how many candidates run in each phase, and the relative depth at its end."""
     keep = min(keep, max(candidates - 1, 1))
     if not halve:
-        counts = list(range(candidates, keep, -1))
+        counts = list(range(candidates, keep, -1)) or [candidates]
         return counts, np.array([1.0 / count for count in counts])
     counts = [candidates]
     while counts[-1] > keep + 1:
