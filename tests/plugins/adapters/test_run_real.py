@@ -141,7 +141,6 @@ def test_lm_eval_runs_a_race(environment: Environment, tmp_path: Path) -> None:
         programs,
         *("plan", "toy", "--candidates", tmp_path / "race.toml", "--output", race),
         *("--tasks", tmp_path / "ids.txt", "--metric", "exact_match"),
-        *("--history", tmp_path / "history.duckdb"),
     )
     words = ("race", "lm-eval-harness", race, "--output", output, "--json", "--parallel", "2")
     arguments = ("--model", "dummy", "--model_args", "model={candidate}", "--include_path", folder)
