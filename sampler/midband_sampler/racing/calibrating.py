@@ -83,7 +83,7 @@ def complete_agents(matrix: OutcomeMatrix) -> OutcomeMatrix:
 def _complete_part(matrix: OutcomeMatrix) -> OutcomeMatrix:
     ran = matrix.attempts > 0
     most = ran.mean(axis=1) >= 0.5
-    tasks = ran[most].mean(axis=0) >= 0.9
+    tasks = ran[most].sum(axis=0) >= 0.9 * max(int(most.sum()), 1) - 1e-9
     agents = np.asarray(ran[:, tasks].all(axis=1) & tasks.any())
     if agents.all() and tasks.all():
         return matrix

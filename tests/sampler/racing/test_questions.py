@@ -152,7 +152,7 @@ def test_a_top_claims_what_holds_whoever_is_the_next(n: int, data: st.DataObject
     cells = data.draw(st.lists(st.booleans(), min_size=n * n, max_size=n * n))
     scores = np.array(data.draw(st.permutations(range(n)))) / n
     now = standing(scores, np.array(cells).reshape(n, n))
-    tops = []
+    tops: list[set[int]] = []
     for top in map(set, combinations(range(n), k)):
         for after in set(range(n)) - top:
             others = set(range(n)) - top - {after}
@@ -172,7 +172,8 @@ def test_a_top_claims_what_holds_whoever_is_the_next(n: int, data: st.DataObject
         assert set(found.inside) == set(ranking[:k])
         assert all(top == set(ranking[:k]) for top in tops)
     elif tops:
-        surely, never = set.intersection(*tops), set(range(n)) - set.union(*tops)
+        surely = {each for each in range(n) if all(each in top for top in tops)}
+        never = {each for each in range(n) if not any(each in top for top in tops)}
         assert set(found.inside) <= surely
         assert set(found.outside) <= never
         if not (now.above & now.above.T).any():

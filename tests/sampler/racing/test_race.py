@@ -324,19 +324,20 @@ def test_a_late_result_takes_the_place_of_a_missing_one() -> None:
 
 def test_results_that_cannot_be_are_refused() -> None:
     race = racing.Race(plan_of(2, 5))
-    for given, error, said in (
+    for job, error, said in (
         (("a", "nothing"), UnknownTaskError, "'nothing'"),
         (("z", "task-1"), InputError, "among a, b, got 'z'"),
     ):
         with pytest.raises(error, match=said):
-            race.tell(*given, score=1.0)
-    for values, said in (
+            race.tell(*job, score=1.0)
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"score": 1.5}, r"in \[0, 1\]"),
         ({"score": 1.0, "outcome": "fine"}, "an outcome among"),
         ({"score": 1.0, "usd": -1.0}, "usd >= 0"),
-    ):
+    )
+    for values, said in wrong:
         with pytest.raises(InputError, match=said):
-            race.tell("a", "task-1", **values)  # type: ignore[arg-type]
+            race.tell("a", "task-1", **values)
     assert race.results == 0
     race.tell("a", "task-1", score=NAN)
     race.tell("b", "task-1", score=1.0, outcome="infra_error")
