@@ -103,11 +103,10 @@ def tell_verdict(race: Stand) -> RaceVerdict:
         )
         for row, why in sorted(race.apart.items())
     ]
-    if not names:
-        said, best = "No candidate is left: all are set apart.", ()
-    elif not settled and bool(np.isnan(standing.scores).all()):
-        said, best = UNKNOWN, ()
-    else:
+    said, best = "No candidate is left: all are set apart.", named(())
+    if names and not settled and bool(np.isnan(standing.scores).all()):
+        said = UNKNOWN
+    elif names:
         said, best = question.said(answer, names, settled=settled), named(answer.best)
     if settled:
         for first in answer.inside:
