@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,8 @@ def needs_verdict(arguments: Sequence[str]) -> bool:
 
     if arguments[1:2] != ["midband/race"]:
         return False
-    given = dict(word.partition("=")[::2] for word in arguments)
+    # Other words may look like ours: the directory of the logs may be named race.
+    given = dict(word.partition("=")[::2] for option, word in pairwise(arguments) if option == "-T")
     race, models = (_unquoted(given.get(name, "")) for name in ("race", "race_models"))
     budget = _unquoted(given.get("race_budget", ""))
     return isinstance(read_race(race, models=models.split(","), budget=budget).question, NotWorse)

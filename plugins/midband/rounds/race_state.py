@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol
 
@@ -94,6 +94,8 @@ class Lane:
         self._listener = listener
         self.state = RunState(self, race.tasks)
         self.judged = self.usable = 0
+        self._told: set[str] = set()
+        self._told_usd = 0.0
 
     @property
     def apart(self) -> str | None:
@@ -117,14 +119,26 @@ class Lane:
         scores = [each.score for each in results if each.score is not None]
         self.judged += len(results)
         self.usable += len(scores)
+        usd = _total([each.cost_usd for each in results])
+        if task not in self.state.known:
+            self._told.add(task)
+            self._told_usd += usd or 0.0
         self._race.tell(
             self.name,
             task,
             score=mean(scores) if scores else None,
             outcome="valid" if scores else results[0].kind,
-            usd=_total([each.cost_usd for each in results]),
+            usd=usd,
             seconds=_total([each.seconds for each in results]),
         )
+
+    def untold(self) -> tuple[int, float]:
+        """Return the tasks that were run and not told, and what more was paid, US dollars.
+
+        NaN where no cost beyond that of the told results is recorded.
+        """
+        more = self.costs.recorded - self._told_usd
+        return len(self.state.given - self._told), more if more > 1e-9 else math.nan
 
     def begun(self, batch: "Round") -> None:
         """Say what runs."""
@@ -179,11 +193,36 @@ class RaceRounds:
         """Return the state for a report."""
         apart = {lane.name for lane in self._lanes if lane.apart is not None}
         return RaceStanding(
-            verdict=self._race.verdict(),
+            verdict=self._with_untold(self._race.verdict()),
             running=tuple(name for name in self._race.running if name not in apart),
             rounds=self.rounds,
             recorded_usd=math.fsum(lane.costs.recorded for lane in self._lanes),
             spent_usd=self._spent(),
+        )
+
+    def _with_untold(self, verdict: "RaceVerdict") -> "RaceVerdict":
+        """Count what was run without a result and is to be tried again: it was paid for as well."""
+        lanes = {lane.name: lane for lane in self._lanes}
+        ranked = []
+        for each in verdict.ranked:
+            tasks, usd = lanes[each.candidate].untold()
+            paid = [cost for cost in (each.usd, usd) if not math.isnan(cost)]
+            ranked.append(
+                replace(
+                    each,
+                    tasks=each.tasks + tasks,
+                    errors=each.errors + tasks,
+                    usd=math.fsum(paid) if paid else math.nan,
+                )
+            )
+        costs = [each.usd for each in ranked if not math.isnan(each.usd)]
+        number = sum(lane.untold()[0] for lane in self._lanes)
+        return replace(
+            verdict,
+            ranked=tuple(ranked),
+            results=verdict.results + number,
+            missing=verdict.missing + number,
+            usd=math.fsum(costs) if costs else math.nan,
         )
 
     def typical_usd(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history import FloatArray, InputError, UnknownTaskError
+from midband_history import FloatArray, InputError, IntArray, UnknownTaskError
 from midband_sampler.racing.race_plan import RacePlan
 from midband_sampler.session import OUTCOMES
 from midband_sampler.spending import Cost
@@ -112,6 +112,11 @@ class Ledger:
             if not math.isnan(spent := getattr(cost, name)):
                 self._costs[unit, row, column] = spent
         return row, column
+
+    @property
+    def missing(self) -> IntArray:
+        """Tasks of each candidate that ended without a score, shape (candidates,)."""
+        return np.asarray((self.told & np.isnan(self.scores)).sum(axis=1))
 
     @property
     def results(self) -> int:

@@ -41,6 +41,11 @@ class Standing:
         return self.rounded[:, None] - self.rounded[None, :]
 
     @property
+    def equal(self) -> BoolArray:
+        """Whether both have run everything with the same score, shape (candidates, candidates)."""
+        return np.asarray(self.known & (self.differences == 0.0))
+
+    @property
     def ranking(self) -> list[int]:
         """Candidates from the best estimate to the worst; ties go to the one named first."""
         return [int(each) for each in np.argsort(-self.rounded, kind="stable")]

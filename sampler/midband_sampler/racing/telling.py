@@ -16,9 +16,11 @@ from midband_sampler.racing.verdict import (
     COMPLETE,
     DECIDED,
     LET_GO,
+    NOT_JUDGED,
     NOT_OVER,
     RUNNING,
     SETTLED,
+    UNKNOWN,
     RaceVerdict,
     Ranked,
     resolution_of,
@@ -79,6 +81,7 @@ def tell_verdict(race: Stand) -> RaceVerdict:
     usd, seconds, tokens = (race.ledger.spent(unit) for unit in ("usd", "seconds", "tokens"))
     whole = [(1, len(alive))] * len(alive)
     bounds = question.rank_bounds(answer, standing) if claims else whole
+    bounds = _joined(bounds, standing)
     ranked = [
         _ranked(race, row, bounds[place], float(standing.scores[place]), float(usd[row]))
         for place, row in enumerate(alive)
@@ -90,16 +93,28 @@ def tell_verdict(race: Stand) -> RaceVerdict:
             rank_low=1,
             rank_high=len(candidates),
             score=math.nan,
-            tasks=int(race.taken.told[row].sum()),
+            tasks=int(race.ledger.told[row].sum()),
             total=size,
             resolution="not ranked",
-            errors=int(race.taken.missing[row]),
+            errors=int(race.ledger.missing[row]),
             usd=float(usd[row]),
             state=APART,
             note=why,
         )
         for row, why in sorted(race.apart.items())
     ]
+    said, best = "No candidate is left: all are set apart.", named(())
+    if names and not settled and bool(np.isnan(standing.scores).all()):
+        said = UNKNOWN
+    elif names:
+        said, best = question.said(answer, names, settled=settled), named(answer.best)
+    if settled:
+        for first in answer.inside:
+            level = [each for each in answer.outside if standing.equal[first, each]]
+            if level:
+                said += f" {', '.join(named(level))} ended with the same full score as"
+                said += f" {names[first]}."
+                break
     calibration = plan.calibration
     chance = math.nan if calibration is None or claims else calibration.right
     regret = math.nan if calibration is None or claims else calibration.regret
@@ -110,10 +125,8 @@ def tell_verdict(race: Stand) -> RaceVerdict:
         reason=race.reason or NOT_OVER,
         confidence=question.confidence,
         guarantee=race.guarantee if claims else "",
-        answer=question.said(answer, names, settled=settled)
-        if names
-        else "No candidate is left: all are set apart.",
-        best=named(answer.best),
+        answer=said,
+        best=best,
         inside=named(inside),
         outside=named(outside),
         tied=tuple(named(group) for group in _tied(standing, question.within)) if claims else (),
@@ -121,17 +134,26 @@ def tell_verdict(race: Stand) -> RaceVerdict:
         ranked=(*(ranked[place] for place in order), *apart),
         results=race.ledger.results,
         full=plan.full,
-        missing=int(race.taken.missing.sum()),
+        missing=int(race.ledger.missing.sum()),
         usd=_total(usd),
         seconds=_total(seconds),
         tokens=_total(tokens),
         to_settle=_to_settle(race, settled=settled),
         chance_right=chance,
+        replays=0 if math.isnan(chance) or calibration is None else calibration.replays,
         regret=regret,
         not_worse=question.not_worse(answer) if settled else None,
+        within=100.0 * question.within,
         warnings=plan.notes,
         plan_digest=plan.digest,
     )
+
+
+def _joined(bounds: Sequence[tuple[int, int]], standing: Standing) -> list[tuple[int, int]]:
+    """Give candidates with the very same full score the ranks of all of them together."""
+    equal = standing.equal | np.eye(len(bounds), dtype=bool)
+    low, high = np.array(bounds, dtype=np.int64).reshape(-1, 2).T
+    return [(int(low[row].min()), int(high[row].max())) for row in equal]
 
 
 def _total(values: FloatArray) -> float:
@@ -141,7 +163,7 @@ def _total(values: FloatArray) -> float:
 
 def _ranked(race: Stand, row: int, ranks: tuple[int, int], score: float, usd: float) -> Ranked:
     taken, size = race.taken, len(race.plan.tasks)
-    tasks = taken.told.sum(axis=1)
+    tasks, ran = taken.told.sum(axis=1), int(race.ledger.told[row].sum())
     name = race.plan.candidates[row]
     state = RUNNING if name in race.running else DECIDED if race.reason == SETTLED else LET_GO
     return Ranked(
@@ -149,10 +171,12 @@ def _ranked(race: Stand, row: int, ranks: tuple[int, int], score: float, usd: fl
         rank_low=ranks[0],
         rank_high=ranks[1],
         score=score,
-        tasks=int(tasks[row]),
+        tasks=ran,
         total=size,
-        resolution=resolution_of(int(tasks[row]), int(tasks.max()), size),
-        errors=int(taken.missing[row]),
+        resolution=NOT_JUDGED
+        if ran and not tasks[row]
+        else resolution_of(int(tasks[row]), int(tasks.max()), size),
+        errors=int(race.ledger.missing[row]),
         usd=usd,
         state=COMPLETE if taken.told[row].all() else state,
     )
@@ -165,7 +189,7 @@ def _tied(standing: Standing, within: float) -> list[list[int]]:
     where both have run everything with the same score.
     """
     above = completed(standing, within)
-    tied = above & above.T if within else standing.known & (standing.differences == 0.0)
+    tied = above & above.T if within else standing.equal
     groups: list[list[int]] = []
     for place in standing.ranking:
         if groups and tied[groups[-1][-1], place]:

@@ -9,6 +9,8 @@ SPENT = "the budget is spent"
 ALL_RUN = "all tasks have been run"
 NOBODY = "fewer than two candidates are left"
 NOT_OVER = "still running"
+UNKNOWN = "Nothing is known yet: no task that all candidates have ended has a score."
+NOT_JUDGED = "not judged"
 
 RUNNING, LET_GO, DECIDED = "running", "let go", "decided"
 APART, COMPLETE = "set apart", "complete"
@@ -26,7 +28,7 @@ class Ranked:
     score : float
         Estimated full score in [0, 1]; NaN where nothing is known.
     tasks : int
-        Tasks that were run, or known before.
+        Tasks that were run, or known before; not all of them need be judged yet.
     total : int
         Tasks of the benchmark.
     resolution : str
@@ -104,10 +106,14 @@ class RaceVerdict:
         Expected further share of the full price until the question is settled; NaN if unknown.
     chance_right : float
         Chance that `best` is right by replayed races; NaN where none say.
+    replays : int
+        Replayed races on this benchmark that say so.
     regret : float
         Expected loss of mean score by naming `best`, by replayed races; NaN where none say.
     not_worse : bool or None
         What a not-worse question came to; None while undecided and for other questions.
+    within : float
+        The indifference zone in points.
     warnings : tuple of str
     plan_digest : str
     """
@@ -133,8 +139,10 @@ class RaceVerdict:
     tokens: float
     to_settle: float = math.nan
     chance_right: float = math.nan
+    replays: int = 0
     regret: float = math.nan
     not_worse: bool | None = None
+    within: float = 0.0
     warnings: tuple[str, ...] = field(default=())
     plan_digest: str = ""
 
@@ -153,15 +161,17 @@ class RaceVerdict:
     def lines(self) -> list[str]:
         """Say it in plain words, one line each; the table of candidates comes in the middle."""
         lines = [self.answer]
-        if self.confidence is not None:
+        if self.answer == UNKNOWN:
+            pass
+        elif self.confidence is not None:
             held = "holds" if self.settled else "would hold"
             lines.append(
                 f"The answer {held} with {self.confidence:.0%} confidence: {self.guarantee}."
             )
         elif not math.isnan(self.chance_right):
             lines.append(
-                f"Nothing is claimed. In replays on the history such a guess was right in"
-                f" {self.chance_right:.0%} of races and cost"
+                f"Nothing is claimed. In {self.replays} replays on the history such a guess was"
+                f" right in {self.chance_right:.0%} of races and cost"
                 f" {100.0 * self.regret:.1f} points on average."
             )
         else:
@@ -170,7 +180,13 @@ class RaceVerdict:
                 " often such a guess is right."
             )
         lines += self.table()
-        lines += [f"Tied within the indifference zone: {', '.join(group)}." for group in self.tied]
+        what = f"within {self.within:g} points" if self.within else "with the same full score"
+        lines += [f"Tied {what}: {', '.join(group)}." for group in self.tied]
+        if self.within and self.confidence is not None:
+            lines.append(
+                f"Answer and ranks leave the indifference zone open: a candidate may be up to"
+                f" {self.within:g} points worse than one that stands below it."
+            )
         if self.open_pairs and not self.settled and self.confidence is not None:
             shown = [f"{a} or {b}" for a, b in self.open_pairs[:5]]
             more = len(self.open_pairs) - len(shown)

@@ -286,7 +286,8 @@ def test_a_not_worse_question_sets_the_exit_code(done: str, expected: int) -> No
     assert run_for_verdict([sys.executable, "-c", code]) == expected
     asked = ["eval", TOY, "--model", "a/1,b/2", "--race"]
     for question, wanted in (("not-worse:a/1:b/2:3:0.9", True), ("order:0.9", False)):
-        assert needs_verdict(inspect_argv([*asked, question], environment={})) is wanted
+        words = [*asked, question, "--log-dir", "race", "--tags", "race=no,race_models=x"]
+        assert needs_verdict(inspect_argv(words, environment={})) is wanted
 
 
 @pytest.mark.parametrize(

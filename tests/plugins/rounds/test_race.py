@@ -157,10 +157,15 @@ def test_a_candidate_whose_command_fails_is_set_apart_and_the_others_go_on(track
 
 def test_a_candidate_whose_tasks_all_end_in_errors_is_set_apart(track: Track) -> None:
     track.more["big"] = tuple(word for task in TASKS for word in ("--error", task))
-    code, out, error = track.race()
+    code, out, error = track.race(arguments=("--cost", 0.5))
     assert code == 0, error
     assert out.splitlines()[0] == "The best is mid."
     assert "big is set apart: 2 rounds in a row brought no score" in error
+    found = track.found(arguments=("--cost", 0.5))
+    apart = found["ranked"][-1]  # type: ignore[index]
+    assert apart["errors"] == apart["tasks"] > 0
+    assert apart["usd"] >= 0.5 * apart["errors"]
+    assert found["usd"] == found["spent_usd"]
     assert len(track.ledger("big").rounds) == 2
 
 
@@ -193,6 +198,8 @@ def test_where_all_fail_nobody_is_set_apart_and_the_next_call_tries_again(track:
 def test_limits_end_a_race_that_goes_on_without_them(track: Track) -> None:
     code, out, _ = track.race("--max-tasks", 20)
     assert code == 3
+    rows = [line for line in out.splitlines() if "/40 " in line]
+    assert sum(int(row.split("/40 ")[0].split()[-1]) for row in rows) == 20
     assert "ended: task limit reached: 20 of 20 results run" in out
     assert len(track.paid()) == 20
     whole = track.found()
