@@ -19,7 +19,7 @@ from midband_sampler.racing.race import Race
 from midband_sampler.racing.race_plan import RacePlan
 from midband_sampler.shrinkage import OTHERS_WEIGHT, OtherBenchmarks, interval_multipliers
 
-_DRAWS = 12
+_DRAWS = 16
 _LEAST_HISTORY = 8
 _LARGEST = 4.1
 _STREAM = 0x7265706C

@@ -164,15 +164,15 @@ class RaceVerdict:
         if self.answer == UNKNOWN:
             pass
         elif self.confidence is not None:
-            held = "holds" if self.settled else "would hold"
-            lines.append(
-                f"The answer {held} with {self.confidence:.0%} confidence: {self.guarantee}."
-            )
+            said = "holds with" if self.settled else "is a guess and not settled at"
+            lines.append(f"The answer {said} {self.confidence:.0%} confidence: {self.guarantee}.")
         elif not math.isnan(self.chance_right):
+            where = (
+                f"{self.replays} replays on the history" if self.replays else "replays elsewhere"
+            )
             lines.append(
-                f"Nothing is claimed. In {self.replays} replays on the history such a guess was"
-                f" right in {self.chance_right:.0%} of races and cost"
-                f" {100.0 * self.regret:.1f} points on average."
+                f"Nothing is claimed. In {where} such a guess was right in {self.chance_right:.0%}"
+                f" of races and cost {100.0 * self.regret:.1f} points on average."
             )
         else:
             lines.append(

@@ -96,8 +96,12 @@ def test_a_fixed_budget_says_how_often_a_guess_is_right_and_what_it_loses() -> N
         HISTORY, ("x", "y", "z"), question="top:1", allocation="halving", budget=0.1
     )
     verdict = racing.replay_race(plan, np.ones((3, 30))).verdict()
-    assert verdict.chance_right == plan.calibration.right  # type: ignore[union-attr]
-    assert "In replays on the history" in "\n".join(verdict.lines())
+    made = plan.calibration
+    assert made is not None
+    assert verdict.chance_right == made.right
+    assert f"In {made.replays} replays on the history such a guess was right in" in "\n".join(
+        verdict.lines()
+    )
 
 
 def test_the_same_seed_finds_the_same() -> None:
