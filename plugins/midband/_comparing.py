@@ -72,6 +72,12 @@ def gate_of_results(
             f" {next(iter(theirs))!r}: check the task ids"
         )
         raise InputError(msg)
+    if 2 * len(common) < len(theirs):
+        msg = (
+            f"expected results of {names[0]} on at least half of the {len(theirs)} tasks that"
+            f" {names[1]} ran, got them on {len(common)}: run the others first"
+        )
+        raise InputError(msg)
     if not allow_changed:
         _check_contents(common, candidate, baseline)
     groups = None
@@ -110,6 +116,7 @@ def gate_of_results(
         low=100.0 * found.low,
         high=100.0 * found.high,
         tasks=found.tasks,
+        tasks_in_target=len(theirs) if len(common) < len(theirs) else None,
         clusters=found.clusters,
         target=_TARGETS[target],
         basis=found.basis,

@@ -227,7 +227,7 @@ def calibrate(
             replays = _elsewhere(each, races, named.scaled(small, count), followed, limit)
             if replays is not None:
                 found.append(replays)
-    return _summarise(own, found, separate=separate, size=size, confidence=confidence)
+    return _summarise(own, found, separate=separate, size=size, count=count, confidence=confidence)
 
 
 def _size(
@@ -290,6 +290,7 @@ def _summarise(
     *,
     separate: int,
     size: int,
+    count: int,
     confidence: float | None,
 ) -> RaceCalibration:
     widths = widths_to_try()
@@ -322,13 +323,15 @@ def _summarise(
             why = "replayed races on the history were not right often enough at any width"
         return replace(base, guarantee=f"{EXACT} ({why})")
     elsewhere = f" and {len(others)} other benchmarks" if others else ""
+    smaller = f", fewer than the {count} of this race" if size < count else ""
     return replace(
         base,
         width=float(widths[place]),
         right=float(shares[place] / total),
         costs=_spread(told.cost[:, place]),
         guarantee=(
-            f"calibrated by {replays} replayed races of {size} agents of the history{elsewhere}"
+            f"calibrated by {replays} replayed races of {size} agents of the history"
+            f"{elsewhere}{smaller}"
             if own is not None
             else f"calibrated by replayed races of {len(others)} other benchmarks"
         ),

@@ -123,6 +123,21 @@ class Ledger:
         """Results that were paid for."""
         return int((self.told & ~self.given).sum())
 
+    def promised(self, alive: Sequence[int], row: int) -> int:
+        """Count the results that a budget has to pay for before one more of a candidate.
+
+        Those that are out, and one for each other candidate that has not begun.
+
+        Parameters
+        ----------
+        alive : sequence of int
+            Candidates that are not set apart.
+        row : int
+        """
+        begun: NDArray[np.bool_] = np.asarray((self.out | self.told).any(axis=1))
+        waiting = sum(not begun[each] for each in alive if each != row)
+        return int((self.out & ~self.told).sum()) + waiting
+
     def spent(self, unit: str) -> FloatArray:
         """Return what each candidate's results cost, shape (candidates,); NaN where none says.
 

@@ -164,7 +164,7 @@ class Race:
         row = self._ledger.candidate(candidate)
         if self.done or row in self._apart or self._goal[row] <= self._taken.depth[row]:
             return None
-        if self._left() <= int((self._ledger.out & ~self._ledger.told).sum()):
+        if self._left() <= self._ledger.promised(self.alive(), row):
             return None
         order = self._taken.order
         begun = self._ledger.out[row] | self._ledger.told[row]

@@ -206,6 +206,6 @@ def _to_settle(race: Stand, *, settled: bool) -> float:
         return math.nan
     mean, high = calibration.costs[1], calibration.costs[2]
     spent = race.ledger.results / max(race.plan.full, 1)
-    if math.isnan(mean):
+    if math.isnan(mean) or spent >= high:
         return math.nan
-    return max(mean - spent, high - spent, 0.0) if spent < high else math.nan
+    return mean - spent if spent < mean else high - spent

@@ -180,6 +180,12 @@ class RaceVerdict:
                 " often such a guess is right."
             )
         lines += self.table()
+        lines += [
+            f"{each.candidate} is set apart: {each.note}." for each in self.ranked if each.note
+        ]
+        unrun = [each.candidate for each in self.ranked if not each.tasks and each.state != APART]
+        if unrun and self.results:
+            lines.append(f"Nothing is known of {', '.join(unrun)}: no task has been run.")
         what = f"within {self.within:g} points" if self.within else "with the same full score"
         lines += [f"Tied {what}: {', '.join(group)}." for group in self.tied]
         if self.within and self.confidence is not None:
@@ -215,7 +221,7 @@ class RaceVerdict:
                 f"{each.tasks}/{each.total}",
                 each.resolution,
                 str(each.errors),
-                f"{each.state} ({each.note})" if each.note else each.state,
+                each.state,
             ]
             if paid:
                 row.append("unknown" if math.isnan(each.usd) else f"{each.usd:.2f}")
