@@ -200,6 +200,18 @@ def test_withdrawing_within_a_round_asks_the_others_alone() -> None:
     assert {name for name, _ in race.ask(100)} == {"a", "b"}
 
 
+def test_withdrawing_the_last_that_is_out_ends_the_round() -> None:
+    race = racing.Race(plan_of(3, 40))
+    for name, task in race.ask(100):
+        if name != "c":
+            race.tell(name, task, score=1.0)
+    assert race.ask(1) == []
+    race.withdraw("c", "dead")
+    assert {name for name, _ in race.ask(100)} <= {"a", "b"}
+    assert not race.done
+    assert race.taken.depth.tolist() == [8, 8, 0]
+
+
 def test_withdrawing_all_but_one_ends_the_race() -> None:
     race = racing.Race(plan_of(3, 40))
     race.withdraw("a", "dead")

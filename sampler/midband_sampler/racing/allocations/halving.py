@@ -31,6 +31,8 @@ class Halving(Allocation):
     def next(self, field: Field) -> IntArray:
         """Bring the survivors of the present phase to its depth."""
         racers = [row for row in field.ranking if not field.known[row]]
+        if not racers:
+            return field.depth
         counts, weights = _phases(len(racers), field.keep, halve=field.predicted)
         depths = _depths(counts, weights, jobs=field.jobs or 0, size=field.size)
         before = 0
