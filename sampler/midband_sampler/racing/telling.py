@@ -200,7 +200,10 @@ def _tied(standing: Standing, within: float) -> list[list[int]]:
 
 
 def _to_settle(race: Stand, *, settled: bool) -> float:
-    """Expect what is left of the replayed races' mean cost; NaN where nothing says."""
+    """Expect what is left of the replayed races' mean cost, or of the dearest tenth's least.
+
+    NaN where nothing says, as once more was spent than nine of ten replays needed.
+    """
     calibration = race.plan.calibration
     if settled or race.plan.question.confidence is None or calibration is None:
         return math.nan

@@ -8,7 +8,7 @@ import pytest
 from tests.sampler.racing.fields import history_of
 
 from midband_history import OutcomeMatrix
-from midband_sampler import racing
+from midband_sampler import PredictionModel, racing
 from midband_sampler.racing.calibrating import replay_widths, widths_to_try
 
 HISTORY = history_of(36, 30)
@@ -142,3 +142,26 @@ def test_a_calibration_is_kept_by_its_values() -> None:
     for made in (found(), racing.RaceCalibration()):
         again = racing.RaceCalibration.from_dict(made.to_dict())
         assert str(again) == str(made)
+
+
+def test_no_replay_knows_who_competes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str]] = []
+    fit = PredictionModel.fit
+
+    def noting(matrix: OutcomeMatrix) -> PredictionModel:
+        seen.append(set(matrix.agents))
+        return fit(matrix)
+
+    monkeypatch.setattr(PredictionModel, "fit", noting)
+    races = racing.draw_races(36, 3, 4, np.random.default_rng(1))
+    replay_widths(
+        HISTORY,
+        races,
+        question=racing.TopK(1, 0.8),
+        allocation=racing.find_allocation("contested"),
+        share=None,
+        seed=0,
+    )
+    assert len(seen) == 4
+    for known, rows in zip(seen, races, strict=True):
+        assert known == set(HISTORY.agents) - {HISTORY.agents[row] for row in rows}
