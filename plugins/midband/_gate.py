@@ -102,7 +102,8 @@ class GateResult:
 
     def _tasks(self) -> str:
         of = "" if self.tasks_in_target is None else f" of {self.tasks_in_target}"
-        text = f"{self.tasks}{of} tasks of {self.benchmark}"
+        noun = "task" if self.tasks == 1 and not of else "tasks"
+        text = f"{self.tasks}{of} {noun} of {self.benchmark}"
         return text if self.clusters is None else f"{text} in {self.clusters} clusters"
 
     def markdown(self) -> str:

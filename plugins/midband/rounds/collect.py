@@ -162,7 +162,7 @@ def collect(
     if metric is not None and (named or not says_metric(harness)):
         unnamed = [record for record in records if not record.metric.known]
         if any(record.score is not None for record in unnamed):
-            note = f"the results name no metric: taken as {metric.label}, the plan's"
+            note = f"the results name no metric: taken as {metric.label}"
             end = replace(end, notes=(*end.notes, note))
             records = [
                 each if each.metric.known else replace(each, metric=metric) for each in records
