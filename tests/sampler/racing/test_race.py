@@ -10,11 +10,14 @@ from tests.sampler.racing.fields import history_of, names_of, plan_of, run, scor
 
 from midband_history import InputError, OutcomeMatrix, UnknownTaskError
 from midband_sampler import Budget, racing
+from midband_sampler.racing.claims import PosteriorClaims
 
 NAN = float("nan")
 RATES = (0.75, 0.55, 0.5, 0.2)
 HISTORY = history_of()
 PLANNED: dict[str, racing.RacePlan] = {}
+
+WIDE = racing.RaceCalibration(width=50.0, replays=9, separate=9, candidates=2)
 
 
 def planned(kind: str) -> racing.RacePlan:
@@ -447,3 +450,35 @@ def test_a_late_result_leaves_the_order_of_a_live_race_as_it_was() -> None:
     assert race.order == order
     assert race.taken.depth.tolist() == [6] * 4
     assert not race.taken.missing.any()
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_missing_result_makes_a_predicted_claim_less_sure(row: int) -> None:
+    scores = scores_of((0.9, 0.3), 40)
+    lacking = scores.copy()
+    lacking[row, :6] = np.nan
+    shifts = []
+    for answers in (scores, lacking):
+        plan = racing.make_race(
+            history_of(30, 40), ("a", "b"), question="top:1:0.9", calibration=WIDE
+        )
+        race = racing.Race(plan)
+        while len(race.order) < 20 and not race.done:
+            rows, tasks = race.jobs
+            race.tell_all(rows, tasks, answers[rows, tasks])
+        claims = race.claims
+        assert isinstance(claims, PosteriorClaims)
+        first, second = claims.scores()
+        plain = (first - second) / np.hypot(*claims.deviations())
+        shifts.append(plain - claims.sureness()[0, 1])
+    assert shifts[0] == pytest.approx(0.0)
+    assert shifts[1] > 0.1
+
+
+def test_a_live_race_on_a_small_budget_keeps_a_result_for_each_candidate() -> None:
+    race = racing.Race(plan_of(3, 20, question="top:1", budget="tasks:4"), together=False)
+    first = [race.ask_for("a") for _ in range(4)]
+    assert sum(task is not None for task in first) == 2
+    assert race.ask_for("b") is not None
+    assert race.ask_for("c") is not None
+    assert race.ask_for("a") is None
