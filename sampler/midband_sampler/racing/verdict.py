@@ -153,10 +153,11 @@ class RaceVerdict:
 
     @property
     def exit_code(self) -> int:
-        """0 settled, or nothing was to be claimed; 3 undecided; 4 a candidate is worse."""
+        """0 settled, or nothing was to be claimed; 3 undecided, or too few left; 4 one is worse."""
         if self.not_worse is not None and self.settled:
             return 0 if self.not_worse else 4
-        return 0 if self.settled or self.confidence is None else 3
+        guessed = self.confidence is None and self.reason != NOBODY
+        return 0 if self.settled or guessed else 3
 
     def lines(self) -> list[str]:
         """Say it in plain words, one line each; the table of candidates comes in the middle."""

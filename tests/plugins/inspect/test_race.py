@@ -246,6 +246,17 @@ def test_from_python_a_task_is_raced_in_place_and_a_stranger_runs_in_full(
         race_report(inspect_eval(toy.toy(n=1), model="toy/30", log_dir=str(tmp_path), **SETTINGS))
 
 
+@pytest.mark.parametrize("together", [1, 2])
+def test_the_smallest_budget_gives_each_model_a_result(
+    toy: Any, tmp_path: Path, together: int
+) -> None:
+    task = prepare_race(toy.toy(n=40), "top:1", models=["toy/30", "toy/97"], budget="tasks:4")
+    settings = {**SETTINGS, "max_tasks": together}
+    logs = inspect_eval(task, model=["toy/30", "toy/97"], log_dir=str(tmp_path), **settings)
+    assert sum(tasks_run(logs).values()) == 4
+    assert min(tasks_run(logs).values()) >= 1
+
+
 def test_attempts_are_told_together_and_a_limit_bounds_the_race(tmp_path: Path) -> None:
     logs = run(tmp_path, models=("toy/60", "toy/62"), epochs=2, limit=6)
     report = race_report(logs)

@@ -149,12 +149,13 @@ def test_a_candidate_that_fails_everything_is_set_apart_and_the_others_go_on(kin
     assert "b" not in race.running
 
 
-@pytest.mark.parametrize("question", ["top:1:0.9", "top:2:0.9", "order:0.9"])
+@pytest.mark.parametrize("question", ["top:1:0.9", "top:2:0.9", "order:0.9", "top:1"])
 @pytest.mark.parametrize("fail", [(0, 1), (0, 1, 2)])
 def test_a_race_ends_where_fewer_than_two_are_left(question: str, fail: tuple[int, ...]) -> None:
     scores = np.ones((3, 20))
     scores[list(fail)] = np.nan
-    plan = plan_of(3, 20, question=question, allocation="racing")
+    budget = None if ":0.9" in question else "100%"
+    plan = plan_of(3, 20, question=question, allocation="racing", budget=budget)
     verdict = run(racing.Race(plan), scores).verdict()
     assert not verdict.settled
     assert verdict.exit_code == 3
