@@ -151,6 +151,10 @@ def test_results_that_candidates_bring_count(
     assert "a03 is in the history: what was run already counts and is not paid for again" in out
     assert "known_results: 40" in out
     assert RacePlan.read(path).full == 40
+    write(QUESTION + CANDIDATES.replace('"a"', '"a03"').replace('"b"', '"a05"'))
+    code, out, error = call(*words)
+    assert code == 0, error
+    assert "expected_cost: nothing: the history knows every result" in out
 
 
 def test_without_results_of_the_benchmark_it_goes_without_a_history(

@@ -215,6 +215,8 @@ def _in_words(made: "RacePlan", share: float) -> str:
 
 
 def _expected_text(made: "RacePlan") -> str:
+    if made.tasks and not made.full:
+        return "nothing: the history knows every result"
     most = 1.0 if made.jobs is None else made.jobs / max(made.full, 1)
     if math.isnan(made.cost):
         if not made.tasks:
