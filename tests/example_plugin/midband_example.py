@@ -36,6 +36,8 @@ from midband import (
     hookimpl,
     subset_of,
 )
+from midband_history import IntArray
+from midband_sampler.racing import Allocation, Field
 
 LOG = "MIDBAND_EXAMPLE_LOG"
 RESULTS = "results.toy.json"
@@ -190,6 +192,23 @@ def midband_register_strategies() -> Iterable[type[Strategy]]:
 def midband_register_stopping_rules() -> Iterable[type[Rule]]:
     """Offer ``--stop within:RANKS:CONFIDENCE``."""
     return [WithinRanks]
+
+
+class Leaders(Allocation):
+    """The two candidates of a race that rank first run on."""
+
+    name = "leaders"
+
+    def next(self, field: Field) -> IntArray:
+        """Run the first two further, once everybody has begun."""
+        goal = field.begin()
+        return field.further(list(field.ranking[:2])) if goal is None else goal
+
+
+@hookimpl
+def midband_register_allocations() -> Iterable[type[Allocation]]:
+    """Offer ``--allocation leaders``."""
+    return [Leaders]
 
 
 @hookimpl
