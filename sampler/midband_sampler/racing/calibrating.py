@@ -147,9 +147,7 @@ def _follow(
     right: NDArray[np.bool_] = np.zeros(widths.size, dtype=bool)
     cost = np.ones(widths.size)
     reached = 0
-    while True:
-        if race.done:
-            break
+    while not race.done:
         _, _, pairs = race.waits()
         first, second = np.array(pairs).T
         least = float(race.claims.sureness()[first, second].min())
@@ -183,8 +181,10 @@ def calibrate(
 
     With p(w) the share of this benchmark's replays that are right at width w, n the number of
     races that can be of different candidates, and q(w) the mean share on the other benchmarks,
-    which counts as k = 20 replays (0 where there are none), the width is the smallest from which
-    on n p(w) + k q(w) >= confidence (n + k + 1): `midband_sampler.shrinkage.narrowest`.
+    which counts as k replays, the width is the smallest from which on
+    n p(w) + k q(w) >= confidence (n + k + 1), as in `midband_sampler.shrinkage.narrowest`; k is 20,
+    or the number of races that can be of different agents there where it is less. With n + k below
+    confidence / (1 - confidence) no width does, and the race rests on exact bounds.
 
     Parameters
     ----------
@@ -218,16 +218,25 @@ def calibrate(
         races = draw_races(len(matrix.agents), size, max(draws, separate), rng)
         asked = named.scaled(size, count)
         own = _replays(matrix, races, asked, followed, limit, seed)
-    found = []
+    found, apart = [], 0
     for each in others:
-        small, _ = _size(len(each.agents), count, named, None, others=True)
+        small, possible = _size(len(each.agents), count, named, None, others=True)
         if small:
             rng = np.random.default_rng([0, _STREAM])
             races = draw_races(len(each.agents), small, max(6, len(each.agents) // small), rng)
             replays = _elsewhere(each, races, named.scaled(small, count), followed, limit)
             if replays is not None:
                 found.append(replays)
-    return _summarise(own, found, separate=separate, size=size, count=count, confidence=confidence)
+                apart += possible
+    return _summarise(
+        own,
+        found,
+        separate=separate,
+        elsewhere=min(OTHERS_WEIGHT, float(apart)),
+        size=size,
+        count=count,
+        confidence=confidence,
+    )
 
 
 def _size(
@@ -289,12 +298,14 @@ def _summarise(
     others: Sequence[Replays],
     *,
     separate: int,
+    elsewhere: float,
     size: int,
     count: int,
     confidence: float | None,
 ) -> RaceCalibration:
+    """Put both together; `separate` and `elsewhere` are n and k of `calibrate`."""
     widths = widths_to_try()
-    n, weight = (separate if own else 0), (OTHERS_WEIGHT if others else 0.0)
+    n, weight = (separate if own else 0), elsewhere
     replays = 0 if own is None else len(own.right)
     shares = np.zeros(widths.size)
     if own is not None:
@@ -322,7 +333,7 @@ def _summarise(
         if total >= needed:
             why = "replayed races on the history were not right often enough at any width"
         return replace(base, guarantee=f"{EXACT} ({why})")
-    elsewhere = f" and {len(others)} other benchmarks" if others else ""
+    beside = f" and {len(others)} other benchmarks" if others else ""
     smaller = f", fewer than the {count} of this race" if size < count else ""
     return replace(
         base,
@@ -331,7 +342,7 @@ def _summarise(
         costs=_spread(told.cost[:, place]),
         guarantee=(
             f"calibrated by {replays} replayed races of {size} agents of the history"
-            f"{elsewhere}{smaller}"
+            f"{beside}{smaller}"
             if own is not None
             else f"calibrated by replayed races of {len(others)} other benchmarks"
         ),

@@ -165,3 +165,12 @@ def test_no_replay_knows_who_competes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(seen) == 4
     for known, rows in zip(seen, races, strict=True):
         assert known == set(HISTORY.agents) - {HISTORY.agents[row] for row in rows}
+
+
+def test_one_small_other_benchmark_is_no_twenty_replays() -> None:
+    asked = {"question": racing.TopK(1, 0.9), "count": 4}
+    few = found(history_of(13, 30), others=[history_of(12, 30, seed=5)], **asked)
+    assert math.isinf(few.width)
+    assert "too few for 90%" in few.guarantee
+    many = [history_of(24, 30, seed=seed) for seed in (5, 6, 7)]
+    assert math.isfinite(found(history_of(13, 30), others=many, **asked).width)
