@@ -8,19 +8,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from midband_history.backends import Backend, FileBackend, MemoryBackend
 from midband_history.connection import (
-    connect,
     default_path,
     fetch,
     fetch_dicts,
     fetch_value,
     run_all,
-    transaction,
     utc,
 )
 from midband_history.errors import (
     InputError,
-    StoreError,
     UnknownBenchmarkError,
     UnknownTaskError,
     nearest,
@@ -31,6 +29,8 @@ from midband_history.records import OUTCOME_KINDS, Note
 from midband_history.summaries import Origin, Removed, SourceFault
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from duckdb import DuckDBPyConnection
 
 _ALL = 2**31 - 1  # above the id of every source
@@ -39,9 +39,13 @@ _ALL = 2**31 - 1  # above the id of every source
 class Upkeep:
     """The part of `History` that opens its file and looks after what it holds."""
 
-    def __init__(self, connection: "DuckDBPyConnection", path: Path | None) -> None:
-        self._open_connection: DuckDBPyConnection | None = connection
-        self.path = path
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the history is in; None for one in memory."""
+        return self._backend.path
 
     @classmethod
     def open(cls, path: str | Path | None = None, *, read_only: bool = False) -> Self:
@@ -52,26 +56,25 @@ class Upkeep:
         path : path, optional
             By default MIDBAND_HISTORY, else a file in the user's data directory.
         read_only : bool
-            Several processes can read one file at a time.
+            Any number of processes can read and write one file at a time. What is read is the
+            file as it was when it was opened, or last written through this object.
 
         Raises
         ------
         StoreError
-            The file is in use, read-only, of another kind, or newer than this midband.
+            The file is read-only, of another kind, or newer than this midband.
         """
         where = default_path() if path is None else Path(path).expanduser()
-        return cls(connect(where, read_only=read_only), where)
+        return cls(FileBackend(where, read_only=read_only))
 
     @classmethod
     def in_memory(cls) -> Self:
         """Open an empty history that is gone when it is closed."""
-        return cls(connect(None, read_only=False), None)
+        return cls(MemoryBackend())
 
     def close(self) -> None:
         """Let go of the file; closing twice is harmless."""
-        if self._open_connection is not None:
-            self._open_connection.close()
-            self._open_connection = None
+        self._backend.close()
 
     def __enter__(self) -> Self:
         return self
@@ -98,10 +101,11 @@ class Upkeep:
 
     @property
     def _connection(self) -> "DuckDBPyConnection":
-        if self._open_connection is None:
-            msg = "expected an open history, got a closed one: open it again"
-            raise StoreError(msg)
-        return self._open_connection
+        return self._backend.reading()
+
+    def _writing(self) -> "AbstractContextManager[DuckDBPyConnection]":
+        """Give the connection to write with; `_connection` is the same one meanwhile."""
+        return self._backend.writing()
 
     def _id(self, benchmark: str) -> int:
         connection = self._connection
@@ -186,7 +190,7 @@ class Upkeep:
         InputError
             No such metric is held, or values lie outside the scale.
         """
-        with transaction(self._connection):
+        with self._writing():
             return declare_metric(
                 self._connection,
                 benchmark,
@@ -280,7 +284,7 @@ class Upkeep:
         if not named:
             msg = "expected a source, run, agent or benchmark to forget, got none: name one"
             raise InputError(msg)
-        with transaction(self._connection):
+        with self._writing():
             benchmark_id = None if benchmark is None else self._id(benchmark)
             rows = fetch(self._connection, "forgettable", benchmark_id=benchmark_id, run=run)
             labels = read_labels(self._connection, sorted({row[3] for row in rows}))
@@ -317,7 +321,7 @@ class Upkeep:
         int
             Attempts that were moved to another benchmark.
         """
-        with transaction(self._connection):
+        with self._writing():
             return _set_alias(self._connection, what, alias, name)
 
     def aliases(self, what: Literal["agent", "benchmark"]) -> dict[str, str]:
