@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from multiprocessing.context import SpawnContext, SpawnProcess
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +20,6 @@ if os.name == "posix":
     import fcntl
 
 if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
-
     from duckdb import DuckDBPyConnection
 
 # DuckDB 2.0 would write files that 1.x cannot read; this keeps one file readable by all.
@@ -33,7 +29,6 @@ _HEADER_BYTES = 3 * 4096
 _MAGIC = b"DUCK"
 _MAGIC_PLACE = 8
 _STORE = "history"
-_SAFE_PATH = "PYTHONSAFEPATH"
 # Python, numpy and what DuckDB does not count come to some 200 MB beside it.
 MEMORY_LIMIT = "600MB"
 # Every thread holds buffers of its own, so that many of them would not fit.
@@ -419,47 +414,3 @@ def fetch_value(connection: "DuckDBPyConnection", query: str, *bound: object) ->
     """Return the one value of a query; None where it finds no row."""
     row = connection.execute(query, list(bound)).fetchone()
     return row[0] if row else None
-
-
-class _Process(SpawnProcess):
-    """A process whose interpreter starts without the current directory on its path."""
-
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> object:  # type: ignore[override] # noqa: N802
-        with _safe_path():
-            return SpawnProcess._Popen(process_obj)
-
-
-class _Context(SpawnContext):
-    Process = _Process
-
-
-def process_pool(workers: int | None = None) -> "ProcessPoolExecutor":
-    """Return a pool of fresh processes.
-
-    An interpreter that is started for a worker looks for modules in the current directory first,
-    before it knows the path of this process. A ``json.py`` that lies beside downloaded results
-    would be executed there.
-
-    Parameters
-    ----------
-    workers : int, optional
-        Processes; the number of cores by default.
-    """
-    from concurrent.futures import ProcessPoolExecutor
-
-    with _safe_path():  # the process that tracks the pool's locks starts here
-        return ProcessPoolExecutor(workers, mp_context=_Context())
-
-
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_SAFE_PATH, None)
-        else:
-            os.environ[_SAFE_PATH] = before

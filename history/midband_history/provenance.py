@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from midband_history.backends import Backend, FileBackend, MemoryBackend
+from midband_history.aliases import benchmark_id_of, plain_benchmark, set_alias
+from midband_history.backends import Backend, Batch, FileBackend, Inbox, MemoryBackend
 from midband_history.connection import (
     default_path,
     fetch,
     fetch_dicts,
-    fetch_value,
     run_all,
     utc,
 )
@@ -24,7 +24,7 @@ from midband_history.errors import (
     nearest,
 )
 from midband_history.labels import read_aliases, read_labels
-from midband_history.metrics import Metric, declare_metric, joinable, read_metrics
+from midband_history.metrics import Metric, declare_metric
 from midband_history.records import OUTCOME_KINDS, Note
 from midband_history.summaries import Origin, Removed, SourceFault
 
@@ -72,6 +72,25 @@ class Upkeep:
         """Open an empty history that is gone when it is closed."""
         return cls(MemoryBackend())
 
+    @staticmethod
+    def exists(path: str | Path | None = None) -> bool:
+        """Whether there is a history at a place, if only in the inbox beside it."""
+        where = default_path() if path is None else Path(path).expanduser()
+        return where.exists() or bool(Inbox(where).names())
+
+    def compact(self) -> tuple[Batch, ...]:
+        """Take in what the inbox holds, which opening a history for writing does by itself.
+
+        Returns
+        -------
+        tuple of Batch
+            What became of each batch since this history was opened: one that could not be added
+            says why, and its file is kept in ``refused/`` or ``broken/`` in the inbox.
+        """
+        with self._writing():
+            pass
+        return self._backend.folded
+
     def close(self) -> None:
         """Let go of the file; closing twice is harmless."""
         self._backend.close()
@@ -86,6 +105,10 @@ class Upkeep:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def set_aside(self) -> list[Path]:
+        """Return the batches that the history has refused or could not read."""
+        return [] if self.path is None else Inbox(self.path).set_aside()
 
     def benchmark_name(self, name: str) -> str:
         """Return the name that the history uses for a benchmark: of an alias, what it stands for.
@@ -109,7 +132,7 @@ class Upkeep:
 
     def _id(self, benchmark: str) -> int:
         connection = self._connection
-        number = _benchmark_id(connection, self.benchmark_name(benchmark))
+        number = benchmark_id_of(connection, self.benchmark_name(benchmark))
         if number is not None:
             return number
         names = [name for (name,) in fetch(connection, "names_of_benchmarks")]
@@ -322,31 +345,17 @@ class Upkeep:
             Attempts that were moved to another benchmark.
         """
         with self._writing():
-            return _set_alias(self._connection, what, alias, name)
+            return set_alias(self._connection, what, alias, name)
 
     def aliases(self, what: Literal["agent", "benchmark"]) -> dict[str, str]:
         """Return the aliases of agents or benchmarks, each with the name that it stands for."""
         return read_aliases(self._connection, what)
 
 
-def plain_benchmark(name: str) -> str:
-    """Return a benchmark's name without the package of evaluations that it was run from.
-
-    >>> plain_benchmark("inspect_evals/gsm8k")
-    'gsm8k'
-    """
-    return name.removeprefix("inspect_evals/")
-
-
 def _named(options: str) -> tuple[str, str]:
     """Return the benchmark and the metric that the options of a source name."""
     said = json.loads(options) if options else {}
     return str(said.get("benchmark") or ""), str(said.get("metric") or "")
-
-
-def _benchmark_id(connection: "DuckDBPyConnection", name: str) -> int | None:
-    found = fetch_value(connection, "SELECT benchmark_id FROM benchmarks WHERE name = ?", name)
-    return None if found is None else int(found)
 
 
 def _origin(row: dict[str, Any], label: str) -> Origin:
@@ -388,67 +397,3 @@ def _forget(connection: "DuckDBPyConnection", pairs: Sequence[tuple[int, int]]) 
     run_all(connection, *steps, bound={"first": _ALL})
     for table in ("taken_away", "forgotten"):
         connection.execute(f"DROP TABLE {table}")
-
-
-def _set_alias(connection: "DuckDBPyConnection", what: str, alias: str, name: str) -> int:
-    """Let one name stand for another, in the caller's transaction; return how many attempts move.
-
-    Raises
-    ------
-    InputError
-        The alias is the name, or would lead in a circle.
-    """
-    held = read_aliases(connection, what)
-    name = held.get(name, name)
-    if what == "benchmark":
-        name = plain_benchmark(name)
-        plain = plain_benchmark(alias)
-        alias = alias if plain == name else plain
-    if alias == name:
-        msg = f"expected two names of one {what}, got {alias!r} twice"
-        raise InputError(msg)
-    connection.execute(
-        "DELETE FROM aliases WHERE what = $what AND alias = $alias", {"what": what, "alias": alias}
-    )
-    connection.execute("INSERT INTO aliases VALUES (?, ?, ?)", [what, alias, name])
-    connection.execute(
-        "UPDATE aliases SET name = $name WHERE what = $what AND name = $alias",
-        {"what": what, "alias": alias, "name": name},
-    )
-    if what != "benchmark":
-        return 0
-    old, new = _benchmark_id(connection, alias), _benchmark_id(connection, name)
-    if old is None:
-        return 0
-    moved = fetch_value(
-        connection,
-        "SELECT count(*) FROM outcomes JOIN runs USING (run_id) WHERE benchmark_id = ?",
-        old,
-    )
-    if new is None:
-        connection.execute("UPDATE benchmarks SET name = ? WHERE benchmark_id = ?", [name, old])
-    else:
-        _check_scales(connection, (alias, name), old, new)
-        steps = ("merge_tasks", "merge_metrics", "merge_runs", "drop_orphans")
-        run_all(connection, *steps, bound={"old": old, "new": new})
-    return int(moved)
-
-
-def _check_scales(
-    connection: "DuckDBPyConnection", names: tuple[str, str], old: int, new: int
-) -> None:
-    """Refuse to join two benchmarks that differ in what one metric is."""
-    theirs = [one.metric for _, _, one in read_metrics(connection, old)]
-    ours = [one.metric for _, _, one in read_metrics(connection, new)]
-    for one in theirs:
-        for other in ours:
-            if one.same_as(other) and not joinable(one, other):
-                alias, name = names
-                said = f"{alias} {one.label}".rstrip()
-                msg = (
-                    f"expected {one.label or 'the unnamed metric'} of {alias} to be that of"
-                    f" {name}, got {one.scale_text()} and {other.scale_text()}: settle it with"
-                    f" `midband history metric {said} --scale LOW HIGH`, and --lower-is-better"
-                    " if it is"
-                )
-                raise InputError(msg)

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from midband_history.backends.inbox import Batch
+
 
 class Backend(Protocol):
     """One open history: a connection to read from, and a way to write.
@@ -23,6 +25,10 @@ class Backend(Protocol):
     @property
     def path(self) -> Path | None:
         """The file that the history is in; None where it is not in one."""
+
+    @property
+    def folded(self) -> "tuple[Batch, ...]":
+        """What became of every batch of the inbox that was taken in since this was opened."""
 
     def reading(self) -> "DuckDBPyConnection":
         """Return the connection to read from; within `writing`, the one that is written to.

@@ -63,7 +63,7 @@ class FileBackend:
         self._reader: DuckDBPyConnection | None = None
         self._writer: DuckDBPyConnection | None = None
         self._open = True
-        if not read_only and (not path.exists() or holds_nothing(path)):
+        if not read_only and (not path.exists() or holds_nothing(path) or self.inbox.names()):
             with self.writing():
                 pass
         try:
@@ -72,9 +72,6 @@ class FileBackend:
             if not _writable(path):
                 raise
             with self._replacing():
-                pass
-        if not read_only and pending(self.reading(), self.inbox):
-            with self.writing():
                 pass
 
     def reading(self) -> "DuckDBPyConnection":

@@ -16,6 +16,7 @@ class MemoryBackend:
 
     name = "in memory"
     path = None
+    folded = ()
 
     def __init__(self) -> None:
         self._connection: DuckDBPyConnection | None = connect_in_memory()
