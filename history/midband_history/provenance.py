@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from midband_history.aliases import benchmark_id_of, plain_benchmark, set_alias
 from midband_history.backends import Backend, Batch, FileBackend, Inbox, MemoryBackend
+from midband_history.backends.file import PATIENCE_S
 from midband_history.connection import (
     default_path,
     fetch,
@@ -48,7 +49,13 @@ class Upkeep:
         return self._backend.path
 
     @classmethod
-    def open(cls, path: str | Path | None = None, *, read_only: bool = False) -> Self:
+    def open(
+        cls,
+        path: str | Path | None = None,
+        *,
+        read_only: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> Self:
         """Open the history file, and create it when it is opened for writing and missing.
 
         Parameters
@@ -58,6 +65,8 @@ class Upkeep:
         read_only : bool
             Any number of processes can read and write one file at a time. What is read is the
             file as it was when it was opened, or last written through this object.
+        patience_s : float
+            How long a write waits for other writers before it is an error, seconds.
 
         Raises
         ------
@@ -65,7 +74,7 @@ class Upkeep:
             The file is read-only, of another kind, or newer than this midband.
         """
         where = default_path() if path is None else Path(path).expanduser()
-        return cls(FileBackend(where, read_only=read_only))
+        return cls(FileBackend(where, read_only=read_only, patience_s=patience_s))
 
     @classmethod
     def in_memory(cls) -> Self:
