@@ -1,7 +1,7 @@
 """Which tasks no longer separate agents, which flip, and which are probably broken."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -159,9 +159,10 @@ def check_tasks(
     score less the mean score on the task. Without missing results this changes no correlation.
 
     *Broken* is tested from one side against the hypothesis that the scores on the task are
-    exchangeable among the agents that ran it. Two statistics look for it, and p is twice the
-    smaller of their p values (Bonferroni), at most 1; it is 1 if the item-rest correlation is not
-    negative.
+    exchangeable among models: agents of one model share its habits, so their means count as one
+    result, and an agent of an unknown model counts alone. Two statistics look for it, and p is
+    twice the smaller of their p values (Bonferroni), at most 1; it is 1 if the item-rest
+    correlation is not negative.
 
     - The correlation of the scores with the ranks of the rests, with the t distribution on n - 2
       degrees of freedom that approximates its permutations (Pitman 1937; Conover and Iman 1981).
@@ -185,9 +186,8 @@ def check_tasks(
     by_year : bool
         Instead make one cohort a year.
     false_discoveries : float
-        Expected share of sound tasks among those called broken, in (0, 1). It holds for agents that
-        are independent of each other: agents that share a model and its habits count for less than
-        their number, and a task of another kind than the rest may look broken and not be.
+        Expected share of sound tasks among those called broken, in (0, 1), if models are
+        independent. A task of another kind than the rest may look broken and not be.
 
     Returns
     -------
@@ -336,8 +336,8 @@ def _flips(matrix: OutcomeMatrix) -> tuple[IntArray, IntArray, FloatArray]:
 class _Test:
     """The test of one task; p values are NaN where there is none."""
 
-    agents: int
-    passing: int
+    agents: int = 0
+    passing: int = 0
     item_rest: float = math.nan
     p_value: float = math.nan
     least_p: float = math.nan
@@ -350,48 +350,48 @@ def _tests(matrix: OutcomeMatrix) -> list[_Test]:
     known = ~np.isnan(above)
     others = known.sum(axis=1) - 1
     total = np.where(known, above, 0.0).sum(axis=1)
+    ever = np.any(matrix.attempt_scores >= PASS_MARK, axis=2)
+    # Agents of an unknown model are each on their own.
+    names = [(model, "" if model else str(row)) for row, model in enumerate(matrix.models)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    models = np.array([numbers[name] for name in names], dtype=np.int64)
     tests = []
     for task in range(len(matrix.tasks)):
-        rows = np.flatnonzero(known[:, task])
-        passed = _ever_passed(matrix.attempt_scores[rows, task])
-        held = others[rows] > 0
-        used = rows[held]
-        rests = np.round((total[used] - above[used, task]) / others[used], _DIGITS)
-        facts = {"agents": len(rows), "passing": int(passed.sum())}
-        tests.append(_test(matrix.scores[used, task], rests, passed[held], facts))
+        ran = known[:, task]
+        used = np.flatnonzero(ran & (others > 0))
+        rests = (total[used] - above[used, task]) / others[used]
+        columns = np.column_stack([matrix.scores[used, task], rests, ever[used, task]])
+        test = _test(columns.round(_DIGITS), models[used])
+        tests.append(replace(test, agents=int(ran.sum()), passing=int(ever[:, task].sum())))
     return tests
 
 
-def _ever_passed(attempts: FloatArray) -> NDArray[np.bool_]:
-    return np.asarray(np.any(attempts >= PASS_MARK, axis=-1))
-
-
-def _test(
-    scores: FloatArray, rests: FloatArray, passed: NDArray[np.bool_], facts: dict[str, int]
-) -> _Test:
+def _test(agents: FloatArray, models: IntArray) -> _Test:
+    """Test one task by the score, rest and passing of each agent, shape (n_agents, 3)."""
+    scores, rests = agents[:, 0], agents[:, 1]
     if scores.size < _FEWEST_AGENTS:
-        return _Test(**facts, why=f"too few agents ran it and other tasks ({scores.size})")
-    scores = np.round(scores, _DIGITS)
+        return _Test(why=f"too few agents ran it and other tasks ({scores.size})")
     if np.ptp(scores) == 0:
-        nobody = not facts["passing"] and not scores[0]
-        return _Test(
-            **facts, why="nobody passes, too hard or broken" if nobody else "all score the same"
-        )
-    if np.ptp(rests) == 0:
-        return _Test(**facts, why="all agents score the same on the other tasks")
-    ranks = _ranks(rests)
+        nobody = not scores[0]
+        return _Test(why="nobody passes, too hard or broken" if nobody else "all score the same")
+    item_rest = _correlation(scores, rests)
+    _, group, sizes = np.unique(models, return_inverse=True, return_counts=True)
+    means = np.column_stack([np.bincount(group, weights=one) / sizes for one in agents.T])
+    means = means.round(_DIGITS)
+    if sizes.size < _FEWEST_AGENTS:
+        return _Test(item_rest=item_rest, why=f"too few models ran it ({sizes.size})")
+    if np.ptp(means[:, 0]) == 0 or np.ptp(means[:, 1]) == 0:
+        return _Test(item_rest=item_rest, why="the models score the same on it or on all others")
+    scores, ranks, passed = means[:, 0], _ranks(means[:, 1]), means[:, 2] >= PASS_MARK
     contrary = _t_test(np.sort(scores)[::-1], np.sort(ranks))
     least = min(contrary, _weakest_chance(np.sort(passed)[::-1], np.arange(passed.size)))
-    p_rank, p_weakest = _t_test(scores, ranks), _weakest_chance(passed, rests)
-    item_rest = _correlation(scores, rests)
-    why = "only the weakest pass" if p_weakest <= p_rank else "the stronger fail it more"
+    p_rank, p_weakest = _t_test(scores, ranks), _weakest_chance(passed, ranks)
     return _Test(
-        **facts,
         item_rest=item_rest,
         # A contrary rank correlation alone is no negative discrimination.
         p_value=min(1.0, 2 * min(p_rank, p_weakest)) if item_rest < 0 else 1.0,
         least_p=min(1.0, 2 * least),
-        why=why,
+        why="only the weakest pass" if p_weakest <= p_rank else "the stronger fail it more",
     )
 
 

@@ -55,6 +55,36 @@ def test_chance_names_tasks_at_most_at_the_stated_rate(kind: str) -> None:
     assert binomtest(wrong, repetitions, 0.05, alternative="greater").pvalue > 1e-4
 
 
+def test_agents_that_share_the_habits_of_a_model_are_no_further_evidence() -> None:
+    """Counting agents one by one names a task in about half of these histories."""
+    rng = np.random.default_rng(8)
+    wrong, repetitions = 0, 60
+    models, clones, tasks = 8, 5, 100
+    for _ in range(repetitions):
+        ability = np.repeat(rng.normal(0, 1.5, models), clones)[:, None]
+        habit = np.repeat(rng.normal(0, 2, (models, tasks)), clones, axis=0)
+        slope = np.arange(tasks) >= 50  # the others have nothing to do with ability
+        chance = 1 / (1 + np.exp(rng.normal(0, 1, tasks) - slope * ability - habit))
+        matrix = OutcomeMatrix.from_scores(
+            (rng.random(chance.shape) < chance).astype(float),
+            models=[f"model-{place // clones}" for place in range(models * clones)],
+        )
+        wrong += any(task.broken for task in check_tasks(matrix).tasks)
+    assert binomtest(wrong, repetitions, 0.05, alternative="greater").pvalue > 1e-4
+
+
+def test_a_reversed_task_is_found_also_where_agents_share_models() -> None:
+    rng = np.random.default_rng(9)
+    ability = np.repeat(np.linspace(-3, 3, 20), 3)[:, None]
+    chance = 1 / (1 + np.exp(rng.normal(0, 1, 40) - ability))
+    scores = (rng.random(chance.shape) < chance).astype(float)
+    scores[:, 0] = 1 - scores[:, 0]
+    matrix = OutcomeMatrix.from_scores(scores, models=[f"m{place // 3}" for place in range(60)])
+    assert [place for place, x in enumerate(check_tasks(matrix).tasks) if x.broken] == [0]
+    few = check_tasks(matrix.select(agents=np.arange(12))).tasks  # of four models
+    assert {task.broken for task in few} == {None}
+
+
 def test_one_test_alone_would_name_noise_so_the_number_of_tasks_counts() -> None:
     rng = np.random.default_rng(3)
     scores = (rng.random((50, 300)) < 0.5).astype(float)
