@@ -363,7 +363,7 @@ def _chunk_columns(
         task_of.append(counts["task"] + tasks.setdefault(task, len(tasks)))
     chunk = [record for _, record in numbered]
     passed = [record.counts_as_passed for record in chunk]
-    columns = {
+    columns: dict[str, np.ndarray] = {
         "source_id": np.array([source_id for source_id, _ in numbered], dtype=np.int32),
         "run": np.array(run_of, dtype=np.int32),
         "task": np.array(task_of, dtype=np.int32),
@@ -390,7 +390,7 @@ def _name_columns(
     rows: dict[tuple[object, ...], int], names: tuple[str, ...], number: str, counts: dict[str, int]
 ) -> dict[str, np.ndarray]:
     """Return the columns of a table of names, whose rows are in order of their first use."""
-    columns = {
+    columns: dict[str, np.ndarray] = {
         number: np.arange(counts[number], counts[number] + len(rows), dtype=np.int32),
         "place": np.arange(counts["place"], counts["place"] + len(rows), dtype=np.int64),
     }
