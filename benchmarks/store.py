@@ -18,8 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ATTEMPTS = 5
 _BY_TASK = "SELECT task_id, avg(score), count(*) FROM results GROUP BY task_id"
@@ -35,7 +38,8 @@ def generate(folder: Path, *, rows: int, benchmarks: int, form: str) -> None:
     options = "FORMAT parquet" if form == "parquet" else "FORMAT csv, HEADER"
     query = f"""
         SELECT
-            'bench-' || t % {benchmarks} AS benchmark, 'task-' || lpad(t::VARCHAR, 6, '0') AS task_id,
+            'bench-' || t % {benchmarks} AS benchmark,
+            'task-' || lpad(t::VARCHAR, 6, '0') AS task_id,
             'agent-' || lpad(a::VARCHAR, 5, '0') AS agent, 'org/model-' || a % 97 AS model,
             CAST(hash(a, t, k) % 1000 < (hash(a) % 500 + hash(t) % 500) AS INTEGER) AS score,
             CAST(k AS INTEGER) AS attempt, 'run-' || a AS run_id,

@@ -1,12 +1,12 @@
 """How files of rows are checked and staged without a Python object a row."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband_history.archives import FORMATS, TableFormat, format_of, opened, shown
-from midband_history.connection import connect, dicts_of, fetch, run_all, statement
+from midband_history.connection import connect, dicts_of, fetch, fetch_value, run_all, statement
 from midband_history.errors import (
     InputError,
     OutOfRangeError,
@@ -33,6 +33,8 @@ _LIMITS = {
     "first_date": f"{FIRST_YEAR}-01-01",
     "last_date": f"{LAST_YEAR}-01-01",
 }
+# As many rows of names are looked through in no time.
+_FEW_NAMES = 100_000
 _OF_TASKS = ("benchmark", "task_id", "task_digest")
 _OF_RUNS = (
     *("benchmark", "agent", "model", "scaffold", "agent_version", "settings", "run_id"),
@@ -144,16 +146,24 @@ def _check(
 
 
 def _same(connection: "DuckDBPyConnection", names: str, columns: tuple[str, ...]) -> str:
-    """Return SQL of whether a row has the names of a row of `names`, as far as these differ."""
-    several = ", ".join(
-        f"count(DISTINCT {each}) + CAST(count({each}) < count(*) AS INTEGER) > 1"
-        for each in columns
-    )
-    differ = connection.execute(f"SELECT {several} FROM {names}").fetchall()[0]
-    compared = [each for each, differs in zip(columns, differ, strict=True) if differs]
-    return " AND ".join(
-        f"checked.{each} IS NOT DISTINCT FROM {names}.{each}" for each in compared or columns[:1]
-    )
+    """Return SQL of whether a row has the names of a row of `names`.
+
+    Columns without which the rows of `names` still differ are not compared, the last first: what is
+    compared is worked out for every row of the file.
+    """
+
+    def differ(some: Sequence[str]) -> bool:
+        chosen = ", ".join(some)
+        query = f"SELECT (SELECT count(*) FROM (SELECT DISTINCT {chosen} FROM {names})) = count(*)"
+        return bool(fetch_value(connection, f"{query} FROM {names}"))
+
+    compared = list(columns)
+    if fetch_value(connection, f"SELECT count(*) FROM {names}") <= _FEW_NAMES:
+        for each in reversed(columns):
+            rest = [one for one in compared if one != each]
+            if rest and differ(rest):
+                compared = rest
+    return " AND ".join(f"checked.{each} IS NOT DISTINCT FROM {names}.{each}" for each in compared)
 
 
 def _refusal(

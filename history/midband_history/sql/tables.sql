@@ -137,8 +137,8 @@ SELECT
 FROM named WHERE NOT of_run;
 
 -- name: stage_raw
--- Checked rows of a file become incoming rows; `same_run` and `same_task` compare what differs
--- between the names of the file, which is far less than all of it. A score beside an error is no information.
+-- Checked rows of a file become incoming rows; `same_run` and `same_task` compare the names that
+-- tell runs and tasks apart, mostly one of each. A score beside an error is no information.
 INSERT INTO incoming BY NAME
 SELECT
     CAST($source_id AS INTEGER) AS source_id, run, task, CAST(member AS BIGINT) << 40 | place AS place,
