@@ -88,7 +88,8 @@ def history() -> None:
     """
 
 
-history.add_command(tasks)
+for each in (compact, tasks):
+    history.add_command(each)
 
 
 @history.command(
@@ -215,9 +216,6 @@ def why(
     for source, text in () if as_json else notes:
         echo(f"note: {source}: {text}")
     return 0
-
-
-history.add_command(compact)
 
 
 @history.command(epilog="Example: midband history check")
