@@ -512,13 +512,26 @@ WHERE benchmark_id NOT IN (SELECT benchmark_id FROM runs)
 -- name: folded
 SELECT name FROM batches WHERE list_contains(CAST($names AS VARCHAR[]), name);
 
+-- name: staged
+-- The staged rows with their names, as a batch of the inbox holds them.
+SELECT
+    incoming.* EXCLUDE (place), incoming_runs.* EXCLUDE (run, place, source_id, said),
+    incoming_tasks.* EXCLUDE (task, place, source_id, benchmark, said)
+FROM incoming
+JOIN incoming_runs USING (run)
+JOIN incoming_tasks USING (task)
+ORDER BY incoming.place
+
 -- name: stage_batches
--- Rows of batches of the inbox, with the sources and metrics of each batch numbered anew.
-INSERT INTO incoming BY NAME
+-- Rows of batches of the inbox, with the sources, metrics and names of each batch numbered anew.
+CREATE OR REPLACE TEMP TABLE batch_rows AS
 SELECT
     batch.* EXCLUDE (filename, file_row_number) REPLACE (
-        CAST($first + source.new AS INTEGER) AS source_id, metrics.new AS metric
-    )
+        CAST($first + source.new AS INTEGER) AS source_id, metrics.new AS metric,
+        CAST(dense_rank() OVER (ORDER BY source.filename, run) AS INTEGER) AS run,
+        CAST(dense_rank() OVER (ORDER BY source.filename, task) AS INTEGER) AS task
+    ),
+    row_number() OVER (ORDER BY source.new, file_row_number) AS place
 FROM read_parquet(
     $paths, filename = true, file_row_number = true, union_by_name = true
 ) AS batch
@@ -531,8 +544,28 @@ JOIN (
     SELECT
         unnest(CAST($metric_files AS VARCHAR[])) AS filename,
         unnest(CAST($metric_old AS INTEGER[])) AS old, unnest(CAST($metric_new AS INTEGER[])) AS new
-) AS metrics ON metrics.filename = batch.filename AND metrics.old = batch.metric
-ORDER BY source.new, file_row_number;
+) AS metrics ON metrics.filename = batch.filename AND metrics.old = batch.metric;
+
+-- name: name_batches
+INSERT INTO incoming_runs BY NAME
+SELECT
+    run, min(place) AS place,
+    first(COLUMNS([
+        'source_id', 'benchmark', 'agent', 'model', 'scaffold', 'agent_version', 'settings',
+        'run_id', 'harness', 'harness_version', 'started', 'run_cost_usd', 'metric', 'version',
+        'whole']))
+FROM batch_rows GROUP BY run;
+INSERT INTO incoming_tasks BY NAME
+SELECT
+    task, min(place) AS place,
+    first(COLUMNS(['source_id', 'benchmark', 'task_id', 'task_digest', 'part']))
+FROM batch_rows GROUP BY task;
+INSERT INTO incoming BY NAME
+SELECT COLUMNS([
+    'source_id', 'run', 'task', 'place', 'attempt', 'kind', 'score', 'passed', 'cost_usd', 'tokens',
+    'duration_s', 'source_key', 'scored'])
+FROM batch_rows;
+DROP TABLE batch_rows;
 
 -- name: note_batches
 INSERT INTO batches
