@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midband_history.damage import first_line, is_damage, why_not_read
 from midband_history.errors import StoreError
 
 if os.name == "posix":
@@ -90,6 +91,9 @@ def connect(path: Path | None, *, read_only: bool) -> "DuckDBPyConnection":
             raise
         connect(path, read_only=False).close()
         return connect(path, read_only=True)
+    except duckdb.Error as error:
+        connection.close()
+        raise StoreError(why_not_read(path, str(error))) from error
     except BaseException:
         connection.close()
         raise
@@ -129,7 +133,7 @@ def transaction(connection: "DuckDBPyConnection") -> Iterator[None]:
         with suppress(duckdb.Error):  # a failed commit has rolled back already
             connection.rollback()
         if isinstance(error, duckdb.Error):
-            msg = f"expected to write to the history, got: {_first_line(error)}; nothing was added"
+            msg = f"expected to write to the history, got: {first_line(error)}; nothing was added"
             raise StoreError(msg) from error
         raise
 
@@ -227,7 +231,7 @@ def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
         (
             locked and any(words in reason for words in no_locks),
             f"expected to open the history {path}, got a file system without locks"
-            f" ({_first_line(reason)}): name a history on another disk",
+            f" ({first_line(reason)}): name a history on another disk",
         ),
         (locked or "used by another process" in reason, _in_use(path)),
         (
@@ -246,8 +250,10 @@ def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
             " name another with --history or MIDBAND_HISTORY",
         ),
     )
+    if is_damage(reason):
+        return why_not_read(path, reason)
     other = (
-        f"expected to open the history {path}, got: {_first_line(reason)}:"
+        f"expected to open the history {path}, got: {first_line(reason)}:"
         " put that right, or name another with --history or MIDBAND_HISTORY"
     )
     return next((text for holds, text in answers if holds), other)
@@ -283,22 +289,25 @@ def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: 
         )
         raise _OldSchemaError(msg)
     with transaction(connection):
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS midband_migrations"
-            " (number INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
-        )
-        for number, name in migrations():
-            if number > current:
-                connection.execute(statement(name))
-                connection.execute(
-                    "INSERT INTO midband_migrations"
-                    " VALUES (?, ?, CAST(get_current_timestamp() AS TIMESTAMP))",
-                    [number, name],
-                )
+        apply_migrations(connection, after=current)
 
 
-def _first_line(error: object) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+def apply_migrations(
+    connection: "DuckDBPyConnection", *, after: int = 0, until: int | None = None
+) -> None:
+    """Apply the migrations after one number and until another, by default the newest."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS midband_migrations"
+        " (number INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
+    )
+    for number, name in migrations():
+        if number > after and (until is None or number <= until):
+            connection.execute(statement(name))
+            connection.execute(
+                "INSERT INTO midband_migrations"
+                " VALUES (?, ?, CAST(get_current_timestamp() AS TIMESTAMP))",
+                [number, name],
+            )
 
 
 @cache

@@ -18,6 +18,7 @@ from midband_history.connection import (
     transaction,
     utc,
 )
+from midband_history.damage import says_why
 from midband_history.errors import (
     InputError,
     StoreError,
@@ -28,6 +29,7 @@ from midband_history.errors import (
 from midband_history.labels import read_aliases, read_labels
 from midband_history.metrics import Metric, declare_metric, joinable, read_metrics
 from midband_history.records import OUTCOME_KINDS, Note
+from midband_history.soundness import find_damage, find_faults, mend
 from midband_history.summaries import Origin, Removed, SourceFault
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _ALL = 2**31 - 1  # above the id of every source
 
 
+@says_why
 class Upkeep:
     """The part of `History` that opens its file and looks after what it holds."""
 
@@ -241,17 +244,36 @@ class Upkeep:
         stale : list of SourceFault
             Sources that an older importer has read, which may have misread them.
         broken : list of str
-            What contradicts itself; nothing, in a sound history.
+            What cannot be read, or else what contradicts itself; nothing, in a sound history. Every
+            block of the file is read for it.
         """
+        if damaged := find_damage(self._connection):
+            return [], damaged
         stale = [
             SourceFault(source=name, attempts=attempts, fault=fault)
             for _, name, reader, version, attempts in fetch(self._connection, "old_sources")
             if (fault := _staleness(name, reader, version, readers))
         ]
-        broken = [
-            f"{number:,} {fault}" for fault, number in fetch(self._connection, "faults") if number
-        ]
-        return stale, broken
+        return stale, find_faults(self._connection)
+
+    def mend(self) -> tuple[list[str], list[str]]:
+        """Put right what can be put right without losing an attempt; `repair_history` copies first.
+
+        Returns
+        -------
+        done, left : list of str
+            What was changed, and what is still wrong; a line each.
+
+        Raises
+        ------
+        StoreError
+            Something cannot be read, so that nothing was changed.
+        """
+        if damaged := find_damage(self._connection):
+            msg = f"expected to repair the history {self.path}, got damage: {damaged[0]}"
+            raise StoreError(msg)
+        with transaction(self._connection):
+            return mend(self._connection)
 
     def forget(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from midband_history.connection import fetch, fetch_dicts, transaction, utc
+from midband_history.damage import says_why
 from midband_history.errors import (
     InputError,
     OutOfRangeError,
@@ -46,6 +47,7 @@ from midband_history.summaries import (
 from midband_history.tables import Table
 
 
+@says_why
 class History(Upkeep):
     """What was run, when, by whom, with what result and cost.
 
