@@ -29,7 +29,7 @@ from midband_history.errors import (
 from midband_history.labels import read_aliases, read_labels
 from midband_history.metrics import Metric, declare_metric, joinable, read_metrics
 from midband_history.records import OUTCOME_KINDS, Note
-from midband_history.soundness import find_damage, find_faults, mend
+from midband_history.soundness import find_damage, find_faults, find_stale, mend
 from midband_history.summaries import Origin, Removed, SourceFault
 
 if TYPE_CHECKING:
@@ -249,31 +249,16 @@ class Upkeep:
         """
         if damaged := find_damage(self._connection):
             return [], damaged
-        stale = [
-            SourceFault(source=name, attempts=attempts, fault=fault)
-            for _, name, reader, version, attempts in fetch(self._connection, "old_sources")
-            if (fault := _staleness(name, reader, version, readers))
-        ]
+        stale = find_stale(self._connection, readers)
         return stale, find_faults(self._connection)
 
     def mend(self) -> tuple[list[str], list[str]]:
-        """Put right what can be put right without losing an attempt; `repair_history` copies first.
+        """Put right what can be put right without losing an attempt, and say what is left.
 
-        Returns
-        -------
-        done, left : list of str
-            What was changed, and what is still wrong; a line each.
-
-        Raises
-        ------
-        StoreError
-            Something cannot be read, so that nothing was changed.
+        Use `repair_history`, which copies the file first.
         """
-        if damaged := find_damage(self._connection):
-            msg = f"expected to repair the history {self.path}, got damage: {damaged[0]}"
-            raise StoreError(msg)
         with transaction(self._connection):
-            return mend(self._connection)
+            return mend(self._connection, self.path)
 
     def forget(
         self,
@@ -377,18 +362,6 @@ def _origin(row: dict[str, Any], label: str) -> Origin:
     row["options"] = json.loads(row["options"] or "{}")
     row["notes"] = tuple(Note(code=code, text=text) for code, text in json.loads(row["notes"]))
     return Origin(agent=label, reader=f"{reader} {version}" if reader else "midband 0.1", **row)
-
-
-def _staleness(source: str, reader: str, version: int, readers: Mapping[str, int]) -> str:
-    """Return why a source should be read anew; empty if it need not or cannot be."""
-    if not source and not reader:
-        return ""  # added from memory: there is no file to read again
-    if not reader:
-        return "read by midband 0.1, which misread some formats: import it again"
-    now = readers.get(reader, version)
-    if version >= now:
-        return ""
-    return f"read by version {version} of the importer {reader}, now at {now}: import it again"
 
 
 def _fits(text: str, wanted: str) -> bool:

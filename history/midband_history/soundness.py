@@ -1,10 +1,13 @@
 """Whether a history is sound: every block readable, every key and range right; and its repair."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from midband_history.connection import fetch, fetch_value, run_all
 from midband_history.damage import first_line
+from midband_history.errors import StoreError
+from midband_history.summaries import SourceFault
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -145,7 +148,28 @@ def find_faults(connection: "DuckDBPyConnection") -> list[str]:
     return [f"{number:,} {fault}" for fault, number in fetch(connection, "faults") if number]
 
 
-def mend(connection: "DuckDBPyConnection") -> tuple[list[str], list[str]]:
+def find_stale(connection: "DuckDBPyConnection", readers: Mapping[str, int]) -> list[SourceFault]:
+    """Return the sources that an older importer has read; `readers` are the versions of all."""
+    return [
+        SourceFault(source=name, attempts=attempts, fault=fault)
+        for _, name, reader, version, attempts in fetch(connection, "old_sources")
+        if (fault := _staleness(name, reader, version, readers))
+    ]
+
+
+def _staleness(source: str, reader: str, version: int, readers: Mapping[str, int]) -> str:
+    """Return why a source should be read anew; empty if it need not or cannot be."""
+    if not source and not reader:
+        return ""  # added from memory: there is no file to read again
+    if not reader:
+        return "read by midband 0.1, which misread some formats: import it again"
+    now = readers.get(reader, version)
+    if version >= now:
+        return ""
+    return f"read by version {version} of the importer {reader}, now at {now}: import it again"
+
+
+def mend(connection: "DuckDBPyConnection", path: Path | None) -> tuple[list[str], list[str]]:
     """Put right what can be put right without losing an attempt, in the caller's transaction.
 
     Returns
@@ -154,7 +178,15 @@ def mend(connection: "DuckDBPyConnection") -> tuple[list[str], list[str]]:
         What was changed, a line each; nothing, in a sound history.
     left : list of str
         What is still wrong, and which sources to import again.
+
+    Raises
+    ------
+    StoreError
+        Something cannot be read.
     """
+    if damaged := find_damage(connection):
+        msg = f"expected to repair the history {path}, got damage: {damaged[0]}"
+        raise StoreError(msg)
     done = _drop_copies(connection)
     before = dict(fetch(connection, "faults"))
     run_all(connection, "repair_sources")

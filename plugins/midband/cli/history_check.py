@@ -25,11 +25,17 @@ def check(history_path: Path | None, as_json: bool) -> int:
     imported again if an older midband read it. The exit code is 1 if something is named.
     """
     from midband._manager import get_plugin_manager
+    from midband_history import StoreError
 
     readers = {name: each.version for name, each in get_plugin_manager().importers().items()}
     with open_history(history_path) as store:
         stale, broken = store.check(readers)
-        unsettled = [] if broken else _unsettled(store)
+        try:
+            unsettled = _unsettled(store)
+        except StoreError:  # named already: the file is damaged
+            if not broken:
+                raise
+            unsettled = []
     if as_json:
         print_json({"sources": stale, "faults": broken, "scales": unsettled})
     else:

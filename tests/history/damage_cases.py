@@ -1,0 +1,168 @@
+"""Damage a history in many places and read it: run in a process of its own, which may crash.
+
+Every line that it prints is one damaged file as JSON: the seed, and what became of every read.
+"""
+
+import json
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from midband_history import History, Record, StoreError, salvage_history
+
+SOURCES = 4
+READS: dict[str, Callable[[History], object]] = {
+    "benchmarks": lambda history: history.benchmarks(),
+    "outcomes": lambda history: [
+        (matrix.agents, matrix.tasks, matrix.scores.tobytes(), matrix.cost_usd.tobytes())
+        for matrix in (history.outcomes(each.name) for each in history.benchmarks())
+    ],
+    "records": lambda history: list(history.records()),
+    "check": lambda history: history.check({}),
+}
+
+
+def records(source: int) -> list[Record]:
+    """Return the records of one source; they are the same every time."""
+    rng = random.Random(source)
+    return [
+        Record(
+            benchmark=f"b{source % 2}",
+            task_id=f"t{task}",
+            agent=f"a{source}-{agent}",
+            score=rng.random(),
+            cost_usd=rng.random(),
+        )
+        for agent in range(5)
+        for task in range(40)
+    ]
+
+
+def fill(path: Path, *, kill: bool) -> None:
+    """Write a history; with `kill`, all but its first source is in its log only."""
+    history = History.open(path)
+    history.add(records(0), source="s0", source_digest="d0")
+    if kill:
+        history.close()
+        history = History.open(path)
+    for source in range(1, SOURCES):
+        history.add(records(source), source=f"s{source}", source_digest=f"d{source}")
+    if kill:
+        sys.stdout.flush()
+        os._exit(0)
+    history.close()
+
+
+def expected() -> list[dict[str, str]]:
+    """Return what every read gives after each of the sources was added."""
+    found = []
+    with History.in_memory() as history:
+        for source in range(SOURCES):
+            history.add(records(source), source=f"s{source}", source_digest=f"d{source}")
+            found.append({name: repr(read(history)) for name, read in READS.items()})
+    return found
+
+
+def damaged(content: bytes, seed: int) -> bytes:
+    """Return a file with one byte flipped, or cut short, at a place that the seed chooses."""
+    rng = random.Random(seed)
+    place = rng.randrange(len(content))
+    if seed % 2:
+        return content[:place]
+    changed = bytearray(content)
+    changed[place] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def read_all(path: Path, right: dict[str, str]) -> dict[str, str]:
+    """Return ``right``, ``refused`` or what else became of every read of a file."""
+    found = {}
+    for name, read in READS.items():
+        try:
+            with History.open(path, read_only=True) as history:
+                got = read(history)
+        except StoreError as error:
+            clear = "\n" not in str(error) and str(path) in str(error)
+            found[name] = "refused" if clear else f"unclear: {error}"
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+        else:
+            named = name == "check" and any("is damaged" in line for line in got[1])  # type: ignore[index]
+            found[name] = "refused" if named else "right" if repr(got) == right[name] else "wrong"
+    return found
+
+
+def salvage(path: Path, whole: Counter[str]) -> str:
+    """Return ``right``, ``refused`` or what is wrong with what a salvage gives."""
+    new = path.with_name("salvaged.duckdb")
+    new.unlink(missing_ok=True)
+    try:
+        report = salvage_history(path, new)
+    except StoreError as error:
+        clear = "\n" not in str(error) and str(path) in str(error)
+        return "refused" if clear else f"unclear: {error}"
+    with History.open(new) as history:
+        kept = Counter(map(repr, history.records()))
+        if kept - whole:
+            return f"made up {next(iter(kept - whole))}"
+        if kept.total() != report.kept:
+            return f"said {report.kept} were kept, kept {kept.total()}"
+        lost = sum(each.attempts for each in report.lost)
+        if report.kept + lost != whole.total() and not report.notes:
+            return f"lost {whole.total() - report.kept}, said {lost}"
+        if broken := history.check({})[1]:
+            return f"check: {broken}"
+        unknown = {f"d{source}" for source in range(SOURCES)} - set(
+            history.known_sources(f"d{source}" for source in range(SOURCES))
+        )
+        for source in range(SOURCES):
+            if f"d{source}" in unknown:
+                history.add(records(source), source=f"s{source}", source_digest=f"d{source}")
+        again = Counter(map(repr, history.records()))
+        if again != whole and not report.notes:
+            return f"importing the lost sources again gave {again.total()} attempts"
+    return "right"
+
+
+def main(path: Path, log: str, first: int, last: int) -> None:
+    """Damage a file or its log once for every seed, and print what came of it."""
+    right = expected()
+    with History.open(path, read_only=True) as history:
+        whole = Counter(map(repr, history.records()))
+    target = path.with_name("damaged.duckdb")
+    content, logged = path.read_bytes(), b""
+    if log == "log":
+        logged = path.with_name(f"{path.name}.wal").read_bytes()
+    for seed in range(first, last):
+        with _files(target, content, logged, seed):
+            if logged:
+                steps = (read_all(target, one) for one in right)
+                found = next((s for s in steps if "wrong" not in s.values()), {"all": "wrong"})
+            else:
+                found = read_all(target, right[-1])
+                found["salvage"] = salvage(target, whole)
+        print(json.dumps({"seed": seed, **found}), flush=True)
+
+
+@contextmanager
+def _files(target: Path, content: bytes, logged: bytes, seed: int) -> Iterator[None]:
+    wal = target.with_name(f"{target.name}.wal")
+    if logged:
+        target.write_bytes(content)
+        wal.write_bytes(damaged(logged, seed))
+    else:
+        target.write_bytes(damaged(content, seed))
+    yield
+    for file in (target, wal):
+        file.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "fill":
+        fill(Path(sys.argv[2]), kill=True)
+    else:
+        main(Path(sys.argv[2]), sys.argv[1], int(sys.argv[3]), int(sys.argv[4]))
