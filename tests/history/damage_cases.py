@@ -148,6 +148,42 @@ def main(path: Path, log: str, first: int, last: int) -> None:
         print(json.dumps({"seed": seed, **found}), flush=True)
 
 
+def fill_disk(path: Path, limits: list[int]) -> None:
+    """Import where no file can grow beyond a limit, and print what became of it for each limit."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    many = [
+        Record(benchmark="b0", task_id=f"t{task}", agent=f"big{agent}", score=0.5)
+        for agent in range(60)
+        for task in range(300)
+    ]
+    content = path.read_bytes()
+    with History.open(path, read_only=True) as history:
+        before = repr(list(history.records()))
+    for limit in limits:
+        target = path.with_name(f"limit-{limit}.duckdb")
+        target.write_bytes(content)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        said = ""
+        try:
+            with History.open(target) as history:
+                history.add(many, source="big")
+        except StoreError as error:
+            said = str(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        with History.open(target, read_only=True) as history:
+            now = list(history.records())
+            found = {
+                "limit": limit,
+                "said": said,
+                "as before": repr(now) == before,
+                "added": sum(one.agent.startswith("big") for one in now),
+                "broken": history.check({})[1],
+            }
+        print(json.dumps(found), flush=True)
+
+
 @contextmanager
 def _files(target: Path, content: bytes, logged: bytes, seed: int) -> Iterator[None]:
     wal = target.with_name(f"{target.name}.wal")
@@ -164,5 +200,7 @@ def _files(target: Path, content: bytes, logged: bytes, seed: int) -> Iterator[N
 if __name__ == "__main__":
     if sys.argv[1] == "fill":
         fill(Path(sys.argv[2]), kill=True)
+    elif sys.argv[1] == "full":
+        fill_disk(Path(sys.argv[2]), [int(limit) for limit in sys.argv[3:]])
     else:
         main(Path(sys.argv[2]), sys.argv[1], int(sys.argv[3]), int(sys.argv[4]))
