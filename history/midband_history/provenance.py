@@ -29,7 +29,7 @@ from midband_history.errors import (
 from midband_history.labels import read_aliases, read_labels
 from midband_history.metrics import Metric, declare_metric, joinable, read_metrics
 from midband_history.records import OUTCOME_KINDS, Note
-from midband_history.soundness import find_damage, find_faults, find_stale, mend
+from midband_history.soundness import find_damage, find_faults, find_stale, mend, refuse_damage
 from midband_history.summaries import Origin, Removed, SourceFault
 
 if TYPE_CHECKING:
@@ -257,8 +257,9 @@ class Upkeep:
 
         Use `repair_history`, which copies the file first.
         """
+        refuse_damage(self._connection, self.path)
         with transaction(self._connection):
-            return mend(self._connection, self.path)
+            return mend(self._connection)
 
     def forget(
         self,

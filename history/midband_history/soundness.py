@@ -72,6 +72,13 @@ def find_damage(connection: "DuckDBPyConnection") -> list[str]:
     return found
 
 
+def refuse_damage(connection: "DuckDBPyConnection", path: Path | None) -> None:
+    """Raise `StoreError` if something cannot be read; not within a transaction, which it ends."""
+    if damaged := find_damage(connection):
+        msg = f"expected to repair the history {path}, got damage: {damaged[0]}"
+        raise StoreError(msg)
+
+
 def tables_of(connection: "DuckDBPyConnection", database: str | None = None) -> list[str]:
     """Return the names of the tables of a database, by default of the history itself."""
     rows = connection.execute(
@@ -169,7 +176,7 @@ def _staleness(source: str, reader: str, version: int, readers: Mapping[str, int
     return f"read by version {version} of the importer {reader}, now at {now}: import it again"
 
 
-def mend(connection: "DuckDBPyConnection", path: Path | None) -> tuple[list[str], list[str]]:
+def mend(connection: "DuckDBPyConnection") -> tuple[list[str], list[str]]:
     """Put right what can be put right without losing an attempt, in the caller's transaction.
 
     Returns
@@ -178,15 +185,7 @@ def mend(connection: "DuckDBPyConnection", path: Path | None) -> tuple[list[str]
         What was changed, a line each; nothing, in a sound history.
     left : list of str
         What is still wrong, and which sources to import again.
-
-    Raises
-    ------
-    StoreError
-        Something cannot be read.
     """
-    if damaged := find_damage(connection):
-        msg = f"expected to repair the history {path}, got damage: {damaged[0]}"
-        raise StoreError(msg)
     done = _drop_copies(connection)
     before = dict(fetch(connection, "faults"))
     run_all(connection, "repair_sources")
