@@ -78,22 +78,31 @@ def damaged(content: bytes, seed: int) -> bytes:
     return bytes(changed)
 
 
-def read_all(path: Path, right: dict[str, str]) -> dict[str, str]:
-    """Return ``right``, ``refused`` or what else became of every read of a file."""
-    found = {}
+def read_all(path: Path, steps: list[dict[str, str]]) -> dict[str, str]:
+    """Return ``right``, ``refused`` or what else became of every read of a file.
+
+    Parameters
+    ----------
+    steps : list of dict
+        What every read may give; all reads of one file must give the same of them.
+    """
+    found, got = {}, {}
     for name, read in READS.items():
         try:
             with History.open(path, read_only=True) as history:
-                got = read(history)
+                value = read(history)
         except StoreError as error:
             clear = "\n" not in str(error) and str(path) in str(error)
             found[name] = "refused" if clear else f"unclear: {error}"
         except Exception as error:
             found[name] = f"{type(error).__name__}: {error}"
         else:
-            named = name == "check" and any("is damaged" in line for line in got[1])  # type: ignore[index]
-            found[name] = "refused" if named else "right" if repr(got) == right[name] else "wrong"
-    return found
+            if name == "check" and any("is damaged" in line for line in value[1]):  # type: ignore[index]
+                found[name] = "refused"
+            else:
+                got[name] = repr(value)
+    right = any(all(step[name] == got[name] for name in got) for step in steps)
+    return found | dict.fromkeys(got, "right" if right else "wrong")
 
 
 def salvage(path: Path, whole: Counter[str]) -> str:
@@ -139,11 +148,8 @@ def main(path: Path, log: str, first: int, last: int) -> None:
         logged = path.with_name(f"{path.name}.wal").read_bytes()
     for seed in range(first, last):
         with _files(target, content, logged, seed):
-            if logged:
-                steps = (read_all(target, one) for one in right)
-                found = next((s for s in steps if "wrong" not in s.values()), {"all": "wrong"})
-            else:
-                found = read_all(target, right[-1])
+            found = read_all(target, right if logged else right[-1:])
+            if not logged:
                 found["salvage"] = salvage(target, whole)
         print(json.dumps({"seed": seed, **found}), flush=True)
 

@@ -14,7 +14,7 @@ from midband_history import History, InputError, StoreError, salvage_history
 
 ROOT = Path(__file__).parents[2]
 # Places to damage; `MIDBAND_FAULTS=2000 pytest tests/history/test_damage.py` is the full run.
-FAULTS = int(os.environ.get("MIDBAND_FAULTS", "6"))
+FAULTS = int(os.environ.get("MIDBAND_FAULTS", "5"))
 
 
 def _run(*arguments: str | Path) -> str:
