@@ -9,8 +9,8 @@ from tests.plugins.conftest import Call, OneLine
 from midband_history import History
 
 
-def test_check_repair_and_salvage_say_what_they_found_and_did(
-    tmp_path: Path, store: Path, call: Call, one_line: OneLine
+def test_check_and_repair_say_what_they_found_and_did(
+    tmp_path: Path, store: Path, call: Call
 ) -> None:
     assert call("history", "repair", "--history", store)[:2] == (0, "nothing is wrong\n")
     with duckdb.connect(str(store)) as connection:
