@@ -64,6 +64,11 @@ def _saying_why(method: Callable[..., Any]) -> Callable[..., Any]:
             result = method(self, *arguments, **options)
         except _duckdb_error() as error:
             raise StoreError(why_not_read(self.path, str(error))) from error
+        except StoreError as error:  # of a transaction, which does not know the file
+            cause = error.__cause__
+            if isinstance(cause, _duckdb_error()) and is_damage(str(cause)):
+                raise StoreError(why_not_read(self.path, str(cause))) from cause
+            raise
         return _read_on(self.path, result) if inspect.isgenerator(result) else result
 
     return call

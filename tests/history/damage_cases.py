@@ -7,6 +7,7 @@ import json
 import os
 import random
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,6 +106,27 @@ def read_all(path: Path, steps: list[dict[str, str]]) -> dict[str, str]:
     return found | dict.fromkeys(got, "right" if right else "wrong")
 
 
+def add_to(path: Path, whole: Counter[str]) -> str:
+    """Return ``right``, ``refused`` or what is wrong with an import into a damaged file."""
+    more = [Record(benchmark="b0", task_id="t0", agent="new", score=1.0)]
+    try:
+        with warnings.catch_warnings(record=True) as said:  # of a file too short for a row
+            warnings.simplefilter("always")
+            history = History.open(path)
+        with history:
+            history.add(more, source="new")
+        with History.open(path, read_only=True) as history:
+            now = Counter(map(repr, history.records()))
+    except StoreError as error:
+        clear = "\n" not in str(error) and str(path) in str(error)
+        return "refused" if clear else f"unclear: {error}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    if said:
+        return "refused"
+    return "right" if (now - whole).total() == 1 and not whole - now else "wrong"
+
+
 def salvage(path: Path, whole: Counter[str]) -> str:
     """Return ``right``, ``refused`` or what is wrong with what a salvage gives."""
     new = path.with_name("salvaged.duckdb")
@@ -151,6 +173,7 @@ def main(path: Path, log: str, first: int, last: int) -> None:
             found = read_all(target, right if logged else right[-1:])
             if not logged:
                 found["salvage"] = salvage(target, whole)
+                found["add"] = add_to(target, whole)
         print(json.dumps({"seed": seed, **found}), flush=True)
 
 
