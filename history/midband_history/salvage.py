@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _ATTEMPTS = "outcomes"
+# What an attempt is known without: a score is worth keeping whose cost cannot be read.
+_AMOUNTS = ("cost_usd", "tokens", "duration_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,7 @@ class Repaired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostSource:
-    """Attempts of one source that could not be read; `source` is empty where it is unknown."""
+    """Attempts of one source that cannot be read whole; `source` is empty where it is unknown."""
 
     source: str
     attempts: int
@@ -64,12 +67,15 @@ class Salvaged:
         Attempts in the new history.
     lost : tuple of LostSource
         Attempts that are not, by the source that can be imported again, most first.
+    reduced : tuple of LostSource
+        Attempts that are kept without a cost, tokens or duration that cannot be read.
     notes : tuple of str
         What else could not be read, a line each.
     """
 
     kept: int
     lost: tuple[LostSource, ...]
+    reduced: tuple[LostSource, ...]
     notes: tuple[str, ...]
 
 
@@ -123,8 +129,10 @@ def salvage_history(damaged: Path | str, new: Path | str) -> Salvaged:
     """Read what is readable of a damaged history into a new one; the damaged file is not touched.
 
     Rows are copied in ranges, and the ranges that cannot be read are left out: no value is made up.
-    An attempt whose task, agent, run or metric is lost is lost as well. Sources of lost attempts
-    are no longer known in the new history, so that they can be imported again.
+    If only the cost, tokens or duration of attempts cannot be read, these become unknown.
+    An attempt whose task, agent, run or metric is lost is lost as well. The
+    sources of such attempts are no longer known in the new history, so that they can be imported
+    again.
 
     Raises
     ------
@@ -222,11 +230,17 @@ def _copy_all(connection: "DuckDBPyConnection", damaged: Path, notes: list[str])
     number = _schema_of(connection, damaged)
     apply_migrations(connection, until=number)
     lost: Counter[int | None] = Counter()
+    reduced: Counter[int | None] = Counter()
     for table in sorted(set(tables_of(connection)) & held - {"midband_migrations"}):
         for first, last in _copy_table(connection, table):
+            rows = f"rows {first:,} to {last:,} of the table {table}"
+            if table == _ATTEMPTS and (without := _copy_without(connection, first, last)):
+                notes.append(f"{rows} are kept without {', '.join(without)}, which cannot be read")
+                reduced.update(_sources_of(connection, first, last))
+                continue
             if table == _ATTEMPTS:
-                lost.update(_lost_by_source(connection, first, last))
-            notes.append(f"rows {first:,} to {last:,} of the table {table} cannot be read")
+                lost.update(_sources_of(connection, first, last))
+            notes.append(f"{rows} cannot be read")
     before = _attempts_by_source(connection)
     apply_migrations(connection, after=number)
     run_all(connection, "drop_incomplete", "repair_sources", "repair_orphans")
@@ -234,16 +248,22 @@ def _copy_all(connection: "DuckDBPyConnection", damaged: Path, notes: list[str])
     lost.update({each: n - after.get(each, 0) for each, n in before.items()})
     lost += Counter()  # leaves out sources of which nothing is lost
     names = dict(connection.execute("SELECT source_id, name FROM sources").fetchall())
-    known = [each for each in lost if each in names]
-    connection.execute(statement("unknow_sources"), [len(known) < len(lost), known])
-    per_name: Counter[str] = Counter()
-    for each, attempts in lost.items():
-        per_name["" if each is None else names.get(each, "")] += attempts
+    again = lost.keys() | reduced.keys()
+    known = [each for each in again if each in names]
+    connection.execute(statement("unknow_sources"), [len(known) < len(again), known])
     return Salvaged(
         kept=sum(after.values()),
-        lost=tuple(LostSource(source=name, attempts=n) for name, n in per_name.most_common()),
+        lost=_by_name(lost, names),
+        reduced=_by_name(reduced, names),
         notes=tuple(notes),
     )
+
+
+def _by_name(numbers: Mapping[int | None, int], names: Mapping[int, str]) -> tuple[LostSource, ...]:
+    per_name: Counter[str] = Counter()
+    for each, attempts in numbers.items():
+        per_name["" if each is None else names.get(each, "")] += attempts
+    return tuple(LostSource(source=name, attempts=n) for name, n in per_name.most_common())
 
 
 def _attempts_by_source(connection: "DuckDBPyConnection") -> dict[int, int]:
@@ -271,31 +291,67 @@ def _schema_of(connection: "DuckDBPyConnection", damaged: Path) -> int:
 
 def _copy_table(connection: "DuckDBPyConnection", table: str) -> list[tuple[int, int]]:
     """Copy the readable rows of a table; return the ranges that are not."""
-    columns = ", ".join(
-        str(name)
-        for (name,) in connection.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE table_name = $1"
-            " AND database_name = current_database() INTERSECT"
-            " SELECT column_name FROM duckdb_columns() WHERE table_name = $1"
-            " AND database_name = 'damaged' ORDER BY column_name",
-            [table],
-        ).fetchall()
-    )
+    columns = ", ".join(_common_columns(connection, table))
 
     def read(first: int, last: int) -> None:
-        connection.execute(
-            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM damaged.{table}"
-            " WHERE rowid BETWEEN ? AND ?",
-            [first, last],
-        )
+        _insert(connection, table, columns, first, last)
 
     return list(failing_ranges(read, last_row(connection, f"damaged.{table}")))
 
 
-def _lost_by_source(
-    connection: "DuckDBPyConnection", first: int, last: int
-) -> dict[int | None, int]:
-    """Return how many attempts of each source stand in rows that cannot be read.
+def _copy_without(connection: "DuckDBPyConnection", first: int, last: int) -> list[str]:
+    """Copy a range of attempts without the amounts that cannot be read.
+
+    Returns
+    -------
+    list of str
+        The columns that are left out; empty where nothing was copied, since more is damaged.
+    """
+    import duckdb
+
+    readable, damaged = [], []
+    for name in _common_columns(connection, _ATTEMPTS):
+        try:
+            connection.execute(
+                f"SELECT bit_xor(hash({name})) FROM damaged.{_ATTEMPTS}"
+                " WHERE rowid BETWEEN ? AND ?",
+                [first, last],
+            ).fetchall()
+            readable.append(name)
+        except duckdb.Error:
+            damaged.append(name)
+    if not damaged or not set(damaged) <= set(_AMOUNTS):
+        return []
+    try:
+        _insert(connection, _ATTEMPTS, ", ".join(readable), first, last)
+    except duckdb.Error:
+        return []
+    return damaged
+
+
+def _insert(
+    connection: "DuckDBPyConnection", table: str, columns: str, first: int, last: int
+) -> None:
+    connection.execute(
+        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM damaged.{table}"
+        " WHERE rowid BETWEEN ? AND ?",
+        [first, last],
+    )
+
+
+def _common_columns(connection: "DuckDBPyConnection", table: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE table_name = $1"
+        " AND database_name = current_database() INTERSECT"
+        " SELECT column_name FROM duckdb_columns() WHERE table_name = $1"
+        " AND database_name = 'damaged' ORDER BY column_name",
+        [table],
+    )
+    return [str(name) for (name,) in rows.fetchall()]
+
+
+def _sources_of(connection: "DuckDBPyConnection", first: int, last: int) -> dict[int | None, int]:
+    """Return how many attempts of each source stand in rows that cannot be read whole.
 
     The column of sources has blocks of its own, which can mostly be read. Where not, the source is
     None, and removed rows are counted with the others.

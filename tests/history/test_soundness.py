@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from midband_history import (
@@ -284,14 +285,7 @@ def test_salvage_reads_around_a_damaged_part_and_names_its_sources(tmp_path: Pat
             )
             add(history, number)
         want = [each.attempts for each in history.benchmarks()]
-    content = bytearray(path.read_bytes())
-    with duckdb.connect(str(path), read_only=True) as connection:  # the last block of the keys
-        (block,) = connection.execute(
-            "SELECT max(block_id) FROM pragma_storage_info('outcomes')"
-            " WHERE column_name = 'key' AND segment_type = 'UBIGINT'"
-        ).fetchall()[0]
-    content[3 * 4096 + block * 262_144 + 1_000] ^= 1
-    path.write_bytes(content)
+    _damage(path, "key", "UBIGINT")
     report = salvage_history(path, new)
     lost = sum(each.attempts for each in report.lost)
     assert report.kept + lost == 40_000
@@ -306,3 +300,46 @@ def test_salvage_reads_around_a_damaged_part_and_names_its_sources(tmp_path: Pat
             if f"d{number}" not in known:
                 add(history, number)
         assert [each.attempts for each in history.benchmarks()] == want
+
+
+def test_salvage_keeps_attempts_whose_cost_is_damaged_without_it(tmp_path: Path) -> None:
+    path, new = tmp_path / "h.duckdb", tmp_path / "new.duckdb"
+    table = tmp_path / "s.parquet"
+    duckdb.sql(
+        "COPY (SELECT 'b' AS benchmark, 't' || i AS task_id, 'a' AS agent, 0.5 AS score,"
+        f" hash(i) / 1e19 AS cost_usd FROM range(40000) AS _(i)) TO '{table}'"
+    )
+    source = Incoming(name="s", digest="d", content="c", reader="toy", reader_version=1)
+    with History.open(path) as history:
+        history.add_table(Table(path=table, format="parquet"), source)
+        want = history.outcomes("b")
+    _damage(path, "cost_usd", "DOUBLE")
+    report = salvage_history(path, new)
+    assert (report.kept, report.lost) == (40_000, ())
+    ((name, reduced),) = [(each.source, each.attempts) for each in report.reduced]
+    assert (name, reduced > 0) == ("s", True)
+    assert "kept without cost_usd, which cannot be read" in report.notes[0]
+    with History.open(new) as history:
+        kept = history.outcomes("b")
+        assert np.array_equal(kept.scores, want.scores)
+        unknown = np.isnan(kept.cost_usd)
+        assert unknown.sum() == reduced
+        assert np.array_equal(kept.cost_usd[~unknown], want.cost_usd[~unknown])
+        assert history.known_sources(["d"]) == {}
+        source.replaces = tuple(history.readings_of(["c"], benchmark="", metric="")["c"])
+        history.add_table(Table(path=table, format="parquet"), source)
+        assert np.array_equal(history.outcomes("b").cost_usd, want.cost_usd)
+
+
+def _damage(path: Path, column: str, kind: str) -> None:
+    """Flip a byte in a block of the attempts that only one column uses."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        ((block,),) = connection.execute(
+            "SELECT min(block_id) FROM pragma_storage_info('outcomes')"
+            f" WHERE column_name = '{column}' AND segment_type = '{kind}' AND block_id NOT IN ("
+            "SELECT block_id FROM pragma_storage_info('outcomes')"
+            f" WHERE column_name <> '{column}' AND block_id IS NOT NULL)"
+        ).fetchall()
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 + block * 262_144 + 1_000] ^= 1
+    path.write_bytes(content)

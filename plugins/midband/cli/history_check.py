@@ -126,10 +126,15 @@ def salvage(damaged: Path, new: Path, as_json: bool) -> int:
         return 1 if lost or report.notes else 0
     for note in report.notes:
         echo(note)
-    if report.lost:
-        rows = [(each.source or "unknown", each.attempts) for each in report.lost]
-        print_table(("source to import again", "lost attempts"), rows)
-        if not all(each.source for each in report.lost):
+    again = {each.source: (0, 0) for each in (*report.lost, *report.reduced)}
+    for each in report.lost:
+        again[each.source] = (each.attempts, 0)
+    for each in report.reduced:
+        again[each.source] = (again[each.source][0], each.attempts)
+    if again:
+        rows = [(source or "unknown", *numbers) for source, numbers in again.items()]
+        print_table(("source to import again", "lost attempts", "without cost"), rows)
+        if "" in again:
             echo("import every source again: what is there is not added twice")
     echo(f"kept {report.kept:,} attempts in {new}, lost {lost:,}")
     return 1 if lost or report.notes else 0
