@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from midband_history.connection import fetch, fetch_dicts, utc
+from midband_history.damage import says_why
 from midband_history.errors import (
     InputError,
     OutOfRangeError,
@@ -45,6 +46,7 @@ from midband_history.summaries import (
 from midband_history.tables import Table
 
 
+@says_why
 class History(Upkeep):
     """What was run, when, by whom, with what result and cost.
 

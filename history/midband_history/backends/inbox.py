@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Self
 from midband_history.connection import (
     connect_plain,
     fetch,
-    first_line,
     quoted_text,
     run_all,
     statement,
     transaction,
 )
+from midband_history.damage import first_line
 from midband_history.errors import StoreError
 from midband_history.ingest import add_staged, next_source_ids, stage_empty, stage_records
 from midband_history.metrics import Metric
