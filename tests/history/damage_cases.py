@@ -205,7 +205,7 @@ def fill_disk(path: Path, limits: list[int]) -> None:
     many = [
         Record(benchmark="b0", task_id=f"t{task}", agent=f"big{agent}", score=0.5)
         for agent in range(60)
-        for task in range(300)
+        for task in range(100)
     ]
     content = path.read_bytes()
     with History.open(path, read_only=True) as history:
