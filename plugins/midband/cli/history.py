@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband.cli.history_check import check, repair, salvage
+from midband.cli.history_inbox import compact
+from midband.cli.history_tasks import tasks
 from midband.cli.options import as_of_option, history_option, json_option, metric_options
 from midband.cli.output import (
     csv_cell,
@@ -79,10 +81,14 @@ def history() -> None:
     """Show what the history holds: its benchmarks, or the agents of one.
 
     The subcommands show where a number comes from, state what a metric is, join two names of one
-    agent or benchmark, name sources that should be imported again, and remove results. A benchmark
-    that is called like a subcommand is shown by `midband history show NAME`, for example
-    `midband history show check`.
+    agent or benchmark, name sources that should be imported again, check the tasks of a benchmark,
+    and remove results. A benchmark that is called like a subcommand is shown by
+    `midband history show NAME`, for example `midband history show check`.
     """
+
+
+for _command in (check, compact, repair, salvage, tasks):
+    history.add_command(_command)
 
 
 @history.command(
@@ -209,10 +215,6 @@ def why(
     for source, text in () if as_json else notes:
         echo(f"note: {source}: {text}")
     return 0
-
-
-for _command in (check, repair, salvage):
-    history.add_command(_command)
 
 
 @history.command(
