@@ -191,6 +191,9 @@ def mend(connection: "DuckDBPyConnection") -> tuple[list[str], list[str]]:
     run_all(connection, "repair_sources")
     if lost := before["attempts from a source that is not there"]:
         done.append(f"gave {lost:,} attempts a source of unknown name: theirs was not there")
+    if wrong := before["attempts with a cost, tokens or a duration below 0 or infinite"]:
+        run_all(connection, "repair_amounts")
+        done.append(f"made unknown what {wrong:,} attempts cost below 0 or without end")
     for each in _DIMENSIONS:
         if merged := _merge(connection, each):
             done.append(f"merged {merged:,} {each.table} that were there under another id")

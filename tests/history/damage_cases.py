@@ -7,19 +7,17 @@ import json
 import os
 import random
 import re
+import shutil
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import duckdb
 
 from midband_history import History, Incoming, Record, StoreError, salvage_history
-from midband_history.connection import connect, transaction
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 SOURCES = 4
 _COST = re.compile(r"\bcost_usd=[^,]*")
@@ -50,27 +48,6 @@ def records(source: int) -> list[Record]:
     ]
 
 
-class InPlace:
-    """Writes to the file itself, as midband did before 0.2: what it adds is in a log first."""
-
-    folded = ()
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.name = path, str(path)
-        self._connection = connect(path, read_only=False)
-
-    def reading(self) -> "DuckDBPyConnection":
-        return self._connection
-
-    @contextmanager
-    def writing(self) -> "Iterator[DuckDBPyConnection]":
-        with transaction(self._connection):
-            yield self._connection
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 def add(history: History, source: int) -> None:
     """Add one source, in place of what an earlier reading of it gave, as `midband import` does."""
     content = f"c{source}"
@@ -85,19 +62,34 @@ def add(history: History, source: int) -> None:
     )  # fmt: skip
 
 
-def fill(path: Path, *, kill: bool) -> None:
-    """Write a history; with `kill`, all but its first source is in its log only."""
-    history = History.open(path)
-    add(history, 0)
-    if kill:
-        history.close()
-        history = History(InPlace(path))
-    for source in range(1, SOURCES):
-        add(history, source)
-    if kill:
-        sys.stdout.flush()
-        os._exit(0)
-    history.close()
+def fill(path: Path) -> None:
+    """Write a history of all sources."""
+    with History.open(path) as history:
+        for source in range(SOURCES):
+            add(history, source)
+
+
+def fill_log(path: Path) -> None:
+    """Write a history of which all but the first source is in its log, and end as if killed."""
+    steps = [path.with_name(f"step-{source}.duckdb") for source in range(SOURCES)]
+    for source, step in enumerate(steps):
+        if source:
+            shutil.copyfile(steps[source - 1], step)
+        with History.open(step) as history:
+            add(history, source)
+    shutil.copyfile(steps[0], path)
+    connection = duckdb.connect(str(path))
+    for number, step in enumerate(steps[1:]):
+        connection.execute(f"ATTACH '{step}' AS step_{number} (READ_ONLY)")
+        connection.begin()
+        for (table,) in connection.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = $1", [f"step_{number}"]
+        ).fetchall():
+            connection.execute(f"DELETE FROM {table}")
+            connection.execute(f"INSERT INTO {table} SELECT * FROM step_{number}.{table}")
+        connection.commit()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def expected() -> list[dict[str, str]]:
@@ -231,7 +223,7 @@ def fill_disk(path: Path, limits: list[int]) -> None:
     many = [
         Record(benchmark="b0", task_id=f"t{task}", agent=f"big{agent}", score=0.5)
         for agent in range(60)
-        for task in range(300)
+        for task in range(100)
     ]
     content = path.read_bytes()
     with History.open(path, read_only=True) as history:
@@ -274,7 +266,7 @@ def _files(target: Path, content: bytes, logged: bytes, seed: int) -> Iterator[N
 
 if __name__ == "__main__":
     if sys.argv[1] == "fill":
-        fill(Path(sys.argv[2]), kill=True)
+        fill_log(Path(sys.argv[2]))
     elif sys.argv[1] == "full":
         fill_disk(Path(sys.argv[2]), [int(limit) for limit in sys.argv[3:]])
     else:

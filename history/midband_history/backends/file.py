@@ -122,7 +122,7 @@ class FileBackend:
                 check_place(self.path, read_only=True)
             connection = connect(self.path, read_only=True)
             try:
-                waiting = pending(connection, self.inbox)
+                waiting = pending(connection, self.inbox.names())
             except BaseException:
                 connection.close()
                 raise

@@ -198,12 +198,11 @@ class Inbox:
         self.close()
 
 
-def pending(connection: "DuckDBPyConnection", inbox: Inbox) -> list[str]:
-    """Return the names of the batches that an open store has not yet taken in."""
-    names = inbox.names()
+def pending(connection: "DuckDBPyConnection", names: Sequence[str]) -> list[str]:
+    """Return those batches that an open store has not yet taken in."""
     if not names:
         return []
-    held = {name for (name,) in fetch(connection, "folded", names=names)}
+    held = {name for (name,) in fetch(connection, "folded", names=list(names))}
     return [name for name in names if name not in held]
 
 
@@ -232,9 +231,9 @@ def fold(
     FileNotFoundError
         A batch has gone since: another process has taken it in.
     """
-    names = pending(connection, inbox)
-    known = set(names)
-    done = [Batch(name=name) for name in inbox.names() if name not in known]
+    there = inbox.names()  # once: what arrives after this is of the next fold
+    names = pending(connection, there)
+    done = [Batch(name=name) for name in sorted(set(there).difference(names))]
     rest = iter(names)
     while group := list(islice(rest, _TOGETHER)):
         whole, broken = [], []

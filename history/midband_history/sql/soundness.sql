@@ -144,6 +144,17 @@ FROM (
 ) AS found
 WHERE metrics.metric_id = found.metric_id;
 
+-- name: repair_amounts
+-- An amount below 0 or without end is unknown, as it is at import.
+UPDATE outcomes
+SET cost_usd = CASE WHEN isfinite(cost_usd) AND cost_usd >= 0 THEN cost_usd END,
+    tokens = CASE WHEN isfinite(tokens) AND tokens >= 0 THEN tokens END,
+    duration_s = CASE WHEN isfinite(duration_s) AND duration_s >= 0 THEN duration_s END
+WHERE NOT coalesce(
+    (cost_usd IS NULL OR (isfinite(cost_usd) AND cost_usd >= 0))
+    AND (tokens IS NULL OR (isfinite(tokens) AND tokens >= 0))
+    AND (duration_s IS NULL OR (isfinite(duration_s) AND duration_s >= 0)), true);
+
 -- name: repair_sources
 -- What is known of a source that is gone: that there was one.
 INSERT INTO sources

@@ -112,9 +112,9 @@ def repair(history_path: Path | None, as_json: bool) -> int:
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
 def salvage(damaged: Path, new: Path, as_json: bool) -> int:
-    """Read what is readable of the file DAMAGED into the new history NEW.
+    """Read what is readable of a damaged file into a new one.
 
-    The damaged file is not touched, and nothing is made up for what cannot be read. The sources of
+    The file DAMAGED is not touched, and nothing is made up for what cannot be read. The sources of
     lost attempts are named, and can be imported again. The exit code is 1 if attempts are lost.
     """
     from midband_history import salvage_history
