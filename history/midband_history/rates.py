@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 # Cells that are added up at once: the sums of more of them leave the caches, and the memory.
-_CELLS = 1_000_000
+_CELLS = 500_000
 
 
 def add_up_cells(
