@@ -363,7 +363,10 @@ def _chunk_columns(
             *(record.harness, record.harness_version, record.started, record.run_cost_usd),
             *(metric, record.benchmark_version, record.whole_benchmark),
         )
-        task = (source_id, record.benchmark, record.task_id, record.task_digest, record.part)
+        # As text: 1 and 1.0 are one key of a dict, and two tasks.
+        task = (
+            *(source_id, record.benchmark, str(record.task_id), record.task_digest, record.part),
+        )
         run_of.append(counts["run"] + runs.setdefault(run, len(runs)))
         task_of.append(counts["task"] + tasks.setdefault(task, len(tasks)))
     chunk = [record for _, record in numbered]

@@ -30,9 +30,10 @@ from midband_history.labels import (
     read_agents,
     read_contents,
 )
-from midband_history.matrix import OutcomeMatrix, add_up_cells, build_matrix, read_records
+from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
 from midband_history.provenance import Upkeep
+from midband_history.rates import add_up_cells, rates_of_tasks
 from midband_history.records import Incoming, Record
 from midband_history.staging import known_format, stage_table
 from midband_history.summaries import (
@@ -212,7 +213,8 @@ class History(Upkeep):
         often it tried. Parameters as in `outcomes`.
         """
         chosen = self._choose(benchmark, as_of=as_of, agents=agents, metric=metric, version=version)
-        tasks, found = add_up_cells(self._connection, "rates_of_tasks", **chosen)
+        tasks, sums = add_up_cells(self._connection, "rates_of_tasks", **chosen)
+        found = rates_of_tasks(sums)
         places = [row.pop("place") for row in found]
         return [
             PassRate(task_id=tasks.names[place], task_digest=tasks.digests[place], **row)

@@ -1,9 +1,11 @@
 """What the history holds after adding: everything once, as a whole, and kinds kept apart."""
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from midband_history import (
     InputError,
     OutcomeMatrix,
     Record,
+    Table,
     UnreadableSourceError,
 )
 
@@ -114,6 +117,39 @@ def test_an_integer_task_id_is_kept_as_text(history: History) -> None:
     history.add([_record(7)])  # type: ignore[arg-type]
     history.add([_record("007")])
     assert history.outcomes("toy").tasks == ("007", "7")
+
+
+def test_task_ids_that_are_equal_numbers_are_two_texts(history: History) -> None:
+    history.add([_record(1), _record(1.0), _record(True)])  # type: ignore[arg-type]
+    assert history.outcomes("toy").tasks == ("1", "1.0", "True")
+
+
+def test_the_key_of_an_attempt_never_changes(tmp_path: Path) -> None:
+    """Stores that exist know their attempts by it."""
+    path, table = tmp_path / "history.duckdb", tmp_path / "rows.csv"
+    table.write_text(
+        "benchmark,task_id,agent,score,attempt,run_id,run_date,model,source_key\n"
+        "inspect_evals/toy,1,a,1,2,r,2026-01-01,m,\n"
+        "toy,1,b,1,0,r,2026-01-01,m,own\n"
+    )
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    micros = int(started.timestamp()) * 1_000_000
+    place = ["place", "inspect_evals/toy", "1", "a", "m", "", "", "", "r", str(micros), "2"]
+    expected = {
+        int.from_bytes(hashlib.md5("\x1f".join(text).encode()).digest()[8:], "little")
+        for text in (place, ["source", "toy", "own"])
+    }
+    with History.open(path) as history:
+        assert history.add_table(Table(path=table, format="csv")).added == 2
+        again = [
+            _record(
+                benchmark="inspect_evals/toy", attempt=2, run_id="r", started=started, model="m"
+            ),
+            _record(agent="b", run_id="r", started=started, model="m", source_key="own"),
+        ]
+        assert history.add(again).duplicates == 2
+    with duckdb.connect(str(path), read_only=True) as store:
+        assert {key for (key,) in store.execute("SELECT key FROM outcomes").fetchall()} == expected
 
 
 def test_a_source_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:

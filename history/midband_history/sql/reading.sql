@@ -158,6 +158,7 @@ cells AS MATERIALIZED (
     JOIN wanted_tasks USING (task_id)
     JOIN wanted_agents ON wanted_agents.agent_id = outcomes.agent_id
     WHERE runs.benchmark_id = $benchmark_id
+        AND outcomes.agent_id BETWEEN $first_agent AND $last_agent
         AND (metric_id = $metric_id
             OR (kind <> 0 AND metric_id = CAST($unnamed_id AS INTEGER)))
         AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP))
@@ -168,14 +169,14 @@ cells AS MATERIALIZED (
 -- name: rates_of_tasks
 -- An agent without any score here is no agent of the benchmark; a task it tried in vain stays.
 SELECT
-    place, coalesce(favg(score) FILTER (attempts > 0), 'nan') AS pass_rate,
+    place, coalesce(fsum(score) FILTER (attempts > 0), 0) AS scores,
     count(*) FILTER (attempts > 0) AS agents, CAST(sum(attempts) AS BIGINT) AS attempts,
-    coalesce(favg(cost_usd), 'nan') AS cost_usd, coalesce(favg(duration_s), 'nan') AS duration_s,
+    coalesce(fsum(cost_usd), 0) AS costs, count(cost_usd) AS with_cost,
+    coalesce(fsum(duration_s), 0) AS durations, count(duration_s) AS with_duration,
     CAST(coalesce(sum(without_score) FILTER (
         line IN (SELECT line FROM cells WHERE attempts > 0)), 0) AS BIGINT) AS without_score
 FROM cells
-GROUP BY place
-ORDER BY place;
+GROUP BY place;
 
 -- name: means_of_agents
 SELECT line, count(*) AS tasks, favg(score) AS mean
