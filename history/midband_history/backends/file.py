@@ -155,13 +155,13 @@ class FileBackend:
         try:
             if identity is not None:
                 _copy(self.path, copy)
-                if _identity(self.path) != identity:
-                    raise FileNotFoundError(self.path)
             connection = connect(copy, read_only=False)
             try:
                 fold(connection, self.inbox)
             finally:
                 connection.close()
+            if _identity(self.path) != identity:  # a batch may have gone into the new file
+                raise FileNotFoundError(self.path)
             return connect(copy, read_only=True)
         except OSError as error:
             if isinstance(error, FileNotFoundError):
