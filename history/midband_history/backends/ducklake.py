@@ -1,0 +1,373 @@
+"""A history that a team shares: a DuckLake, whose catalogue is in a Postgres database."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from midband_history.connection import (
+    _bound_memory as bound_memory,
+    fetch_value,
+    migrations,
+    run_all,
+    statement,
+    transaction,
+)
+from midband_history.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SCHEME = "ducklake:"
+_FORM = "ducklake:postgres:DATABASE, such as ducklake:postgres:postgresql://user@host/database"
+_INSTALL = "install them with `pip install 'midband[team]'`"
+# Any number that no other program takes; in hexadecimal it says "midband".
+_LOCK = 0x6D696462616E64
+# Whoever waits longer than this for another process to finish writing is told so.
+_LOCK_TIMEOUT = "1h"
+_CATALOGUE = "midband_catalogue"
+MIGRATIONS_TABLE = (
+    "CREATE TABLE midband_migrations"
+    " (number INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
+)
+
+
+@dataclass(frozen=True)
+class LakeAddress:
+    """Where a shared history is.
+
+    Parameters
+    ----------
+    catalogue : str
+        The Postgres database: a URI or ``key=value`` text, as libpq reads it.
+    data : str
+        Where the Parquet files are: a directory or ``s3://`` prefix; empty for the one that the
+        catalogue names.
+    """
+
+    catalogue: str
+    data: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``ducklake:postgres:DATABASE[?data=PLACE]``; ``MIDBAND_DATA`` names a place too.
+
+        Raises
+        ------
+        InputError
+            The text has another form.
+
+        Examples
+        --------
+        >>> LakeAddress.parse("ducklake:postgres:postgresql://ann@db/evals?data=/srv/evals")
+        LakeAddress(catalogue='postgresql://ann@db/evals', data='/srv/evals')
+        """
+        kind, _, rest = text.removeprefix(SCHEME).partition(":")
+        if not text.startswith(SCHEME) or kind not in ("postgres", "postgresql"):
+            msg = f"expected {_FORM}, got {hide_passwords(text)!r}: name a Postgres catalogue"
+            raise InputError(msg)
+        if rest.startswith("//"):  # ducklake:postgres://user@host/database is a fair guess
+            rest = f"postgresql:{rest}"
+        data = os.environ.get("MIDBAND_DATA", "")
+        found = re.search(r"\s*[?&]data=([^&]*)", rest)
+        if found:
+            data = found[1].strip()
+            rest = rest[: found.start()] + re.sub(r"^&", _joint(rest, found), rest[found.end() :])
+        return cls(catalogue=_whole_uri(rest.strip()), data=_place(data))
+
+    @property
+    def name(self) -> str:
+        """What messages call the history; no password is in it."""
+        return hide_passwords(f"{SCHEME}postgres:{self.catalogue}")
+
+
+def _joint(rest: str, found: re.Match[str]) -> str:
+    return "?" if rest[found.start() :].lstrip().startswith("?") else "&"
+
+
+def _whole_uri(text: str) -> str:
+    """Give a URI its second slash again, which it loses where it is taken for a file's path."""
+    return re.sub(r"^([a-z][a-z0-9]+):/(?=[^/])", r"\1://", text)
+
+
+def _place(data: str) -> str:
+    data = _whole_uri(data)
+    if not data or "://" in data:
+        return data
+    return str(Path(data).expanduser().absolute())
+
+
+def hide_passwords(text: str) -> str:
+    """Return a text without the passwords of database addresses in it."""
+    text = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    return re.sub(r"(password\s*=\s*)('[^']*'|[^\s&]+)", r"\1***", text)
+
+
+class DuckLake:
+    """The history as tables of a DuckLake; Postgres lets one process write at a time.
+
+    Readers are never refused and never wait. One that is open for reading only sees the state at
+    its opening, as of one moment, however much is written meanwhile.
+
+    A writer holds an advisory lock of Postgres for the length of its transaction, because ids are
+    made as one more than the greatest. The lock of a process that was killed goes with its
+    connection.
+
+    Parameters
+    ----------
+    address : LakeAddress
+    read_only : bool
+
+    Raises
+    ------
+    StoreError
+        The extensions or the database cannot be reached, or the catalogue is of another kind.
+    """
+
+    def __init__(self, address: LakeAddress, *, read_only: bool) -> None:
+        import duckdb
+
+        self.address = address
+        self.name = address.name
+        self.path: Path | None = None
+        self._read_only = read_only
+        self._connection = duckdb.connect(":memory:")
+        try:
+            self._connection.execute("SET TimeZone = 'UTC'")
+            bound_memory(self._connection, in_memory=True)
+            self._open()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @classmethod
+    def open(cls, text: str, *, read_only: bool) -> Self:
+        """Open ``ducklake:postgres:DATABASE[?data=PLACE]``."""
+        return cls(LakeAddress.parse(text), read_only=read_only)
+
+    def reading(self) -> "DuckDBPyConnection":
+        """Return the connection that reads go to."""
+        return self._connection
+
+    @contextmanager
+    def writing(self) -> "Iterator[DuckDBPyConnection]":
+        """Write alone, in one transaction, which is on disk when the block is left."""
+        if self._read_only:
+            msg = f"expected to write the history {self.name}, got one that is open to read only"
+            raise StoreError(msg)
+        with self._alone(self._connection.cursor()):
+            before = self._files()
+            with transaction(self._connection):
+                yield self._connection
+                _to_disk(self._files() - before)
+
+    def compact(self) -> None:
+        """Join small files into larger ones, and delete those that no reader can need any more."""
+        with self._alone(self._connection.cursor()):
+            self._connection.execute("CHECKPOINT history")
+
+    def close(self) -> None:
+        """Let go of the database; closing twice is harmless."""
+        self._connection.close()
+
+    @contextmanager
+    def _alone(self, cursor: "DuckDBPyConnection") -> Iterator[None]:
+        """Hold the lock of all writers, in a transaction of its own."""
+        import duckdb
+
+        try:
+            cursor.begin()
+            cursor.execute(f"CALL postgres_execute('{_CATALOGUE}', $query)", {"query": f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"})
+            self._ask(f"SELECT 1 FROM pg_advisory_xact_lock({_LOCK})", cursor)
+        except duckdb.Error as error:
+            with suppress(duckdb.Error):
+                cursor.rollback()
+            raise self._problem("to be the one that writes", error) from error
+        try:
+            yield
+        finally:
+            with suppress(duckdb.Error):  # a lost connection has given up the lock already
+                cursor.rollback()
+            cursor.close()
+
+    def _ask(self, query: str, cursor: "DuckDBPyConnection") -> object:
+        """Return the one value that Postgres gives for a query; None where it finds no row."""
+        return fetch_value(cursor, f"FROM postgres_query('{_CATALOGUE}', ?)", query)
+
+    def _open(self) -> None:
+        """Attach the tables; make them where there are none, or they are of an older midband."""
+        import duckdb
+
+        load_extensions(self._connection, data=self.address.data)
+        try:
+            self._connection.execute(
+                f"ATTACH {_quoted(self.address.catalogue)} AS {_CATALOGUE} (TYPE postgres)"
+            )
+            there = self._ask("SELECT to_regclass('ducklake_snapshot')::text", self._connection)
+            if there is None and not self._read_only:
+                with self._alone(self._connection.cursor()):
+                    self._attach()
+            elif there is not None:
+                self._attach()
+        except duckdb.Error as error:
+            raise self._problem("to reach", error) from error
+        newest = migrations()[-1][0]
+        schema = self._schema() if there is not None or not self._read_only else 0
+        if schema > newest:
+            msg = (
+                f"expected a history of schema {newest} or older at {self.name}, got schema {schema}"
+                " written by a newer midband: upgrade with `pip install -U midband`"
+            )
+            raise StoreError(msg)
+        if schema == newest:
+            return
+        if not self._read_only:
+            with self._alone(self._connection.cursor()):
+                self._migrate()
+        elif schema == 0:
+            msg = f"expected a history at {self.name}, found no results: import some first"
+            raise StoreError(msg)
+        else:
+            type(self)(self.address, read_only=False).close()
+            self._connection.execute("USE memory; DETACH history")
+            self._attach()
+
+    def _attach(self) -> None:
+        options = []
+        if self.address.data:
+            if "://" not in self.address.data:
+                Path(self.address.data).mkdir(parents=True, exist_ok=True)
+            options.append(f"DATA_PATH {_quoted(self.address.data)}")
+        if self._read_only:
+            newest = self._ask("SELECT max(snapshot_id) FROM ducklake_snapshot", self._connection)
+            options += ["READ_ONLY", f"SNAPSHOT_VERSION {newest}"]
+        chosen = f" ({', '.join(options)})" if options else ""
+        self._connection.execute(
+            f"ATTACH {_quoted(f'{SCHEME}postgres:{self.address.catalogue}')} AS history{chosen}"
+        )
+        self._connection.execute("USE history")
+
+    def _schema(self) -> int:
+        """Return the number of the last migration that the tables have seen; 0 for no tables."""
+        names = {str(row[0]) for row in self._connection.execute("SHOW TABLES").fetchall()}
+        if "midband_migrations" in names:
+            query = "SELECT coalesce(max(number), 0) FROM midband_migrations"
+            return int(fetch_value(self._connection, query))
+        if not names:
+            return 0
+        msg = (
+            f"expected a midband history at {self.name}, got a DuckLake with other tables"
+            f" ({', '.join(sorted(names)[:3])}): name another database with --history or"
+            " MIDBAND_HISTORY"
+        )
+        raise StoreError(msg)
+
+    def _migrate(self) -> None:
+        with transaction(self._connection):
+            current = self._schema()  # another process may have migrated meanwhile
+            if not current:
+                for each in _schema_statements():
+                    self._connection.execute(each)
+            for number, name in migrations():
+                if number > current:
+                    if current:
+                        run_all(self._connection, name)
+                    self._connection.execute(
+                        "INSERT INTO midband_migrations"
+                        " VALUES (?, ?, CAST(get_current_timestamp() AS TIMESTAMP))",
+                        [number, name],
+                    )
+
+    def _files(self) -> set[str]:
+        """Return every data file that is in a directory of this machine."""
+        place = self._data
+        if not place or "://" in place:
+            return set()
+        return {
+            os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names
+        }
+
+    @property
+    def _data(self) -> str:
+        query = "SELECT value FROM ducklake_metadata WHERE key = 'data_path'"
+        return str(self._ask(query, self._connection) or "")
+
+    def _problem(self, wish: str, error: Exception) -> StoreError:
+        reason = hide_passwords(" ".join(str(error).split()))
+        return StoreError(f"expected {wish} the history {self.name}, got: {reason}")
+
+
+@cache
+def _schema_statements() -> tuple[str, ...]:
+    """Return what makes the tables as they are after every migration.
+
+    The first migrations pass through types that a DuckLake does not have.
+    """
+    import duckdb
+
+    with duckdb.connect(":memory:") as blank:
+        blank.execute(MIGRATIONS_TABLE)
+        for _, name in migrations():
+            blank.execute(statement(name))
+        rows = blank.execute("SELECT sql FROM duckdb_tables() ORDER BY table_oid").fetchall()
+    return tuple(str(sql) for (sql,) in rows)
+
+
+def _to_disk(files: set[str]) -> None:
+    """Have files outlast a loss of power; DuckDB itself only writes them."""
+    for name in sorted({*files, *(os.path.dirname(each) for each in files)}):
+        with suppress(OSError):
+            handle = os.open(name, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def load_extensions(connection: "DuckDBPyConnection", *, data: str = "") -> None:
+    """Load what DuckDB needs to read a DuckLake, from wheels or from where it keeps extensions.
+
+    Raises
+    ------
+    StoreError
+        One is not there and cannot be fetched.
+    """
+    import duckdb
+
+    names = ["ducklake", "postgres_scanner", *(["httpfs"] if "://" in data else [])]
+    for name in names:
+        held = _wheel_file(name, duckdb.__version__)
+        try:
+            if held:
+                connection.execute(f"LOAD {_quoted(str(held))}")
+                continue
+            with suppress(duckdb.Error):
+                connection.execute(f"LOAD {name}")
+                continue
+            connection.execute(f"INSTALL {name}")
+            connection.execute(f"LOAD {name}")
+        except duckdb.Error as error:
+            msg = (
+                f"expected DuckDB's extension {name} for duckdb {duckdb.__version__}, got:"
+                f" {' '.join(str(error).split())[:200]}: {_INSTALL}"
+            )
+            raise StoreError(msg) from error
+
+
+def _wheel_file(name: str, version: str) -> Path | None:
+    """Return the file of an extension in an installed wheel; None if that is for another DuckDB."""
+    found = find_spec(f"duckdb_extension_{name}")
+    for place in (found.submodule_search_locations or ()) if found else ():
+        file = Path(place) / "extensions" / f"v{version}" / f"{name}.duckdb_extension"
+        if file.is_file():
+            return file
+    return None
