@@ -1,5 +1,6 @@
 """What was run, when, by whom, with what result and cost."""
 
+from midband_history.aliases import plain_benchmark
 from midband_history.archives import (
     TableFormat,
     check_members,
@@ -7,7 +8,8 @@ from midband_history.archives import (
     extract_zip,
     members_of,
 )
-from midband_history.connection import default_path, process_pool
+from midband_history.backends import Batch, Inbox
+from midband_history.connection import default_path
 from midband_history.errors import (
     InputError,
     MidbandError,
@@ -19,7 +21,7 @@ from midband_history.errors import (
 )
 from midband_history.matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
 from midband_history.metrics import Metric, MetricSummary
-from midband_history.provenance import plain_benchmark
+from midband_history.processes import process_pool
 from midband_history.reconcile import Reconciliation, StatedAggregate
 from midband_history.records import (
     OUTCOME_KINDS,
@@ -56,11 +58,13 @@ __all__ = [
     "TABLE_COLUMNS",
     "AddReport",
     "AgentSummary",
+    "Batch",
     "BenchmarkSummary",
     "Counts",
     "DateArray",
     "FloatArray",
     "History",
+    "Inbox",
     "Incoming",
     "InputError",
     "IntArray",

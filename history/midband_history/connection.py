@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from multiprocessing.context import SpawnContext, SpawnProcess
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +20,6 @@ if os.name == "posix":
     import fcntl
 
 if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
-
     from duckdb import DuckDBPyConnection
 
 # DuckDB 2.0 would write files that 1.x cannot read; this keeps one file readable by all.
@@ -32,7 +28,7 @@ STORAGE_VERSION = "v1.4.0"
 _HEADER_BYTES = 3 * 4096
 _MAGIC = b"DUCK"
 _MAGIC_PLACE = 8
-_SAFE_PATH = "PYTHONSAFEPATH"
+_STORE = "history"
 # Python, numpy and what DuckDB does not count come to some 200 MB beside it.
 MEMORY_LIMIT = "600MB"
 # Every thread holds buffers of its own, so that many of them would not fit.
@@ -53,50 +49,90 @@ def default_path() -> Path:
     return base / "midband" / "history.duckdb"
 
 
-def connect(path: Path | None, *, read_only: bool) -> "DuckDBPyConnection":
-    """Open the store at `path`, or one in memory for None, with its schema up to date.
+def connect(path: Path, *, read_only: bool, current: bool = True) -> "DuckDBPyConnection":
+    """Open the file at `path`, with its schema up to date.
+
+    Parameters
+    ----------
+    read_only : bool
+        A file that is open to read may be replaced: who opens it then sees the new one.
+    current : bool
+        Whether an older schema is an error where the file is read only.
 
     Raises
     ------
     StoreError
         The file cannot be opened, is not a history, or is newer than this midband.
-
-    Warns
-    -----
-    UserWarning
-        A kill or a full disk had left the file without a row, and it was created anew.
+    OldSchemaError
+        It is of an older midband.
     """
     import duckdb
 
-    if path is None:
-        connection = duckdb.connect(":memory:")
-    else:
-        _prepare(path, read_only=read_only)
-        settings: dict[str, str | bool | int | float | list[str]] = {}
-        if not read_only:
-            settings["storage_compatibility_version"] = STORAGE_VERSION
-        try:
-            connection = duckdb.connect(str(path.absolute()), read_only=read_only, config=settings)
-        except (duckdb.Error, OSError) as error:
-            raise StoreError(_why_not_open(path, str(error), read_only)) from error
+    where = str(path.absolute())
+    try:
+        if read_only:
+            # Opened by its path, a file that was replaced would still be the one that is open.
+            connection = duckdb.connect(":memory:")
+            connection.execute(f"ATTACH {quoted_text(where)} AS {_STORE} (READ_ONLY)")
+            connection.execute(f"USE {_STORE}")
+        else:
+            settings: dict[str, str | bool | int | float | list[str]] = {
+                "storage_compatibility_version": STORAGE_VERSION
+            }
+            connection = duckdb.connect(where, config=settings)
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(_why_not_open(path, str(error), read_only)) from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
         if not read_only:
-            _bound_memory(connection, in_memory=path is None)
-        _migrate(connection, path, read_only=read_only)
-    except _OldSchemaError:
-        connection.close()
-        if path is None or not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-            raise
-        connect(path, read_only=False).close()
-        return connect(path, read_only=True)
+            _bound_memory(connection, in_memory=False)
+        try:
+            _migrate(connection, path, read_only=read_only)
+        except OldSchemaError:
+            if current:
+                raise
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-class _OldSchemaError(StoreError):
+def connect_plain() -> "DuckDBPyConnection":
+    """Open a DuckDB in memory that is no store, to stage rows in."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    connection.execute("SET TimeZone = 'UTC'")
+    _bound_memory(connection, in_memory=True)
+    return connection
+
+
+def connect_in_memory() -> "DuckDBPyConnection":
+    """Open an empty store that is gone when it is closed."""
+    connection = connect_plain()
+    _migrate(connection, None, read_only=False)
+    return connection
+
+
+def cursor_of(connection: "DuckDBPyConnection") -> "DuckDBPyConnection":
+    """Return a second connection to the same store, for a result that is read bit by bit."""
+    cursor = connection.cursor()
+    database = fetch_value(connection, "SELECT current_database()")
+    cursor.execute(f'USE "{database}"')
+    return cursor
+
+
+def closed() -> StoreError:
+    """Return the error of a history that is used after it was closed."""
+    return StoreError("expected an open history, got a closed one: open it again")
+
+
+def quoted_text(text: str) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class OldSchemaError(StoreError):
     """The file is of an older midband and is open for reading only."""
 
 
@@ -129,12 +165,19 @@ def transaction(connection: "DuckDBPyConnection") -> Iterator[None]:
         with suppress(duckdb.Error):  # a failed commit has rolled back already
             connection.rollback()
         if isinstance(error, duckdb.Error):
-            msg = f"expected to write to the history, got: {_first_line(error)}; nothing was added"
+            msg = f"expected to write to the history, got: {first_line(error)}; nothing was added"
             raise StoreError(msg) from error
         raise
 
 
-def _prepare(path: Path, *, read_only: bool) -> None:
+def check_place(path: Path, *, read_only: bool) -> None:
+    """Refuse a place where no history can be: to read, one without a file; to write, a closed one.
+
+    Raises
+    ------
+    StoreError
+        Says what is there instead.
+    """
     if str(path).startswith(":memory:"):
         msg = f"expected a history file, got {path}: name a file, a history in memory is not kept"
         raise StoreError(msg)
@@ -145,7 +188,7 @@ def _prepare(path: Path, *, read_only: bool) -> None:
         if not path.exists():
             msg = f"expected a history at {path}, found no file: import results first"
             raise StoreError(msg)
-        if _holds_nothing(path):
+        if holds_nothing(path):
             msg = (
                 f"expected a history at {path}, found a file that a kill or a full disk left"
                 " without results: import results first"
@@ -168,11 +211,8 @@ def _prepare(path: Path, *, read_only: bool) -> None:
         )
         raise StoreError(msg)
 
-    if path.exists() and _holds_nothing(path):
-        _remove(path)
 
-
-def _holds_nothing(path: Path) -> bool:
+def holds_nothing(path: Path) -> bool:
     """Whether a file is the beginning of a DuckDB database, too short to hold a row."""
     try:
         if not path.is_file() or path.stat().st_size >= _HEADER_BYTES:
@@ -184,8 +224,14 @@ def _holds_nothing(path: Path) -> bool:
     return not content.strip(b"\0") or magic == _MAGIC
 
 
-def _remove(path: Path) -> None:
-    """Make room for a new history where a file holds none; its log is kept under another name."""
+def make_room(path: Path) -> None:
+    """Make room for a new history where a file holds none; its log is kept under another name.
+
+    Warns
+    -----
+    UserWarning
+        A kill or a full disk had left the file without a row.
+    """
     log = path.with_name(f"{path.name}.wal")
     kept = path.with_name(f"{path.name}.broken.wal")
     try:
@@ -227,7 +273,7 @@ def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
         (
             locked and any(words in reason for words in no_locks),
             f"expected to open the history {path}, got a file system without locks"
-            f" ({_first_line(reason)}): name a history on another disk",
+            f" ({first_line(reason)}): name a history on another disk",
         ),
         (locked or "used by another process" in reason, _in_use(path)),
         (
@@ -247,7 +293,7 @@ def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
         ),
     )
     other = (
-        f"expected to open the history {path}, got: {_first_line(reason)}:"
+        f"expected to open the history {path}, got: {first_line(reason)}:"
         " put that right, or name another with --history or MIDBAND_HISTORY"
     )
     return next((text for holds, text in answers if holds), other)
@@ -281,7 +327,7 @@ def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: 
             f"expected a history of schema {newest} at {where}, got schema {current}:"
             " open it once for writing, for instance with `midband import`"
         )
-        raise _OldSchemaError(msg)
+        raise OldSchemaError(msg)
     with transaction(connection):
         connection.execute(
             "CREATE TABLE IF NOT EXISTS midband_migrations"
@@ -297,7 +343,8 @@ def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: 
                 )
 
 
-def _first_line(error: object) -> str:
+def first_line(error: object) -> str:
+    """Return the first line of an error, or that it gives no reason."""
     return str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
 
 
@@ -367,47 +414,3 @@ def fetch_value(connection: "DuckDBPyConnection", query: str, *bound: object) ->
     """Return the one value of a query; None where it finds no row."""
     row = connection.execute(query, list(bound)).fetchone()
     return row[0] if row else None
-
-
-class _Process(SpawnProcess):
-    """A process whose interpreter starts without the current directory on its path."""
-
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> object:  # type: ignore[override] # noqa: N802
-        with _safe_path():
-            return SpawnProcess._Popen(process_obj)
-
-
-class _Context(SpawnContext):
-    Process = _Process
-
-
-def process_pool(workers: int | None = None) -> "ProcessPoolExecutor":
-    """Return a pool of fresh processes.
-
-    An interpreter that is started for a worker looks for modules in the current directory first,
-    before it knows the path of this process. A ``json.py`` that lies beside downloaded results
-    would be executed there.
-
-    Parameters
-    ----------
-    workers : int, optional
-        Processes; the number of cores by default.
-    """
-    from concurrent.futures import ProcessPoolExecutor
-
-    with _safe_path():  # the process that tracks the pool's locks starts here
-        return ProcessPoolExecutor(workers, mp_context=_Context())
-
-
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_SAFE_PATH, None)
-        else:
-            os.environ[_SAFE_PATH] = before

@@ -280,6 +280,11 @@ def refusal(name: str, reason: str) -> InputError:
     return InputError(f"{name}: {reason}" if name else reason)
 
 
+def stage_empty(connection: "DuckDBPyConnection") -> None:
+    """Make the staging tables ``incoming`` and ``incoming_metrics``, without a row."""
+    connection.execute(statement("stage"))
+
+
 def stage_records(
     connection: "DuckDBPyConnection",
     records: Iterable[tuple[int, Record]],
@@ -289,7 +294,7 @@ def stage_records(
 
     A bounded number of them is in memory at a time. Metrics that are met get a number in `metrics`.
     """
-    connection.execute(statement("stage"))
+    stage_empty(connection)
     rest = iter(records)
     while chunk := list(islice(rest, _CHUNK)):
         connection.register("midband_chunk", _columns(chunk, metrics))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history.connection import dicts_of, fetch, statement, utc
+from midband_history.connection import cursor_of, dicts_of, fetch, statement, utc
 from midband_history.errors import InputError
 from midband_history.labels import AgentRow, Version, choose_version, read_contents
 from midband_history.metrics import UNKNOWN_METRIC, Metric, as_metric
@@ -334,7 +334,7 @@ def read_records(
     batch : int
         Attempts sorted at once; a longer run is sorted on its own.
     """
-    cursor = connection.cursor()
+    cursor = cursor_of(connection)
     cursor.execute("FROM metrics")
     metrics = {row["metric_id"]: as_metric(row) for row in dicts_of(cursor, cursor.fetchall())}
     try:

@@ -8,29 +8,37 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from midband_history.aliases import benchmark_id_of, plain_benchmark, set_alias
+from midband_history.backends import (
+    Backend,
+    Batch,
+    DuckLakeBackend,
+    FileBackend,
+    Inbox,
+    MemoryBackend,
+    is_lake,
+)
 from midband_history.connection import (
-    connect,
     default_path,
     fetch,
     fetch_dicts,
-    fetch_value,
     run_all,
-    transaction,
     utc,
 )
 from midband_history.errors import (
     InputError,
-    StoreError,
     UnknownBenchmarkError,
     UnknownTaskError,
     nearest,
 )
 from midband_history.labels import read_aliases, read_labels
-from midband_history.metrics import Metric, declare_metric, joinable, read_metrics
+from midband_history.metrics import Metric, declare_metric
 from midband_history.records import OUTCOME_KINDS, Note
 from midband_history.summaries import Origin, Removed, SourceFault
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from duckdb import DuckDBPyConnection
 
 _ALL = 2**31 - 1  # above the id of every source
@@ -39,9 +47,13 @@ _ALL = 2**31 - 1  # above the id of every source
 class Upkeep:
     """The part of `History` that opens its file and looks after what it holds."""
 
-    def __init__(self, connection: "DuckDBPyConnection", path: Path | None) -> None:
-        self._open_connection: DuckDBPyConnection | None = connection
-        self.path = path
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the history is in; None for one in memory."""
+        return self._backend.path
 
     @classmethod
     def open(cls, path: str | Path | None = None, *, read_only: bool = False) -> Self:
@@ -52,26 +64,46 @@ class Upkeep:
         path : path, optional
             By default MIDBAND_HISTORY, else a file in the user's data directory.
         read_only : bool
-            Several processes can read one file at a time.
+            Any number of processes can read and write one file at a time. What is read is the
+            file as it was when it was opened, or last written through this object.
 
         Raises
         ------
         StoreError
-            The file is in use, read-only, of another kind, or newer than this midband.
+            The file is read-only, of another kind, or newer than this midband.
         """
         where = default_path() if path is None else Path(path).expanduser()
-        return cls(connect(where, read_only=read_only), where)
+        if is_lake(where):
+            return cls(DuckLakeBackend.open(where.as_posix(), read_only=read_only))
+        return cls(FileBackend(where, read_only=read_only))
 
     @classmethod
     def in_memory(cls) -> Self:
         """Open an empty history that is gone when it is closed."""
-        return cls(connect(None, read_only=False), None)
+        return cls(MemoryBackend())
+
+    @staticmethod
+    def exists(path: str | Path | None = None) -> bool:
+        """Whether there is a history at a place, if only in the inbox beside it."""
+        where = default_path() if path is None else Path(path).expanduser()
+        return is_lake(where) or where.exists() or bool(Inbox(where).names())
+
+    def compact(self) -> tuple[Batch, ...]:
+        """Take in what the inbox holds, which opening a history for writing does by itself.
+
+        Returns
+        -------
+        tuple of Batch
+            What became of each batch since this history was opened: one that could not be added
+            says why, and its file is kept in ``refused/`` or ``broken/`` in the inbox.
+        """
+        with self._writing():
+            pass
+        return self._backend.folded
 
     def close(self) -> None:
         """Let go of the file; closing twice is harmless."""
-        if self._open_connection is not None:
-            self._open_connection.close()
-            self._open_connection = None
+        self._backend.close()
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +115,10 @@ class Upkeep:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def set_aside(self) -> list[Path]:
+        """Return the batches that the history has refused or could not read."""
+        return [] if self.path is None else Inbox(self.path).set_aside()
 
     def benchmark_name(self, name: str) -> str:
         """Return the name that the history uses for a benchmark: of an alias, what it stands for.
@@ -98,14 +134,15 @@ class Upkeep:
 
     @property
     def _connection(self) -> "DuckDBPyConnection":
-        if self._open_connection is None:
-            msg = "expected an open history, got a closed one: open it again"
-            raise StoreError(msg)
-        return self._open_connection
+        return self._backend.reading()
+
+    def _writing(self) -> "AbstractContextManager[DuckDBPyConnection]":
+        """Give the connection to write with; `_connection` is the same one meanwhile."""
+        return self._backend.writing()
 
     def _id(self, benchmark: str) -> int:
         connection = self._connection
-        number = _benchmark_id(connection, self.benchmark_name(benchmark))
+        number = benchmark_id_of(connection, self.benchmark_name(benchmark))
         if number is not None:
             return number
         names = [name for (name,) in fetch(connection, "names_of_benchmarks")]
@@ -186,7 +223,7 @@ class Upkeep:
         InputError
             No such metric is held, or values lie outside the scale.
         """
-        with transaction(self._connection):
+        with self._writing():
             return declare_metric(
                 self._connection,
                 benchmark,
@@ -280,7 +317,7 @@ class Upkeep:
         if not named:
             msg = "expected a source, run, agent or benchmark to forget, got none: name one"
             raise InputError(msg)
-        with transaction(self._connection):
+        with self._writing():
             benchmark_id = None if benchmark is None else self._id(benchmark)
             rows = fetch(self._connection, "forgettable", benchmark_id=benchmark_id, run=run)
             labels = read_labels(self._connection, sorted({row[3] for row in rows}))
@@ -317,32 +354,18 @@ class Upkeep:
         int
             Attempts that were moved to another benchmark.
         """
-        with transaction(self._connection):
-            return _set_alias(self._connection, what, alias, name)
+        with self._writing():
+            return set_alias(self._connection, what, alias, name)
 
     def aliases(self, what: Literal["agent", "benchmark"]) -> dict[str, str]:
         """Return the aliases of agents or benchmarks, each with the name that it stands for."""
         return read_aliases(self._connection, what)
 
 
-def plain_benchmark(name: str) -> str:
-    """Return a benchmark's name without the package of evaluations that it was run from.
-
-    >>> plain_benchmark("inspect_evals/gsm8k")
-    'gsm8k'
-    """
-    return name.removeprefix("inspect_evals/")
-
-
 def _named(options: str) -> tuple[str, str]:
     """Return the benchmark and the metric that the options of a source name."""
     said = json.loads(options) if options else {}
     return str(said.get("benchmark") or ""), str(said.get("metric") or "")
-
-
-def _benchmark_id(connection: "DuckDBPyConnection", name: str) -> int | None:
-    found = fetch_value(connection, "SELECT benchmark_id FROM benchmarks WHERE name = ?", name)
-    return None if found is None else int(found)
 
 
 def _origin(row: dict[str, Any], label: str) -> Origin:
@@ -384,67 +407,3 @@ def _forget(connection: "DuckDBPyConnection", pairs: Sequence[tuple[int, int]]) 
     run_all(connection, *steps, bound={"first": _ALL})
     for table in ("taken_away", "forgotten"):
         connection.execute(f"DROP TABLE {table}")
-
-
-def _set_alias(connection: "DuckDBPyConnection", what: str, alias: str, name: str) -> int:
-    """Let one name stand for another, in the caller's transaction; return how many attempts move.
-
-    Raises
-    ------
-    InputError
-        The alias is the name, or would lead in a circle.
-    """
-    held = read_aliases(connection, what)
-    name = held.get(name, name)
-    if what == "benchmark":
-        name = plain_benchmark(name)
-        plain = plain_benchmark(alias)
-        alias = alias if plain == name else plain
-    if alias == name:
-        msg = f"expected two names of one {what}, got {alias!r} twice"
-        raise InputError(msg)
-    connection.execute(
-        "DELETE FROM aliases WHERE what = $what AND alias = $alias", {"what": what, "alias": alias}
-    )
-    connection.execute("INSERT INTO aliases VALUES (?, ?, ?)", [what, alias, name])
-    connection.execute(
-        "UPDATE aliases SET name = $name WHERE what = $what AND name = $alias",
-        {"what": what, "alias": alias, "name": name},
-    )
-    if what != "benchmark":
-        return 0
-    old, new = _benchmark_id(connection, alias), _benchmark_id(connection, name)
-    if old is None:
-        return 0
-    moved = fetch_value(
-        connection,
-        "SELECT count(*) FROM outcomes JOIN runs USING (run_id) WHERE benchmark_id = ?",
-        old,
-    )
-    if new is None:
-        connection.execute("UPDATE benchmarks SET name = ? WHERE benchmark_id = ?", [name, old])
-    else:
-        _check_scales(connection, (alias, name), old, new)
-        steps = ("merge_tasks", "merge_metrics", "merge_runs", "drop_orphans")
-        run_all(connection, *steps, bound={"old": old, "new": new})
-    return int(moved)
-
-
-def _check_scales(
-    connection: "DuckDBPyConnection", names: tuple[str, str], old: int, new: int
-) -> None:
-    """Refuse to join two benchmarks that differ in what one metric is."""
-    theirs = [one.metric for _, _, one in read_metrics(connection, old)]
-    ours = [one.metric for _, _, one in read_metrics(connection, new)]
-    for one in theirs:
-        for other in ours:
-            if one.same_as(other) and not joinable(one, other):
-                alias, name = names
-                said = f"{alias} {one.label}".rstrip()
-                msg = (
-                    f"expected {one.label or 'the unnamed metric'} of {alias} to be that of"
-                    f" {name}, got {one.scale_text()} and {other.scale_text()}: settle it with"
-                    f" `midband history metric {said} --scale LOW HIGH`, and --lower-is-better"
-                    " if it is"
-                )
-                raise InputError(msg)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband_history.archives import FORMATS, TableFormat, format_of, opened, shown
-from midband_history.connection import connect, dicts_of, fetch, run_all, statement
+from midband_history.connection import connect_in_memory, dicts_of, fetch, run_all, statement
 from midband_history.errors import (
     InputError,
     OutOfRangeError,
@@ -180,7 +180,7 @@ def read_table(table: Table) -> Iterator[Record]:
     UnreadableSourceError
         The file is truncated, lacks a column, or holds a value that cannot be read.
     """
-    connection = connect(None, read_only=False)
+    connection = connect_in_memory()
     try:
         stage_table(connection, table, source_id=0)
         rows = connection.execute(

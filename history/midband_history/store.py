@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midband_history.connection import fetch, fetch_dicts, transaction, utc
+from midband_history.connection import fetch, fetch_dicts, utc
 from midband_history.errors import (
     InputError,
     OutOfRangeError,
@@ -49,8 +49,8 @@ from midband_history.tables import Table
 class History(Upkeep):
     """What was run, when, by whom, with what result and cost.
 
-    Open one with `History.open`, or `History.in_memory` for one that is not kept. One process can
-    write at a time; any number can read while none writes.
+    Open one with `History.open`, or `History.in_memory` for one that is not kept. Any number of
+    processes can read and write one at a time; writers wait for each other, readers for nobody.
 
     Examples
     --------
@@ -98,8 +98,7 @@ class History(Upkeep):
         """
         if not sources:
             return []
-        connection = self._connection
-        with transaction(connection):
+        with self._writing() as connection:
             return add_incoming(connection, sources)
 
     def add_table(self, table: Table, incoming: Incoming | None = None) -> AddReport:
@@ -119,16 +118,15 @@ class History(Upkeep):
             A score lies outside the scale. The history remembers it: where the scale was only
             assumed, results by the same metric cannot be used until it is stated.
         """
-        connection = self._connection
         source = incoming or Incoming(name=str(table.path))
         try:
-            with transaction(connection):
+            with self._writing() as connection:
                 ids = next_source_ids(connection, 1)
                 notes = stage_table(connection, table, source_id=ids[0])
                 report = add_staged(connection, ids, [source], {table.metric: 0})[0]
         except OutOfRangeError as error:
             if not table.metric.declared:
-                with transaction(connection):
+                with self._writing() as connection:
                     for benchmark in error.benchmarks:
                         note_range(connection, benchmark, table.metric, error.low, error.high)
             raise

@@ -182,11 +182,23 @@ def test_a_history_in_memory_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_reading_while_writing_in_one_process_is_refused_clearly(tmp_path: Path) -> None:
+def test_a_reader_in_the_same_process_sees_what_was_written_before_it_opened(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "h.duckdb"
-    with History.open(path), pytest.raises(StoreError) as caught:
-        History.open(path, read_only=True)
-    assert "close that one first" in _one_line(caught)
+    with History.open(path) as writer, History.open(path, read_only=True) as early:
+        writer.add([RECORD])
+        with History.open(path, read_only=True) as late:
+            assert [one.name for one in late.benchmarks()] == ["toy"]
+        assert early.benchmarks() == []
+
+
+def test_a_history_that_is_open_to_read_only_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "h.duckdb"
+    History.open(path).close()
+    with History.open(path, read_only=True) as history, pytest.raises(StoreError) as caught:
+        history.add([RECORD])
+    assert "to read only" in _one_line(caught)
 
 
 def test_two_readers_share_a_history(tmp_path: Path) -> None:

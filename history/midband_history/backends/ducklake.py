@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from midband_history.connection import (
-    _bound_memory as bound_memory,
+    closed,
+    connect_in_memory,
+    connect_plain,
     fetch_value,
+    first_line,
     migrations,
+    quoted_text,
     run_all,
-    statement,
     transaction,
 )
 from midband_history.errors import InputError, StoreError
@@ -31,10 +34,11 @@ _LOCK = 0x6D696462616E64
 # Whoever waits longer than this for another process to finish writing is told so.
 _LOCK_TIMEOUT = "1h"
 _CATALOGUE = "midband_catalogue"
-MIGRATIONS_TABLE = (
-    "CREATE TABLE midband_migrations"
-    " (number INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
-)
+
+
+def is_lake(place: Path) -> bool:
+    """Whether the name of a history means a DuckLake and no file."""
+    return str(place).startswith(SCHEME)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def hide_passwords(text: str) -> str:
     return re.sub(r"(password\s*=\s*)('[^']*'|[^\s&]+)", r"\1***", text)
 
 
-class DuckLake:
+class DuckLakeBackend:
     """The history as tables of a DuckLake; Postgres lets one process write at a time.
 
     Readers are never refused and never wait. One that is open for reading only sees the state at
@@ -129,17 +133,16 @@ class DuckLake:
         The extensions or the database cannot be reached, or the catalogue is of another kind.
     """
 
-    def __init__(self, address: LakeAddress, *, read_only: bool) -> None:
-        import duckdb
+    path = None
+    folded = ()
 
+    def __init__(self, address: LakeAddress, *, read_only: bool) -> None:
         self.address = address
         self.name = address.name
-        self.path: Path | None = None
         self._read_only = read_only
-        self._connection = duckdb.connect(":memory:")
+        self._is_open = True
+        self._connection = connect_plain()
         try:
-            self._connection.execute("SET TimeZone = 'UTC'")
-            bound_memory(self._connection, in_memory=True)
             self._open()
         except BaseException:
             self._connection.close()
@@ -151,39 +154,46 @@ class DuckLake:
         return cls(LakeAddress.parse(text), read_only=read_only)
 
     def reading(self) -> "DuckDBPyConnection":
-        """Return the connection that reads go to."""
+        """Return the one connection; open for reading only, it sees one moment."""
+        if not self._is_open:
+            raise closed()
         return self._connection
 
     @contextmanager
     def writing(self) -> "Iterator[DuckDBPyConnection]":
         """Write alone, in one transaction, which is on disk when the block is left."""
+        connection = self.reading()
         if self._read_only:
-            msg = f"expected to write the history {self.name}, got one that is open to read only"
+            msg = f"expected to write the history {self.name}, got one open to read only"
             raise StoreError(msg)
-        with self._alone(self._connection.cursor()):
+        with self._alone():
             before = self._files()
-            with transaction(self._connection):
-                yield self._connection
-                _to_disk(self._files() - before)
+            with transaction(connection):
+                yield connection
+                _to_disk(self._files() - before)  # the catalogue may name no file that can be lost
 
     def compact(self) -> None:
         """Join small files into larger ones, and delete those that no reader can need any more."""
-        with self._alone(self._connection.cursor()):
-            self._connection.execute("CHECKPOINT history")
+        connection = self.reading()
+        with self._alone():
+            connection.execute("CHECKPOINT history")
 
     def close(self) -> None:
         """Let go of the database; closing twice is harmless."""
+        self._is_open = False
         self._connection.close()
 
     @contextmanager
-    def _alone(self, cursor: "DuckDBPyConnection") -> Iterator[None]:
+    def _alone(self) -> Iterator[None]:
         """Hold the lock of all writers, in a transaction of its own."""
         import duckdb
 
+        cursor = self._connection.cursor()
         try:
             cursor.begin()
-            cursor.execute(f"CALL postgres_execute('{_CATALOGUE}', $query)", {"query": f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"})
-            self._ask(f"SELECT 1 FROM pg_advisory_xact_lock({_LOCK})", cursor)
+            patience = f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"
+            cursor.execute(f"CALL postgres_execute('{_CATALOGUE}', ?)", [patience])
+            _ask(cursor, f"SELECT 1 FROM pg_advisory_xact_lock({_LOCK})")
         except duckdb.Error as error:
             with suppress(duckdb.Error):
                 cursor.rollback()
@@ -195,10 +205,6 @@ class DuckLake:
                 cursor.rollback()
             cursor.close()
 
-    def _ask(self, query: str, cursor: "DuckDBPyConnection") -> object:
-        """Return the one value that Postgres gives for a query; None where it finds no row."""
-        return fetch_value(cursor, f"FROM postgres_query('{_CATALOGUE}', ?)", query)
-
     def _open(self) -> None:
         """Attach the tables; make them where there are none, or they are of an older midband."""
         import duckdb
@@ -206,11 +212,11 @@ class DuckLake:
         load_extensions(self._connection, data=self.address.data)
         try:
             self._connection.execute(
-                f"ATTACH {_quoted(self.address.catalogue)} AS {_CATALOGUE} (TYPE postgres)"
+                f"ATTACH {quoted_text(self.address.catalogue)} AS {_CATALOGUE} (TYPE postgres)"
             )
-            there = self._ask("SELECT to_regclass('ducklake_snapshot')::text", self._connection)
+            there = _ask(self._connection, "SELECT to_regclass('ducklake_snapshot')::text")
             if there is None and not self._read_only:
-                with self._alone(self._connection.cursor()):
+                with self._alone():
                     self._attach()
             elif there is not None:
                 self._attach()
@@ -227,7 +233,7 @@ class DuckLake:
         if schema == newest:
             return
         if not self._read_only:
-            with self._alone(self._connection.cursor()):
+            with self._alone():
                 self._migrate()
         elif schema == 0:
             msg = f"expected a history at {self.name}, found no results: import some first"
@@ -242,13 +248,13 @@ class DuckLake:
         if self.address.data:
             if "://" not in self.address.data:
                 Path(self.address.data).mkdir(parents=True, exist_ok=True)
-            options.append(f"DATA_PATH {_quoted(self.address.data)}")
+            options.append(f"DATA_PATH {quoted_text(self.address.data)}")
         if self._read_only:
-            newest = self._ask("SELECT max(snapshot_id) FROM ducklake_snapshot", self._connection)
+            newest = _ask(self._connection, "SELECT max(snapshot_id) FROM ducklake_snapshot")
             options += ["READ_ONLY", f"SNAPSHOT_VERSION {newest}"]
         chosen = f" ({', '.join(options)})" if options else ""
         self._connection.execute(
-            f"ATTACH {_quoted(f'{SCHEME}postgres:{self.address.catalogue}')} AS history{chosen}"
+            f"ATTACH {quoted_text(f'{SCHEME}postgres:{self.address.catalogue}')} AS history{chosen}"
         )
         self._connection.execute("USE history")
 
@@ -295,11 +301,16 @@ class DuckLake:
     @property
     def _data(self) -> str:
         query = "SELECT value FROM ducklake_metadata WHERE key = 'data_path'"
-        return str(self._ask(query, self._connection) or "")
+        return str(_ask(self._connection, query) or "")
 
     def _problem(self, wish: str, error: Exception) -> StoreError:
         reason = hide_passwords(" ".join(str(error).split()))
         return StoreError(f"expected {wish} the history {self.name}, got: {reason}")
+
+
+def _ask(connection: "DuckDBPyConnection", query: str) -> object:
+    """Return the one value that Postgres gives for a query; None where it finds no row."""
+    return fetch_value(connection, f"FROM postgres_query('{_CATALOGUE}', ?)", query)
 
 
 @cache
@@ -308,12 +319,7 @@ def _schema_statements() -> tuple[str, ...]:
 
     The first migrations pass through types that a DuckLake does not have.
     """
-    import duckdb
-
-    with duckdb.connect(":memory:") as blank:
-        blank.execute(MIGRATIONS_TABLE)
-        for _, name in migrations():
-            blank.execute(statement(name))
+    with connect_in_memory() as blank:
         rows = blank.execute("SELECT sql FROM duckdb_tables() ORDER BY table_oid").fetchall()
     return tuple(str(sql) for (sql,) in rows)
 
@@ -327,10 +333,6 @@ def _to_disk(files: set[str]) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def load_extensions(connection: "DuckDBPyConnection", *, data: str = "") -> None:
@@ -348,7 +350,7 @@ def load_extensions(connection: "DuckDBPyConnection", *, data: str = "") -> None
         held = _wheel_file(name, duckdb.__version__)
         try:
             if held:
-                connection.execute(f"LOAD {_quoted(str(held))}")
+                connection.execute(f"LOAD {quoted_text(str(held))}")
                 continue
             with suppress(duckdb.Error):
                 connection.execute(f"LOAD {name}")
@@ -358,7 +360,7 @@ def load_extensions(connection: "DuckDBPyConnection", *, data: str = "") -> None
         except duckdb.Error as error:
             msg = (
                 f"expected DuckDB's extension {name} for duckdb {duckdb.__version__}, got:"
-                f" {' '.join(str(error).split())[:200]}: {_INSTALL}"
+                f" {first_line(error)[:200]}: {_INSTALL}"
             )
             raise StoreError(msg) from error
 

@@ -471,3 +471,34 @@ WHERE metric_id NOT IN (SELECT metric_id FROM outcomes)
 DELETE FROM benchmarks
 WHERE benchmark_id NOT IN (SELECT benchmark_id FROM runs)
     AND benchmark_id NOT IN (SELECT benchmark_id FROM metrics);
+
+-- name: folded
+SELECT name FROM batches WHERE list_contains(CAST($names AS VARCHAR[]), name);
+
+-- name: stage_batches
+-- Rows of batches of the inbox, with the sources and metrics of each batch numbered anew.
+INSERT INTO incoming BY NAME
+SELECT
+    batch.* EXCLUDE (filename, file_row_number) REPLACE (
+        CAST($first + source.new AS INTEGER) AS source_id, metrics.new AS metric
+    )
+FROM read_parquet(
+    $paths, filename = true, file_row_number = true, union_by_name = true
+) AS batch
+JOIN (
+    SELECT
+        unnest(CAST($source_files AS VARCHAR[])) AS filename,
+        unnest(CAST($source_old AS INTEGER[])) AS old, unnest(CAST($source_new AS INTEGER[])) AS new
+) AS source ON source.filename = batch.filename AND source.old = batch.source_id
+JOIN (
+    SELECT
+        unnest(CAST($metric_files AS VARCHAR[])) AS filename,
+        unnest(CAST($metric_old AS INTEGER[])) AS old, unnest(CAST($metric_new AS INTEGER[])) AS new
+) AS metrics ON metrics.filename = batch.filename AND metrics.old = batch.metric
+ORDER BY source.new, file_row_number;
+
+-- name: note_batches
+INSERT INTO batches
+SELECT
+    unnest(CAST($names AS VARCHAR[])), CAST(get_current_timestamp() AS TIMESTAMP),
+    unnest(CAST($attempts AS BIGINT[])), unnest(CAST($refused AS VARCHAR[]));

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from midband.cli.history_inbox import compact
 from midband.cli.options import as_of_option, history_option, json_option, metric_options
 from midband.cli.output import (
     csv_cell,
@@ -210,6 +211,9 @@ def why(
     for source, text in () if as_json else notes:
         echo(f"note: {source}: {text}")
     return 0
+
+
+history.add_command(compact)
 
 
 @history.command(epilog="Example: midband history check")

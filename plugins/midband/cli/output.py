@@ -249,13 +249,13 @@ def progress(name: str, *, stays: bool = False) -> Iterator[Callable[..., None]]
         yield lambda done, total, *_: bar.update(task, completed=done, total=total)
 
 
-def open_history(path: Path | None, *, read_only: bool = True) -> "History":
-    """Open the history; one that is only read must be there."""
+def open_history(path: Path | None, *, read_only: bool = True, warned: bool = True) -> "History":
+    """Open the history, and say what is odd about it if `warned`; to read, it must be there."""
     from midband_history import History
 
     where = default_path() if path is None else path
     in_memory = str(where).startswith(":memory:")  # refused when it is opened
-    if read_only and not where.exists() and not in_memory:
+    if read_only and not in_memory and not History.exists(where):
         msg = (
             f"expected a history at {where}, found no file:"
             " import results first with `midband import PATH`, or name another with --history"
@@ -264,7 +264,7 @@ def open_history(path: Path | None, *, read_only: bool = True) -> "History":
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
         store = History.open(where, read_only=read_only)
-    for note in notes:
+    for note in notes if warned else ():
         warn(str(note.message))
     return store
 

@@ -19,7 +19,7 @@ from midband.cli.output import (
     say_undated,
     warn,
 )
-from midband_history import default_path
+from midband_history import History, default_path
 
 if TYPE_CHECKING:
     from midband.race_file import RaceFile
@@ -135,7 +135,7 @@ def _from_history(request: RaceRequest, candidates: "Sequence[str]") -> _Found:
     """Read the history; a race needs none, so a default one that is not there is no error."""
     from midband.choices import current_name, other_outcomes
 
-    if request.history is None and not default_path().exists():
+    if request.history is None and not History.exists():
         return _Found(notes=(f"there is no history at {default_path()}: the race goes without",))
     benchmark = request.benchmark
     with open_history(request.history) as store:
