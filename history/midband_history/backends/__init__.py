@@ -6,4 +6,12 @@ from midband_history.backends.file import FileBackend
 from midband_history.backends.inbox import Batch, Inbox
 from midband_history.backends.memory import MemoryBackend
 
-__all__ = ["Backend", "Batch", "DuckLakeBackend", "FileBackend", "Inbox", "MemoryBackend", "is_lake"]
+__all__ = [
+    "Backend",
+    "Batch",
+    "DuckLakeBackend",
+    "FileBackend",
+    "Inbox",
+    "MemoryBackend",
+    "is_lake",
+]

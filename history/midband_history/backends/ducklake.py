@@ -294,9 +294,7 @@ class DuckLakeBackend:
         place = self._data
         if not place or "://" in place:
             return set()
-        return {
-            os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names
-        }
+        return {os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names}
 
     @property
     def _data(self) -> str:
