@@ -18,6 +18,7 @@ from midband_history.backends import (
     MemoryBackend,
     is_lake,
 )
+from midband_history.backends.file import PATIENCE_S
 from midband_history.connection import (
     default_path,
     fetch,
@@ -56,7 +57,13 @@ class Upkeep:
         return self._backend.path
 
     @classmethod
-    def open(cls, path: str | Path | None = None, *, read_only: bool = False) -> Self:
+    def open(
+        cls,
+        path: str | Path | None = None,
+        *,
+        read_only: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> Self:
         """Open the history file, and create it when it is opened for writing and missing.
 
         Parameters
@@ -66,6 +73,8 @@ class Upkeep:
         read_only : bool
             Any number of processes can read and write one file at a time. What is read is the
             file as it was when it was opened, or last written through this object.
+        patience_s : float
+            How long a write waits for other writers before it is an error, seconds.
 
         Raises
         ------
@@ -74,8 +83,10 @@ class Upkeep:
         """
         where = default_path() if path is None else Path(path).expanduser()
         if is_lake(where):
-            return cls(DuckLakeBackend.open(where.as_posix(), read_only=read_only))
-        return cls(FileBackend(where, read_only=read_only))
+            return cls(
+                DuckLakeBackend.open(where.as_posix(), read_only=read_only, patience_s=patience_s)
+            )
+        return cls(FileBackend(where, read_only=read_only, patience_s=patience_s))
 
     @classmethod
     def in_memory(cls) -> Self:

@@ -246,6 +246,32 @@ def test_kills_lose_nothing_acknowledged(tmp_path: Path, code: str) -> None:
     assert [each.name for each in tmp_path.iterdir() if "writing" in each.name] == []
 
 
+HOLD = """
+import sys
+from midband_history import History
+with History.open(sys.argv[1]) as history:
+    with history._writing():
+        print("held", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_a_writer_waits_for_another_and_not_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "h.duckdb"
+    with _start(HOLD, path) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with History.open(path, patience_s=0) as history, pytest.raises(StoreError) as caught:
+            history.add(_records("a"))
+        assert "found another process writing" in str(caught.value)
+        assert _counts(path) == {}  # readers wait for nobody
+        with Inbox(path) as inbox:
+            inbox.write(_records("b"))
+        assert _counts(path) == {"b": 20}
+        other.communicate("\n")
+    assert _counts(path) == {"b": 20}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a file in use cannot be replaced elsewhere")
 def test_files_follow_the_umask_and_keep_their_mode(tmp_path: Path) -> None:
     before = os.umask(0o007)

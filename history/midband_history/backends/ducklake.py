@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from midband_history.backends.file import PATIENCE_S
 from midband_history.connection import (
     closed,
     connect_in_memory,
@@ -31,9 +32,17 @@ _FORM = "ducklake:postgres:DATABASE, such as ducklake:postgres:postgresql://user
 _INSTALL = "install them with `pip install 'midband[team]'`"
 # Any number that no other program takes; in hexadecimal it says "midband".
 _LOCK = 0x6D696462616E64
-# Whoever waits longer than this for another process to finish writing is told so.
-_LOCK_TIMEOUT = "1h"
 _CATALOGUE = "midband_catalogue"
+# A reader that opened the history before may read old files for this long.
+_KEPT = "now() - INTERVAL 2 DAY"
+_COMPACTION = (
+    "CALL ducklake_flush_inlined_data('history')",
+    "CALL ducklake_rewrite_data_files('history')",
+    "CALL ducklake_merge_adjacent_files('history')",
+    f"CALL ducklake_expire_snapshots('history', older_than => {_KEPT})",
+    f"CALL ducklake_cleanup_old_files('history', older_than => {_KEPT})",
+    f"CALL ducklake_delete_orphaned_files('history', older_than => {_KEPT})",
+)
 
 
 def is_lake(place: Path) -> bool:
@@ -126,6 +135,8 @@ class DuckLakeBackend:
     ----------
     address : LakeAddress
     read_only : bool
+    patience_s : float
+        How long to wait for other writers, seconds.
 
     Raises
     ------
@@ -136,10 +147,13 @@ class DuckLakeBackend:
     path = None
     folded = ()
 
-    def __init__(self, address: LakeAddress, *, read_only: bool) -> None:
+    def __init__(
+        self, address: LakeAddress, *, read_only: bool, patience_s: float = PATIENCE_S
+    ) -> None:
         self.address = address
         self.name = address.name
         self._read_only = read_only
+        self._patience_s = patience_s
         self._is_open = True
         self._connection = connect_plain()
         try:
@@ -149,9 +163,9 @@ class DuckLakeBackend:
             raise
 
     @classmethod
-    def open(cls, text: str, *, read_only: bool) -> Self:
+    def open(cls, text: str, *, read_only: bool, patience_s: float = PATIENCE_S) -> Self:
         """Open ``ducklake:postgres:DATABASE[?data=PLACE]``."""
-        return cls(LakeAddress.parse(text), read_only=read_only)
+        return cls(LakeAddress.parse(text), read_only=read_only, patience_s=patience_s)
 
     def reading(self) -> "DuckDBPyConnection":
         """Return the one connection; open for reading only, it sees one moment."""
@@ -176,7 +190,10 @@ class DuckLakeBackend:
         """Join small files into larger ones, and delete those that no reader can need any more."""
         connection = self.reading()
         with self._alone():
-            connection.execute("CHECKPOINT history")
+            before = self._files()
+            for each in _COMPACTION:
+                connection.execute(each)
+            _to_disk(self._files() - before)
 
     def close(self) -> None:
         """Let go of the database; closing twice is harmless."""
@@ -191,13 +208,13 @@ class DuckLakeBackend:
         cursor = self._connection.cursor()
         try:
             cursor.begin()
-            patience = f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"
+            patience = f"SET LOCAL lock_timeout = {max(1, round(self._patience_s * 1000))}"
             cursor.execute(f"CALL postgres_execute('{_CATALOGUE}', ?)", [patience])
             _ask(cursor, f"SELECT 1 FROM pg_advisory_xact_lock({_LOCK})")
         except duckdb.Error as error:
             with suppress(duckdb.Error):
                 cursor.rollback()
-            raise self._problem("to be the one that writes", error) from error
+            raise self._problem(error, wish="to write") from error
         try:
             yield
         finally:
@@ -221,13 +238,13 @@ class DuckLakeBackend:
             elif there is not None:
                 self._attach()
         except duckdb.Error as error:
-            raise self._problem("to reach", error) from error
+            raise self._problem(error) from error
         newest = migrations()[-1][0]
         schema = self._schema() if there is not None or not self._read_only else 0
         if schema > newest:
             msg = (
-                f"expected a history of schema {newest} or older at {self.name}, got schema {schema}"
-                " written by a newer midband: upgrade with `pip install -U midband`"
+                f"expected a history of schema {newest} or older at {self.name}, got schema"
+                f" {schema} written by a newer midband: upgrade with `pip install -U midband`"
             )
             raise StoreError(msg)
         if schema == newest:
@@ -289,21 +306,27 @@ class DuckLakeBackend:
                         [number, name],
                     )
 
-    def _files(self) -> set[str]:
+    def _files(self) -> set[Path]:
         """Return every data file that is in a directory of this machine."""
         place = self._data
         if not place or "://" in place:
             return set()
-        return {os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names}
+        return {Path(folder, name) for folder, _, names in os.walk(place) for name in names}
 
     @property
     def _data(self) -> str:
         query = "SELECT value FROM ducklake_metadata WHERE key = 'data_path'"
         return str(_ask(self._connection, query) or "")
 
-    def _problem(self, wish: str, error: Exception) -> StoreError:
+    def _problem(self, error: Exception, *, wish: str = "to reach") -> StoreError:
         reason = hide_passwords(" ".join(str(error).split()))
-        return StoreError(f"expected {wish} the history {self.name}, got: {reason}")
+        msg = f"expected {wish} the history {self.name}, got: {reason}"
+        if "lock timeout" in reason:
+            msg = (
+                f"expected {wish} to the history {self.name}, found another process writing for"
+                f" {self._patience_s:g} s; nothing was added: end that one, or try again later"
+            )
+        return StoreError(msg)
 
 
 def _ask(connection: "DuckDBPyConnection", query: str) -> object:
@@ -322,15 +345,16 @@ def _schema_statements() -> tuple[str, ...]:
     return tuple(str(sql) for (sql,) in rows)
 
 
-def _to_disk(files: set[str]) -> None:
-    """Have files outlast a loss of power; DuckDB itself only writes them."""
-    for name in sorted({*files, *(os.path.dirname(each) for each in files)}):
-        with suppress(OSError):
-            handle = os.open(name, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+def _to_disk(files: set[Path]) -> None:
+    """Have files outlast a loss of power; DuckDB itself does not wait for the disk."""
+    for place in sorted({*files, *(each.parent for each in files)}):
+        if os.name != "posix" and place.is_dir():
+            continue
+        handle = os.open(place, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def load_extensions(connection: "DuckDBPyConnection", *, data: str = "") -> None:

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _WORKING = ".writing"
+# A writer that is stopped in the middle must not hold up the others for good.
+PATIENCE_S = 600.0
 # How often a file that keeps being replaced is opened again before that is an error.
 _TRIES = 20
-_PATIENCE_S = 0.05
+_PAUSE_S = 0.01
 Identity = tuple[int, int, int, int]
 
 
@@ -50,9 +52,11 @@ class FileBackend:
     path : Path
     read_only : bool
         Refuse to write. Otherwise the file is created if it is missing, and its inbox taken in.
+    patience_s : float
+        How long to wait for other writers, seconds.
     """
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
+    def __init__(self, path: Path, *, read_only: bool, patience_s: float = PATIENCE_S) -> None:
         self.path: Path = path
         self.name = str(path)
         self.inbox = Inbox(path)
@@ -60,6 +64,7 @@ class FileBackend:
             check_place(path, read_only=read_only)
         self.folded: tuple[Batch, ...] = ()
         self._read_only = read_only
+        self._patience_s = patience_s
         self._reader: DuckDBPyConnection | None = None
         self._writer: DuckDBPyConnection | None = None
         self._open = True
@@ -130,7 +135,7 @@ class FileBackend:
                     return self._overlaid(before)
             else:
                 connection.close()
-            time.sleep(_PATIENCE_S)
+            time.sleep(_PAUSE_S)
         msg = (
             f"expected to read the history {self.path}, found it replaced by other writers"
             f" {_TRIES} times meanwhile: try again"
@@ -170,7 +175,7 @@ class FileBackend:
     def _replacing(self) -> "Iterator[DuckDBPyConnection]":
         """Give a copy of the file with its inbox taken in, which then takes the file's place."""
         copy = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}{_WORKING}")
-        with _exclusive(self.inbox.folder, self.path):
+        with _exclusive(self.inbox.folder, self.path, self._patience_s):
             try:
                 self._begin(copy)
                 connection = connect(copy, read_only=False)
@@ -233,30 +238,42 @@ def _told(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _exclusive(folder: Path, path: Path) -> Iterator[None]:
+def _exclusive(folder: Path, path: Path, patience_s: float) -> Iterator[None]:
     """Wait until no other process writes to the history, and keep others waiting meanwhile."""
     with _told(path):
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        with _told(path):
-            _wait_for(handle)
+        until = time.monotonic() + patience_s
+        while not _locked(handle):
+            if time.monotonic() > until:
+                msg = (
+                    f"expected to write to the history {path}, found another process writing for"
+                    f" {patience_s:g} s; nothing was added: end that one, or try again later"
+                )
+                raise StoreError(msg)
+            time.sleep(_PAUSE_S)
         yield
     finally:
         os.close(handle)
 
 
-def _wait_for(handle: int) -> None:
+def _locked(handle: int) -> bool:
+    """Whether the lock is ours; the system takes it back when this process ends."""
     if os.name == "posix":
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
     import msvcrt
 
     lock: Callable[[int, int, int], None] = getattr(msvcrt, "locking")  # noqa: B009
-    while True:
-        with suppress(OSError):
-            lock(handle, 1, 1)  # tries for ten seconds
-            return
+    try:
+        lock(handle, 2, 1)  # without waiting, one byte
+    except OSError:
+        return False
+    return True
 
 
 def _identity(path: Path) -> Identity | None:

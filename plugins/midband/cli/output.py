@@ -249,7 +249,13 @@ def progress(name: str, *, stays: bool = False) -> Iterator[Callable[..., None]]
         yield lambda done, total, *_: bar.update(task, completed=done, total=total)
 
 
-def open_history(path: Path | None, *, read_only: bool = True, warned: bool = True) -> "History":
+def open_history(
+    path: Path | None,
+    *,
+    read_only: bool = True,
+    warned: bool = True,
+    patience_s: float | None = None,
+) -> "History":
     """Open the history, and say what is odd about it if `warned`; to read, it must be there."""
     from midband_history import History
 
@@ -263,7 +269,8 @@ def open_history(path: Path | None, *, read_only: bool = True, warned: bool = Tr
         raise StoreError(msg)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
-        store = History.open(where, read_only=read_only)
+        patience = {} if patience_s is None else {"patience_s": patience_s}
+        store = History.open(where, read_only=read_only, **patience)
     for note in notes if warned else ():
         warn(str(note.message))
     return store

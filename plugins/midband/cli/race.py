@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband.cli.gate import checked_gate, finish_gate, gate_options
-from midband.cli.options import FILE, json_option, read_ids, read_options, rounds_options
+from midband.cli.options import (
+    FILE,
+    history_option,
+    json_option,
+    read_ids,
+    read_options,
+    rounds_options,
+)
 from midband.cli.output import (
     count,
     echo,
@@ -16,6 +23,7 @@ from midband.cli.output import (
     print_facts,
     print_json,
 )
+from midband.cli.recording import Recorder, record_option
 from midband.cli.run import Lines, check_driven, oddities, progress_bar
 from midband_history import InputError
 
@@ -62,8 +70,10 @@ _SHOWN = 5
     metavar="FILE",
     help="The task ids, one a line, where the plan of the race has none.",
 )
+@record_option
 @rounds_options
 @gate_options
+@history_option
 @json_option
 def race(
     harness_name: str,
@@ -73,6 +83,7 @@ def race(
     parallel: int,
     round_size: int | None,
     tasks: Path | None,
+    record: bool,
     attempts: int,
     max_usd: float | None,
     max_tasks: int | None,
@@ -83,6 +94,7 @@ def race(
     allow_changed: bool,
     gate: str | None,
     summary: Path | None,
+    history_path: Path | None,
     as_json: bool,
     **reading: Any,
 ) -> int:
@@ -123,6 +135,10 @@ def race(
     )
     with progress_bar() as bar:
         screen = _Screen(bar)
+        if record:
+            screen.recorder = Recorder(
+                directory, benchmark=plan.benchmark, history_path=history_path, note=screen.note
+            )
         interrupt = Interrupt(screen.interrupted)
         report = RaceDriver(harness, plan, directory, settings, screen, interrupt).run()
     if not as_json:
@@ -169,7 +185,9 @@ def _with_tasks(path: Path, tasks: Path | None, directory: Path) -> "RacePlan":
 
 
 class _Screen(Lines):
-    """What is said of a race."""
+    """What is said of a race, and kept of it."""
+
+    recorder: Recorder | None = None
 
     def round_started(self, candidate: str, batch: "Round") -> None:
         """Say what runs."""
@@ -192,6 +210,8 @@ class _Screen(Lines):
             f"race: {verdict.results} of {verdict.full} results,"
             f" {verdict.cost_share:.1%} of the full price{ahead}{money}"
         )
+        if self.recorder is not None:
+            self.recorder.record()
 
 
 def _as_dict(report: "RaceReport", directory: Path) -> dict[str, object]:

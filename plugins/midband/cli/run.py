@@ -20,6 +20,7 @@ from midband.cli.options import (
     rounds_options,
 )
 from midband.cli.output import count, echo, listed, print_facts, print_json
+from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
 from midband.text import one_line
 from midband_history import InputError
@@ -58,6 +59,7 @@ _INTERRUPTED = 130
     help="Tasks in a round; a tenth of the planned tasks by default.",
 )
 @click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
+@record_option
 @rounds_options
 @gate_options
 @history_option
@@ -74,6 +76,7 @@ def run(
     timeout: float | None,
     benchmark: str | None,
     in_process: bool,
+    record: bool,
     gate: str | None,
     summary: Path | None,
     max_errors: "MaxErrors | None",
@@ -121,6 +124,10 @@ def run(
     )
     with progress_bar() as bar:
         screen = _Screen(bar)
+        if record:
+            screen.recorder = Recorder(
+                directory, benchmark=plan.benchmark, history_path=history_path, note=screen.note
+            )
         interrupt = Interrupt(screen.interrupted)
         if isinstance(harness, LiveHarness):
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
@@ -129,7 +136,7 @@ def run(
             report = RoundDriver(harness, plan, directory, settings, screen, interrupt).run()
     code = 0
     if not as_json:
-        _show(report, plan, directory)
+        _show(report, plan, directory, recorded=record)
     if rule is not None:
         found = gate_of_decision(plan, rule, report.standing.decision, candidate="the new agent")
         beside = _as_dict(report, directory)
@@ -185,7 +192,9 @@ class Lines:
 
 
 class _Screen(Lines):
-    """What is said of a run."""
+    """What is said of a run, and kept of it."""
+
+    recorder: Recorder | None = None
 
     def round_started(self, batch: "Round", standing: "Standing") -> None:
         """Say what runs."""
@@ -203,6 +212,8 @@ class _Screen(Lines):
             f" {decision.tasks_run} of {decision.tasks_planned} tasks"
         )
         self.note(line + _money(standing))
+        if self.recorder is not None:
+            self.recorder.record()
 
 
 @contextmanager
@@ -267,7 +278,7 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
     }
 
 
-def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
+def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool) -> None:
     standing = report.standing
     resume = f"repeat the command, it goes on in {directory}"
     for line in standing.decision.lines(ended=True, resume=resume):
@@ -288,7 +299,7 @@ def _show(report: "RunReport", plan: "Plan", directory: Path) -> None:
         echo(f"  {line}", err=True)
     if report.failed:
         echo(f"midband: {report.reason}", err=True)
-    if standing.rounds:
+    if standing.rounds and not recorded:
         words = ["midband", "import", str(directory), "--benchmark", plan.benchmark]
         echo(f"keep the results: {shlex.join(words)}")
 

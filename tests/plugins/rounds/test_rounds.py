@@ -64,6 +64,35 @@ def test_a_run_by_a_plan_with_another_end_is_refused_before_it_begins(
     assert not bench.directory.exists()
 
 
+def test_a_run_is_recorded_as_it_goes(bench: "Bench", tmp_path: Path) -> None:
+    path = tmp_path / "team" / "h.duckdb"
+    code, out, error = bench.run("--round-size", 5, "--record", "--history", path)
+    assert code == 0, error
+    assert [line for line in error.splitlines() if line.startswith("recorded")] == [
+        "recorded 5 attempts in the history",
+        "recorded 5 attempts in the history",
+        "recorded 2 attempts in the history",
+    ]
+    assert "keep the results" not in out
+    with History.open(path, read_only=True) as history:
+        kept = {(each.task_id, each.score) for each in history.records()}
+    assert kept == {(task, score(task)) for task in bench.plan.tasks}
+    code, out, error = bench.call("import", str(bench.directory), "--history", str(path), "--json")
+    assert (code, json.loads(out)["added"]) == (0, 0), error
+
+
+def test_a_history_that_cannot_be_written_does_not_end_a_run(
+    bench: "Bench", tmp_path: Path
+) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_text("not a database, but some notes\n" * 500)
+    code, out, error = bench.run("--round-size", 6, "--record", "--history", other)
+    assert code == 0
+    assert "all planned tasks run" in out
+    assert error.count("not recorded: expected a midband history") == 2
+    assert f"midband import {bench.directory} --benchmark" in error
+
+
 def test_all_planned_tasks_are_run_once_in_the_order_of_the_plan(bench: "Bench") -> None:
     code, out, error = bench.run("--round-size", 5)
     assert code == 0
