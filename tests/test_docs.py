@@ -69,6 +69,7 @@ def test_every_hook_is_documented_with_its_arguments() -> None:
 
 
 IMPORTING = ROOT / "docs" / "importing.md"
+HISTORY = ROOT / "docs" / "history.md"
 
 
 def _rows(heading: str) -> list[list[str]]:
@@ -97,6 +98,7 @@ def test_every_option_of_import_and_every_command_of_history_is_documented() -> 
     for option in options_of(import_):
         assert option in re.findall(r"--[a-z-]+", listed), option
         assert text.count(option) > 1, f"{option} has no example"
+    text += HISTORY.read_text(encoding="utf-8")
     for name in history.commands:
         assert name == "show" or f"midband history {name}" in text, name
 

@@ -117,6 +117,7 @@ class Inbox:
 
         if self._connection is None:
             self._connection = connect_plain()
+            self._connection.execute("SET threads = 1")  # a batch is small, and others write too
         connection = self._connection
         metrics: dict[Metric, int] = {}
         numbered = ((n, record) for n, source in enumerate(sources) for record in source.records)
