@@ -52,8 +52,13 @@ class Upkeep:
         self._backend = backend
 
     @property
+    def name(self) -> str:
+        """What messages call the history: its file or its database, without any password."""
+        return self._backend.name
+
+    @property
     def path(self) -> Path | None:
-        """The file that the history is in; None for one in memory."""
+        """The file that the history is in; None for one in memory or in a database."""
         return self._backend.path
 
     @classmethod
@@ -69,7 +74,8 @@ class Upkeep:
         Parameters
         ----------
         path : path, optional
-            By default MIDBAND_HISTORY, else a file in the user's data directory.
+            By default MIDBAND_HISTORY, else a file in the user's data directory. A name that
+            begins with ``ducklake:postgres:`` is that of a shared history in a database.
         read_only : bool
             Any number of processes can read and write one file at a time. What is read is the
             file as it was when it was opened, or last written through this object.
@@ -102,14 +108,16 @@ class Upkeep:
     def compact(self) -> tuple[Batch, ...]:
         """Take in what the inbox holds, which opening a history for writing does by itself.
 
+        Of a shared history, join small files into larger ones and delete what nobody reads any
+        more.
+
         Returns
         -------
         tuple of Batch
             What became of each batch since this history was opened: one that could not be added
             says why, and its file is kept in ``refused/`` or ``broken/`` in the inbox.
         """
-        with self._writing():
-            pass
+        self._backend.compact()
         return self._backend.folded
 
     def close(self) -> None:
