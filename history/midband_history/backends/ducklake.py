@@ -231,16 +231,19 @@ class DuckLakeBackend:
             self._connection.execute(
                 f"ATTACH {quoted_text(self.address.catalogue)} AS {_CATALOGUE} (TYPE postgres)"
             )
-            there = _ask(self._connection, "SELECT to_regclass('ducklake_snapshot')::text")
-            if there is None and not self._read_only:
-                with self._alone():
-                    self._attach()
-            elif there is not None:
+            if self._is_there():
                 self._attach()
-        except duckdb.Error as error:
+            elif not self._read_only:
+                with self._alone():  # processes that begin at once make one lake together
+                    self._attach()
+            else:
+                raise self._empty()
+        except (duckdb.Error, OSError) as error:
+            if isinstance(error, StoreError):
+                raise
             raise self._problem(error) from error
         newest = migrations()[-1][0]
-        schema = self._schema() if there is not None or not self._read_only else 0
+        schema = self._schema()
         if schema > newest:
             msg = (
                 f"expected a history of schema {newest} or older at {self.name}, got schema"
@@ -253,19 +256,39 @@ class DuckLakeBackend:
             with self._alone():
                 self._migrate()
         elif schema == 0:
-            msg = f"expected a history at {self.name}, found no results: import some first"
-            raise StoreError(msg)
+            raise self._empty()
         else:
             type(self)(self.address, read_only=False).close()
             self._connection.execute("USE memory; DETACH history")
             self._attach()
 
+    def _is_there(self) -> bool:
+        found = _ask(self._connection, "SELECT to_regclass('ducklake_snapshot')::text")
+        return found is not None
+
+    def _empty(self) -> StoreError:
+        return StoreError(f"expected a history at {self.name}, found no results: import some first")
+
     def _attach(self) -> None:
+        mine, held = self.address.data, self._data() if self._is_there() else ""
+        if not mine and not held:
+            msg = (
+                f"expected a place for the results of the new history {self.name}, got none: set"
+                " MIDBAND_DATA to a directory that everybody can reach"
+            )
+            raise StoreError(msg)
+        if mine and held and mine.rstrip("/") != held.rstrip("/"):
+            msg = (
+                f"expected the results of {self.name} in {held}, got {mine}: unset MIDBAND_DATA, or"
+                " give that place the same name on every machine"
+            )
+            raise StoreError(msg)
+        load_extensions(self._connection, data=held)
         options = []
-        if self.address.data:
-            if "://" not in self.address.data:
-                Path(self.address.data).mkdir(parents=True, exist_ok=True)
-            options.append(f"DATA_PATH {quoted_text(self.address.data)}")
+        if not held:
+            if "://" not in mine:
+                Path(mine).mkdir(parents=True, exist_ok=True)
+            options.append(f"DATA_PATH {quoted_text(mine)}")
         if self._read_only:
             newest = _ask(self._connection, "SELECT max(snapshot_id) FROM ducklake_snapshot")
             options += ["READ_ONLY", f"SNAPSHOT_VERSION {newest}"]
@@ -308,12 +331,11 @@ class DuckLakeBackend:
 
     def _files(self) -> set[Path]:
         """Return every data file that is in a directory of this machine."""
-        place = self._data
+        place = self._data()
         if not place or "://" in place:
             return set()
         return {Path(folder, name) for folder, _, names in os.walk(place) for name in names}
 
-    @property
     def _data(self) -> str:
         query = "SELECT value FROM ducklake_metadata WHERE key = 'data_path'"
         return str(_ask(self._connection, query) or "")
