@@ -84,8 +84,8 @@ class LakeAddress:
         if not text.startswith(SCHEME) or kind not in ("postgres", "postgresql"):
             msg = f"expected {_FORM}, got {hide_passwords(text)!r}: name a Postgres catalogue"
             raise InputError(msg)
-        if rest.startswith("//"):  # ducklake:postgres://user@host/database is a fair guess
-            rest = f"postgresql:{rest}"
+        if rest.startswith("/"):  # ducklake:postgres://user@host/database is a fair guess
+            rest = f"postgresql://{rest.lstrip('/')}"
         data = os.environ.get("MIDBAND_DATA", "")
         found = re.search(r"\s*[?&]data=([^&]*)", rest)
         if found:
