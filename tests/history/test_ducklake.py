@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -124,6 +125,8 @@ def test_eight_processes_write_and_one_is_killed_while_another_reads(lake: str) 
     killed.wait()
     before: Counter[str] = Counter()
     while any(each.poll() is None for each in writers):
+        with suppress(subprocess.TimeoutExpired):
+            writers[-1].wait(timeout=1)
         seen = _held(lake)
         assert set(seen.values()) == {TASKS}, "a reader sees whole batches only"
         assert before <= seen, "what was seen once stays"

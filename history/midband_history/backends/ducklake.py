@@ -156,6 +156,8 @@ class DuckLakeBackend:
         self._patience_s = patience_s
         self._is_open = True
         self._connection = connect_plain()
+        # To wait for another writer is a query, and no progress.
+        self._connection.execute("SET enable_progress_bar = false")
         try:
             self._open()
         except BaseException:
