@@ -36,6 +36,7 @@ from midband_history.records import (
     sane_run_cost,
     sane_tokens,
 )
+from midband_history.salvage import LostSource, Repaired, Salvaged, repair_history, salvage_history
 from midband_history.scanning import read_header
 from midband_history.staging import read_table, table_format
 from midband_history.store import History, list_benchmarks, read_matrix
@@ -69,6 +70,7 @@ __all__ = [
     "InputError",
     "IntArray",
     "LeftOut",
+    "LostSource",
     "Metric",
     "MetricSummary",
     "MidbandError",
@@ -81,6 +83,8 @@ __all__ = [
     "Reconciliation",
     "Record",
     "Removed",
+    "Repaired",
+    "Salvaged",
     "SourceFault",
     "StatedAggregate",
     "StoreError",
@@ -102,6 +106,8 @@ __all__ = [
     "read_header",
     "read_matrix",
     "read_table",
+    "repair_history",
+    "salvage_history",
     "sane_cost",
     "sane_date",
     "sane_duration",

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midband_history.damage import first_line, is_damage, why_not_read
 from midband_history.errors import StoreError
 
 if os.name == "posix":
@@ -91,6 +92,9 @@ def connect(path: Path, *, read_only: bool, current: bool = True) -> "DuckDBPyCo
         except OldSchemaError:
             if current:
                 raise
+    except duckdb.Error as error:
+        connection.close()
+        raise StoreError(why_not_read(path, str(error))) from error
     except BaseException:
         connection.close()
         raise
@@ -292,6 +296,8 @@ def _why_not_open(path: Path, reason: str, read_only: bool) -> str:
             " name another with --history or MIDBAND_HISTORY",
         ),
     )
+    if is_damage(reason):
+        return why_not_read(path, reason)
     other = (
         f"expected to open the history {path}, got: {first_line(reason)}:"
         " put that right, or name another with --history or MIDBAND_HISTORY"
@@ -329,23 +335,25 @@ def _migrate(connection: "DuckDBPyConnection", path: Path | None, *, read_only: 
         )
         raise OldSchemaError(msg)
     with transaction(connection):
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS midband_migrations"
-            " (number INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
-        )
-        for number, name in migrations():
-            if number > current:
-                connection.execute(statement(name))
-                connection.execute(
-                    "INSERT INTO midband_migrations"
-                    " VALUES (?, ?, CAST(get_current_timestamp() AS TIMESTAMP))",
-                    [number, name],
-                )
+        apply_migrations(connection, after=current)
 
 
-def first_line(error: object) -> str:
-    """Return the first line of an error, or that it gives no reason."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+def apply_migrations(
+    connection: "DuckDBPyConnection", *, after: int = 0, until: int | None = None
+) -> None:
+    """Apply the migrations after one number and until another, by default the newest."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS midband_migrations"
+        " (number INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
+    )
+    for number, name in migrations():
+        if number > after and (until is None or number <= until):
+            connection.execute(statement(name))
+            connection.execute(
+                "INSERT INTO midband_migrations"
+                " VALUES (?, ?, CAST(get_current_timestamp() AS TIMESTAMP))",
+                [number, name],
+            )
 
 
 @cache

@@ -23,7 +23,6 @@ from midband_history.errors import InputError
 from midband_history.labels import read_labels
 from midband_history.metrics import Metric
 from midband_history.records import (
-    LIMITS,
     OUTCOME_KINDS,
     Incoming,
     Record,
@@ -37,19 +36,32 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _CHUNK = 50_000
-_TEXTS = (
-    *("benchmark", "task_id", "agent", "model", "scaffold", "agent_version", "run_id"),
-    *("harness", "harness_version", "task_digest", "source_key", "part", "benchmark_version"),
-)
+_STAGED = ("incoming", "incoming_runs", "incoming_tasks")
 _KINDS = {kind: number for number, kind in enumerate(OUTCOME_KINDS)}
-_NUMBERS = ("score", *LIMITS)
+_AMOUNTS = ("cost_usd", "tokens", "duration_s")
+
+
+def _known(name: str) -> str:
+    return f"CASE WHEN NOT isnan({name}) THEN {name} END AS {name}"
+
+
 _INSERT = (
-    "INSERT INTO incoming BY NAME SELECT * EXCLUDE (passed, benchmark_version),"
-    " benchmark_version AS version, CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed"
-    " FROM (SELECT * REPLACE ("
-    + ", ".join(f"CASE WHEN NOT isnan({name}) THEN {name} END AS {name}" for name in _NUMBERS)
-    + ") FROM midband_chunk)"
+    "INSERT INTO incoming BY NAME SELECT * REPLACE ("
+    + ", ".join(_known(name) for name in ("score", *_AMOUNTS))
+    + ", CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed) FROM midband_chunk"
 )
+_INSERT_RUNS = (
+    f"INSERT INTO incoming_runs BY NAME SELECT * REPLACE ({_known('run_cost_usd')})"
+    " FROM midband_chunk"
+)
+_INSERT_TASKS = "INSERT INTO incoming_tasks BY NAME FROM midband_chunk"
+# What a row of each table of names says, after its number and its place.
+_OF_RUNS = (
+    *("source_id", "benchmark", "agent", "model", "scaffold", "agent_version", "settings"),
+    *("run_id", "harness", "harness_version", "started", "run_cost_usd", "metric", "version"),
+    "whole",
+)
+_OF_TASKS = ("source_id", "benchmark", "task_id", "task_digest", "part")
 
 
 def add_incoming(connection: "DuckDBPyConnection", sources: Sequence[Incoming]) -> list[AddReport]:
@@ -116,7 +128,7 @@ def add_staged(
     if removed or superseded:
         run_all(connection, "drop_orphans")
     _drop(connection, "resolved", "repeated", "numbered_metrics", "removed")
-    _drop(connection, "incoming", "incoming_metrics")
+    _drop(connection, *_STAGED, "incoming_metrics")
     _keep_notes(connection, number_of)
     return reports
 
@@ -148,7 +160,7 @@ def _refuse(connection: "DuckDBPyConnection") -> dict[int, str]:
     refused: dict[int, str] = {}
     for row in fetch_dicts(connection, "refused_metrics"):
         refused.setdefault(row["source_id"], _metric_reason(row))
-    if connection.execute("FROM incoming WHERE part <> '' LIMIT 1").fetchone():
+    if connection.execute("FROM incoming_tasks WHERE part <> '' LIMIT 1").fetchone():
         for number, benchmark, task, part, other, where in fetch(connection, "refused_parts"):
             refused.setdefault(
                 number,
@@ -157,7 +169,7 @@ def _refuse(connection: "DuckDBPyConnection") -> dict[int, str]:
                 " different names",
             )
     if refused:
-        _delete(connection, refused, "incoming", "sources")
+        _delete(connection, refused, *_STAGED, "sources")
     return refused
 
 
@@ -267,15 +279,15 @@ def note_range(
     """Remember values of a metric whose source was refused: they contradict its assumed scale."""
     stage_records(connection, [], {})
     connection.execute(
-        "INSERT INTO incoming (source_id, benchmark, metric, score)"
-        " VALUES (0, ?, 0, ?), (0, ?, 0, ?)",
-        [benchmark, low, benchmark, high],
+        "INSERT INTO incoming_runs (run, place, source_id, benchmark, metric)"
+        " VALUES (0, 0, 0, ?, 0)",
+        [benchmark],
     )
     stage_metrics(connection, {metric: 0})
     run_all(connection, "add_benchmarks", "add_metrics")
     bound = {"low": low, "high": high, "name": metric.name, "key": metric.key}
     run_all(connection, "note_range", bound={**bound, "benchmark": benchmark})
-    _drop(connection, "incoming", "incoming_metrics")
+    _drop(connection, *_STAGED, "incoming_metrics")
 
 
 def refusal(name: str, reason: str) -> InputError:
@@ -293,19 +305,21 @@ def stage_records(
     records: Iterable[tuple[int, Record]],
     metrics: dict[Metric, int],
 ) -> None:
-    """Fill the staging table ``incoming`` with records, each with the id of its source.
+    """Fill the staging tables with records, each with the id of its source.
 
     A bounded number of them is in memory at a time. Metrics that are met get a number in `metrics`.
     """
     stage_empty(connection)
     rest = iter(records)
+    counts = {"run": 0, "task": 0, "place": 0}
     while chunk := list(islice(rest, _CHUNK)):
-        with _pandas_found_or_not():
-            connection.register("midband_chunk", _columns(chunk, metrics))
-            try:
-                connection.execute(_INSERT)
-            finally:
-                connection.unregister("midband_chunk")
+        for insert, columns in _chunk_columns(chunk, metrics, counts):
+            with _pandas_found_or_not():
+                connection.register("midband_chunk", columns)
+                try:
+                    connection.execute(insert)
+                finally:
+                    connection.unregister("midband_chunk")
 
 
 @contextmanager
@@ -347,41 +361,92 @@ def settings_text(settings: Mapping[str, object]) -> str:
     return json.dumps(settings, sort_keys=True, default=str, ensure_ascii=False)
 
 
-def _columns(
-    numbered: Sequence[tuple[int, Record]], metrics: dict[Metric, int]
-) -> dict[str, np.ndarray]:
-    chunk = [record for _, record in numbered]
-    columns: dict[str, np.ndarray] = {
-        "source_id": np.array([source_id for source_id, _ in numbered], dtype=np.int32)
-    }
-    columns |= {
-        name: _texts([clean_id(str(getattr(record, name))) for record in chunk]) for name in _TEXTS
-    }
-    for name in _NUMBERS:
-        values = [getattr(record, name) for record in chunk]
-        known = [sane_amount(each, name) for each in values] if name in LIMITS else values
-        columns[name] = np.array([np.nan if v is None else v for v in known], dtype=float)
-    columns["settings"] = _texts([clean_id(settings_text(record.settings)) for record in chunk])
-    for name, moments in (
-        ("started", [sane_date(record.started) for record in chunk]),
-        ("scored", [record.scored_at for record in chunk]),
-    ):
-        columns[name] = np.array(
-            [np.datetime64("NaT", "us") if each is None else as_utc(each) for each in moments],
-            dtype="datetime64[us]",
+def _chunk_columns(
+    numbered: Sequence[tuple[int, Record]], metrics: dict[Metric, int], counts: dict[str, int]
+) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """Return the columns of each staging table, with the statement that takes them in.
+
+    Parameters
+    ----------
+    counts : dict of str to int
+        How many runs, tasks and places are taken; brought up to date.
+    """
+    first = counts["place"]
+    runs: dict[tuple[object, ...], int] = {}
+    tasks: dict[tuple[object, ...], int] = {}
+    run_of, task_of = [], []
+    for source_id, record in numbered:
+        metric = metrics.setdefault(record.metric, len(metrics))
+        run = (
+            *(source_id, record.benchmark, record.agent, record.model, record.scaffold),
+            *(record.agent_version, settings_text(record.settings), record.run_id),
+            *(record.harness, record.harness_version, record.started, record.run_cost_usd),
+            *(metric, record.benchmark_version, record.whole_benchmark),
         )
-    columns["kind"] = np.array([_KINDS[record.kind] for record in chunk], dtype=np.int8)
-    columns["metric"] = np.array(
-        [metrics.setdefault(record.metric, len(metrics)) for record in chunk], dtype=np.int32
-    )
-    columns["whole"] = np.array([record.whole_benchmark for record in chunk], dtype=bool)
-    columns["attempt"] = np.array([record.attempt for record in chunk], dtype=np.int32)
+        task = (source_id, record.benchmark, record.task_id, record.task_digest, record.part)
+        run_of.append(counts["run"] + runs.setdefault(run, len(runs)))
+        task_of.append(counts["task"] + tasks.setdefault(task, len(tasks)))
+    chunk = [record for _, record in numbered]
     passed = [record.counts_as_passed for record in chunk]
-    columns["passed"] = np.array([-1 if each is None else each for each in passed], dtype=np.int8)
+    columns: dict[str, np.ndarray] = {
+        "source_id": np.array([source_id for source_id, _ in numbered], dtype=np.int32),
+        "run": np.array(run_of, dtype=np.int32),
+        "task": np.array(task_of, dtype=np.int32),
+        "place": np.arange(first, first + len(chunk), dtype=np.int64),
+        "attempt": np.array([record.attempt for record in chunk], dtype=np.int32),
+        "kind": np.array([_KINDS[record.kind] for record in chunk], dtype=np.int8),
+        "score": _floats([record.score for record in chunk]),
+        "passed": np.array([-1 if each is None else each for each in passed], dtype=np.int8),
+        "source_key": _texts([record.source_key for record in chunk]),
+        "scored": _moments([record.scored_at for record in chunk]),
+    }
+    for name in _AMOUNTS:
+        columns[name] = _floats([sane_amount(getattr(each, name), name) for each in chunk])
+    found = [
+        (_INSERT_RUNS, _name_columns(runs, _OF_RUNS, "run", counts)),
+        (_INSERT_TASKS, _name_columns(tasks, _OF_TASKS, "task", counts)),
+        (_INSERT, columns),
+    ]
+    counts["place"] += len(chunk)
+    return found
+
+
+def _name_columns(
+    rows: dict[tuple[object, ...], int], names: tuple[str, ...], number: str, counts: dict[str, int]
+) -> dict[str, np.ndarray]:
+    """Return the columns of a table of names, whose rows are in order of their first use."""
+    columns: dict[str, np.ndarray] = {
+        number: np.arange(counts[number], counts[number] + len(rows), dtype=np.int32),
+        "place": np.arange(counts["place"], counts["place"] + len(rows), dtype=np.int64),
+    }
+    counts[number] += len(rows)
+    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+        given: Sequence[Any] = values
+        if name == "started":
+            columns[name] = _moments([sane_date(each) for each in given])
+        elif name == "run_cost_usd":
+            columns[name] = _floats([sane_amount(each, name) for each in given])
+        elif name in ("source_id", "metric"):
+            columns[name] = np.array(given, dtype=np.int32)
+        elif name == "whole":
+            columns[name] = np.array(given, dtype=bool)
+        else:
+            columns[name] = _texts(given)
     return columns
 
 
-def _texts(values: Sequence[str]) -> np.ndarray:
+def _floats(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if each is None else each for each in values], dtype=float)
+
+
+def _moments(values: Sequence[datetime | None]) -> np.ndarray:
+    return np.array(
+        [np.datetime64("NaT", "us") if each is None else as_utc(each) for each in values],
+        dtype="datetime64[us]",
+    )
+
+
+def _texts(values: Sequence[object]) -> np.ndarray:
     out = np.empty(len(values), dtype=object)
-    out[:] = values
+    out[:] = [clean_id(str(each)) for each in values]
     return out

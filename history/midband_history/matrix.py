@@ -267,6 +267,58 @@ def build_matrix(
     )
 
 
+def add_up_cells(
+    connection: "DuckDBPyConnection",
+    what: str,
+    *,
+    benchmark: str,
+    benchmark_id: int,
+    agents: list[AgentRow],
+    as_of: datetime | None,
+    metric_id: int,
+    unnamed_id: int | None,
+    metric: Metric,
+    version: str | None,
+) -> tuple[Version, list[dict[str, Any]]]:
+    """Summarise the matrix that `build_matrix` would return, without fetching an attempt.
+
+    Parameters
+    ----------
+    what : {"rates_of_tasks", "means_of_agents"}
+        The summary; the others as in `build_matrix`.
+
+    Returns
+    -------
+    tuple of Version and list of dict
+        The tasks to which `place` refers, and the rows; `line` is a place in `agents`.
+    """
+    chosen = choose_version(
+        read_contents(connection, benchmark_id, as_of), version, benchmark=benchmark
+    )
+    worst, best = metric.low, metric.high
+    if metric.lower_is_better:
+        worst, best = best, worst
+    lines = [(n, line) for line, agent in enumerate(agents) for n in agent.agent_ids]
+    cursor = connection.execute(
+        f"{statement('cells')} {statement(what)}",
+        {
+            "task_ids": list(chosen.column_of),
+            "columns": list(chosen.column_of.values()),
+            "by_label": [task in chosen.by_label for task in chosen.column_of],
+            "agent_ids": [number for number, _ in lines],
+            "lines": [line for _, line in lines],
+            "worst": float(worst),
+            "best": float(best),
+            "benchmark_id": benchmark_id,
+            "metric_id": metric_id,
+            "unnamed_id": unnamed_id,
+            "as_of": as_of,
+            "version": chosen.label,
+        },
+    )
+    return chosen, dicts_of(cursor, cursor.fetchall())
+
+
 def _of_version(
     chosen: Version, task_ids: IntArray, same_version: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:

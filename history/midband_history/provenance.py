@@ -26,6 +26,7 @@ from midband_history.connection import (
     run_all,
     utc,
 )
+from midband_history.damage import says_why
 from midband_history.errors import (
     InputError,
     UnknownBenchmarkError,
@@ -35,6 +36,7 @@ from midband_history.errors import (
 from midband_history.labels import read_aliases, read_labels
 from midband_history.metrics import Metric, declare_metric
 from midband_history.records import OUTCOME_KINDS, Note
+from midband_history.soundness import find_damage, find_faults, find_stale, mend, refuse_damage
 from midband_history.summaries import Origin, Removed, SourceFault
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 _ALL = 2**31 - 1  # above the id of every source
 
 
+@says_why
 class Upkeep:
     """The part of `History` that opens its file and looks after what it holds."""
 
@@ -297,17 +300,22 @@ class Upkeep:
         stale : list of SourceFault
             Sources that an older importer has read, which may have misread them.
         broken : list of str
-            What contradicts itself; nothing, in a sound history.
+            What cannot be read, or else what contradicts itself; nothing, in a sound history. Every
+            block of the file is read for it.
         """
-        stale = [
-            SourceFault(source=name, attempts=attempts, fault=fault)
-            for _, name, reader, version, attempts in fetch(self._connection, "old_sources")
-            if (fault := _staleness(name, reader, version, readers))
-        ]
-        broken = [
-            f"{number:,} {fault}" for fault, number in fetch(self._connection, "faults") if number
-        ]
-        return stale, broken
+        if damaged := find_damage(self._connection):
+            return [], damaged
+        stale = find_stale(self._connection, readers)
+        return stale, find_faults(self._connection)
+
+    def mend(self) -> tuple[list[str], list[str]]:
+        """Put right what can be put right without losing an attempt, and say what is left.
+
+        Use `repair_history`, which copies the file first.
+        """
+        refuse_damage(self._connection, self.path)
+        with self._writing():
+            return mend(self._connection)
 
     def forget(
         self,
@@ -397,18 +405,6 @@ def _origin(row: dict[str, Any], label: str) -> Origin:
     row["options"] = json.loads(row["options"] or "{}")
     row["notes"] = tuple(Note(code=code, text=text) for code, text in json.loads(row["notes"]))
     return Origin(agent=label, reader=f"{reader} {version}" if reader else "midband 0.1", **row)
-
-
-def _staleness(source: str, reader: str, version: int, readers: Mapping[str, int]) -> str:
-    """Return why a source should be read anew; empty if it need not or cannot be."""
-    if not source and not reader:
-        return ""  # added from memory: there is no file to read again
-    if not reader:
-        return "read by midband 0.1, which misread some formats: import it again"
-    now = readers.get(reader, version)
-    if version >= now:
-        return ""
-    return f"read by version {version} of the importer {reader}, now at {now}: import it again"
 
 
 def _fits(text: str, wanted: str) -> bool:

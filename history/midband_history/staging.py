@@ -1,12 +1,19 @@
 """How files of rows are checked and staged without a Python object a row."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband_history.archives import FORMATS, TableFormat, format_of, opened, shown
-from midband_history.connection import connect_in_memory, dicts_of, fetch, run_all, statement
+from midband_history.connection import (
+    connect_in_memory,
+    dicts_of,
+    fetch,
+    fetch_value,
+    run_all,
+    statement,
+)
 from midband_history.errors import (
     InputError,
     OutOfRangeError,
@@ -33,6 +40,13 @@ _LIMITS = {
     "first_date": f"{FIRST_YEAR}-01-01",
     "last_date": f"{LAST_YEAR}-01-01",
 }
+# As many rows of names are looked through in no time.
+_FEW_NAMES = 100_000
+_OF_TASKS = ("benchmark", "task_id", "task_digest")
+_OF_RUNS = (
+    *("benchmark", "agent", "model", "scaffold", "agent_version", "settings", "run_id"),
+    *("harness", "harness_version", "started", "run_cost_usd"),
+)
 
 
 def stage_table(
@@ -40,7 +54,8 @@ def stage_table(
 ) -> tuple[str, ...]:
     """Fill the staging table ``incoming`` with the rows of a file; return what is left out.
 
-    The file is read twice, to check it and to take it in, so that it is never held whole.
+    The file is read three times, to check it, to number its names and to take it in, so that it is
+    never held whole.
 
     Raises
     ------
@@ -61,7 +76,8 @@ def stage_table(
             parts = " UNION ALL BY NAME ".join(part.sql for part in chosen)
             connection.execute(f"CREATE OR REPLACE TEMP VIEW raw AS {parts}")
             notes += tuple(note for part in chosen for note in part.notes)
-            notes += _check(connection, table, chosen)
+            rows, found = _check(connection, table, chosen)
+            notes += found
             connection.execute(statement("stage"))
             worst, best = table.metric.low, table.metric.high
             if table.metric.lower_is_better:
@@ -74,7 +90,16 @@ def stage_table(
                 "version": clean_id(table.version),
                 "errors_fail": table.errors_fail,
             }
-            connection.execute(statement("stage_raw"), {"kinds": list(OUTCOME_KINDS), **bound})
+            run_all(connection, "name_raw", "name_runs", "name_tasks", bound=bound)
+            staged = statement("stage_raw").format(
+                same_run=_same(connection, "incoming_runs", _OF_RUNS),
+                same_task=_same(connection, "incoming_tasks", _OF_TASKS),
+            )
+            bound["kinds"] = list(OUTCOME_KINDS)
+            known = {name: value for name, value in bound.items() if f"${name}" in staged}
+            if connection.execute(staged, known).fetchall()[0][0] != rows:
+                msg = f"{shown(table.path)}: expected {rows} rows again, the file has changed: wait"
+                raise UnreadableSourceError(msg)
         except duckdb.OutOfMemoryException as error:
             msg = f"expected room for {shown(table.path)}, got: {cause(error)}: free some"
             raise StoreError(msg) from error
@@ -82,18 +107,23 @@ def stage_table(
             kind = {"zip": "archive of"}.get(table.format, table.format)
             msg = f"{shown(table.path)}: expected a whole {kind} file, got: {cause(error)}"
             raise UnreadableSourceError(msg) from error
-    for view in ("numbered", "raw"):
-        connection.execute(f"DROP VIEW {view}")
+    run_all(connection, "drop_raw")
     return (*notes, *_near_names(connection))
 
 
 def _check(
     connection: "DuckDBPyConnection", table: Table, chosen: list[Selection]
-) -> tuple[str, ...]:
-    """Refuse the file at its first value that cannot be read; return what counts as unknown."""
+) -> tuple[int, tuple[str, ...]]:
+    """Refuse the file at its first value that cannot be read.
+
+    Returns
+    -------
+    tuple
+        How many rows it has, and what counts as unknown.
+    """
     metric = table.metric
     kinds = {"kinds": list(OUTCOME_KINDS), "low": metric.low, "high": metric.high}
-    faults, unnumbered, missing, low, high, dates, *amounts = connection.execute(
+    rows, faults, unnumbered, missing, low, high, dates, *amounts = connection.execute(
         statement("survey_raw"), {**kinds, **_LIMITS}
     ).fetchall()[0]
     if faults:
@@ -119,7 +149,28 @@ def _check(
             notes.append(
                 f"{absurd} rows have a {name} below 0 or above {LIMITS[name]:g}: taken as unknown"
             )
-    return tuple(notes)
+    return rows, tuple(notes)
+
+
+def _same(connection: "DuckDBPyConnection", names: str, columns: tuple[str, ...]) -> str:
+    """Return SQL of whether a row has the names of a row of `names`.
+
+    Columns without which the rows of `names` still differ are not compared, the last first: what is
+    compared is worked out for every row of the file.
+    """
+
+    def differ(some: Sequence[str]) -> bool:
+        chosen = ", ".join(some)
+        query = f"SELECT (SELECT count(*) FROM (SELECT DISTINCT {chosen} FROM {names})) = count(*)"
+        return bool(fetch_value(connection, f"{query} FROM {names}"))
+
+    compared = list(columns)
+    if fetch_value(connection, f"SELECT count(*) FROM {names}") <= _FEW_NAMES:
+        for each in reversed(columns):
+            rest = [one for one in compared if one != each]
+            if rest and differ(rest):
+                compared = rest
+    return " AND ".join(f"checked.{each} IS NOT DISTINCT FROM {names}.{each}" for each in compared)
 
 
 def _refusal(
@@ -184,8 +235,12 @@ def read_table(table: Table) -> Iterator[Record]:
     try:
         stage_table(connection, table, source_id=0)
         rows = connection.execute(
-            "SELECT * EXCLUDE (source_id, metric, part, version, whole, scored, said)"
-            " FROM incoming ORDER BY rowid"
+            "SELECT benchmark, task_id, agent, score, passed, kind, attempt, run_id, model,"
+            " scaffold, agent_version, settings, harness, harness_version, started, cost_usd,"
+            " tokens, duration_s, run_cost_usd, task_digest, source_key"
+            " FROM incoming JOIN incoming_runs USING (run)"
+            " JOIN (SELECT task, task_id, task_digest FROM incoming_tasks) USING (task)"
+            " ORDER BY incoming.place"
         )
         while chunk := rows.fetchmany(10_000):
             for row in dicts_of(rows, chunk):

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from midband_history.connection import fetch, fetch_dicts, utc
+from midband_history.damage import says_why
 from midband_history.errors import (
     InputError,
     OutOfRangeError,
@@ -30,7 +30,7 @@ from midband_history.labels import (
     read_agents,
     read_contents,
 )
-from midband_history.matrix import OutcomeMatrix, build_matrix, mean_known, read_records
+from midband_history.matrix import OutcomeMatrix, add_up_cells, build_matrix, read_records
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
 from midband_history.provenance import Upkeep
 from midband_history.records import Incoming, Record
@@ -46,6 +46,7 @@ from midband_history.summaries import (
 from midband_history.tables import Table
 
 
+@says_why
 class History(Upkeep):
     """What was run, when, by whom, with what result and cost.
 
@@ -178,11 +179,10 @@ class History(Upkeep):
         Parameters as in `outcomes`. An agent without a single score is listed with a mean of NaN.
         """
         benchmark = self.benchmark_name(benchmark)
-        matrix = self.outcomes(benchmark, metric=metric, version=version)
-        scores = matrix.full_scores()
-        tasks = np.sum(matrix.attempts > 0, axis=1)
-        place = {label: i for i, label in enumerate(matrix.agents)}
         benchmark_id = self._id(benchmark)
+        chosen = self._choose(benchmark, metric=metric, version=version)
+        found = add_up_cells(self._connection, "means_of_agents", **chosen)[1]
+        means = {chosen["agents"][row["line"]].label: row for row in found}
         missing = dict(fetch(self._connection, "without_score", benchmark_id=benchmark_id))
         return [
             AgentSummary(
@@ -190,8 +190,8 @@ class History(Upkeep):
                 model=row.model,
                 scaffold=row.scaffold,
                 first=utc(row.first),
-                tasks=int(tasks[place[row.label]]) if row.label in place else 0,
-                mean=float(scores[place[row.label]]) if row.label in place else float("nan"),
+                tasks=means[row.label]["tasks"] if row.label in means else 0,
+                mean=means[row.label]["mean"] if row.label in means else float("nan"),
                 without_score=sum(missing.get(number, 0) for number in row.agent_ids),
             )
             for row in read_agents(self._connection, benchmark, benchmark_id, None)
@@ -211,25 +211,12 @@ class History(Upkeep):
         A rate is the mean over agents of each agent's own mean, so an agent counts once however
         often it tried. Parameters as in `outcomes`.
         """
-        matrix = self.outcomes(
-            benchmark, as_of=as_of, agents=agents, metric=metric, version=version
-        )
-        missing = matrix.without_score.sum(axis=0)
-        rates = matrix.pass_rates()
-        costs = mean_known(matrix.cost_usd, axis=0)
-        durations = mean_known(matrix.duration_s, axis=0)
+        chosen = self._choose(benchmark, as_of=as_of, agents=agents, metric=metric, version=version)
+        tasks, found = add_up_cells(self._connection, "rates_of_tasks", **chosen)
+        places = [row.pop("place") for row in found]
         return [
-            PassRate(
-                task_id=task,
-                pass_rate=float(rates[j]),
-                agents=int(np.sum(matrix.attempts[:, j] > 0)),
-                attempts=int(matrix.attempts[:, j].sum()),
-                cost_usd=float(costs[j]),
-                duration_s=float(durations[j]),
-                task_digest=matrix.task_digests[j],
-                without_score=int(missing[j]),
-            )
-            for j, task in enumerate(matrix.tasks)
+            PassRate(task_id=tasks.names[place], task_digest=tasks.digests[place], **row)
+            for place, row in zip(places, found, strict=True)
         ]
 
     def outcomes(
@@ -271,6 +258,27 @@ class History(Upkeep):
             No agent matches, nothing started by `as_of`, the metric or version is not held or must
             be chosen, or values contradict the metric's assumed scale.
         """
+        chosen = self._choose(
+            benchmark,
+            as_of=as_of,
+            agents=agents,
+            exclude_agents=exclude_agents,
+            metric=metric,
+            version=version,
+        )
+        return build_matrix(self._connection, **chosen)
+
+    def _choose(
+        self,
+        benchmark: str,
+        *,
+        as_of: datetime | None = None,
+        agents: Sequence[str] | None = None,
+        exclude_agents: Sequence[str] = (),
+        metric: str | None = None,
+        version: str | None = None,
+    ) -> dict[str, Any]:
+        """Return what `build_matrix` and `add_up_cells` read; parameters as in `outcomes`."""
         benchmark_id = self._id(benchmark)
         benchmark = self.benchmark_name(benchmark)
         moment = as_utc(as_of)
@@ -285,17 +293,16 @@ class History(Upkeep):
                 f" {gone.later} later and {gone.undated} of unknown date: choose a later date"
             )
             raise InputError(msg)
-        return build_matrix(
-            self._connection,
-            benchmark=benchmark,
-            benchmark_id=benchmark_id,
-            agents=choose_agents(rows, benchmark, agents, exclude_agents),
-            as_of=moment,
-            metric_id=metric_id,
-            unnamed_id=unnamed_id,
-            metric=chosen,
-            version=version,
-        )
+        return {
+            "benchmark": benchmark,
+            "benchmark_id": benchmark_id,
+            "agents": choose_agents(rows, benchmark, agents, exclude_agents),
+            "as_of": moment,
+            "metric_id": metric_id,
+            "unnamed_id": unnamed_id,
+            "metric": chosen,
+            "version": version,
+        }
 
     def task_ids(self, benchmark: str) -> tuple[str, ...]:
         """Return the tasks of a benchmark's newest version, in order.

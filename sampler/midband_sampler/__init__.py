@@ -46,6 +46,7 @@ from midband_sampler.strategies.base import (
 )
 from midband_sampler.strategies.fixed_orders import BandStrategy, RandomStrategy, StratifiedStrategy
 from midband_sampler.strategies.policy import Policy
+from midband_sampler.task_checks import Cohort, TaskCheck, TaskInCohort, TaskReport, check_tasks
 
 __all__ = [
     "ALL_RUN",
@@ -62,6 +63,7 @@ __all__ = [
     "Capital",
     "Choice",
     "Claim",
+    "Cohort",
     "Decision",
     "DigestMismatchError",
     "Dispersion",
@@ -90,9 +92,13 @@ __all__ = [
     "Snapshot",
     "Strategy",
     "StratifiedStrategy",
+    "TaskCheck",
+    "TaskInCohort",
+    "TaskReport",
     "TopK",
     "bootstrap_ranks",
     "check_strategy",
+    "check_tasks",
     "compare_results",
     "find_strategy",
     "fit_response_model",

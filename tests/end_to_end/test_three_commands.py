@@ -88,3 +88,44 @@ def test_a_plan_of_another_benchmark_is_refused_by_name(place: Path) -> None:
     assert "mine" in done.stdout + done.stderr
     assert "other" in done.stdout + done.stderr
     assert not list(place.glob("refused/*.eval"))
+
+
+def _start(*words: str | Path, cwd: Path, history: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "midband", *(str(word) for word in words)],
+        cwd=cwd,
+        env={**os.environ, "MIDBAND_HISTORY": history},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_eight_shells_import_into_one_history_while_a_ninth_plans(place: Path) -> None:
+    history = str(place / "team" / "history.duckdb")
+    logs = sorted((place / "logs").glob("*.eval"))
+    assert len(logs) == 12
+    # Eight overlapping halves; every log is in four of them.
+    halves = [[logs[(3 * i + j) % 12] for j in range(6)] for i in range(8)]
+    shells = [_start("import", *half, cwd=place, history=history) for half in halves]
+    ninth = _start("plan", "mine", "--output", "plan-of-team.json", cwd=place, history=history)
+    for shell in shells[:2]:
+        assert shell.stdout is not None
+        shell.kill()
+        shell.communicate()
+    again = [_start("import", *half, cwd=place, history=history) for half in halves[:2]]
+    said, _ = ninth.communicate()
+    # It may have been too early for a plan; then it says so in one line.
+    assert ninth.returncode == 0 or "midband: expected" in said, said
+    for shell in (*shells[2:], *again):
+        said, _ = shell.communicate()
+        assert shell.returncode == 0, said
+    found = _start("history", "--json", cwd=place, history=history).communicate()[0]
+    (benchmark,) = json.loads(found)
+    assert (benchmark["agents"], benchmark["tasks"]) == (12, N_TASKS)
+    assert benchmark["attempts"] == 12 * N_TASKS
+    check = _start("history", "check", cwd=place, history=history)
+    assert check.communicate()[0].strip() == "nothing is wrong"
+    plan = _start("plan", "mine", "--output", "plan-of-team.json", cwd=place, history=history)
+    assert plan.communicate()[0]
+    assert plan.returncode == 0

@@ -22,11 +22,11 @@ from midband_history.connection import (
     check_place,
     closed,
     connect,
-    first_line,
     holds_nothing,
     make_room,
     transaction,
 )
+from midband_history.damage import first_line
 from midband_history.errors import StoreError
 
 if os.name == "posix":

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Self
 from midband_history.connection import (
     connect_plain,
     fetch,
-    first_line,
     quoted_text,
+    run_all,
     statement,
     transaction,
 )
+from midband_history.damage import first_line
 from midband_history.errors import StoreError
 from midband_history.ingest import add_staged, next_source_ids, stage_empty, stage_records
 from midband_history.metrics import Metric
@@ -132,7 +133,7 @@ class Inbox:
                 "metrics": [asdict(each) for each in metrics],
             }
             connection.execute(
-                f"COPY incoming TO {quoted_text(str(unfinished))} (FORMAT parquet,"
+                f"COPY ({statement('staged')}) TO {quoted_text(str(unfinished))} (FORMAT parquet,"
                 f" COMPRESSION zstd, KV_METADATA {{midband: {quoted_text(json.dumps(described))}}})"
             )
             name = f"{time.time_ns():020d}-{uuid.uuid4().hex}-{_digest(unfinished)}{_SUFFIX}"
@@ -289,6 +290,7 @@ def _take_in(connection: "DuckDBPyConnection", inbox: Inbox, names: list[str]) -
         bound |= {f"{kind}_files": list(files), f"{kind}_old": list(theirs)}
         bound[f"{kind}_new"] = list(ours)
     connection.execute(statement("stage_batches"), bound)
+    run_all(connection, "name_batches")
     reports = add_staged(connection, ids, sources, metrics)
     found = [Batch(name=name) for name in names]
     for place, source, report in zip(batch_of, sources, reports, strict=True):

@@ -1,16 +1,23 @@
 -- Statements that bring staged rows into the store, in the order in which they run.
 
 -- name: stage
--- `metric` numbers the rows of incoming_metrics, from 0.
+-- One row an attempt, whose names are numbers: they stand once in the two tables of names, or a few
+-- times. `place` orders the rows as their sources do. `metric` numbers the rows of incoming_metrics,
+-- from 0; `said` is the benchmark as the source calls it.
 CREATE OR REPLACE TEMP TABLE incoming (
-    source_id INTEGER, benchmark VARCHAR, task_id VARCHAR, agent VARCHAR,
-    model VARCHAR, scaffold VARCHAR, agent_version VARCHAR, settings VARCHAR,
-    run_id VARCHAR, harness VARCHAR, harness_version VARCHAR, started TIMESTAMP,
-    attempt INTEGER, kind TINYINT, score DOUBLE, passed BOOLEAN,
-    cost_usd DOUBLE, tokens DOUBLE, duration_s DOUBLE, run_cost_usd DOUBLE,
-    task_digest VARCHAR, source_key VARCHAR, metric INTEGER DEFAULT 0,
-    part VARCHAR DEFAULT '', version VARCHAR DEFAULT '', whole BOOLEAN DEFAULT false,
-    scored TIMESTAMP, said VARCHAR
+    source_id INTEGER, run INTEGER, task INTEGER, place BIGINT, attempt INTEGER, kind TINYINT,
+    score DOUBLE, passed BOOLEAN, cost_usd DOUBLE, tokens DOUBLE, duration_s DOUBLE,
+    source_key VARCHAR, scored TIMESTAMP
+);
+CREATE OR REPLACE TEMP TABLE incoming_runs (
+    run INTEGER, place BIGINT, source_id INTEGER, benchmark VARCHAR, agent VARCHAR, model VARCHAR,
+    scaffold VARCHAR, agent_version VARCHAR, settings VARCHAR, run_id VARCHAR, harness VARCHAR,
+    harness_version VARCHAR, started TIMESTAMP, run_cost_usd DOUBLE, metric INTEGER DEFAULT 0,
+    version VARCHAR DEFAULT '', whole BOOLEAN DEFAULT false, said VARCHAR
+);
+CREATE OR REPLACE TEMP TABLE incoming_tasks (
+    task INTEGER, place BIGINT, source_id INTEGER, benchmark VARCHAR, task_id VARCHAR,
+    task_digest VARCHAR, part VARCHAR DEFAULT '', said VARCHAR
 );
 CREATE OR REPLACE TEMP TABLE incoming_metrics (
     metric INTEGER, name VARCHAR, key VARCHAR, low DOUBLE, high DOUBLE,
@@ -32,23 +39,30 @@ WHERE sources.source_id = found.source_id;
 
 -- name: plain_names
 -- A benchmark that was run from a package of evaluations is the same one; keys are of what is said.
-UPDATE incoming
+UPDATE incoming_runs
+SET said = benchmark, benchmark = substr(benchmark, 15)
+WHERE starts_with(benchmark, 'inspect_evals/') AND length(benchmark) > 14;
+UPDATE incoming_tasks
 SET said = benchmark, benchmark = substr(benchmark, 15)
 WHERE starts_with(benchmark, 'inspect_evals/') AND length(benchmark) > 14;
 
 -- name: apply_aliases
 -- A benchmark that goes by another name here joins the one that it is an alias of.
-UPDATE incoming
-SET said = coalesce(incoming.said, incoming.benchmark), benchmark = aliases.name
+UPDATE incoming_runs
+SET said = coalesce(incoming_runs.said, incoming_runs.benchmark), benchmark = aliases.name
 FROM aliases
-WHERE aliases.what = 'benchmark' AND aliases.alias = incoming.benchmark;
+WHERE aliases.what = 'benchmark' AND aliases.alias = incoming_runs.benchmark;
+UPDATE incoming_tasks
+SET said = coalesce(incoming_tasks.said, incoming_tasks.benchmark), benchmark = aliases.name
+FROM aliases
+WHERE aliases.what = 'benchmark' AND aliases.alias = incoming_tasks.benchmark;
 
 -- name: add_benchmarks
 INSERT INTO benchmarks
 SELECT
     (SELECT coalesce(max(benchmark_id), 0) FROM benchmarks) + row_number() OVER (ORDER BY name),
     name
-FROM (SELECT DISTINCT benchmark AS name FROM incoming)
+FROM (SELECT DISTINCT benchmark AS name FROM incoming_runs)
 WHERE name NOT IN (SELECT name FROM benchmarks);
 
 -- name: add_metrics
@@ -64,7 +78,7 @@ FROM (
         first(COLUMNS(['low', 'high', 'lower_is_better', 'declared'])
             ORDER BY declared = 'user' DESC, declared = 'source' DESC, place)
     FROM (
-        SELECT benchmark, metric, min(incoming.rowid) AS place FROM incoming GROUP BY ALL
+        SELECT benchmark, metric, min(place) AS place FROM incoming_runs GROUP BY ALL
     ) AS used
     JOIN incoming_metrics USING (metric)
     JOIN benchmarks ON benchmarks.name = used.benchmark
@@ -83,7 +97,7 @@ FROM (
         first(COLUMNS(['low', 'high', 'lower_is_better', 'declared'])
             ORDER BY declared = 'user' DESC, place)
     FROM (
-        SELECT benchmark, metric, min(incoming.rowid) AS place FROM incoming GROUP BY ALL
+        SELECT benchmark, metric, min(place) AS place FROM incoming_runs GROUP BY ALL
     ) AS used
     JOIN incoming_metrics USING (metric)
     JOIN benchmarks ON benchmarks.name = used.benchmark
@@ -102,10 +116,13 @@ SELECT
     metrics.lower_is_better, metrics.declared,
     any_value(said.low) AS said_low, any_value(said.high) AS said_high,
     any_value(said.lower_is_better) AS said_lower, any_value(said.declared) AS said_declared,
-    min(score) AS seen_low, max(score) AS seen_high
-FROM incoming
+    min(seen.low) AS seen_low, max(seen.high) AS seen_high
+FROM incoming_runs
+JOIN (
+    SELECT run, min(score) AS low, max(score) AS high FROM incoming GROUP BY run
+) AS seen USING (run)
 JOIN incoming_metrics AS said USING (metric)
-JOIN benchmarks ON benchmarks.name = incoming.benchmark
+JOIN benchmarks ON benchmarks.name = incoming_runs.benchmark
 JOIN metrics ON
     metrics.benchmark_id = benchmarks.benchmark_id
     AND metrics.name = said.name AND metrics.key = said.key
@@ -114,8 +131,8 @@ HAVING
     bool_or(said.declared <> '' AND (said.low <> metrics.low OR said.high <> metrics.high))
     OR bool_or(said.lower_is_better <> metrics.lower_is_better AND metrics.declared <> 'user')
     OR (metrics.declared <> '' AND NOT coalesce(
-        min(score) >= metrics.low - 1e-9 * (metrics.high - metrics.low)
-        AND max(score) <= metrics.high + 1e-9 * (metrics.high - metrics.low), true))
+        min(seen.low) >= metrics.low - 1e-9 * (metrics.high - metrics.low)
+        AND max(seen.high) <= metrics.high + 1e-9 * (metrics.high - metrics.low), true))
 ORDER BY source_id;
 
 -- name: refused_parts
@@ -127,11 +144,11 @@ WITH named AS (
     JOIN benchmarks USING (benchmark_id)
     JOIN outcomes USING (task_id)
     JOIN sources USING (source_id)
-    WHERE tasks.part <> '' AND benchmarks.name IN (SELECT benchmark FROM incoming)
+    WHERE tasks.part <> '' AND benchmarks.name IN (SELECT benchmark FROM incoming_tasks)
     GROUP BY ALL
     UNION ALL
     SELECT benchmark, task_id, task_digest, part, source_id, any_value(sources.name)
-    FROM incoming JOIN sources USING (source_id)
+    FROM incoming_tasks JOIN sources USING (source_id)
     WHERE part <> ''
     GROUP BY ALL
 ),
@@ -141,15 +158,15 @@ owner AS (
     FROM named GROUP BY benchmark, task_id
 )
 SELECT
-    incoming.source_id, first(incoming.benchmark ORDER BY incoming.rowid),
-    first(incoming.task_id ORDER BY incoming.rowid), first(incoming.part ORDER BY incoming.rowid),
-    first(owner.part ORDER BY incoming.rowid), first(owner.source ORDER BY incoming.rowid)
-FROM incoming
+    incoming_tasks.source_id, first(incoming_tasks.benchmark ORDER BY incoming_tasks.place),
+    first(incoming_tasks.task_id ORDER BY incoming_tasks.place), first(incoming_tasks.part ORDER BY incoming_tasks.place),
+    first(owner.part ORDER BY incoming_tasks.place), first(owner.source ORDER BY incoming_tasks.place)
+FROM incoming_tasks
 JOIN owner USING (benchmark, task_id)
-WHERE incoming.part <> '' AND incoming.part <> owner.part
-    AND NOT (incoming.task_digest <> '' AND incoming.task_digest = owner.digest)
-GROUP BY incoming.source_id
-ORDER BY incoming.source_id;
+WHERE incoming_tasks.part <> '' AND incoming_tasks.part <> owner.part
+    AND NOT (incoming_tasks.task_digest <> '' AND incoming_tasks.task_digest = owner.digest)
+GROUP BY incoming_tasks.source_id
+ORDER BY incoming_tasks.source_id;
 
 -- name: same_agents
 -- Sources with results of an agent of the incoming source that has the same content.
@@ -161,7 +178,7 @@ JOIN (
 JOIN runs USING (run_id)
 JOIN benchmarks USING (benchmark_id)
 JOIN agents ON agents.agent_id = runs.agent_id
-JOIN (SELECT DISTINCT source_id, benchmark, agent FROM incoming) AS arrived ON
+JOIN (SELECT DISTINCT source_id, benchmark, agent FROM incoming_runs) AS arrived ON
     arrived.source_id = copies.new AND arrived.benchmark = benchmarks.name
     AND arrived.agent = agents.name;
 
@@ -190,7 +207,7 @@ FROM (
     FROM tasks JOIN benchmarks USING (benchmark_id)
     WHERE tasks.digest <> '' AND tasks.name <> tasks.digest
     UNION
-    SELECT benchmark, task_digest, task_id FROM incoming
+    SELECT benchmark, task_digest, task_id FROM incoming_tasks
     WHERE task_digest <> '' AND task_id <> task_digest
 ) AS by_id
 SEMI JOIN (
@@ -198,16 +215,16 @@ SEMI JOIN (
     FROM tasks JOIN benchmarks USING (benchmark_id)
     WHERE tasks.name = tasks.digest
     UNION ALL
-    SELECT benchmark, task_digest FROM incoming WHERE task_id = task_digest
+    SELECT benchmark, task_digest FROM incoming_tasks WHERE task_id = task_digest
 ) AS by_content USING (benchmark, digest)
 GROUP BY benchmark, digest
 HAVING count(DISTINCT name) = 1;
 
-UPDATE incoming SET task_id = named_contents.name
+UPDATE incoming_tasks SET task_id = named_contents.name
 FROM named_contents
-WHERE incoming.benchmark = named_contents.benchmark
-    AND incoming.task_digest = named_contents.digest
-    AND incoming.task_id = incoming.task_digest;
+WHERE incoming_tasks.benchmark = named_contents.benchmark
+    AND incoming_tasks.task_digest = named_contents.digest
+    AND incoming_tasks.task_id = incoming_tasks.task_digest;
 
 UPDATE tasks SET name = named_contents.name
 FROM named_contents JOIN benchmarks ON benchmarks.name = named_contents.benchmark
@@ -228,7 +245,7 @@ SELECT
     benchmark_id, name, digest, part
 FROM (
     SELECT benchmark_id, task_id AS name, task_digest AS digest, max(part) AS part
-    FROM incoming JOIN benchmarks ON benchmarks.name = incoming.benchmark
+    FROM incoming_tasks JOIN benchmarks ON benchmarks.name = incoming_tasks.benchmark
     GROUP BY benchmark_id, task_id, task_digest
 ) AS found
 ANTI JOIN tasks USING (benchmark_id, name, digest);
@@ -240,7 +257,7 @@ SELECT
         + row_number() OVER (ORDER BY name, length(settings), settings, model, scaffold, version),
     name, name, model, scaffold, version, settings
 FROM (
-    SELECT DISTINCT agent AS name, model, scaffold, agent_version AS version, settings FROM incoming
+    SELECT DISTINCT agent AS name, model, scaffold, agent_version AS version, settings FROM incoming_runs
 ) AS found
 ANTI JOIN agents USING (name, model, scaffold, version, settings);
 
@@ -252,16 +269,16 @@ SELECT
     benchmark_id, agent_id, name, harness, harness_version, started, cost_usd, version, whole
 FROM (
     SELECT
-        benchmark_id, agent_id, incoming.run_id AS name, started,
+        benchmark_id, agent_id, incoming_runs.run_id AS name, started,
         max(harness) AS harness, max(harness_version) AS harness_version,
-        max(run_cost_usd) AS cost_usd, max(incoming.version) AS version, bool_or(whole) AS whole
-    FROM incoming
-    JOIN benchmarks ON benchmarks.name = incoming.benchmark
+        max(run_cost_usd) AS cost_usd, max(incoming_runs.version) AS version, bool_or(whole) AS whole
+    FROM incoming_runs
+    JOIN benchmarks ON benchmarks.name = incoming_runs.benchmark
     JOIN agents ON
-        agents.name = incoming.agent AND agents.model = incoming.model
-        AND agents.scaffold = incoming.scaffold AND agents.version = incoming.agent_version
-        AND agents.settings = incoming.settings
-    GROUP BY benchmark_id, agent_id, incoming.run_id, started
+        agents.name = incoming_runs.agent AND agents.model = incoming_runs.model
+        AND agents.scaffold = incoming_runs.scaffold AND agents.version = incoming_runs.agent_version
+        AND agents.settings = incoming_runs.settings
+    GROUP BY benchmark_id, agent_id, incoming_runs.run_id, started
 ) AS found
 WHERE NOT EXISTS (
     FROM runs
@@ -270,10 +287,10 @@ WHERE NOT EXISTS (
 );
 
 -- name: number_metrics
--- Which stored metric each incoming metric of each benchmark is.
+-- Which stored metric each incoming_runs metric of each benchmark is.
 CREATE OR REPLACE TEMP TABLE numbered_metrics AS
 SELECT benchmarks.benchmark_id, used.metric, metrics.metric_id
-FROM (SELECT DISTINCT benchmark, metric FROM incoming) AS used
+FROM (SELECT DISTINCT benchmark, metric FROM incoming_runs) AS used
 JOIN incoming_metrics USING (metric)
 JOIN benchmarks ON benchmarks.name = used.benchmark
 JOIN metrics ON
@@ -281,48 +298,68 @@ JOIN metrics ON
     AND metrics.name = incoming_metrics.name AND metrics.key = incoming_metrics.key;
 
 -- name: resolve
--- The incoming rows with their integer keys, without the names: they are as wide as the file, and
--- only a conflict needs them. The key is of the names as the source says them, so an alias made
--- later changes no key.
+-- The incoming rows with their integer keys. The key is of the names as the source says them, so an
+-- alias made later changes no key; the texts of the names are put together once.
 CREATE OR REPLACE TEMP TABLE resolved AS
+WITH known_runs AS (
+    SELECT
+        incoming_runs.run, agents.agent_id, runs.run_id, numbered_metrics.metric_id,
+        concat_ws(
+            chr(31), 'source', coalesce(incoming_runs.said, incoming_runs.benchmark), ''
+        ) AS by_source,
+        concat_ws(
+            chr(31), 'place', coalesce(incoming_runs.said, incoming_runs.benchmark), ''
+        ) AS before_task,
+        concat_ws(
+            chr(31), '', incoming_runs.agent, incoming_runs.model, incoming_runs.scaffold,
+            incoming_runs.agent_version, incoming_runs.settings, incoming_runs.run_id,
+            coalesce(CAST(epoch_us(incoming_runs.started) AS VARCHAR), '-'), ''
+        ) AS after_task
+    FROM incoming_runs
+    JOIN benchmarks ON benchmarks.name = incoming_runs.benchmark
+    JOIN numbered_metrics ON
+        numbered_metrics.benchmark_id = benchmarks.benchmark_id
+        AND numbered_metrics.metric = incoming_runs.metric
+    JOIN agents ON
+        agents.name = incoming_runs.agent AND agents.model = incoming_runs.model
+        AND agents.scaffold = incoming_runs.scaffold
+        AND agents.version = incoming_runs.agent_version
+        AND agents.settings = incoming_runs.settings
+    JOIN runs ON
+        runs.benchmark_id = benchmarks.benchmark_id AND runs.agent_id = agents.agent_id
+        AND runs.name = incoming_runs.run_id
+        AND runs.started IS NOT DISTINCT FROM incoming_runs.started
+),
+known_tasks AS (
+    SELECT incoming_tasks.task, incoming_tasks.task_id AS name, tasks.task_id
+    FROM incoming_tasks
+    JOIN benchmarks ON benchmarks.name = incoming_tasks.benchmark
+    JOIN tasks ON
+        tasks.benchmark_id = benchmarks.benchmark_id AND tasks.name = incoming_tasks.task_id
+        AND tasks.digest = incoming_tasks.task_digest
+)
 SELECT
-    incoming.source_id, agents.agent_id, tasks.task_id, runs.run_id, incoming.attempt,
-    incoming.kind, incoming.score, incoming.passed,
-    incoming.cost_usd, incoming.tokens, incoming.duration_s, numbered_metrics.metric_id,
-    incoming.scored, incoming.rowid AS place,
+    incoming.source_id, known_runs.agent_id, known_tasks.task_id, known_runs.run_id,
+    incoming.attempt, incoming.kind, incoming.score, incoming.passed, incoming.cost_usd,
+    incoming.tokens, incoming.duration_s, known_runs.metric_id, incoming.scored, incoming.place,
     md5_number_lower(
         CASE WHEN incoming.source_key <> ''
-        THEN concat_ws(
-            chr(31), 'source', coalesce(incoming.said, incoming.benchmark), incoming.source_key)
-        ELSE concat_ws(
-            chr(31), 'place', coalesce(incoming.said, incoming.benchmark), incoming.task_id,
-            incoming.agent,
-            incoming.model, incoming.scaffold, incoming.agent_version, incoming.settings,
-            incoming.run_id, coalesce(CAST(epoch_us(incoming.started) AS VARCHAR), '-'),
-            CAST(incoming.attempt AS VARCHAR))
+        THEN by_source || incoming.source_key
+        ELSE before_task || known_tasks.name || after_task || CAST(incoming.attempt AS VARCHAR)
         END
     ) AS key
 FROM incoming
-JOIN benchmarks ON benchmarks.name = incoming.benchmark
-JOIN numbered_metrics ON
-    numbered_metrics.benchmark_id = benchmarks.benchmark_id
-    AND numbered_metrics.metric = incoming.metric
-JOIN tasks ON
-    tasks.benchmark_id = benchmarks.benchmark_id AND tasks.name = incoming.task_id
-    AND tasks.digest = incoming.task_digest
-JOIN agents ON
-    agents.name = incoming.agent AND agents.model = incoming.model
-    AND agents.scaffold = incoming.scaffold AND agents.version = incoming.agent_version
-    AND agents.settings = incoming.settings
-JOIN runs ON
-    runs.benchmark_id = benchmarks.benchmark_id AND runs.agent_id = agents.agent_id
-    AND runs.name = incoming.run_id AND runs.started IS NOT DISTINCT FROM incoming.started;
+JOIN known_runs USING (run)
+JOIN known_tasks USING (task);
 
 -- Of the few rows that are one attempt, those of its newest scoring count, and of these the first
 -- by each metric; where none counts, `chosen` is no place.
 CREATE OR REPLACE TEMP TABLE repeated AS
-WITH twice AS (
-    SELECT key, max(scored) AS newest FROM resolved GROUP BY key HAVING count(*) > 1
+WITH several AS (
+    SELECT key FROM resolved GROUP BY key HAVING count(*) > 1
+),
+twice AS (
+    SELECT key, max(scored) AS newest FROM resolved SEMI JOIN several USING (key) GROUP BY key
 )
 SELECT
     key, metric_id,
@@ -475,13 +512,26 @@ WHERE benchmark_id NOT IN (SELECT benchmark_id FROM runs)
 -- name: folded
 SELECT name FROM batches WHERE list_contains(CAST($names AS VARCHAR[]), name);
 
+-- name: staged
+-- The staged rows with their names, as a batch of the inbox holds them.
+SELECT
+    incoming.* EXCLUDE (place), incoming_runs.* EXCLUDE (run, place, source_id, said),
+    incoming_tasks.* EXCLUDE (task, place, source_id, benchmark, said)
+FROM incoming
+JOIN incoming_runs USING (run)
+JOIN incoming_tasks USING (task)
+ORDER BY incoming.place
+
 -- name: stage_batches
--- Rows of batches of the inbox, with the sources and metrics of each batch numbered anew.
-INSERT INTO incoming BY NAME
+-- Rows of batches of the inbox, with the sources, metrics and names of each batch numbered anew.
+CREATE OR REPLACE TEMP TABLE batch_rows AS
 SELECT
     batch.* EXCLUDE (filename, file_row_number) REPLACE (
-        CAST($first + source.new AS INTEGER) AS source_id, metrics.new AS metric
-    )
+        CAST($first + source.new AS INTEGER) AS source_id, metrics.new AS metric,
+        CAST(dense_rank() OVER (ORDER BY source.filename, run) AS INTEGER) AS run,
+        CAST(dense_rank() OVER (ORDER BY source.filename, task) AS INTEGER) AS task
+    ),
+    row_number() OVER (ORDER BY source.new, file_row_number) AS place
 FROM read_parquet(
     $paths, filename = true, file_row_number = true, union_by_name = true
 ) AS batch
@@ -494,8 +544,28 @@ JOIN (
     SELECT
         unnest(CAST($metric_files AS VARCHAR[])) AS filename,
         unnest(CAST($metric_old AS INTEGER[])) AS old, unnest(CAST($metric_new AS INTEGER[])) AS new
-) AS metrics ON metrics.filename = batch.filename AND metrics.old = batch.metric
-ORDER BY source.new, file_row_number;
+) AS metrics ON metrics.filename = batch.filename AND metrics.old = batch.metric;
+
+-- name: name_batches
+INSERT INTO incoming_runs BY NAME
+SELECT
+    run, min(place) AS place,
+    first(COLUMNS([
+        'source_id', 'benchmark', 'agent', 'model', 'scaffold', 'agent_version', 'settings',
+        'run_id', 'harness', 'harness_version', 'started', 'run_cost_usd', 'metric', 'version',
+        'whole']))
+FROM batch_rows GROUP BY run;
+INSERT INTO incoming_tasks BY NAME
+SELECT
+    task, min(place) AS place,
+    first(COLUMNS(['source_id', 'benchmark', 'task_id', 'task_digest', 'part']))
+FROM batch_rows GROUP BY task;
+INSERT INTO incoming BY NAME
+SELECT COLUMNS([
+    'source_id', 'run', 'task', 'place', 'attempt', 'kind', 'score', 'passed', 'cost_usd', 'tokens',
+    'duration_s', 'source_key', 'scored'])
+FROM batch_rows;
+DROP TABLE batch_rows;
 
 -- name: note_batches
 INSERT INTO batches

@@ -130,6 +130,59 @@ WHERE runs.benchmark_id = $benchmark_id
     AND list_contains(CAST($agent_ids AS INTEGER[]), outcomes.agent_id)
 ORDER BY runs.started NULLS LAST, runs.name, outcomes.attempt, outcomes.key;
 
+-- name: cells
+-- The attempts of the chosen agents at the tasks of a version, added up by agent and task without
+-- being fetched; what follows reads it. The same attempts count as in a matrix of `attempts`, with
+-- their scores brought from $worst to $best to [0, 1]. `by_label` tasks count under their version
+-- only. Sums are compensated, so that they hardly depend on the order in which threads add.
+WITH wanted_tasks AS (
+    SELECT unnest(CAST($task_ids AS INTEGER[])) AS task_id,
+        unnest(CAST($columns AS INTEGER[])) AS place,
+        unnest(CAST($by_label AS BOOLEAN[])) AS by_label
+),
+wanted_agents AS (
+    SELECT unnest(CAST($agent_ids AS INTEGER[])) AS agent_id,
+        unnest(CAST($lines AS INTEGER[])) AS line
+),
+cells AS MATERIALIZED (
+    SELECT
+        line, place, count(*) FILTER (kind = 0) AS attempts,
+        count(*) FILTER (kind <> 0) AS without_score,
+        coalesce(fsum(
+            least(greatest((score - $worst) / ($best - $worst), 0), 1)
+        ) FILTER (kind = 0 AND NOT isnan(score)), 0) / count(*) FILTER (kind = 0) AS score,
+        favg(outcomes.cost_usd) FILTER (kind = 0 AND NOT isnan(outcomes.cost_usd)) AS cost_usd,
+        favg(duration_s) FILTER (kind = 0 AND NOT isnan(duration_s)) AS duration_s
+    FROM outcomes
+    JOIN runs USING (run_id)
+    JOIN wanted_tasks USING (task_id)
+    JOIN wanted_agents ON wanted_agents.agent_id = outcomes.agent_id
+    WHERE runs.benchmark_id = $benchmark_id
+        AND (metric_id = $metric_id
+            OR (kind <> 0 AND metric_id = CAST($unnamed_id AS INTEGER)))
+        AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP))
+        AND (NOT by_label OR (runs.version = $version AND $version <> ''))
+    GROUP BY line, place
+)
+
+-- name: rates_of_tasks
+-- An agent without any score here is no agent of the benchmark; a task it tried in vain stays.
+SELECT
+    place, coalesce(favg(score) FILTER (attempts > 0), 'nan') AS pass_rate,
+    count(*) FILTER (attempts > 0) AS agents, CAST(sum(attempts) AS BIGINT) AS attempts,
+    coalesce(favg(cost_usd), 'nan') AS cost_usd, coalesce(favg(duration_s), 'nan') AS duration_s,
+    CAST(coalesce(sum(without_score) FILTER (
+        line IN (SELECT line FROM cells WHERE attempts > 0)), 0) AS BIGINT) AS without_score
+FROM cells
+GROUP BY place
+ORDER BY place;
+
+-- name: means_of_agents
+SELECT line, count(*) AS tasks, favg(score) AS mean
+FROM cells
+WHERE attempts > 0
+GROUP BY line;
+
 -- name: run_sizes
 SELECT run_id, count(*) FROM outcomes JOIN runs USING (run_id)
 WHERE CAST($benchmark_id AS INTEGER) IS NULL OR benchmark_id = $benchmark_id
@@ -175,6 +228,7 @@ SELECT agent_id, CAST(sum(attempts) AS BIGINT)
 FROM (
     SELECT outcomes.agent_id, outcomes.key, 1 AS attempts
     FROM outcomes JOIN runs USING (run_id)
+    SEMI JOIN (SELECT key FROM outcomes WHERE kind <> 0) AS failed ON failed.key = outcomes.key
     WHERE runs.benchmark_id = $benchmark_id
     GROUP BY outcomes.agent_id, outcomes.key
     HAVING bool_and(outcomes.kind <> 0)
@@ -205,34 +259,6 @@ SELECT
 FROM sources JOIN outcomes USING (source_id)
 GROUP BY ALL
 ORDER BY sources.name, sources.source_id;
-
--- name: faults
--- What must not be in a history, each with how often it is.
-SELECT 'attempts held twice' AS fault, count(*) AS number
-FROM (SELECT key, metric_id FROM outcomes GROUP BY ALL HAVING count(*) > 1)
-UNION ALL
-SELECT 'attempts of a run that is not there', count(*) FROM outcomes ANTI JOIN runs USING (run_id)
-UNION ALL
-SELECT 'attempts at a task that is not there', count(*)
-FROM outcomes ANTI JOIN tasks USING (task_id)
-UNION ALL
-SELECT 'attempts by an agent that is not there', count(*)
-FROM outcomes ANTI JOIN agents USING (agent_id)
-UNION ALL
-SELECT 'attempts by a metric that is not there', count(*)
-FROM outcomes ANTI JOIN metrics USING (metric_id)
-UNION ALL
-SELECT 'valid attempts without a score', count(*)
-FROM outcomes WHERE kind = 0 AND (score IS NULL OR isnan(score))
-UNION ALL
-SELECT 'attempts with a score though they are not valid', count(*)
-FROM outcomes WHERE kind <> 0 AND score IS NOT NULL
-UNION ALL
-SELECT 'attempts at a task of another benchmark than their run', count(*)
-FROM outcomes
-JOIN runs USING (run_id)
-JOIN tasks ON tasks.task_id = outcomes.task_id
-WHERE tasks.benchmark_id <> runs.benchmark_id;
 
 -- name: forgettable
 -- How many attempts each source gave each run, by agent and benchmark.

@@ -1,9 +1,10 @@
 -- Statements that check a file of rows and stage it.
 
 -- name: survey_raw
--- One pass over the file: how many rows are at fault, have no attempt number, no score, the range
+-- One pass over the file: how many rows there are, are at fault, have no attempt number, no score, the range
 -- of the scores, and how many dates and amounts are absurd.
 SELECT
+    count(*),
     count(*) FILTER (
         task_id = '' OR agent = '' OR benchmark = '' OR contains(task_id || agent, chr(0))
         OR (kind <> '' AND NOT list_contains($kinds, kind))
@@ -88,20 +89,60 @@ SELECT * REPLACE (
         ) - 1
     ) AS attempt
 )
-FROM raw
-ORDER BY member, place;
+FROM raw;
 
 -- name: numbered
 -- Every row has its attempt number.
 CREATE OR REPLACE TEMP VIEW numbered AS FROM raw;
 
+-- name: name_raw
+-- The names of a checked file: who ran, and what. One pass finds both.
+CREATE OR REPLACE TEMP TABLE named AS
+SELECT
+    grouping(task_id) = 1 AS of_run, min(place) AS place, benchmark, agent, model, scaffold,
+    agent_version, settings, run_id, harness, harness_version, started, run_cost_usd, task_id,
+    task_digest
+FROM (
+    SELECT
+        * REPLACE (
+            CAST(member AS BIGINT) << 40 | place AS place,
+            CASE
+            WHEN started >= CAST($first_date AS TIMESTAMP)
+                AND started < CAST($last_date AS TIMESTAMP) THEN started
+            END AS started,
+            CASE WHEN run_cost_usd BETWEEN 0 AND $most_run_cost_usd THEN run_cost_usd END
+                AS run_cost_usd
+        )
+    FROM raw
+)
+GROUP BY GROUPING SETS (
+    (benchmark, agent, model, scaffold, agent_version, settings, run_id, harness,
+        harness_version, started, run_cost_usd),
+    (benchmark, task_id, task_digest)
+);
+
+-- name: name_runs
+INSERT INTO incoming_runs BY NAME
+SELECT
+    row_number() OVER (ORDER BY place) AS run, CAST($source_id AS INTEGER) AS source_id,
+    CAST($version AS VARCHAR) AS version,
+    * EXCLUDE (of_run, task_id, task_digest)
+FROM named WHERE of_run;
+
+-- name: name_tasks
+INSERT INTO incoming_tasks BY NAME
+SELECT
+    row_number() OVER (ORDER BY place) AS task, CAST($source_id AS INTEGER) AS source_id, place,
+    benchmark, task_id, task_digest
+FROM named WHERE NOT of_run;
+
 -- name: stage_raw
--- Checked rows of a file become incoming rows. A score beside an error is no information.
+-- Checked rows of a file become incoming rows; `same_run` and `same_task` compare the names that
+-- tell runs and tasks apart, mostly one of each. A score beside an error is no information.
 INSERT INTO incoming BY NAME
 SELECT
-    CAST($source_id AS INTEGER) AS source_id, benchmark, task_id, agent, model, scaffold, agent_version, settings, run_id, harness,
-    harness_version, known_start AS started, task_digest, source_key,
-    CAST($version AS VARCHAR) AS version,
+    CAST($source_id AS INTEGER) AS source_id, run, task, CAST(member AS BIGINT) << 40 | place AS place,
+    source_key,
     CASE
     WHEN $errors_fail AND kind IN ('infra_error', 'grader_error') THEN 0
     WHEN kind <> '' THEN list_position($kinds, kind) - 1
@@ -119,26 +160,39 @@ SELECT
     attempt,
     CASE WHEN cost_usd BETWEEN 0 AND $most_cost_usd THEN cost_usd END AS cost_usd,
     CASE WHEN tokens BETWEEN 0 AND $most_tokens THEN tokens END AS tokens,
-    CASE WHEN duration_s BETWEEN 0 AND $most_duration_s THEN duration_s END AS duration_s,
-    CASE WHEN run_cost_usd BETWEEN 0 AND $most_run_cost_usd THEN run_cost_usd END AS run_cost_usd
+    CASE WHEN duration_s BETWEEN 0 AND $most_duration_s THEN duration_s END AS duration_s
 FROM (
     SELECT
-        *,
+        checked.*, incoming_runs.run, incoming_tasks.task,
         CASE
         WHEN score IS NOT NULL AND NOT isnan(score) THEN score
         WHEN score IS NULL AND passed IS NOT NULL THEN CASE WHEN passed THEN $best ELSE $worst END
-        END AS known,
-        CASE
-        WHEN started >= CAST($first_date AS TIMESTAMP) AND started < CAST($last_date AS TIMESTAMP)
-            THEN started
-        END AS known_start
-    FROM numbered
+        END AS known
+    FROM (
+        SELECT
+            * REPLACE (
+                CASE
+                WHEN started >= CAST($first_date AS TIMESTAMP)
+                    AND started < CAST($last_date AS TIMESTAMP) THEN started
+                END AS started,
+                CASE WHEN run_cost_usd BETWEEN 0 AND $most_run_cost_usd THEN run_cost_usd END
+                    AS run_cost_usd
+            )
+        FROM numbered
+    ) AS checked
+    JOIN incoming_runs ON {same_run}
+    JOIN incoming_tasks ON {same_task}
 );
+
+-- name: drop_raw
+DROP VIEW numbered;
+DROP VIEW raw;
+DROP TABLE named;
 
 -- name: near_names
 -- Tasks of one benchmark whose ids differ as `1` and `1.0` do, where this file holds one of them.
 WITH arrived AS (
-    SELECT DISTINCT benchmark, task_id FROM incoming
+    SELECT DISTINCT benchmark, task_id FROM incoming_tasks
 ),
 known AS (
     FROM arrived

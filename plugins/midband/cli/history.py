@@ -1,7 +1,6 @@
 """``midband history`` and ``midband rates``: what the history holds, and how results leave it."""
 
 import csv
-import os
 import sys
 from dataclasses import fields
 from datetime import datetime
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from midband.cli.history_check import check, repair, salvage
 from midband.cli.history_inbox import compact
+from midband.cli.history_tasks import tasks
 from midband.cli.options import as_of_option, history_option, json_option, metric_options
 from midband.cli.output import (
     csv_cell,
@@ -27,7 +28,7 @@ from midband.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from midband_history import History, SourceFault
+    from midband_history import History
 
 _BENCHMARK = [
     *("name", "tasks", "agents", "attempts", "without_score", "metrics", "first", "last"),
@@ -38,7 +39,6 @@ _ATTEMPT = [
     *("task_digest", "imported_at"),
 ]
 _AGENT = ["name", "model", "scaffold", "first", "tasks", "mean", "without_score"]
-_SHOWN_SOURCES = 20
 _EXPORT_ONLY = {
     "output": "--output",
     "organization": "--organization",
@@ -81,10 +81,14 @@ def history() -> None:
     """Show what the history holds: its benchmarks, or the agents of one.
 
     The subcommands show where a number comes from, state what a metric is, join two names of one
-    agent or benchmark, name sources that should be imported again, and remove results. A benchmark
-    that is called like a subcommand is shown by `midband history show NAME`, for example
-    `midband history show check`.
+    agent or benchmark, name sources that should be imported again, check the tasks of a benchmark,
+    and remove results. A benchmark that is called like a subcommand is shown by
+    `midband history show NAME`, for example `midband history show check`.
     """
+
+
+for _command in (check, compact, repair, salvage, tasks):
+    history.add_command(_command)
 
 
 @history.command(
@@ -211,60 +215,6 @@ def why(
     for source, text in () if as_json else notes:
         echo(f"note: {source}: {text}")
     return 0
-
-
-history.add_command(compact)
-
-
-@history.command(epilog="Example: midband history check")
-@history_option
-@json_option
-def check(history_path: Path | None, as_json: bool) -> int:
-    """Name sources that should be imported again, and contradictions.
-
-    A source should be imported again if an older midband read it. The exit code is 1 if something
-    is named.
-    """
-    from midband._manager import get_plugin_manager
-
-    readers = {name: each.version for name, each in get_plugin_manager().importers().items()}
-    with open_history(history_path) as store:
-        stale, broken = store.check(readers)
-        unsettled = [
-            f"{summary.name}: values of {each.metric.label or 'its unnamed metric'} from"
-            f" {each.seen_low:g} to {each.seen_high:g} on a scale {each.metric.scale_text()}"
-            for summary in store.benchmarks()
-            for each in store.metrics(summary.name)
-            if not each.settled
-        ]
-    if as_json:
-        print_json({"sources": stale, "faults": broken, "scales": unsettled})
-    else:
-        if stale:
-            print_table(("source", "attempts", "fault"), _grouped(stale))
-        for line in (*broken, *unsettled):
-            echo(line)
-        if not (stale or broken or unsettled):
-            echo("nothing is wrong")
-    return 1 if stale or broken or unsettled else 0
-
-
-def _grouped(stale: "list[SourceFault]") -> list[tuple[str, int, str]]:
-    """Return a row a source; of many with one fault, one row for the directory of all."""
-    rows: list[tuple[str, int, str]] = []
-    for fault in dict.fromkeys(each.fault for each in stale):
-        mine = [each for each in stale if each.fault == fault]
-        if len(mine) <= _SHOWN_SOURCES:
-            rows += [(each.source, each.attempts, fault) for each in mine]
-            continue
-        folders = {os.path.dirname(each.source) for each in mine}  # noqa: PTH120 - may be no path
-        try:
-            place = os.path.commonpath(folders)
-        except ValueError:  # absolute and relative paths
-            place = ""
-        where = f"{len(mine):,} sources below {place or '.'}"
-        rows.append((where, sum(each.attempts for each in mine), fault))
-    return rows
 
 
 @history.command(
