@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from midband.cli.root import run
-from midband_history import History, InputError, Record, StoreError, connection
+from midband_history import History, InputError, Record, StoreError, connection, repair_history
 from midband_history.backends import ducklake
 from midband_history.backends.ducklake import LakeAddress, load_extensions
 from midband_history.connection import connect_plain, fetch_value
@@ -236,6 +236,18 @@ def test_a_history_of_an_older_midband_is_brought_up_to_date(
 
 
 @pytest.mark.team
+def test_a_lost_file_is_named(lake: str, tmp_path: Path) -> None:
+    with History.open(lake) as history:
+        history.add(_records("a", 4_000))
+    for file in (tmp_path / "data" / "main" / "outcomes").iterdir():
+        file.unlink()
+    with History.open(lake, read_only=True) as history:
+        with pytest.raises(StoreError, match=r"read the history ducklake:.*\.parquet"):
+            history.outcomes("toy")
+        assert "outcomes is damaged, 4,000 rows" in history.check({})[1][0]
+
+
+@pytest.mark.team
 def test_a_place_without_a_history_says_what_to_do(
     lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +291,11 @@ def test_an_address_is_a_database_and_a_place_for_files(
     assert LakeAddress.parse(Path(text).as_posix()) == LakeAddress.parse(text)
     monkeypatch.setenv("MIDBAND_DATA", "/env")
     assert LakeAddress.parse(text).data == (data or "/env")
+
+
+def test_a_shared_history_is_not_repaired_as_a_file() -> None:
+    with pytest.raises(InputError, match=r"got the shared history ducklake:postgres:.*restore"):
+        repair_history("ducklake:postgres:postgresql://a@h/db")
 
 
 def test_another_catalogue_is_refused_without_its_password() -> None:

@@ -16,12 +16,12 @@ from midband_history.connection import (
     connect_in_memory,
     connect_plain,
     fetch_value,
-    first_line,
     migrations,
     quoted_text,
     run_all,
     transaction,
 )
+from midband_history.damage import first_line
 from midband_history.errors import InputError, StoreError
 
 if TYPE_CHECKING:
