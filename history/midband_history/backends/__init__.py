@@ -12,6 +12,7 @@ __all__ = [
     "DuckLakeBackend",
     "FileBackend",
     "Inbox",
+    "LakeAddress",
     "MemoryBackend",
     "is_lake",
 ]
