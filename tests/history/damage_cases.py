@@ -13,8 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midband_history import History, Incoming, Record, StoreError, salvage_history
+from midband_history.connection import connect, transaction
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 SOURCES = 4
 _COST = re.compile(r"\bcost_usd=[^,]*")
@@ -45,6 +50,27 @@ def records(source: int) -> list[Record]:
     ]
 
 
+class InPlace:
+    """Writes to the file itself, as midband did before 0.2: what it adds is in a log first."""
+
+    folded = ()
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, str(path)
+        self._connection = connect(path, read_only=False)
+
+    def reading(self) -> "DuckDBPyConnection":
+        return self._connection
+
+    @contextmanager
+    def writing(self) -> "Iterator[DuckDBPyConnection]":
+        with transaction(self._connection):
+            yield self._connection
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 def add(history: History, source: int) -> None:
     """Add one source, in place of what an earlier reading of it gave, as `midband import` does."""
     content = f"c{source}"
@@ -65,7 +91,7 @@ def fill(path: Path, *, kill: bool) -> None:
     add(history, 0)
     if kill:
         history.close()
-        history = History.open(path)
+        history = History(InPlace(path))
     for source in range(1, SOURCES):
         add(history, source)
     if kill:
