@@ -5,11 +5,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	done)
 VENV := .venv
 BIN := $(VENV)/bin
+TEAM := .venv-team
 
 # Small matrices: more threads wait for each other longer than they compute.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types unit wheel benchmarks clean
+.PHONY: demo test lint types unit team wheel benchmarks clean
 
 demo: $(VENV)/.installed-inspect
 	$(BIN)/midband demo --directory demo
@@ -26,6 +27,11 @@ types: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(BIN)/pytest -q
 
+# A shared history on a Postgres server. The extensions' wheels need a DuckDB of their version.
+team: $(TEAM)/.installed
+	sh .ci/postgres && export MIDBAND_TEST_TEAM=1; \
+	$(TEAM)/bin/python -m pytest -q tests/history/test_ducklake.py
+
 wheel: $(VENV)/.installed-dev
 	$(BIN)/pytest -q -m wheel
 
@@ -33,7 +39,7 @@ benchmarks: $(VENV)/.installed-dev
 	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo dist build
+	rm -rf $(VENV) $(TEAM) demo dist build
 
 $(VENV)/.installed-inspect: pyproject.toml constraints.txt
 	sh .ci/install '$(PYTHON)' '$(VENV)' inspect
@@ -42,3 +48,9 @@ $(VENV)/.installed-inspect: pyproject.toml constraints.txt
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	sh .ci/install '$(PYTHON)' '$(VENV)' inspect,report dev
 	touch $@ $(VENV)/.installed-inspect
+
+$(TEAM)/.installed: pyproject.toml constraints.txt
+	grep -v '^duckdb==' constraints.txt >.team-constraints.txt
+	CONSTRAINTS=.team-constraints.txt sh .ci/install '$(PYTHON)' '$(TEAM)' team tests
+	rm .team-constraints.txt
+	touch $@

@@ -26,17 +26,16 @@ def is_damage(reason: str) -> bool:
     return any(words in reason for words in _DAMAGE)
 
 
-def why_not_read(path: Path | None, reason: str) -> str:
+def why_not_read(where: Path | str, reason: str) -> str:
     """Return the one line that says why DuckDB cannot read a history.
 
     Parameters
     ----------
-    path : path, optional
-        The file of the history; None for one in memory.
+    where : path or str
+        The file of the history, or what messages call it.
     reason : str
         What DuckDB says.
     """
-    where = "in memory" if path is None else str(path)
     got = first_line(reason)
     if is_damage(reason):
         return (
@@ -49,7 +48,7 @@ def why_not_read(path: Path | None, reason: str) -> str:
 def says_why(kind: _Kind) -> _Kind:
     """Let the public methods of a class raise `StoreError` where DuckDB cannot read the history.
 
-    The class has the attribute ``path``. The iterators that its methods return are covered too.
+    The class has the attribute ``name``. The iterators that its methods return are covered too.
     """
     for name, method in list(vars(kind).items()):
         if inspect.isfunction(method) and not name.startswith("_"):
@@ -63,22 +62,22 @@ def _saying_why(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             result = method(self, *arguments, **options)
         except _duckdb_error() as error:
-            raise StoreError(why_not_read(self.path, str(error))) from error
+            raise StoreError(why_not_read(self.name, str(error))) from error
         except StoreError as error:  # of a transaction, which does not know the file
             cause = error.__cause__
             if isinstance(cause, _duckdb_error()) and is_damage(str(cause)):
-                raise StoreError(why_not_read(self.path, str(cause))) from cause
+                raise StoreError(why_not_read(self.name, str(cause))) from cause
             raise
-        return _read_on(self.path, result) if inspect.isgenerator(result) else result
+        return _read_on(self.name, result) if inspect.isgenerator(result) else result
 
     return call
 
 
-def _read_on(path: Path | None, rows: Iterator[Any]) -> Iterator[Any]:
+def _read_on(name: str, rows: Iterator[Any]) -> Iterator[Any]:
     try:
         yield from rows
     except _duckdb_error() as error:
-        raise StoreError(why_not_read(path, str(error))) from error
+        raise StoreError(why_not_read(name, str(error))) from error
 
 
 def _duckdb_error() -> type[Exception]:

@@ -266,11 +266,11 @@ def declare_metric(
 def _see_held(connection: "DuckDBPyConnection", number: int, one: MetricSummary) -> MetricSummary:
     """Let go of the values of refused sources: the person's word stands against them."""
     low, high = connection.execute(
-        "UPDATE metrics SET seen_low = found.low, seen_high = found.high FROM ("
-        "SELECT min(score) AS low, max(score) AS high FROM outcomes WHERE metric_id = $number"
-        ") AS found WHERE metric_id = $number RETURNING seen_low, seen_high",
-        {"number": number},
+        "SELECT min(score), max(score) FROM outcomes WHERE metric_id = ?", [number]
     ).fetchall()[0]
+    connection.execute(
+        "UPDATE metrics SET seen_low = ?, seen_high = ? WHERE metric_id = ?", [low, high, number]
+    )
     known = [math.nan if value is None else value for value in (low, high)]
     return replace(one, seen_low=known[0], seen_high=known[1])
 

@@ -9,7 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from midband_history.aliases import benchmark_id_of, plain_benchmark, set_alias
-from midband_history.backends import Backend, Batch, FileBackend, Inbox, MemoryBackend
+from midband_history.backends import (
+    Backend,
+    Batch,
+    DuckLakeBackend,
+    FileBackend,
+    Inbox,
+    MemoryBackend,
+    is_lake,
+)
 from midband_history.backends.file import PATIENCE_S
 from midband_history.connection import (
     default_path,
@@ -47,8 +55,13 @@ class Upkeep:
         self._backend = backend
 
     @property
+    def name(self) -> str:
+        """What messages call the history: its file or its database, without any password."""
+        return self._backend.name
+
+    @property
     def path(self) -> Path | None:
-        """The file that the history is in; None for one in memory."""
+        """The file that the history is in; None for one in memory or in a database."""
         return self._backend.path
 
     @classmethod
@@ -64,7 +77,8 @@ class Upkeep:
         Parameters
         ----------
         path : path, optional
-            By default MIDBAND_HISTORY, else a file in the user's data directory.
+            By default MIDBAND_HISTORY, else a file in the user's data directory. A name that
+            begins with ``ducklake:postgres:`` is that of a shared history in a database.
         read_only : bool
             Any number of processes can read and write one file at a time. What is read is the
             file as it was when it was opened, or last written through this object.
@@ -77,6 +91,10 @@ class Upkeep:
             The file is read-only, of another kind, or newer than this midband.
         """
         where = default_path() if path is None else Path(path).expanduser()
+        if is_lake(where):
+            return cls(
+                DuckLakeBackend.open(where.as_posix(), read_only=read_only, patience_s=patience_s)
+            )
         return cls(FileBackend(where, read_only=read_only, patience_s=patience_s))
 
     @classmethod
@@ -88,10 +106,13 @@ class Upkeep:
     def exists(path: str | Path | None = None) -> bool:
         """Whether there is a history at a place, if only in the inbox beside it."""
         where = default_path() if path is None else Path(path).expanduser()
-        return where.exists() or bool(Inbox(where).names())
+        return is_lake(where) or where.exists() or bool(Inbox(where).names())
 
     def compact(self) -> tuple[Batch, ...]:
         """Take in what the inbox holds, which opening a history for writing does by itself.
+
+        Of a shared history, join small files into larger ones and delete what nobody reads any
+        more.
 
         Returns
         -------
@@ -99,8 +120,7 @@ class Upkeep:
             What became of each batch since this history was opened: one that could not be added
             says why, and its file is kept in ``refused/`` or ``broken/`` in the inbox.
         """
-        with self._writing():
-            pass
+        self._backend.compact()
         return self._backend.folded
 
     def close(self) -> None:

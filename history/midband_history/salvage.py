@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midband_history.backends import LakeAddress, is_lake
 from midband_history.connection import (
     STORAGE_VERSION,
     apply_migrations,
@@ -91,6 +92,13 @@ def repair_history(path: Path | str) -> Repaired:
         The file cannot be opened, or is damaged: `salvage_history` reads the rest of it.
     """
     path = Path(path)
+    if is_lake(path):
+        name = LakeAddress.parse(path.as_posix()).name
+        msg = (
+            f"expected a history file to repair, got the shared history {name}: restore a backup of"
+            " its database, or forget what is wrong and import it again"
+        )
+        raise InputError(msg)
     History.open(path, read_only=True).close()  # before its copy: it is there, and not in use
     copy = _copy(path)
     done: list[str] = []

@@ -51,5 +51,8 @@ class Backend(Protocol):
             The history was opened to read only, is closed, or cannot be written.
         """
 
+    def compact(self) -> None:
+        """Bring what is held into the form that is quickest to read; no number changes."""
+
     def close(self) -> None:
         """Let go of the history; closing twice is harmless."""

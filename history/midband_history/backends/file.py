@@ -100,6 +100,11 @@ class FileBackend:
         with self._replacing() as connection, transaction(connection):
             yield connection
 
+    def compact(self) -> None:
+        """Take in the inbox."""
+        with self.writing():
+            pass
+
     def close(self) -> None:
         """Let go of the file and the inbox."""
         self._open = False

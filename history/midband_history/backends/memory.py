@@ -34,6 +34,9 @@ class MemoryBackend:
         with transaction(connection):
             yield connection
 
+    def compact(self) -> None:
+        """Do nothing: there is neither a file nor an inbox."""
+
     def close(self) -> None:
         """Forget everything."""
         if self._connection is not None:

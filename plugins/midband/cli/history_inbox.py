@@ -21,7 +21,7 @@ def compact(history_path: Path | None, as_json: bool) -> int:
     with open_history(history_path, read_only=False, warned=False) as store:
         found = store.compact()
         aside = store.set_aside()
-        where = store.path
+        where = store.name
     if as_json:
         print_json({"history": where, "batches": found, "set_aside": aside})
         return 1 if aside else 0

@@ -47,7 +47,7 @@ def import_(
             )
         except ImportEndedError as error:
             report, ended = error.report, str(error)
-        where = store.path
+        where = store.name
     if ended and not report.sources:
         raise StoreError(ended)
     if as_json:
@@ -60,7 +60,7 @@ def import_(
     return 0 if report.imported and not report.refused else 1
 
 
-def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
+def _as_dict(report: "ImportReport", where: str) -> dict[str, object]:
     from midband.importers.discovery import path_text
 
     return {
@@ -96,7 +96,7 @@ def _as_dict(report: "ImportReport", where: Path | None) -> dict[str, object]:
     }
 
 
-def _show(report: "ImportReport", where: Path | None) -> None:
+def _show(report: "ImportReport", where: str) -> None:
     from midband.importers.discovery import path_text
     from midband.importers.sources import NO_RESULTS
 
