@@ -18,6 +18,7 @@ from midband_history.errors import (
     UnreadableSourceError,
 )
 from midband_history.matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
+from midband_history.merging import MergeReport
 from midband_history.metrics import Metric, MetricSummary
 from midband_history.provenance import plain_benchmark
 from midband_history.reconcile import Reconciliation, StatedAggregate
@@ -65,6 +66,7 @@ __all__ = [
     "InputError",
     "IntArray",
     "LeftOut",
+    "MergeReport",
     "Metric",
     "MetricSummary",
     "MidbandError",

@@ -318,7 +318,7 @@ class Upkeep:
             Attempts that were moved to another benchmark.
         """
         with transaction(self._connection):
-            return _set_alias(self._connection, what, alias, name)
+            return set_alias(self._connection, what, alias, name)
 
     def aliases(self, what: Literal["agent", "benchmark"]) -> dict[str, str]:
         """Return the aliases of agents or benchmarks, each with the name that it stands for."""
@@ -386,7 +386,7 @@ def _forget(connection: "DuckDBPyConnection", pairs: Sequence[tuple[int, int]]) 
         connection.execute(f"DROP TABLE {table}")
 
 
-def _set_alias(connection: "DuckDBPyConnection", what: str, alias: str, name: str) -> int:
+def set_alias(connection: "DuckDBPyConnection", what: str, alias: str, name: str) -> int:
     """Let one name stand for another, in the caller's transaction; return how many attempts move.
 
     Raises

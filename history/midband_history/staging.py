@@ -184,7 +184,8 @@ def read_table(table: Table) -> Iterator[Record]:
     try:
         stage_table(connection, table, source_id=0)
         rows = connection.execute(
-            "SELECT * EXCLUDE (source_id, metric, part, version, whole, scored, said)"
+            "SELECT * EXCLUDE (source_id, metric, part, version, whole, scored, said,"
+            " known_key)"
             " FROM incoming ORDER BY rowid"
         )
         while chunk := rows.fetchmany(10_000):

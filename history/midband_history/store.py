@@ -31,8 +31,8 @@ from midband_history.labels import (
     read_contents,
 )
 from midband_history.matrix import OutcomeMatrix, build_matrix, mean_known, read_records
+from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
-from midband_history.provenance import Upkeep
 from midband_history.records import Incoming, Record
 from midband_history.staging import known_format, stage_table
 from midband_history.summaries import (
@@ -46,7 +46,7 @@ from midband_history.summaries import (
 from midband_history.tables import Table
 
 
-class History(Upkeep):
+class History(Sharing):
     """What was run, when, by whom, with what result and cost.
 
     Open one with `History.open`, or `History.in_memory` for one that is not kept. One process can

@@ -10,7 +10,8 @@ CREATE OR REPLACE TEMP TABLE incoming (
     cost_usd DOUBLE, tokens DOUBLE, duration_s DOUBLE, run_cost_usd DOUBLE,
     task_digest VARCHAR, source_key VARCHAR, metric INTEGER DEFAULT 0,
     part VARCHAR DEFAULT '', version VARCHAR DEFAULT '', whole BOOLEAN DEFAULT false,
-    scored TIMESTAMP, said VARCHAR
+    scored TIMESTAMP, said VARCHAR,
+    known_key UBIGINT              -- of an attempt that comes from another history
 );
 CREATE OR REPLACE TEMP TABLE incoming_metrics (
     metric INTEGER, name VARCHAR, key VARCHAR, low DOUBLE, high DOUBLE,
@@ -290,7 +291,7 @@ SELECT
     incoming.kind, incoming.score, incoming.passed,
     incoming.cost_usd, incoming.tokens, incoming.duration_s, numbered_metrics.metric_id,
     incoming.scored, incoming.rowid AS place,
-    md5_number_lower(
+    coalesce(incoming.known_key, md5_number_lower(
         CASE WHEN incoming.source_key <> ''
         THEN concat_ws(
             chr(31), 'source', coalesce(incoming.said, incoming.benchmark), incoming.source_key)
@@ -301,7 +302,7 @@ SELECT
             incoming.run_id, coalesce(CAST(epoch_us(incoming.started) AS VARCHAR), '-'),
             CAST(incoming.attempt AS VARCHAR))
         END
-    ) AS key
+    )) AS key
 FROM incoming
 JOIN benchmarks ON benchmarks.name = incoming.benchmark
 JOIN numbered_metrics ON

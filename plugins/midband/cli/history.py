@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from midband.cli.history_merge import export_command, merge_command
 from midband.cli.options import as_of_option, history_option, json_option, metric_options
 from midband.cli.output import (
     csv_cell,
@@ -374,6 +375,10 @@ def forget(
         show_rows(removed, ("benchmark", "agent", "source", "attempts"), as_json=False)
         echo(f"removed {total:,} attempts")
     return 0 if total else 1
+
+
+history.add_command(export_command)
+history.add_command(merge_command)
 
 
 @click.command(epilog="Example: midband rates gaia --as-of 2025-06-30 --format csv > rates.csv")
