@@ -316,17 +316,17 @@ def _merge(
 
 def _take_aliases(connection: "DuckDBPyConnection", aliases: list[list[str]]) -> list[str]:
     """Let the aliases of the other hold here too; say which contradict those that do."""
+    for what, alias, name in aliases:
+        held = read_aliases(connection, what)
+        if alias not in held and held.get(name, name) != alias:
+            set_alias(connection, what, alias, name)
     skipped = []
     for what, alias, name in aliases:
         held = read_aliases(connection, what)
         meant = held.get(name, name)
-        if held.get(alias) == meant:
-            continue
-        if alias in held or meant == alias:
-            here = f"{alias} stands for {held[alias]}" if alias in held else f"{name} for {alias}"
-            skipped.append(f"{what} {alias} stands for {name} there, and {here} here: kept")
-            continue
-        set_alias(connection, what, alias, name)
+        if held.get(alias, alias) != meant:
+            here = held.get(alias, alias)
+            skipped.append(f"{what} {alias} stands for {name} there and for {here} here: kept")
     return skipped
 
 
