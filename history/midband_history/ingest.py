@@ -1,9 +1,11 @@
 """How records join the store: staged in bulk, checked against what is held, added as a whole."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _CHUNK = 50_000
+_LONGEST_SETTING = 200
+_PROMPT = re.compile("prompt|message|instruction|template", re.IGNORECASE)
 _TEXTS = (
     *("benchmark", "task_id", "agent", "model", "scaffold", "agent_version", "run_id"),
     *("harness", "harness_version", "task_digest", "source_key", "part", "benchmark_version"),
@@ -316,10 +320,29 @@ def as_utc(moment: datetime | None) -> datetime | None:
 
 
 def settings_text(settings: Mapping[str, object]) -> str:
-    """Return the settings as canonical JSON; empty text for none."""
+    """Return the settings as canonical JSON; empty text for none.
+
+    They tell agents apart, and the history keeps no prompts. So a digest stands for a text that is
+    long or has several lines, or that its name says to be a prompt.
+    """
     if not settings:
         return ""
-    return json.dumps(settings, sort_keys=True, default=str, ensure_ascii=False)
+    return json.dumps(_without_prompts(settings), sort_keys=True, default=str, ensure_ascii=False)
+
+
+def _without_prompts(value: object, *, prompt: bool = False) -> object:
+    if isinstance(value, Mapping):
+        return {
+            key: _without_prompts(each, prompt=prompt or bool(_PROMPT.search(str(key))))
+            for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_prompts(each, prompt=prompt) for each in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if prompt or len(value) > _LONGEST_SETTING or "\n" in value:
+        return f"sha256:{sha256(value.encode('utf-8', 'replace')).hexdigest()[:16]}"
+    return value
 
 
 def _columns(

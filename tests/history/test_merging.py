@@ -10,6 +10,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.history.test_properties import records
 
 from midband_history import (
     History,
@@ -21,7 +22,6 @@ from midband_history import (
     StoreError,
     UnreadableSourceError,
 )
-from tests.history.test_properties import records
 
 JUDGE = Metric(name="judge", low=1, high=10, declared="source")
 
