@@ -11,12 +11,14 @@ from midband_history.connection import default_path, process_pool
 from midband_history.errors import (
     InputError,
     MidbandError,
+    MissingPackageError,
     OutOfRangeError,
     StoreError,
     UnknownBenchmarkError,
     UnknownTaskError,
     UnreadableSourceError,
 )
+from midband_history.frames import Column, Frames, Rows
 from midband_history.matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
 from midband_history.merging import MergeReport
 from midband_history.metrics import Metric, MetricSummary
@@ -58,9 +60,11 @@ __all__ = [
     "AddReport",
     "AgentSummary",
     "BenchmarkSummary",
+    "Column",
     "Counts",
     "DateArray",
     "FloatArray",
+    "Frames",
     "History",
     "Incoming",
     "InputError",
@@ -70,6 +74,7 @@ __all__ = [
     "Metric",
     "MetricSummary",
     "MidbandError",
+    "MissingPackageError",
     "Note",
     "Origin",
     "OutOfRangeError",
@@ -79,6 +84,7 @@ __all__ = [
     "Reconciliation",
     "Record",
     "Removed",
+    "Rows",
     "SourceFault",
     "StatedAggregate",
     "StoreError",

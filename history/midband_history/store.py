@@ -14,6 +14,7 @@ from midband_history.errors import (
     UnknownBenchmarkError,
     nearest,
 )
+from midband_history.frames import Rows
 from midband_history.ingest import (
     add_incoming,
     add_staged,
@@ -134,26 +135,26 @@ class History(Sharing):
             raise
         return replace(report, skipped=(*notes, *report.skipped))
 
-    def benchmarks(self) -> list[BenchmarkSummary]:
+    def benchmarks(self) -> Rows[BenchmarkSummary]:
         """Summarise every benchmark, in order of name."""
-        found = []
+        found = Rows(of=BenchmarkSummary)
         for row in fetch_dicts(self._connection, "benchmarks"):
             first, last = utc(row.pop("first")), utc(row.pop("last"))
             metrics = tuple(each.metric.label for each in self.metrics(row["name"]))
             found.append(BenchmarkSummary(first=first, last=last, metrics=metrics, **row))
         return found
 
-    def metrics(self, benchmark: str) -> list[MetricSummary]:
+    def metrics(self, benchmark: str) -> Rows[MetricSummary]:
         """Summarise the metrics by which a benchmark has results, in order of name."""
         found = read_metrics(self._connection, self._id(benchmark))
-        return [summary for _, attempts, summary in found if attempts]
+        return Rows((one for _, attempts, one in found if attempts), of=MetricSummary)
 
-    def versions(self, benchmark: str) -> list[VersionSummary]:
+    def versions(self, benchmark: str) -> Rows[VersionSummary]:
         """Summarise the versions of a benchmark, the newest first; at least one."""
         benchmark_id = self._id(benchmark)
         contents = read_contents(self._connection, benchmark_id, None)
         agents_of = dict(fetch(self._connection, "agents_of_tasks", benchmark_id=benchmark_id))
-        found = []
+        found = Rows(of=VersionSummary)
         labels: list[str | None] = [*labels_of(contents)]
         for label in labels or [None]:
             version = choose_version(contents, label, benchmark=benchmark)
@@ -174,7 +175,7 @@ class History(Sharing):
 
     def agents(
         self, benchmark: str, *, metric: str | None = None, version: str | None = None
-    ) -> list[AgentSummary]:
+    ) -> Rows[AgentSummary]:
         """Summarise every agent with a result on a benchmark, in order of label.
 
         Parameters as in `outcomes`. An agent without a single score is listed with a mean of NaN.
@@ -186,7 +187,7 @@ class History(Sharing):
         place = {label: i for i, label in enumerate(matrix.agents)}
         benchmark_id = self._id(benchmark)
         missing = dict(fetch(self._connection, "without_score", benchmark_id=benchmark_id))
-        return [
+        summaries = (
             AgentSummary(
                 name=row.label,
                 model=row.model,
@@ -197,7 +198,8 @@ class History(Sharing):
                 without_score=sum(missing.get(number, 0) for number in row.agent_ids),
             )
             for row in read_agents(self._connection, benchmark, benchmark_id, None)
-        ]
+        )
+        return Rows(summaries, of=AgentSummary)
 
     def pass_rates(
         self,
@@ -207,7 +209,7 @@ class History(Sharing):
         agents: Sequence[str] | None = None,
         metric: str | None = None,
         version: str | None = None,
-    ) -> list[PassRate]:
+    ) -> Rows[PassRate]:
         """Return how often each task is solved, in order of task id.
 
         A rate is the mean over agents of each agent's own mean, so an agent counts once however
@@ -220,7 +222,7 @@ class History(Sharing):
         rates = matrix.pass_rates()
         costs = mean_known(matrix.cost_usd, axis=0)
         durations = mean_known(matrix.duration_s, axis=0)
-        return [
+        found = (
             PassRate(
                 task_id=task,
                 pass_rate=float(rates[j]),
@@ -232,7 +234,8 @@ class History(Sharing):
                 without_score=int(missing[j]),
             )
             for j, task in enumerate(matrix.tasks)
-        ]
+        )
+        return Rows(found, of=PassRate)
 
     def outcomes(
         self,

@@ -36,7 +36,9 @@ def _import(source: Path, *arguments: str) -> str:
     with History.open(store, read_only=True) as history:
         assert sum(each.attempts for each in history.benchmarks()) > 0
         history.export(store.with_name("h.parquet"))
-    exported = duckdb.sql(f"FROM read_parquet('{store.with_name('h.parquet')}')").fetchall()
+    with duckdb.connect() as connection:
+        file = {"path": str(store.with_name("h.parquet"))}
+        exported = connection.execute("FROM read_parquet($path)", file).fetchall()
     return _held(store) + repr(exported)
 
 

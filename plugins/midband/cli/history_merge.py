@@ -80,11 +80,13 @@ def merge_command(others: tuple[Path, ...], history_path: Path | None, as_json: 
     not at all, but for sources that contradict the history. The exit code is 1 if there are such
     sources.
     """
-    reports = []
+    refused = 0
+    reports: list[dict[str, object]] = []
     with open_history(history_path, read_only=False) as store:
         for other in others:
             report = store.merge(other)
             reports.append({"file": other, "report": report})
+            refused += len(report.refused)
             if as_json:
                 continue
             held = f", {report.duplicates:,} were held already" if report.duplicates else ""
@@ -95,4 +97,4 @@ def merge_command(others: tuple[Path, ...], history_path: Path | None, as_json: 
                 warn(f"not added: {line}")
     if as_json:
         print_json(reports)
-    return 1 if any(each["report"].refused for each in reports) else 0
+    return 1 if refused else 0
