@@ -178,9 +178,14 @@ def _export(
         if salt and part == "agents":
             bound |= dict(zip(("agents", "persons"), _joined_agents(connection), strict=True))
         connection.execute(statement(f"{'anonymous' if salt else 'export'}_{part}"), bound or None)
+    bound = {"kinds": list(OUTCOME_KINDS), "salt": salt, "benchmark_id": benchmark_id}
+    counted = connection.execute(
+        f"{statement('digest_of_rows')} ({statement('exported_rows')})", bound
+    ).fetchall()
     facts = {
         "format": _FORMAT,
-        "rows": fetch(connection, "exported_count", benchmark_id=benchmark_id)[0][0],
+        "rows": counted[0][0],
+        "digest": counted[0][1],
         "aliases": connection.execute("SELECT what, alias, name FROM aliases ORDER BY ALL")
         .fetchall() if benchmark_id is None and not salt else [],
         "metrics": fetch(connection, "exported_metrics", benchmark_id=benchmark_id),
@@ -192,8 +197,8 @@ def _export(
             file = Path(folder) / "export.parquet"
             connection.execute(
                 f"COPY ({statement('exported_rows')}) TO {_literal(str(file))} (FORMAT parquet,"
-                f" COMPRESSION zstd, KV_METADATA {{midband: {_literal(json.dumps(facts))}}})",
-                {"kinds": list(OUTCOME_KINDS), "salt": salt, "benchmark_id": benchmark_id},
+                f" COMPRESSION zstd, KV_METADATA {{midband: {_literal(_sealed(facts))}}})",
+                bound,
             )
             if private:
                 file.chmod(0o600)
@@ -208,6 +213,12 @@ def _export(
         for part in _PARTS:
             connection.execute(f"DROP TABLE IF EXISTS export_{part}")
     return int(facts["rows"])
+
+
+def _sealed(facts: Mapping[str, Any]) -> str:
+    """Return facts as JSON that tells when it is damaged."""
+    text = json.dumps(facts)
+    return json.dumps({"digest": sha256(text.encode()).hexdigest(), "facts": text})
 
 
 def _literal(text: str) -> str:
@@ -242,29 +253,36 @@ def _survey(connection: "DuckDBPyConnection", path: Path) -> tuple[dict[str, Any
             " WHERE CAST(key AS VARCHAR) = 'midband'",  # of some versions of DuckDB it is bytes
             {"path": str(path)},
         ).fetchone()
-        facts = json.loads(stated[0]) if stated else None
-        if not isinstance(facts, dict):
+        sealed = json.loads(stated[0]) if stated else None
+        if not isinstance(sealed, dict):
             msg = (
                 f"{path}: expected a file that `midband history export` wrote, got another Parquet"
                 " file: read a table of results with `midband import`"
             )
             raise UnreadableSourceError(msg)
-        if int(facts["format"]) > _FORMAT:
+        facts: dict[str, Any] = json.loads(sealed["facts"])
+        if _sealed(facts) != json.dumps(sealed):
+            msg = f"{path}: expected the facts that were written, got others: export it again"
+            raise UnreadableSourceError(msg)
+        if facts["format"] > _FORMAT:
             msg = (
                 f"{path}: expected format {_FORMAT} or older, got {facts['format']} of a newer"
                 " midband: upgrade with `pip install -U midband`"
             )
             raise UnreadableSourceError(msg)
         bound = {"path": str(path), "kinds": list(OUTCOME_KINDS)}
-        rows, faulty = fetch(connection, "faulty_rows", **bound)[0]
+        rows, digest = connection.execute(
+            f"{statement('digest_of_rows')} read_parquet($path)", {"path": str(path)}
+        ).fetchall()[0]
+        faulty = fetch(connection, "faulty_rows", **bound)[0][0]
     except (duckdb.Error, UnicodeDecodeError, json.JSONDecodeError, KeyError) as error:
         reason = cause(error) if isinstance(error, duckdb.Error) else str(error)
         msg = f"{path}: expected a whole export of a history, got: {reason}: export it again"
         raise UnreadableSourceError(msg) from error
-    if faulty or rows != facts["rows"]:
+    if faulty or (rows, digest) != (facts["rows"], facts["digest"]):
         msg = (
-            f"{path}: expected {facts['rows']:,} sound attempts, got {rows:,} rows, {faulty:,} of"
-            " them not sound: export the history again"
+            f"{path}: expected the {facts['rows']:,} attempts that were written, got {rows:,} rows"
+            " that differ: the file is damaged, export the history again"
         )
         raise UnreadableSourceError(msg)
     return facts, rows

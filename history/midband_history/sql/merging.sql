@@ -100,14 +100,28 @@ JOIN metrics ON metrics.metric_id = outcomes.metric_id
 LEFT JOIN export_sources ON export_sources.source_id = outcomes.source_id
 WHERE CAST($benchmark_id AS INTEGER) IS NULL OR export_runs.benchmark_id = $benchmark_id
 
--- name: exported_count
-SELECT count(*) FROM outcomes JOIN runs USING (run_id)
-WHERE CAST($benchmark_id AS INTEGER) IS NULL OR runs.benchmark_id = $benchmark_id;
-
--- name: faulty_rows
--- How many rows there are, and how many of them no history can have written.
+-- name: digest_of_rows
+-- Parquet has no check sum of its own, and a wrong number must not be read. Numbers are written as
+-- they are in binary, and dates as counts, so that no version of DuckDB writes them otherwise.
 SELECT
     count(*),
+    CAST(bit_xor(md5_number_lower(concat_ws(
+        chr(31), benchmark, task_id, agent, kind, attempt, run_id, model, scaffold, agent_version,
+        settings, harness, harness_version, task_digest, part, benchmark_version, metric,
+        metric_key, source, source_digest, source_content, reader, source_options, source_notes,
+        CAST(key AS VARCHAR), source_id, reader_version,
+        coalesce(epoch_us(run_date), -1), coalesce(epoch_us(scored_at), -1),
+        coalesce(epoch_us(imported_at), -1),
+        coalesce(CAST(passed AS INTEGER), -1), CAST(whole_benchmark AS INTEGER),
+        coalesce(format('{:a}', score), '-'), coalesce(format('{:a}', cost_usd), '-'),
+        coalesce(format('{:a}', tokens), '-'), coalesce(format('{:a}', duration_s), '-'),
+        coalesce(format('{:a}', run_cost_usd), '-')
+    ))) AS VARCHAR)
+FROM
+
+-- name: faulty_rows
+-- How many of the rows no history can have written.
+SELECT
     count(*) FILTER (
         coalesce(benchmark, '') = '' OR coalesce(task_id, '') = '' OR coalesce(agent, '') = ''
         OR key IS NULL OR source_id IS NULL OR coalesce(attempt, -1) < 0
