@@ -13,13 +13,16 @@ from midband_history.connection import default_path
 from midband_history.errors import (
     InputError,
     MidbandError,
+    MissingPackageError,
     OutOfRangeError,
     StoreError,
     UnknownBenchmarkError,
     UnknownTaskError,
     UnreadableSourceError,
 )
+from midband_history.frames import Column, Frames, Rows
 from midband_history.matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
+from midband_history.merging import MergeReport
 from midband_history.metrics import Metric, MetricSummary
 from midband_history.processes import process_pool
 from midband_history.reconcile import Reconciliation, StatedAggregate
@@ -61,9 +64,11 @@ __all__ = [
     "AgentSummary",
     "Batch",
     "BenchmarkSummary",
+    "Column",
     "Counts",
     "DateArray",
     "FloatArray",
+    "Frames",
     "History",
     "Inbox",
     "Incoming",
@@ -71,9 +76,11 @@ __all__ = [
     "IntArray",
     "LeftOut",
     "LostSource",
+    "MergeReport",
     "Metric",
     "MetricSummary",
     "MidbandError",
+    "MissingPackageError",
     "Note",
     "Origin",
     "OutOfRangeError",
@@ -84,6 +91,7 @@ __all__ = [
     "Record",
     "Removed",
     "Repaired",
+    "Rows",
     "Salvaged",
     "SourceFault",
     "StatedAggregate",

@@ -29,6 +29,10 @@ class UnknownBenchmarkError(MidbandError, KeyError):
     __str__ = Exception.__str__
 
 
+class MissingPackageError(MidbandError, ImportError):
+    """A package that midband does without is needed for what was asked."""
+
+
 class StoreError(MidbandError, OSError):
     """The history file cannot be opened, read or written."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from midband_history.connection import cursor_of, dicts_of, fetch, statement, utc
 from midband_history.errors import InputError
+from midband_history.frames import Column, Frames
 from midband_history.labels import AgentRow, Version, choose_version, read_contents
 from midband_history.metrics import UNKNOWN_METRIC, Metric, as_metric
 from midband_history.records import OUTCOME_KINDS, Record
@@ -28,7 +29,7 @@ _GRIDS = ("scores", "attempts", "cost_usd", "duration_s", "without_score", "atte
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class OutcomeMatrix:
+class OutcomeMatrix(Frames):
     """Mean scores of agents on the tasks of one benchmark.
 
     Parameters
@@ -176,6 +177,25 @@ class OutcomeMatrix:
         An agent counts once however often it tried; NaN for a task that no agent has run.
         """
         return mean_known(self.scores, axis=0)
+
+    def frame(self) -> dict[str, Column]:
+        """Return a row for each agent and each task that it tried, in the order of the matrix."""
+        rows, columns = np.nonzero((self.attempts > 0) | (self.without_score > 0))
+        of_agent = {"agent": self.agents, "model": self.models, "scaffold": self.scaffolds}
+        of_task = {"task_id": self.tasks, "task_digest": self.task_digests}
+        texts = [(of_agent, rows), (of_task, columns)]
+        found = {
+            name: Column("text", np.array(values, dtype=object)[places])
+            for group, places in texts
+            for name, values in group.items()
+        }
+        for name in ("score", "cost_usd", "duration_s"):
+            grid = self.scores if name == "score" else getattr(self, name)
+            found[name] = Column("number", grid[rows, columns])
+        for name in ("attempts", "without_score"):
+            found[name] = Column("count", getattr(self, name)[rows, columns])
+        found["first_run"] = Column("moment", self.dates.astype("datetime64[us]")[rows])
+        return found
 
     def full_scores(self) -> FloatArray:
         """Mean score of each agent over the tasks it has run, shape (n_agents,); NaN if none."""

@@ -33,6 +33,7 @@ from midband_history.errors import (
     UnknownTaskError,
     nearest,
 )
+from midband_history.frames import Rows
 from midband_history.labels import read_aliases, read_labels
 from midband_history.metrics import Metric, declare_metric
 from midband_history.records import OUTCOME_KINDS, Note
@@ -256,7 +257,7 @@ class Upkeep:
                 lower_is_better=lower_is_better,
             )
 
-    def why(self, benchmark: str, task: str, agent: str | None = None) -> list[Origin]:
+    def why(self, benchmark: str, task: str, agent: str | None = None) -> Rows[Origin]:
         """Return every attempt behind the numbers of a task, with where it comes from.
 
         Parameters
@@ -285,7 +286,7 @@ class Upkeep:
             known = nearest(agent, sorted({each.agent for each in found}))
             msg = f"expected an agent that ran {task!r}, got {agent!r}: these did: {known}"
             raise InputError(msg)
-        return kept
+        return Rows(kept, of=Origin)
 
     def check(self, readers: Mapping[str, int]) -> tuple[list[SourceFault], list[str]]:
         """Return what is wrong with the history.
@@ -324,7 +325,7 @@ class Upkeep:
         run: str | None = None,
         agent: str | None = None,
         benchmark: str | None = None,
-    ) -> list[Removed]:
+    ) -> Rows[Removed]:
         """Remove the attempts that fit all that is named; their sources can be imported again.
 
         Parameters
@@ -365,10 +366,11 @@ class Upkeep:
         sums: Counter[tuple[str, str, str]] = Counter()
         for *_, place, attempts in chosen:
             sums[place] += attempts
-        return [
+        removed = [
             Removed(benchmark=name, agent=label, source=where, attempts=attempts)
             for (name, label, where), attempts in sorted(sums.items())
         ]
+        return Rows(removed, of=Removed)
 
     def alias(self, what: Literal["agent", "benchmark"], alias: str, name: str) -> int:
         """Let `alias` stand for `name`, for what is held and for what will be imported.

@@ -14,6 +14,7 @@ from midband_history.errors import (
     UnknownBenchmarkError,
     nearest,
 )
+from midband_history.frames import Rows
 from midband_history.ingest import (
     add_incoming,
     add_staged,
@@ -31,8 +32,8 @@ from midband_history.labels import (
     read_contents,
 )
 from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
+from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
-from midband_history.provenance import Upkeep
 from midband_history.rates import add_up_cells, rates_of_tasks
 from midband_history.records import Incoming, Record
 from midband_history.staging import known_format, stage_table
@@ -48,7 +49,7 @@ from midband_history.tables import Table
 
 
 @says_why
-class History(Upkeep):
+class History(Sharing):
     """What was run, when, by whom, with what result and cost.
 
     Open one with `History.open`, or `History.in_memory` for one that is not kept. Any number of
@@ -134,26 +135,26 @@ class History(Upkeep):
             raise
         return replace(report, skipped=(*notes, *report.skipped))
 
-    def benchmarks(self) -> list[BenchmarkSummary]:
+    def benchmarks(self) -> Rows[BenchmarkSummary]:
         """Summarise every benchmark, in order of name."""
-        found = []
+        found = Rows(of=BenchmarkSummary)
         for row in fetch_dicts(self._connection, "benchmarks"):
             first, last = utc(row.pop("first")), utc(row.pop("last"))
             metrics = tuple(each.metric.label for each in self.metrics(row["name"]))
             found.append(BenchmarkSummary(first=first, last=last, metrics=metrics, **row))
         return found
 
-    def metrics(self, benchmark: str) -> list[MetricSummary]:
+    def metrics(self, benchmark: str) -> Rows[MetricSummary]:
         """Summarise the metrics by which a benchmark has results, in order of name."""
         found = read_metrics(self._connection, self._id(benchmark))
-        return [summary for _, attempts, summary in found if attempts]
+        return Rows((one for _, attempts, one in found if attempts), of=MetricSummary)
 
-    def versions(self, benchmark: str) -> list[VersionSummary]:
+    def versions(self, benchmark: str) -> Rows[VersionSummary]:
         """Summarise the versions of a benchmark, the newest first; at least one."""
         benchmark_id = self._id(benchmark)
         contents = read_contents(self._connection, benchmark_id, None)
         agents_of = dict(fetch(self._connection, "agents_of_tasks", benchmark_id=benchmark_id))
-        found = []
+        found = Rows(of=VersionSummary)
         labels: list[str | None] = [*labels_of(contents)]
         for label in labels or [None]:
             version = choose_version(contents, label, benchmark=benchmark)
@@ -174,7 +175,7 @@ class History(Upkeep):
 
     def agents(
         self, benchmark: str, *, metric: str | None = None, version: str | None = None
-    ) -> list[AgentSummary]:
+    ) -> Rows[AgentSummary]:
         """Summarise every agent with a result on a benchmark, in order of label.
 
         Parameters as in `outcomes`. An agent without a single score is listed with a mean of NaN.
@@ -185,7 +186,7 @@ class History(Upkeep):
         found = add_up_cells(self._connection, "means_of_agents", **chosen)[1]
         means = {chosen["agents"][row["line"]].label: row for row in found}
         missing = dict(fetch(self._connection, "without_score", benchmark_id=benchmark_id))
-        return [
+        summaries = (
             AgentSummary(
                 name=row.label,
                 model=row.model,
@@ -196,7 +197,8 @@ class History(Upkeep):
                 without_score=sum(missing.get(number, 0) for number in row.agent_ids),
             )
             for row in read_agents(self._connection, benchmark, benchmark_id, None)
-        ]
+        )
+        return Rows(summaries, of=AgentSummary)
 
     def pass_rates(
         self,
@@ -206,7 +208,7 @@ class History(Upkeep):
         agents: Sequence[str] | None = None,
         metric: str | None = None,
         version: str | None = None,
-    ) -> list[PassRate]:
+    ) -> Rows[PassRate]:
         """Return how often each task is solved, in order of task id.
 
         A rate is the mean over agents of each agent's own mean, so an agent counts once however
@@ -216,10 +218,11 @@ class History(Upkeep):
         tasks, sums = add_up_cells(self._connection, "rates_of_tasks", **chosen)
         found = rates_of_tasks(sums)
         places = [row.pop("place") for row in found]
-        return [
+        rates = (
             PassRate(task_id=tasks.names[place], task_digest=tasks.digests[place], **row)
             for place, row in zip(places, found, strict=True)
-        ]
+        )
+        return Rows(rates, of=PassRate)
 
     def outcomes(
         self,

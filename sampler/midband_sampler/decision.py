@@ -7,7 +7,7 @@ from textwrap import wrap
 
 import numpy as np
 
-from midband_history import FloatArray, Metric
+from midband_history import Column, FloatArray, Frames, Metric, Rows
 from midband_sampler.bounds.base import TIE, Bounds, Interval
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
 from midband_sampler.spending import TOO_MANY_ERRORS
@@ -21,7 +21,7 @@ _HOW_MANY_CLAIMS = 5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Decision:
+class Decision(Frames):
     """Verdict on the candidate after the completed tasks; what is unknown in both is equal.
 
     Parameters
@@ -153,6 +153,10 @@ class Decision:
             name: None if isinstance(value, float) and math.isnan(value) else value
             for name, value in plain.items()
         }
+
+    def frame(self) -> Mapping[str, Column]:
+        """Return one row with all that is said."""
+        return Rows([self]).frame()
 
     def __eq__(self, other: object) -> bool:
         """Compare all that is said."""

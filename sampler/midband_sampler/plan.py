@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history import FloatArray, InputError, IntArray, Metric
+from midband_history import Column, FloatArray, Frames, InputError, IntArray, Metric
 from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
@@ -35,7 +35,7 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Plan:
+class Plan(Frames):
     """What to run and when to stop, without the history it came from.
 
     Parameters
@@ -163,6 +163,20 @@ class Plan:
     def reference_full_scores(self) -> FloatArray:
         """Mean of each reference agent over the tasks it ran, shape (n_reference,)."""
         return _mean_known(self.reference_scores)
+
+    def frame(self) -> dict[str, Column]:
+        """Return a row a task of the benchmark, with its place in the plan from 1 if it has one."""
+        place = {task: number for number, task in enumerate(self.tasks, 1)}
+        known = ~np.isnan(self.reference_scores).all(axis=0)
+        rates = np.where(known, _mean_known(self.reference_scores.T), np.nan)
+        return {
+            "task_id": Column("text", list(self.all_tasks)),
+            "place": Column("count", [place.get(task) for task in self.all_tasks]),
+            "always": Column("flag", [task in self.always for task in self.all_tasks]),
+            "pass_rate": Column("number", rates),
+            "expected_cost_usd": Column("number", self.expected_cost_usd),
+            "task_digest": Column("text", [self.task_digests.get(t, "") for t in self.all_tasks]),
+        }
 
     def scores_on(self, tasks: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
         """Mean score of each reference agent on some tasks, and its standard deviation.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from midband_history import InputError, OutcomeMatrix
+from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows
 from midband_sampler import PlanSettings
 from midband_sims.cells import summarise
 from midband_sims.executors import workers_of
@@ -129,7 +129,7 @@ class StudySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyResult:
+class StudyResult(Frames):
     """What a study found.
 
     Parameters
@@ -151,6 +151,10 @@ class StudyResult:
     units_run: int
     units_found: int
     seconds: float
+
+    def frame(self) -> Mapping[str, Column]:
+        """Return a row a cell; `Rows(result.replays)` is the table of the replays."""
+        return Rows(self.cells).frame()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,7 +7,8 @@
 CREATE OR REPLACE TEMP TABLE incoming (
     source_id INTEGER, run INTEGER, task INTEGER, place BIGINT, attempt INTEGER, kind TINYINT,
     score DOUBLE, passed BOOLEAN, cost_usd DOUBLE, tokens DOUBLE, duration_s DOUBLE,
-    source_key VARCHAR, scored TIMESTAMP
+    source_key VARCHAR, scored TIMESTAMP,
+    known_key UBIGINT              -- of an attempt that comes from another history
 );
 CREATE OR REPLACE TEMP TABLE incoming_runs (
     run INTEGER, place BIGINT, source_id INTEGER, benchmark VARCHAR, agent VARCHAR, model VARCHAR,
@@ -342,12 +343,12 @@ SELECT
     incoming.source_id, known_runs.agent_id, known_tasks.task_id, known_runs.run_id,
     incoming.attempt, incoming.kind, incoming.score, incoming.passed, incoming.cost_usd,
     incoming.tokens, incoming.duration_s, known_runs.metric_id, incoming.scored, incoming.place,
-    md5_number_lower(
+    coalesce(incoming.known_key, md5_number_lower(
         CASE WHEN incoming.source_key <> ''
         THEN by_source || incoming.source_key
         ELSE before_task || known_tasks.name || after_task || CAST(incoming.attempt AS VARCHAR)
         END
-    ) AS key
+    )) AS key
 FROM incoming
 JOIN known_runs USING (run)
 JOIN known_tasks USING (task);
@@ -563,7 +564,7 @@ FROM batch_rows GROUP BY task;
 INSERT INTO incoming BY NAME
 SELECT COLUMNS([
     'source_id', 'run', 'task', 'place', 'attempt', 'kind', 'score', 'passed', 'cost_usd', 'tokens',
-    'duration_s', 'source_key', 'scored'])
+    'duration_s', 'source_key', 'scored', 'known_key'])
 FROM batch_rows;
 DROP TABLE batch_rows;
 

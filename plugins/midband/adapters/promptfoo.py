@@ -155,6 +155,13 @@ def _prompt(row: Mapping[str, Any]) -> tuple[str, str]:
     return str(row.get("promptId") or label), label
 
 
+def _shows_prompt(row: Mapping[str, Any], label: str) -> bool:
+    """Whether a label is made of the prompt itself, as promptfoo makes one where none is given."""
+    prompt = row.get("prompt")
+    raw = prompt if isinstance(prompt, str) else str(mapping(prompt).get("raw") or "")
+    return "{{" in label or "{%" in label or bool(raw and raw in label)
+
+
 @dataclass(frozen=True)
 class _Agents:
     """The names of providers, each with its prompt where there are several prompts."""
@@ -172,6 +179,7 @@ class _Agents:
             return provider
         key, label = _prompt(row)
         short = bool(label) and len(label) <= _LONGEST and "\n" not in label
+        short = short and not _shows_prompt(row, label)
         return f"{provider} [{label if short else f'prompt {self.prompts.index(key) + 1}'}]"
 
 

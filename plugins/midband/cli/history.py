@@ -11,6 +11,7 @@ import click
 
 from midband.cli.history_check import check, repair, salvage
 from midband.cli.history_inbox import compact
+from midband.cli.history_merge import export_command, merge_command
 from midband.cli.history_tasks import tasks
 from midband.cli.options import as_of_option, history_option, json_option, metric_options
 from midband.cli.output import (
@@ -87,7 +88,7 @@ def history() -> None:
     """
 
 
-for _command in (check, compact, repair, salvage, tasks):
+for _command in (check, compact, export_command, merge_command, repair, salvage, tasks):
     history.add_command(_command)
 
 

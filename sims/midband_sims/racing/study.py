@@ -3,14 +3,14 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from midband_history import InputError, OutcomeMatrix
+from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows
 from midband_sampler import racing
 from midband_sims.measures import clopper_pearson, mean_known, quartiles
 from midband_sims.racing.baselines import baselines
@@ -97,7 +97,7 @@ class RaceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RaceStudyResult:
+class RaceStudyResult(Frames):
     """What a race study found.
 
     Parameters
@@ -112,6 +112,10 @@ class RaceStudyResult:
     cells: tuple[dict[str, object], ...]
     replays: tuple[dict[str, object], ...]
     seconds: float
+
+    def frame(self) -> Mapping[str, Column]:
+        """Return a row a cell; `Rows(result.replays)` is the table of the replays."""
+        return Rows(self.cells).frame()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
