@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband.descriptors import ReadOptions
-from midband.importers.discovery import Source, content_digests
+from midband.importers.discovery import Source, Unrecognised, content_digests
+from midband.importers.fetching import downloaded
 from midband.importers.reading import (
     Reading,
     ReadingFailedError,
@@ -182,7 +183,7 @@ def added(source: Source, report: AddReport, notes: Iterable[Note]) -> SourceRep
 
 def import_paths(
     history: "History",
-    paths: Iterable[Path],
+    paths: Iterable[Path | str],
     importers: "Mapping[str, Importer] | None" = None,
     *,
     format: str | None = None,  # noqa: A002 - the name of the command's option
@@ -198,7 +199,8 @@ def import_paths(
     ----------
     history : History
         Open for writing.
-    paths : iterable of Path
+    paths : iterable of Path or str
+        Files and directories, or as text the ``https://`` or ``hf://`` address of a file.
     importers : mapping of str to Importer, optional
         Those of all plugins by default.
     format : str, optional
@@ -217,12 +219,18 @@ def import_paths(
     """
     options = options or ReadOptions()
     check_columns(options.columns)
-    with opened_sources(list(paths), all_importers(importers), format_name=format) as found:
+    with (
+        downloaded(list(paths)) as local,
+        opened_sources(local.paths, all_importers(importers), format_name=format) as found,
+    ):
+        found.rename(local.places)
         run = _Run(history, options, found, progress)
+        for address, reason in local.refused.items():
+            run.reports[Path(address)] = SourceReport(path=Path(address), error=reason)
         for one in found.unrecognised:
             if not one.note:
                 path = found.path(one.path)
-                run.reports[one.path] = SourceReport(path=path, error=one.reason)
+                run.reports[one.path] = SourceReport(path=path, error=found.shown(one.reason))
         try:
             fresh = run.not_known(found.sources)
             for _, group in groupby(fresh, key=lambda source: source.importer.name):
@@ -420,6 +428,14 @@ class _Run:
     def refuse(self, source: Source, error: BaseException) -> None:
         """Note why a source cannot be read."""
         reason = why_refused(source, error)
+        if source.in_clone and source.importer.table is not None and not self.options.columns:
+            # A repository holds tables of other things too.
+            left = Unrecognised(
+                path=source.path, reason=self.found.shown(reason), named=False, note=True
+            )
+            self.found.unrecognised.append(left)
+            self.done += 1
+            return
         self.settle(source, SourceReport(path=source.path, error=reason))
 
     def settle(self, source: Source, report: SourceReport) -> None:

@@ -57,6 +57,10 @@ class Found:
             text = text.replace(place, self.places[place])
         return text
 
+    def rename(self, places: Mapping[str, str]) -> None:
+        """Let downloaded files be called by their addresses, and what was unpacked of them too."""
+        self.places = {**{k: places.get(v, v) for k, v in self.places.items()}, **places}
+
     def path(self, path: Path) -> Path:
         """Return what people call a path."""
         return Path(self.shown(str(path))) if self.places else path
