@@ -40,6 +40,17 @@ _COMPANION_ENDINGS = (
 )
 # What HELM writes beside its results, under names that others may use for results.
 _OF_HELM = frozenset({"display_predictions.json", "display_requests.json", "instances.json"})
+# What a release of HELM keeps beside its runs.
+_OF_SUITE = frozenset(
+    {
+        *("eval_cache", "groups", "costs.json", "groups.json", "groups_metadata.json"),
+        *("run_specs.json", "runs.json", "runs_to_run_suites.json", "schema.json", "summary.json"),
+    }
+)
+# The same records as below "data", in the clone of an Every Eval Ever datastore.
+_COPIES = frozenset({"flat", "viewer_parquets"})
+# Logs of a trial of terminal-bench.
+_OF_TRIAL = frozenset({"agent-logs", "panes", "sessions"})
 # <date>_<agent>, as SWE-bench's experiments call a submission.
 _SUBMISSION = re.compile(r"\d{8}_.+")
 _SCHEME = re.compile(r"^(https?|hf):/(?=[^/])", re.IGNORECASE)
@@ -203,9 +214,16 @@ class _Walk:
                 files.clear()
             if ".git" in folders or ".git" in files:
                 self.clones.setdefault(here, [])
+                if "data" in folders:
+                    folders[:] = [name for name in folders if name not in _COPIES]
             if _is_submission(here, folders):
                 folders[:] = [name for name in folders if name in ("results", "logs")]
                 files.clear()
+            if "results.json" in files:
+                folders[:] = [name for name in folders if name not in _OF_TRIAL]
+            if not _OF_SUITE.isdisjoint((*folders, *files)) and _is_suite(here, folders):
+                folders[:] = [name for name in folders if name not in _OF_SUITE]
+                files[:] = [name for name in files if name not in _OF_SUITE]
             whole = [name for name in sorted(folders) if self.is_whole(here / name)]
             links = [name for name in folders if name not in whole and (here / name).is_symlink()]
             for name in sorted(links):
@@ -382,6 +400,11 @@ def _is_submission(folder: Path, inside: Sequence[str]) -> bool:
     if "results" not in inside or not _SUBMISSION.fullmatch(folder.name):
         return False
     return (folder / "results" / "results.json").is_file()
+
+
+def _is_suite(folder: Path, inside: Sequence[str]) -> bool:
+    """Whether a folder holds runs of HELM."""
+    return any((folder / name / "per_instance_stats.json").is_file() for name in inside)
 
 
 def _is_pointer(path: Path) -> bool:

@@ -8,6 +8,7 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midband.adapters.files import AggregateOnlyError
 from midband.descriptors import ReadOptions
 from midband.importers.discovery import Source, Unrecognised, content_digests
 from midband.importers.fetching import downloaded
@@ -428,8 +429,9 @@ class _Run:
     def refuse(self, source: Source, error: BaseException) -> None:
         """Note why a source cannot be read."""
         reason = why_refused(source, error)
-        if source.in_clone and source.importer.table is not None and not self.options.columns:
-            # A repository holds tables of other things too.
+        foreign = source.importer.table is not None and not self.options.columns
+        if source.in_clone and (foreign or isinstance(error, AggregateOnlyError)):
+            # A repository holds tables of other things too, and results that are no single ones.
             left = Unrecognised(
                 path=source.path, reason=self.found.shown(reason), named=False, note=True
             )
