@@ -182,6 +182,17 @@ def content_digests(path: Path, salts: Sequence[Sequence[str]]) -> tuple[str, li
     return texts[0], texts[1:]
 
 
+def one_place(held: str, path: str) -> bool:
+    """Whether two paths may be of one file, seen from different directories.
+
+    What a file holds does not say whose it is: that is often the name of its directory, or a file
+    beside it. So the same content in another place is read too.
+    """
+    one, two = Path(held).parts, Path(path).parts
+    few = min(len(one), len(two))
+    return one[-few:] == two[-few:]
+
+
 def path_text(path: Path) -> str:
     """Return a path as text, also one whose name is in no known encoding.
 

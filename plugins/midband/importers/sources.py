@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from midband.adapters.files import AggregateOnlyError
 from midband.descriptors import ReadOptions
-from midband.importers.discovery import Source, Unrecognised, content_digests
+from midband.importers.discovery import Source, content_digests, one_place
 from midband.importers.fetching import downloaded
 from midband.importers.reading import (
     Reading,
@@ -226,12 +226,12 @@ def import_paths(
     ):
         found.rename(local.places)
         run = _Run(history, options, found, progress)
-        for address, reason in local.refused.items():
-            run.reports[Path(address)] = SourceReport(path=Path(address), error=reason)
+        for path, reason in ((Path(url), why) for url, why in local.refused.items()):
+            run.reports[path] = SourceReport(path=path, error=reason)
         for one in found.unrecognised:
             if not one.note:
-                path = found.path(one.path)
-                run.reports[one.path] = SourceReport(path=path, error=found.shown(one.reason))
+                error = found.shown(one.reason)
+                run.reports[one.path] = SourceReport(path=found.path(one.path), error=error)
         try:
             fresh = run.not_known(found.sources)
             for _, group in groupby(fresh, key=lambda source: source.importer.name):
@@ -314,11 +314,11 @@ class _Run:
             numbers, version = known.get(digest, ((), 0))
             place = self.found.name(source.path)
             current = version >= source.importer.version
-            if current and any(_one_place(names[number], place) for number in numbers):
+            if current and any(one_place(names[number], place) for number in numbers):
                 self.settle(source, SourceReport(path=source.path, known=True))
                 continue
             earlier = {*readings.get(content, ()), *numbers}.difference(numbers if current else ())
-            here = {number for number in earlier if _one_place(names[number], place)}
+            here = {number for number in earlier if one_place(names[number], place)}
             self.incoming[source.path] = Incoming(
                 name=place,
                 digest=digest,
@@ -429,13 +429,10 @@ class _Run:
     def refuse(self, source: Source, error: BaseException) -> None:
         """Note why a source cannot be read."""
         reason = why_refused(source, error)
+        # A repository holds tables of other things too, and results that are no single ones.
         foreign = source.importer.table is not None and not self.options.columns
         if source.in_clone and (foreign or isinstance(error, AggregateOnlyError)):
-            # A repository holds tables of other things too, and results that are no single ones.
-            left = Unrecognised(
-                path=source.path, reason=self.found.shown(reason), named=False, note=True
-            )
-            self.found.unrecognised.append(left)
+            self.found.pass_over(source.path, reason)
             self.done += 1
             return
         self.settle(source, SourceReport(path=source.path, error=reason))
@@ -453,14 +450,3 @@ class _Run:
         self.done += 1
         if self.progress is not None:
             self.progress(self.done, len(self.found.sources), path)
-
-
-def _one_place(held: str, path: str) -> bool:
-    """Whether two paths may be of one file, seen from different directories.
-
-    What a file holds does not say whose it is: that is often the name of its directory, or a file
-    beside it. So the same content in another place is read too.
-    """
-    one, two = Path(held).parts, Path(path).parts
-    few = min(len(one), len(two))
-    return one[-few:] == two[-few:]
