@@ -15,6 +15,12 @@ from typing import Any, TextIO
 from midband_history import UnreadableSourceError, sane_date, sane_duration
 
 HEAD_BYTES = 4096
+
+
+class AggregateOnlyError(UnreadableSourceError):
+    """A file that holds no result of a single task, and is whole nevertheless."""
+
+
 # Python objects take some ten times the bytes of their JSON.
 LINE_BYTES = 64 << 20
 JSON_BYTES = 256 << 20

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband.cli.options import (
-    EXISTING,
+    SOURCE,
     history_option,
     json_option,
     read_options,
@@ -23,14 +23,16 @@ _SHOWN_COUNTS = 40
 
 
 @click.command("import", epilog="Example: midband import logs/ results.csv --map question=task_id")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=EXISTING)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=SOURCE)
 @source_options()
 @history_option
 @json_option
 def import_(
-    paths: tuple[Path, ...], history_path: Path | None, as_json: bool, **reading: Any
+    paths: tuple[Path | str, ...], history_path: Path | None, as_json: bool, **reading: Any
 ) -> int:
     """Read result files, or all result files in directories, into the history.
+
+    A path may also be the address of a file: https://HOST/FILE or hf://datasets/OWNER/NAME/FILE.
 
     Each file is imported as a whole or refused by name; the others are still imported. Importing
     the same again adds nothing. docs/importing.md says for every format what is read. The exit code

@@ -1,5 +1,6 @@
 """Options that commands share, how sources are read among them, and how texts become values."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., object])
 
 EXISTING = click.Path(exists=True, path_type=Path)
+_ADDRESSES = ("http://", "https://", "hf://")
+
+
+class Sources(click.Path):
+    """An existing path, or the address of a file on the web as text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Path, or the address as it is."""
+        if isinstance(value, str) and value.lower().startswith(_ADDRESSES):
+            return value
+        return super().convert(value, param, ctx)
+
+
+SOURCE = Sources(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 TARGET = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -209,11 +224,12 @@ _READING: dict[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "tasks": (
         ("--tasks",),
         {
-            "type": FILE,
+            "type": SOURCE,
             "metavar": "FILE",
-            "callback": lambda context, option, path: path and read_ids(path, "--tasks"),
-            "help": "All task ids, one a line, for sources that list only the solved ones; by"
-            " default those that the history holds of the benchmark.",
+            "callback": lambda context, option, path: path and given_ids(path, "--tasks"),
+            "help": "All task ids, one a line, or a Parquet file or address of one with a column"
+            " instance_id or task_id, for sources that list only the solved ones; by default those"
+            " that the history holds of the benchmark.",
         },
     ),
     "benchmark_version": (
@@ -321,6 +337,46 @@ def read_options(*, format_name: str | None = None, **said: Any) -> ReadOptions:
     """Return what the options say, but for the format, which chooses the importer."""
     del format_name
     return ReadOptions(**{name: value for name, value in said.items() if value is not None})
+
+
+def given_ids(source: "Path | str", option: str) -> tuple[str, ...]:
+    """Read ids from a file or an address, of a data set in Parquet too; raises as `read_ids`."""
+    from midband.importers.fetching import downloaded
+    from midband_history import InputError
+
+    with downloaded([source]) as local:
+        for reason in local.refused.values():
+            raise InputError(reason)
+        (path,) = local.paths
+        if path.suffix.lower() != ".parquet":
+            return read_ids(path, option)
+        return _ids_of_dataset(path, str(local.places.get(str(path), path)))
+
+
+def _ids_of_dataset(path: Path, named: str) -> tuple[str, ...]:
+    import duckdb
+
+    from midband_history import InputError
+
+    form = "expected a Parquet file with a column instance_id or task_id"
+    try:
+        with duckdb.connect() as connection:
+            plain = re.sub(r"([*?\[])", r"[\1]", str(path))  # no part of a name is a pattern
+            rows = connection.read_parquet(plain)
+            column = next((each for each in ("instance_id", "task_id") if each in rows.columns), "")
+            if not column:
+                msg = f"{form}, got {', '.join(rows.columns)} in {named}: name another file"
+                raise InputError(msg)
+            found = rows.select(duckdb.ColumnExpression(column)).fetchall()
+    except duckdb.Error as problem:
+        reason = " ".join(str(problem).split())[:120]
+        msg = f"{form}, cannot read {named}: {reason}"
+        raise InputError(msg) from problem
+    ids = tuple(dict.fromkeys(str(value) for (value,) in found if value is not None))
+    if not ids:
+        msg = f"{form}, got no id in {named}: name another file"
+        raise InputError(msg)
+    return ids
 
 
 def read_ids(path: Path, option: str) -> tuple[str, ...]:

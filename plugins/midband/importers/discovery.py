@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,16 +40,32 @@ _COMPANION_ENDINGS = (
 )
 # What HELM writes beside its results, under names that others may use for results.
 _OF_HELM = frozenset({"display_predictions.json", "display_requests.json", "instances.json"})
+# What a release of HELM keeps beside its runs.
+_OF_SUITE = frozenset(
+    {
+        *("eval_cache", "groups", "costs.json", "groups.json", "groups_metadata.json"),
+        *("run_specs.json", "runs.json", "runs_to_run_suites.json", "schema.json", "summary.json"),
+    }
+)
+# The same records as below "data", in the clone of an Every Eval Ever datastore.
+_COPIES = frozenset({"flat", "viewer_parquets"})
+# Logs of a trial of terminal-bench.
+_OF_TRIAL = frozenset({"agent-logs", "panes", "sessions"})
+# <date>_<agent>, as SWE-bench's experiments call a submission.
+_SUBMISSION = re.compile(r"\d{8}_.+")
+_SCHEME = re.compile(r"^(https?|hf):/(?=[^/])", re.IGNORECASE)
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _JOURNAL = "rounds.jsonl"  # of midband run
 _RACE_JOURNAL = "race.jsonl"  # of midband race, which has a run in a folder for each candidate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One file or directory that one importer reads as a whole."""
+    """One file or directory that one importer reads as a whole, perhaps in a repository's clone."""
 
     path: Path
     importer: "Importer"
+    in_clone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +79,15 @@ class Unrecognised:
     note : bool
         Whether it was passed over on purpose, which is told but is no failure: a hidden result, a
         broken link. False where something that was meant to be read cannot be.
+    lacking : bool
+        Whether its content is elsewhere, so that results may be absent.
     """
 
     path: Path
     reason: str
     named: bool
     note: bool = False
+    lacking: bool = False
 
 
 def survey(
@@ -79,7 +99,8 @@ def survey(
     others, and what harnesses write beside their results, are passed over. A directory that cannot
     be listed, a hidden result, a broken link and a pipe are named with the reason; nothing but
     regular files is ever opened. An importer that fails on a file does not recognise it, which is
-    a note.
+    a note. A clone of a repository holds code and tables too: what is unrecognised in it is one
+    note a clone.
 
     Raises
     ------
@@ -110,9 +131,11 @@ def survey(
             seen.add(place)
             found = walk.judge(path, named=path == named, forced=format_name is not None)
             if isinstance(found, Source):
-                sources.append(found)
+                inside = path != named and walk.clone_of(path) is not None
+                sources.append(replace(found, in_clone=inside))
             elif found is not None:
-                walk.told.append(found)
+                walk.tell_or_count(found)
+    walk.tell_counted()
     return sources, walk.told
 
 
@@ -159,9 +182,23 @@ def content_digests(path: Path, salts: Sequence[Sequence[str]]) -> tuple[str, li
     return texts[0], texts[1:]
 
 
+def one_place(held: str, path: str) -> bool:
+    """Whether two paths may be of one file, seen from different directories.
+
+    What a file holds does not say whose it is: that is often the name of its directory, or a file
+    beside it. So the same content in another place is read too.
+    """
+    one, two = Path(held).parts, Path(path).parts
+    few = min(len(one), len(two))
+    return one[-few:] == two[-few:]
+
+
 def path_text(path: Path) -> str:
-    """Return a path as text, also one whose name is in no known encoding."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """Return a path as text, also one whose name is in no known encoding.
+
+    Of the two slashes of an address a path keeps one.
+    """
+    return _SCHEME.sub(r"\1://", os.fsencode(path).decode("utf-8", "replace"))
 
 
 @dataclass
@@ -170,6 +207,7 @@ class _Walk:
 
     importers: "Sequence[Importer]"
     told: list[Unrecognised] = field(default_factory=list)
+    clones: dict[Path, list[Path]] = field(default_factory=dict)
 
     def candidates(self, path: Path) -> Iterator[Path]:
         """Yield a file itself, or what stands in a directory that is no source as a whole."""
@@ -185,6 +223,18 @@ class _Walk:
                 continue
             if _RACE_JOURNAL in files:
                 files.clear()
+            if ".git" in folders or ".git" in files:
+                self.clones.setdefault(here, [])
+                if "data" in folders:
+                    folders[:] = [name for name in folders if name not in _COPIES]
+            if _is_submission(here, folders):
+                folders[:] = [name for name in folders if name in ("results", "logs")]
+                files.clear()
+            if "results.json" in files:
+                folders[:] = [name for name in folders if name not in _OF_TRIAL]
+            if not _OF_SUITE.isdisjoint((*folders, *files)) and _is_suite(here, folders):
+                folders[:] = [name for name in folders if name not in _OF_SUITE]
+                files[:] = [name for name in files if name not in _OF_SUITE]
             whole = [name for name in sorted(folders) if self.is_whole(here / name)]
             links = [name for name in folders if name not in whole and (here / name).is_symlink()]
             for name in sorted(links):
@@ -239,6 +289,26 @@ class _Walk:
         reason = f"{path_text(path)}: left out {what}"
         self.told.append(Unrecognised(path=path, reason=reason, named=False, note=True))
 
+    def tell_or_count(self, one: Unrecognised) -> None:
+        """Tell of a file of no known format; in a clone only how many there are."""
+        clone = self.clone_of(one.path)
+        if clone is None or one.named or one.note or one.lacking:
+            self.told.append(one)
+        else:
+            self.clones[clone].append(one.path)
+
+    def clone_of(self, path: Path) -> Path | None:
+        """Return the clone of a repository, met on the way, that a file stands in."""
+        return next((each for each in path.parents if each in self.clones), None)
+
+    def tell_counted(self) -> None:
+        """Tell how many files of each clone are of no known format."""
+        for clone, files in self.clones.items():
+            if files:
+                first = path_text(files[0].relative_to(clone))
+                which = f"{len(files):,} files" if len(files) > 1 else "a file"
+                self.tell(clone, f"{which} of no known format in this repository, such as {first}")
+
     @property
     def suffixes(self) -> tuple[str, ...]:
         """The endings of all formats."""
@@ -291,6 +361,12 @@ class _Walk:
             return Unrecognised(path=path, reason=reason, named=named)
         if not named and not self.ends_like_results(path.name):
             return None
+        if _is_pointer(path):
+            reason = (
+                f"{path_text(path)}: expected results, got a pointer of Git LFS: fetch the content"
+                " with `git lfs pull` and import again"
+            )
+            return Unrecognised(path=path, reason=reason, named=named, lacking=True)
         names = ", ".join(importer.name for importer in self.importers)
         what = "a directory without results" if path.is_dir() else "a file of another kind"
         reason = f"{path_text(path)}: expected results in a known format ({names}), got {what}"
@@ -328,6 +404,27 @@ def _is_companion(folder: Path, name: str) -> bool:
         return (folder / "output.report.json").is_file()
     stem, dot, ending = name.rpartition(".")  # HAL: of the upload beside
     return ending == "json" and (folder / f"{stem}_UPLOAD{dot}{ending}").is_file()
+
+
+def _is_submission(folder: Path, inside: Sequence[str]) -> bool:
+    """Whether a folder is a submission to SWE-bench's experiments, of which the reports count."""
+    if "results" not in inside or not _SUBMISSION.fullmatch(folder.name):
+        return False
+    return (folder / "results" / "results.json").is_file()
+
+
+def _is_suite(folder: Path, inside: Sequence[str]) -> bool:
+    """Whether a folder holds runs of HELM."""
+    return any((folder / name / "per_instance_stats.json").is_file() for name in inside)
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether Git LFS keeps the content of a file elsewhere."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_LFS_POINTER)) == _LFS_POINTER
+    except OSError:
+        return False
 
 
 def _results_of(run: Path) -> list[Path]:

@@ -8,8 +8,10 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midband.adapters.files import AggregateOnlyError
 from midband.descriptors import ReadOptions
-from midband.importers.discovery import Source, content_digests
+from midband.importers.discovery import Source, content_digests, one_place
+from midband.importers.fetching import downloaded
 from midband.importers.reading import (
     Reading,
     ReadingFailedError,
@@ -182,7 +184,7 @@ def added(source: Source, report: AddReport, notes: Iterable[Note]) -> SourceRep
 
 def import_paths(
     history: "History",
-    paths: Iterable[Path],
+    paths: Iterable[Path | str],
     importers: "Mapping[str, Importer] | None" = None,
     *,
     format: str | None = None,  # noqa: A002 - the name of the command's option
@@ -198,7 +200,8 @@ def import_paths(
     ----------
     history : History
         Open for writing.
-    paths : iterable of Path
+    paths : iterable of Path or str
+        Files and directories, or as text the ``https://`` or ``hf://`` address of a file.
     importers : mapping of str to Importer, optional
         Those of all plugins by default.
     format : str, optional
@@ -217,12 +220,18 @@ def import_paths(
     """
     options = options or ReadOptions()
     check_columns(options.columns)
-    with opened_sources(list(paths), all_importers(importers), format_name=format) as found:
+    with (
+        downloaded(list(paths)) as local,
+        opened_sources(local.paths, all_importers(importers), format_name=format) as found,
+    ):
+        found.rename(local.places)
         run = _Run(history, options, found, progress)
+        for path, reason in ((Path(url), why) for url, why in local.refused.items()):
+            run.reports[path] = SourceReport(path=path, error=reason)
         for one in found.unrecognised:
             if not one.note:
-                path = found.path(one.path)
-                run.reports[one.path] = SourceReport(path=path, error=one.reason)
+                error = found.shown(one.reason)
+                run.reports[one.path] = SourceReport(path=found.path(one.path), error=error)
         try:
             fresh = run.not_known(found.sources)
             for _, group in groupby(fresh, key=lambda source: source.importer.name):
@@ -305,11 +314,11 @@ class _Run:
             numbers, version = known.get(digest, ((), 0))
             place = self.found.name(source.path)
             current = version >= source.importer.version
-            if current and any(_one_place(names[number], place) for number in numbers):
+            if current and any(one_place(names[number], place) for number in numbers):
                 self.settle(source, SourceReport(path=source.path, known=True))
                 continue
             earlier = {*readings.get(content, ()), *numbers}.difference(numbers if current else ())
-            here = {number for number in earlier if _one_place(names[number], place)}
+            here = {number for number in earlier if one_place(names[number], place)}
             self.incoming[source.path] = Incoming(
                 name=place,
                 digest=digest,
@@ -420,6 +429,12 @@ class _Run:
     def refuse(self, source: Source, error: BaseException) -> None:
         """Note why a source cannot be read."""
         reason = why_refused(source, error)
+        # A repository holds tables of other things too, and results that are no single ones.
+        foreign = source.importer.table is not None and not self.options.columns
+        if source.in_clone and (foreign or isinstance(error, AggregateOnlyError)):
+            self.found.pass_over(source.path, reason)
+            self.done += 1
+            return
         self.settle(source, SourceReport(path=source.path, error=reason))
 
     def settle(self, source: Source, report: SourceReport) -> None:
@@ -435,14 +450,3 @@ class _Run:
         self.done += 1
         if self.progress is not None:
             self.progress(self.done, len(self.found.sources), path)
-
-
-def _one_place(held: str, path: str) -> bool:
-    """Whether two paths may be of one file, seen from different directories.
-
-    What a file holds does not say whose it is: that is often the name of its directory, or a file
-    beside it. So the same content in another place is read too.
-    """
-    one, two = Path(held).parts, Path(path).parts
-    few = min(len(one), len(two))
-    return one[-few:] == two[-few:]

@@ -57,6 +57,15 @@ class Found:
             text = text.replace(place, self.places[place])
         return text
 
+    def pass_over(self, path: Path, reason: str) -> None:
+        """Tell of a source that is left out and is no failure."""
+        left = Unrecognised(path=path, reason=self.shown(reason), named=False, note=True)
+        self.unrecognised.append(left)
+
+    def rename(self, places: Mapping[str, str]) -> None:
+        """Let downloaded files be called by their addresses, and what was unpacked of them too."""
+        self.places = {**{k: places.get(v, v) for k, v in self.places.items()}, **places}
+
     def path(self, path: Path) -> Path:
         """Return what people call a path."""
         return Path(self.shown(str(path))) if self.places else path

@@ -22,6 +22,7 @@ from midband.adapters.every_eval_ever.results import (
     seconds_of,
 )
 from midband.adapters.files import (
+    AggregateOnlyError,
     foreign,
     load_lines,
     load_optional,
@@ -82,7 +83,7 @@ def read(path: Path, *, options: ReadOptions) -> "Iterator[ReadItem]":
     if not path.name.endswith(_SAMPLES):
         if not path.with_name(path.stem + _SAMPLES).is_file():
             got = f"an aggregate without {path.stem}{_SAMPLES}: ask for the samples"
-            raise foreign(path, WHAT, got)
+            raise AggregateOnlyError(str(foreign(path, WHAT, got)))
         return
     aggregate = load_optional(
         path.with_name(path.name.removesuffix(_SAMPLES) + ".json"), "an Every Eval Ever aggregate"

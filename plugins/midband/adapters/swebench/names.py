@@ -251,6 +251,8 @@ def _submitted(folder: Path, options: "ReadOptions") -> Origin:
     inside = above[: above.index("evaluation")] if "evaluation" in above else []
     parts = [benchmark_name(each) for each in reversed(inside)]
     own = any(part.startswith("swe-bench") for part in parts)
+    # The board of mini-SWE-agent alone runs the verified instances.
+    parts = ["verified" if part == "bash-only" else part for part in parts]
     named = "-".join(parts if own or not parts else [BENCHMARK, *parts])
     return Origin(
         agent=options.agent or about.get("name") or (dated["name"] if dated else folder.name),
