@@ -1,5 +1,6 @@
 """Many processes, one history: nothing lost, nothing twice, nobody locked out."""
 
+import itertools
 import os
 import random
 import signal
@@ -75,17 +76,19 @@ def test_processes_that_add_at_once_all_add_while_another_reads(tmp_path: Path) 
     History.open(path).close()
     writers = [_start(ADD, path, f"agent{i}", 3) for i in range(6)]
     writers += [_start(WRITE, path, f"batch{i}", 3) for i in range(2)]
-    seen = 0
-    while any(each.poll() is None for each in writers):
-        counts = _counts(path)  # of every agent all attempts or none
-        assert set(counts.values()) <= {20}
-        assert len(counts) >= seen
-        seen = len(counts)
-    assert [each.wait() for each in writers] == [0] * 8
+    seen = [_counts(path)]
+    try:
+        while any(each.poll() is None for each in writers):
+            seen.append(_counts(path))
+    finally:
+        for each in writers:
+            each.communicate()
+    assert [each.returncode for each in writers] == [0] * 8
+    for before, after in itertools.pairwise(seen):
+        assert set(after.values()) <= {20}  # of every agent all attempts or none
+        assert set(before) <= set(after)
     agents = [*(f"agent{i}" for i in range(6)), *(f"batch{i}" for i in range(2))]
     assert _counts(path) == {f"{agent}-{j}": 20 for agent in agents for j in range(3)}
-    for each in writers:
-        each.communicate()
 
 
 def test_readers_count_the_inbox_and_change_nothing(tmp_path: Path) -> None:

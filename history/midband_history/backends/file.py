@@ -39,7 +39,7 @@ _WORKING = ".writing"
 # A writer that is stopped in the middle must not hold up the others for good.
 PATIENCE_S = 600.0
 # How often a file that keeps being replaced is opened again before that is an error.
-_TRIES = 20
+_TRIES = 100
 _PAUSE_S = 0.01
 Identity = tuple[int, int, int, int]
 
@@ -160,13 +160,14 @@ class FileBackend:
         try:
             if identity is not None:
                 _copy(self.path, copy)
-            connection = connect(copy, read_only=False)
-            try:
-                fold(connection, self.inbox)
-            finally:
-                connection.close()
+            inbox = self.inbox.copied(copy)
             if _identity(self.path) != identity:  # a batch may have gone into the new file
                 raise FileNotFoundError(self.path)
+            connection = connect(copy, read_only=False)
+            try:
+                fold(connection, inbox)
+            finally:
+                connection.close()
             return connect(copy, read_only=True)
         except OSError as error:
             if isinstance(error, FileNotFoundError):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -84,6 +85,7 @@ class Inbox:
     def __init__(self, history: Path | str) -> None:
         path = Path(history).expanduser()
         self.folder = path.parent / "inbox" / path.name
+        self.shown = self.folder
         self._connection: DuckDBPyConnection | None = None
 
     def write(
@@ -160,6 +162,22 @@ class Inbox:
             msg = f"expected to read the inbox {self.folder}, got: {first_line(error)}"
             raise StoreError(msg) from error
         return sorted(name for name in found if _NAME.fullmatch(name))
+
+    def copied(self, history: Path) -> "Inbox":
+        """Return a copy of the inbox, beside another file, that nobody takes in.
+
+        Raises
+        ------
+        FileNotFoundError
+            A batch was taken in meanwhile.
+        """
+        copy = Inbox(history)
+        copy.shown = self.folder
+        names = self.names()
+        copy.folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copyfile(self.folder / name, copy.folder / name)
+        return copy
 
     def set_aside(self) -> list[Path]:
         """Return the batches that the history has refused or could not read."""
@@ -242,7 +260,7 @@ def fold(
                 whole.append(name)
                 continue
             reason = (
-                f"expected the whole batch {inbox.folder / name}, got a damaged file: set it aside"
+                f"expected the whole batch {inbox.shown / name}, got a damaged file: set it aside"
                 " with `midband history compact`, and import its source again"
             )
             if not keep_broken:
