@@ -47,9 +47,10 @@ def _old_label(path: Path, label: str) -> str:
     with History.open(path) as history:
         rows = read_agents(history._connection, "toy", history._id("toy"), None)
         (row,) = [row for row in rows if row.label == label]
-        history._connection.execute(
-            "UPDATE agents SET label = 'gpt-5#1a2b' WHERE agent_id = ?", [row.agent_ids[0]]
-        )
+        with history._writing() as connection:
+            connection.execute(
+                "UPDATE agents SET label = 'gpt-5#1a2b' WHERE agent_id = ?", [row.agent_ids[0]]
+            )
     return "gpt-5#1a2b"
 
 
