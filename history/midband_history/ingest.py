@@ -1,13 +1,11 @@
 """How records join the store: staged in bulk, checked against what is held, added as a whole."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import UTC, datetime
-from hashlib import sha256
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -31,6 +29,7 @@ from midband_history.records import (
     clean_id,
     sane_amount,
     sane_date,
+    settings_text,
 )
 from midband_history.summaries import AddReport, Counts
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _CHUNK = 50_000
-_LONGEST_SETTING = 200
-_PROMPT = re.compile("prompt|message|instruction|template", re.IGNORECASE)
 _STAGED = ("incoming", "incoming_runs", "incoming_tasks")
 _KINDS = {kind: number for number, kind in enumerate(OUTCOME_KINDS)}
 _AMOUNTS = ("cost_usd", "tokens", "duration_s")
@@ -356,32 +353,6 @@ def as_utc(moment: datetime | None) -> datetime | None:
     if moment is None or moment.tzinfo is None:
         return moment
     return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def settings_text(settings: Mapping[str, object]) -> str:
-    """Return the settings as canonical JSON; empty text for none.
-
-    They tell agents apart, and the history keeps no prompts. So a digest stands for a text that is
-    long or has several lines, or that its name says to be a prompt.
-    """
-    if not settings:
-        return ""
-    return json.dumps(_without_prompts(settings), sort_keys=True, default=str, ensure_ascii=False)
-
-
-def _without_prompts(value: object, *, prompt: bool = False) -> object:
-    if isinstance(value, Mapping):
-        return {
-            key: _without_prompts(each, prompt=prompt or bool(_PROMPT.search(str(key))))
-            for key, each in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [_without_prompts(each, prompt=prompt) for each in value]
-    if not isinstance(value, str) or not value:
-        return value
-    if prompt or len(value) > _LONGEST_SETTING or "\n" in value:
-        return f"sha256:{sha256(value.encode('utf-8', 'replace')).hexdigest()[:16]}"
-    return value
 
 
 def _chunk_columns(

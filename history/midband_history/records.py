@@ -1,10 +1,13 @@
 """What importers hand over: one record an attempt, with clean names and sane amounts."""
 
+import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Literal
 
 from midband_history.errors import InputError
@@ -29,6 +32,9 @@ LIMITS: Mapping[str, float] = {
     "duration_s": 3.2e8,  # ten years
     "run_cost_usd": 1e8,
 }
+# A longer text among the settings, or one of such a name, may be a prompt.
+_LONGEST_SETTING = 200
+_PROMPT = re.compile("prompt|message|instruction|template", re.IGNORECASE)
 FIRST_YEAR = 2000
 LAST_YEAR = 2100
 
@@ -298,3 +304,29 @@ def sane_amount(value: object, name: str) -> float | None:
     except OverflowError:  # an integer of 10^400
         return None
     return number if math.isfinite(number) and 0.0 <= number <= LIMITS[name] else None
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Return the settings as canonical JSON; empty text for none.
+
+    They tell agents apart, and the history keeps no prompts. So a digest stands for a text that is
+    long or has several lines, or that its name says to be a prompt.
+    """
+    if not settings:
+        return ""
+    return json.dumps(_without_prompts(settings), sort_keys=True, default=str, ensure_ascii=False)
+
+
+def _without_prompts(value: object, *, prompt: bool = False) -> object:
+    if isinstance(value, Mapping):
+        return {
+            key: _without_prompts(each, prompt=prompt or bool(_PROMPT.search(str(key))))
+            for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_prompts(each, prompt=prompt) for each in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if prompt or len(value) > _LONGEST_SETTING or "\n" in value:
+        return f"sha256:{sha256(value.encode('utf-8', 'replace')).hexdigest()[:16]}"
+    return value
