@@ -15,7 +15,7 @@ import pytest
 from midband_history import History, Inbox, Record, StoreError
 
 # The whole number of kills is run by MIDBAND_KILLS=200.
-KILLS = int(os.environ.get("MIDBAND_KILLS", "12"))
+KILLS = int(os.environ.get("MIDBAND_KILLS", "6"))
 
 
 def _records(agent: str, tasks: int = 20, *, score: float = 1.0) -> list[Record]:
