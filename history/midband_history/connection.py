@@ -74,7 +74,7 @@ def connect(path: Path, *, read_only: bool, current: bool = True) -> "DuckDBPyCo
         if read_only:
             # Opened by its path, a file that was replaced would still be the one that is open.
             connection = duckdb.connect(":memory:")
-            connection.execute(f"ATTACH {quoted_text(where)} AS {_STORE} (READ_ONLY)")
+            connection.execute(f"ATTACH {quoted(where)} AS {_STORE} (READ_ONLY)")
             connection.execute(f"USE {_STORE}")
         else:
             settings: dict[str, str | bool | int | float | list[str]] = {
@@ -131,8 +131,8 @@ def closed() -> StoreError:
     return StoreError("expected an open history, got a closed one: open it again")
 
 
-def quoted_text(text: str) -> str:
-    """Return a text as SQL writes it."""
+def quoted(text: str) -> str:
+    """Return a text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 

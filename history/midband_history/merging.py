@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband_history.aliases import plain_benchmark, set_alias
-from midband_history.connection import fetch, fetch_value, run_all, statement
+from midband_history.connection import fetch, fetch_value, quoted, run_all, statement
 from midband_history.errors import InputError, StoreError, UnreadableSourceError
 from midband_history.ingest import add_staged, next_source_ids
 from midband_history.labels import read_aliases, read_labels
@@ -197,8 +197,8 @@ def _export(
         with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".midband-") as folder:
             file = Path(folder) / "export.parquet"
             connection.execute(
-                f"COPY ({statement('exported_rows')}) TO {_literal(str(file))} (FORMAT parquet,"
-                f" COMPRESSION zstd, KV_METADATA {{midband: {_literal(_sealed(facts))}}})",
+                f"COPY ({statement('exported_rows')}) TO {quoted(str(file))} (FORMAT parquet,"
+                f" COMPRESSION zstd, KV_METADATA {{midband: {quoted(_sealed(facts))}}})",
                 bound,
             )
             if private:
@@ -220,10 +220,6 @@ def _sealed(facts: Mapping[str, Any]) -> str:
     """Return facts as JSON that tells when it is damaged."""
     text = json.dumps(facts)
     return json.dumps({"digest": sha256(text.encode()).hexdigest(), "facts": text})
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _joined_agents(connection: "DuckDBPyConnection") -> tuple[list[int], list[int]]:

@@ -109,7 +109,7 @@ class Metric:
         return f"{self.low:g} to {self.high:g}{assumed}{way}"
 
 
-UNKNOWN_METRIC = Metric()
+UNKNOWN_METRIC: Metric = Metric()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

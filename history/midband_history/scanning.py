@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband_history.archives import Member, shown
+from midband_history.connection import quoted
 from midband_history.errors import UnreadableSourceError
 from midband_history.records import LIMITS
 
@@ -163,11 +164,6 @@ def cause(error: Exception) -> str:
     for tail in (" Candidates", " Try "):
         text = text.partition(tail)[0]
     return text[:200].rstrip()
-
-
-def quoted(text: str) -> str:
-    """Return a text as a literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def identifier(name: str) -> str:

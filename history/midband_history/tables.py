@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from midband_history.archives import Member, TableFormat
+from midband_history.connection import quoted
 from midband_history.errors import InputError, UnreadableSourceError
 from midband_history.metrics import UNKNOWN_METRIC, Metric
 from midband_history.records import OUTCOME_KINDS, clean_id
@@ -16,7 +17,6 @@ from midband_history.scanning import (
     Scan,
     few,
     known_text,
-    quoted,
     scan,
     select_columns,
 )

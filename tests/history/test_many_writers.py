@@ -181,6 +181,10 @@ def test_a_batch_that_contradicts_the_history_is_kept_aside(tmp_path: Path) -> N
     with Inbox(path) as inbox:
         inbox.write([Record(benchmark="toy", task_id="1", agent="b", score=2.0, metric=other)])
         inbox.write([Record(benchmark="toy", task_id="1", agent="c", score=2.0, metric=judge)])
+        with pytest.warns(UserWarning, match="left out the batch .* stated scale"):
+            reader = History.open(path, read_only=True)
+        with reader:
+            assert reader.outcomes("toy").agents == ("a", "c")
         with pytest.warns(UserWarning, match="set aside the batch"):
             history = History.open(path)
         with history:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from midband_history.backends.file import PATIENCE_S
+from midband_history.backends.inbox import confirm
 from midband_history.connection import (
     closed,
     connect_in_memory,
     connect_plain,
     fetch_value,
     migrations,
-    quoted_text,
+    quoted,
     run_all,
     transaction,
 )
@@ -231,7 +232,7 @@ class DuckLakeBackend:
         load_extensions(self._connection, data=self.address.data)
         try:
             self._connection.execute(
-                f"ATTACH {quoted_text(self.address.catalogue)} AS {_CATALOGUE} (TYPE postgres)"
+                f"ATTACH {quoted(self.address.catalogue)} AS {_CATALOGUE} (TYPE postgres)"
             )
             if self._is_there():
                 self._attach()
@@ -290,13 +291,13 @@ class DuckLakeBackend:
         if not held:
             if "://" not in mine:
                 Path(mine).mkdir(parents=True, exist_ok=True)
-            options.append(f"DATA_PATH {quoted_text(mine)}")
+            options.append(f"DATA_PATH {quoted(mine)}")
         if self._read_only:
             newest = _ask(self._connection, "SELECT max(snapshot_id) FROM ducklake_snapshot")
             options += ["READ_ONLY", f"SNAPSHOT_VERSION {newest}"]
         chosen = f" ({', '.join(options)})" if options else ""
         self._connection.execute(
-            f"ATTACH {quoted_text(f'{SCHEME}postgres:{self.address.catalogue}')} AS history{chosen}"
+            f"ATTACH {quoted(f'{SCHEME}postgres:{self.address.catalogue}')} AS history{chosen}"
         )
         self._connection.execute("USE history")
 
@@ -372,13 +373,7 @@ def _schema_statements() -> tuple[str, ...]:
 def _to_disk(files: set[Path]) -> None:
     """Have files outlast a loss of power; DuckDB itself does not wait for the disk."""
     for place in sorted({*files, *(each.parent for each in files)}):
-        if os.name != "posix" and place.is_dir():
-            continue
-        handle = os.open(place, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        confirm(place)
 
 
 def load_extensions(connection: "DuckDBPyConnection", *, data: str = "") -> None:
@@ -396,7 +391,7 @@ def load_extensions(connection: "DuckDBPyConnection", *, data: str = "") -> None
         held = _wheel_file(name, duckdb.__version__)
         try:
             if held:
-                connection.execute(f"LOAD {quoted_text(str(held))}")
+                connection.execute(f"LOAD {quoted(str(held))}")
                 continue
             with suppress(duckdb.Error):
                 connection.execute(f"LOAD {name}")

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband_history.backends.inbox import Batch, Inbox, fold, pending
+from midband_history.backends.inbox import Batch, Inbox, confirm, fold, pending
 from midband_history.connection import (
     OldSchemaError,
     check_place,
@@ -165,9 +165,15 @@ class FileBackend:
                 raise FileNotFoundError(self.path)
             connection = connect(copy, read_only=False)
             try:
-                fold(connection, inbox)
+                folded = fold(connection, inbox)
             finally:
                 connection.close()
+            for each in folded:
+                if each.refused:
+                    warnings.warn(
+                        f"left out the batch {self.inbox.folder / each.name}: {each.refused}",
+                        stacklevel=6,
+                    )
             return connect(copy, read_only=True)
         except OSError as error:
             if isinstance(error, FileNotFoundError):
@@ -224,9 +230,9 @@ class FileBackend:
 
     def _publish(self, copy: Path) -> None:
         """Let the copy take the place of the file, for good."""
-        _sync(copy)
+        confirm(copy)
         copy.replace(self.path)
-        _sync(self.path.parent)
+        confirm(self.path.parent)
 
 
 @contextmanager
@@ -311,14 +317,3 @@ def _remove_copies(path: Path) -> None:
 
 def _escaped(name: str) -> str:
     return "".join(f"[{each}]" if each in "*?[" else each for each in name)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a directory, are on the disk."""
-    if path.is_dir() and os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

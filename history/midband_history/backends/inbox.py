@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from midband_history.connection import (
     connect_plain,
     fetch,
-    quoted_text,
+    quoted,
     run_all,
     statement,
     transaction,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _SUFFIX = ".parquet"
+_FORMAT = 1
 _NAME = re.compile(r"\d{20}-[0-9a-f]{32}-(?P<digest>[0-9a-f]{32})\.parquet")
 _DESCRIBED = ("name", "digest", "content", "reader", "reader_version", "options")
 # Batches that are taken in by one transaction.
@@ -131,17 +132,18 @@ class Inbox:
                 return None
             self.folder.mkdir(parents=True, exist_ok=True)
             described = {
+                "format": _FORMAT,
                 "sources": [_described(each) for each in sources],
                 "metrics": [asdict(each) for each in metrics],
             }
             connection.execute(
-                f"COPY ({statement('staged')}) TO {quoted_text(str(unfinished))} (FORMAT parquet,"
-                f" COMPRESSION zstd, KV_METADATA {{midband: {quoted_text(json.dumps(described))}}})"
+                f"COPY ({statement('staged')}) TO {quoted(str(unfinished))} (FORMAT parquet,"
+                f" COMPRESSION zstd, KV_METADATA {{midband: {quoted(json.dumps(described))}}})"
             )
             name = f"{time.time_ns():020d}-{uuid.uuid4().hex}-{_digest(unfinished)}{_SUFFIX}"
-            _confirm(unfinished)
+            confirm(unfinished)
             unfinished.rename(self.folder / name)
-            _confirm(self.folder)
+            confirm(self.folder)
         except (duckdb.Error, OSError) as error:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
@@ -291,6 +293,12 @@ def _take_in(connection: "DuckDBPyConnection", inbox: Inbox, names: list[str]) -
     batch_of: list[int] = []
     for place, path in enumerate(paths):
         said = json.loads(described[path])
+        if said["format"] > _FORMAT:
+            msg = (
+                f"expected batches of format {_FORMAT} or older in {inbox.shown}, got format"
+                f" {said['format']} of a newer midband: upgrade with `pip install -U midband`"
+            )
+            raise StoreError(msg)
         for number, each in enumerate(said["sources"]):
             renumbered["source"].append((path, number, len(sources)))
             batch_of.append(place)
@@ -308,6 +316,10 @@ def _take_in(connection: "DuckDBPyConnection", inbox: Inbox, names: list[str]) -
         bound[f"{kind}_new"] = list(ours)
     connection.execute(statement("stage_batches"), bound)
     run_all(connection, "name_batches")
+    there, staged = fetch(connection, "batch_rows_staged", paths=paths)[0]
+    if staged != there:
+        msg = f"expected {there} attempts in the batches of {inbox.shown}, got {staged}: report it"
+        raise StoreError(msg)
     reports = add_staged(connection, ids, sources, metrics)
     found = [Batch(name=name) for name in names]
     for place, source, report in zip(batch_of, sources, reports, strict=True):
@@ -353,7 +365,7 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def _confirm(path: Path) -> None:
+def confirm(path: Path) -> None:
     """Wait until a file, or the names in a directory, are on the disk."""
     if path.is_dir() and os.name != "posix":
         return

@@ -568,6 +568,12 @@ SELECT COLUMNS([
 FROM batch_rows;
 DROP TABLE batch_rows;
 
+-- name: batch_rows_staged
+-- How many rows the batches have, and how many of them were staged.
+SELECT
+    (SELECT CAST(sum(num_rows) AS BIGINT) FROM parquet_file_metadata($paths)),
+    (SELECT count(*) FROM incoming);
+
 -- name: note_batches
 INSERT INTO batches
 SELECT
