@@ -46,7 +46,7 @@ $(VENV)/.installed-inspect: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
-	sh .ci/install '$(PYTHON)' '$(VENV)' inspect,report dev
+	sh .ci/install '$(PYTHON)' '$(VENV)' inspect,report,view dev
 	touch $@ $(VENV)/.installed-inspect
 
 $(TEAM)/.installed: pyproject.toml constraints.txt
