@@ -267,9 +267,7 @@ def _of_live_directory(
     logs = directory / LOGS
     inspect = harness.InspectHarness()
     if not _logs_in(logs):
-        return RunResults(
-            plan=plan, results=(), missing=("The run has not written a log yet.",)
-        )
+        return RunResults(plan=plan, results=(), missing=("The run has not written a log yet.",))
     most = begun.get("max_errors")
     order = inspect.read_live_order(directory / ORDER, plan)
     found = _of_logs(logs, replace(asked, max_errors=asked.max_errors or _most(most)), plan, order)
