@@ -12,7 +12,7 @@ from midband.rounds.journal import AttemptResult, by_task
 from midband_history import FloatArray
 
 if TYPE_CHECKING:
-    from midband_sampler import Decision, Plan, Session
+    from midband_sampler import Decision, Plan
 
 # A longer run is looked at this often, at even distances, and at its end.
 MOST_LOOKS = 400

@@ -1,6 +1,5 @@
 """What a report of a run is made from: a plan, and what a run by it brought, wherever that is."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from midband.rounds.state import RunState
 from midband_history import InputError, MidbandError, StoreError, UnreadableSourceError
 
 if TYPE_CHECKING:
-    from midband._ranking import LiveOrder, Told
+    from midband._ranking import Told
     from midband.descriptors import ReadOptions
     from midband_history import Record
     from midband_sampler import MaxErrors, Plan
@@ -192,7 +191,7 @@ def _of_directory(directory: Path, asked: Asked) -> RunResults:
         msg = f"expected the plan of the run in {directory / PLAN}, found no file: put it back"
         raise InputError(msg)
     plan = read_plan(directory / PLAN)
-    begun = next((event for event in reversed(events) if event["event"] == "run"), {})
+    begun: dict[str, Any] = next((e for e in reversed(events) if e["event"] == "run"), {})
     if begun and begun["plan"] != plan.digest:
         msg = (
             f"expected plan {begun['plan']}, with which {directory} was begun, got {plan.digest}:"
@@ -270,8 +269,8 @@ def _of_live_directory(
         return RunResults(plan=plan, results=(), missing=("The run has not written a log yet.",))
     most = begun.get("max_errors")
     order = inspect.read_live_order(directory / ORDER, plan)
-    found = _of_logs(logs, replace(asked, max_errors=asked.max_errors or _most(most)), plan, order)
-    return found
+    asked = replace(asked, max_errors=asked.max_errors or _most(most))
+    return _of_logs(logs, asked, plan, order)
 
 
 def _most(text: object) -> "MaxErrors | None":
