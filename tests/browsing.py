@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 Found = TypeVar("Found")
 WIDTHS = (390, 1024, 1600)
@@ -80,18 +80,20 @@ class Chromium:
     def _see(self, address: str, then: "Callable[[Page], Found]", width: int, dark: bool) -> Found:
         address = address if "://" in address else Path(address).absolute().as_uri()
         problems: list[str] = []
+        note = problems.append
+
+        def heard(said: "ConsoleMessage") -> None:
+            if said.type in ("error", "warning"):
+                note(said.text)
+
+        def asked(request: "Request") -> None:
+            if not _is_allowed(request.url, address):
+                note(f"request: {request.url}")
+
         with self._page(width, dark) as page:
-            page.on("pageerror", lambda error: problems.append(f"error: {error}"))
-            page.on(
-                "console",
-                lambda said: said.type in ("error", "warning") and problems.append(said.text),
-            )
-            page.on(
-                "request",
-                lambda asked: (
-                    _is_allowed(asked.url, address) or problems.append(f"request: {asked.url}")
-                ),
-            )
+            page.on("pageerror", lambda error: note(f"error: {error}"))
+            page.on("console", heard)
+            page.on("request", asked)
             page.goto(address)
             page.wait_for_selector("html[data-charts=drawn]", state="attached")
             problems += page.locator("figure[data-state=failed] .canvas").all_inner_texts()
