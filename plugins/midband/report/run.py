@@ -82,6 +82,7 @@ def _facts(
         ("Candidate", found.agent or "unknown"),
         ("Agents", f"{counted(len(plan.reference_agents), 'reference agent')} and the candidate"),
         ("Benchmark", plan.benchmark + (f", version {plan.version}" if plan.version else "")),
+        ("Date of the run", _moments(found.dates)),
         ("Metric", metric),
         (
             "Tasks",
@@ -91,7 +92,6 @@ def _facts(
         ("Stops when", rule_text(plan.stop)),
         ("Plan", f"{found.plan.digest}, made with {versions or 'an unknown version'}"),
         *found.facts,
-        ("Date of the run", _moments(found.dates)),
         ("History up to", plan.as_of),
         ("Report", f"made {made:%Y-%m-%d %H:%M} UTC with midband {version('midband')}"),
         ("Command of this report", without_credentials(command)),

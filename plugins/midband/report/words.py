@@ -132,7 +132,7 @@ def spending(money: Money) -> str:
     """Say what was spent of what a full run would have cost."""
     if math.isnan(money.spent):
         return "what it cost is not known"
-    about = "about " if money.is_guessed or not math.isnan(money.whole) else ""
+    about = "about " if money.is_guessed or money.left > 0 else ""
     of = "" if math.isnan(money.whole) else f" of {dollars(money.whole)}"
     return f"{about}{dollars(money.spent)}{of} spent"
 
