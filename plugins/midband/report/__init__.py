@@ -1,0 +1,1 @@
+"""Pages: what happened, as one self-contained HTML file."""
