@@ -9,17 +9,12 @@ import numpy as np
 from midband_history import FloatArray, IntArray, OutcomeMatrix
 from midband_sampler import TaskReport
 
-# Okabe and Ito's palette: told apart with every common colour vision deficiency.
-BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
-)  # fmt: skip
-GREY = "#8a8a8a"
 BAND = (0.3, 0.7)
 # What a page can draw at once; beyond it marks are binned, and the page says so.
-MOST_POINTS, MOST_ROWS, MOST_COLUMNS = 400, 60, 80
+MOST_POINTS, MOST_ROWS, MOST_COLUMNS = 400, 100, 150
 _BINS = 20
 KINDS = ("separates", "all pass", "none pass", "same score", "unknown")
-_KIND_COLOURS = (BLUE, AMBER, PURPLE, SKY, GREY)
+_KIND_COLOURS = ("$accent", "$second", "$third", "$fourth", "$faint")
 
 
 def agents_over_time(matrix: OutcomeMatrix, shown: Sequence[int]) -> dict[str, Any] | None:
@@ -45,7 +40,7 @@ def agents_over_time(matrix: OutcomeMatrix, shown: Sequence[int]) -> dict[str, A
     line = {
         "data": {"values": frontier},
         "mark": {
-            "type": "line", "interpolate": "step-after", "color": ORANGE, "strokeWidth": 2,
+            "type": "line", "interpolate": "step-after", "color": "$second", "strokeWidth": 2,
         },
         "encoding": {
             "x": {"field": "date", "type": "temporal", "title": "First run"},
@@ -66,7 +61,9 @@ def agents_over_time(matrix: OutcomeMatrix, shown: Sequence[int]) -> dict[str, A
         ]
         marks: dict[str, Any] = {
             "data": {"values": points},
-            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 0.75, "color": BLUE},
+            "mark": {
+                "type": "point", "filled": True, "size": 60, "opacity": 0.75, "color": "$accent",
+            },
             "encoding": {
                 "x": {"field": "date", "type": "temporal", "title": "First run"},
                 "y": {"field": "score", "type": "quantitative", **axis},
@@ -78,11 +75,11 @@ def agents_over_time(matrix: OutcomeMatrix, shown: Sequence[int]) -> dict[str, A
                     {"field": "tasks", "type": "quantitative"},
                 ],
             },
-        }
+        }  # fmt: skip
     else:
         marks = {
             "data": {"values": _binned_points(matrix, dated, scores)},
-            "mark": {"type": "point", "filled": True, "opacity": 0.75, "color": BLUE},
+            "mark": {"type": "point", "filled": True, "opacity": 0.75, "color": "$accent"},
             "encoding": {
                 "x": {"field": "date", "type": "temporal", "title": "First run"},
                 "y": {"field": "score", "type": "quantitative", **axis},
@@ -136,7 +133,7 @@ def pass_rates(rates: FloatArray) -> dict[str, Any]:
         "layer": [
             {
                 "data": {"values": [{"low": BAND[0], "high": BAND[1]}]},
-                "mark": {"type": "rect", "color": AMBER, "opacity": 0.22},
+                "mark": {"type": "rect", "color": "$fifth", "opacity": 0.22},
                 "encoding": {
                     "x": {"field": "low", "type": "quantitative"},
                     "x2": {"field": "high"},
@@ -144,7 +141,7 @@ def pass_rates(rates: FloatArray) -> dict[str, Any]:
             },
             {
                 "data": {"values": bars},
-                "mark": {"type": "bar", "color": BLUE, "binSpacing": 1},
+                "mark": {"type": "bar", "color": "$accent", "binSpacing": 1},
                 "encoding": {
                     "x": {
                         "field": "low", "bin": {"binned": True, "step": 1 / _BINS},
@@ -218,45 +215,53 @@ def heat_map(matrix: OutcomeMatrix) -> tuple[dict[str, Any], int, int]:
     sorted_scores = matrix.scores[np.ix_(by_score, by_rate)]
     values, known = _means(sorted_scores, tall, wide)
     rows, columns = values.shape
-    cells = []
-    for row, column in zip(*np.nonzero(known > 0), strict=True):
-        agents = by_score[row * tall : (row + 1) * tall]
-        tasks = by_rate[column * wide : (column + 1) * wide]
-        cells.append(
-            {
-                "y": int(row) + 1,
-                "x": int(column) + 1,
-                "score": round(float(values[row, column]), 3),
-                "agents": _names(matrix.agents, agents),
-                "tasks": _names(matrix.tasks, tasks),
-            }
-        )
-    ordinal = {"type": "ordinal", "axis": None, "scale": {"paddingInner": 0.0}}
+    cells = [
+        {"y": int(row), "x": int(column), "score": round(float(values[row, column]), 2)}
+        for row, column in zip(*np.nonzero(known > 0), strict=True)
+    ]
+    agents = _blocks(matrix.agents, by_score, tall)
+    tasks = _blocks(matrix.tasks, by_rate, wide)
     spec = {
         "data": {"values": cells},
+        "transform": [_lookup("y", "agents", agents), _lookup("x", "tasks", tasks)],
         "mark": {"type": "rect"},
         "encoding": {
-            "x": {"field": "x", **ordinal, "scale": {"domain": list(range(1, columns + 1))}},
-            "y": {"field": "y", **ordinal, "scale": {"domain": list(range(1, rows + 1))}},
+            "x": {
+                "field": "x", "type": "ordinal", "axis": None,
+                "scale": {"domain": list(range(columns))},
+            },
+            "y": {
+                "field": "y", "type": "ordinal", "axis": None,
+                "scale": {"domain": list(range(rows))},
+            },
             "color": {
                 "field": "score", "type": "quantitative", "title": "Score",
                 "scale": {"scheme": "cividis", "domain": [0, 1]},
-                "legend": {"format": "%", "orient": "top", "gradientLength": 160},
+                "legend": {"format": "%", "gradientLength": 160},
             },
             "tooltip": [
                 {"field": "agents", "type": "nominal"}, {"field": "tasks", "type": "nominal"},
                 {"field": "score", "type": "quantitative", "format": ".0%"},
             ],
         },
-        "height": max(120, min(480, 8 * rows)),
-        "config": {"view": {"fill": None}},
+        "height": max(120, min(500, 10 * rows)),
     }  # fmt: skip
     return spec, tall, wide
 
 
-def _names(labels: Sequence[str], places: IntArray) -> str:
-    first, last = labels[places[0]], labels[places[-1]]
-    return first if len(places) == 1 else f"{len(places)}: {first} to {last}"
+def _blocks(labels: Sequence[str], order: IntArray, size: int) -> list[str]:
+    """Name what stands in each block of a sorted axis."""
+    found = []
+    for start in range(0, len(order), size):
+        block = [labels[place] for place in order[start : start + size]]
+        found.append(block[0] if len(block) == 1 else f"{len(block)}: {block[0]} to {block[-1]}")
+    return found
+
+
+def _lookup(key: str, name: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Name blocks by their place, so that no cell needs to repeat the names."""
+    rows = [{key: place, name: text} for place, text in enumerate(texts)]
+    return {"lookup": key, "from": {"data": {"values": rows}, "key": key, "fields": [name]}}
 
 
 def _means(scores: FloatArray, tall: int, wide: int) -> tuple[FloatArray, IntArray]:

@@ -1,6 +1,7 @@
 """The sections of a history's page: agents, tasks, gaps and sources, each with its charts."""
 
 import math
+from itertools import takewhile
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from midband.report.history_charts import (
     tasks_by_cohort,
 )
 from midband.report.history_facts import HistoryFacts
-from midband.report.page import Chart, Section, Table
+from midband.report.page import Cell, Chart, Section, Table
 from midband.text import counted
+from midband_history import OutcomeMatrix
 from midband_sampler import TaskCheck, can_be_replayed
 
 _MOST_ROWS = 100
@@ -45,42 +47,54 @@ def _agents(facts: HistoryFacts) -> Section:
                 " later agent did better.",
             )
         )
-    scores = matrix.full_scores()
-    order = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")
-    total = len(matrix.tasks)
+    order = np.argsort(-np.nan_to_num(matrix.full_scores(), nan=-1.0), kind="stable")
+    if order.size:
+        parts.append(_agent_table(facts, order.tolist()))
+    return Section(title="Agents", parts=tuple(parts))
+
+
+def _agent_table(facts: HistoryFacts, order: list[int]) -> Table:
+    matrix = facts.matrix
+    scores, total = matrix.full_scores(), len(matrix.tasks)
+    named = any(
+        model not in ("", agent) for model, agent in zip(matrix.models, matrix.agents, strict=True)
+    )
     rows = []
     for row in order[:_MOST_ROWS]:
         ran = int((matrix.attempts[row] > 0).sum())
-        costs = matrix.cost_usd[row]
-        cost = float(np.nansum(costs)) if (~np.isnan(costs)).any() else math.nan
-        if math.isnan(cost):
-            cost = float(matrix.run_cost_usd[row])
+        model = [matrix.models[row] or None] if named else []
+        date = matrix.dates[row]
         rows.append(
             (
                 matrix.agents[row],
-                matrix.models[row] or None,
-                None if np.isnat(matrix.dates[row]) else str(matrix.dates[row].astype("M8[D]")),
+                *model,
+                None if np.isnat(date) else str(date.astype("M8[D]")),
                 _points(float(scores[row])),
                 ran,
                 total - ran,
                 facts.unscored.get(matrix.agents[row], 0),
-                None if math.isnan(cost) else round(cost, 2),
+                _dollars(matrix, row),
             )
         )
-    if rows:
-        parts.append(
-            Table(
-                title="Agents",
-                columns=(
-                    "Agent", "Model", "First run", "Score, %", "Tasks", "Tasks missing",
-                    "Attempts without a score", "Cost, $",
-                ),
-                rows=tuple(rows),
-                note=_cut(len(order), "agent", "the best")
-                + "A score is the mean over the tasks that the agent ran.",
-            )
-        )  # fmt: skip
-    return Section(title="Agents", parts=tuple(parts))
+    model_column = ("Model",) if named else ()
+    return Table(
+        title="Agents",
+        columns=(
+            "Agent", *model_column, "First run", "Score, %", "Tasks", "Missing", "No score", "Cost",
+        ),
+        rows=tuple(rows),
+        note=_cut(len(order), "agent", "the best")
+        + "A score is the mean over the tasks that the agent ran. Missing counts tasks without a"
+        " result, and No score counts attempts that gave none.",
+    )  # fmt: skip
+
+
+def _dollars(matrix: OutcomeMatrix, row: int) -> Cell | None:
+    """Return what an agent's results cost, one attempt a task; the cost of its run otherwise."""
+    costs = matrix.cost_usd[row]
+    known = ~np.isnan(costs)
+    cost = float(costs[known].sum()) if known.any() else float(matrix.run_cost_usd[row])
+    return None if math.isnan(cost) else Cell(f"${cost:,.2f}", cost)
 
 
 def _rates(facts: HistoryFacts) -> Section:
@@ -168,7 +182,7 @@ def _task_row(task: TaskCheck) -> tuple[object, ...]:
         why.append(newest.get(task.separation, "the newest agents have the same score"))
     if task.item_rest < 0 and not task.broken:
         why.append("weaker agents do better, which may be chance")
-    rest = None if math.isnan(task.item_rest) else round(task.item_rest, 2)
+    rest = Cell(f"{task.item_rest:.2f}", None if math.isnan(task.item_rest) else task.item_rest)
     return task.task_id, "; ".join(why), _points(task.pass_rate), task.agents, rest
 
 
@@ -177,7 +191,9 @@ def _map(facts: HistoryFacts) -> Section:
         return Section(title="Agents and tasks")
     spec, tall, wide = heat_map(facts.matrix)
     binned = tall > 1 or wide > 1
-    block = f"{counted(tall, 'agent')} by {counted(wide, 'task')}"
+    block = " by ".join(
+        counted(each, noun) for each, noun in ((tall, "agent"), (wide, "task")) if each > 1
+    )
     text = (
         (f"The map is binned so that it stays readable: a cell is the mean of up to {block}.",)
         if binned
@@ -270,9 +286,10 @@ def _sources(facts: HistoryFacts) -> Section:
             " inbox: readers count them already, and `midband history compact` takes them into"
             " the file."
         )
+    folder = _folder([each.source for each in facts.sources])
     rows = tuple(
         (
-            each.source or "not named",
+            each.source.removeprefix(folder) or "not named",
             each.reader or "midband 0.1",
             each.attempts,
             each.agents,
@@ -285,13 +302,22 @@ def _sources(facts: HistoryFacts) -> Section:
         title="Sources",
         columns=("Source", "Reader", "Attempts", "Agents", "Imported", "State"),
         rows=rows,
-        note=_cut(len(facts.sources), "source", "the largest"),
+        note=_cut(len(facts.sources), "source", "the largest")
+        + (f"All of them lie below {folder}" if folder else ""),
     )
     return Section(title="Sources", text=tuple(text), parts=(table,) if rows else ())
 
 
-def _points(share: float) -> float | None:
-    return None if math.isnan(share) else round(100 * share, 1)
+def _folder(sources: list[str]) -> str:
+    """Return the folder that all sources lie in, with a last ``/``; empty if there is none."""
+    folders = [source.split("/")[:-1] for source in sources]
+    common = list(takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False)))
+    found = "".join(f"{names[0]}/" for names in common)
+    return "" if len(sources) < 2 or found == "/" else found
+
+
+def _points(share: float) -> Cell | None:
+    return None if math.isnan(share) else Cell(f"{100 * share:.1f}", 100 * share)
 
 
 def _known(value: float) -> float:
