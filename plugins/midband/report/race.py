@@ -98,7 +98,7 @@ def _facts(facts: RaceFacts) -> tuple[tuple[str, str], ...]:
     from midband import __version__
 
     verdict = facts.verdict
-    found: list[tuple[str, str]] = [each for each in facts.facts if each[0] == "Command"]
+    found: list[tuple[str, str]] = [each for each in facts.facts if each[0].startswith("Command")]
     if verdict is not None:
         found += [("Question", verdict.question), ("Benchmark", verdict.benchmark)]
     found.append(("Candidates", f"{len(facts.candidates)}"))
@@ -107,7 +107,7 @@ def _facts(facts: RaceFacts) -> tuple[tuple[str, str], ...]:
     if facts.allocation:
         found.append(("Allocation", facts.allocation))
     found.append(("Budget", facts.budget or "none"))
-    found += [each for each in facts.facts if each[0] != "Command"]
+    found += [each for each in facts.facts if not each[0].startswith("Command")]
     found.append(("midband", __version__))
     found.append(("Report made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")))
     return tuple(found)
@@ -273,14 +273,14 @@ def _cost(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
             paid[one.candidate] = one.usd / one.tasks
     spec = cost_against_accuracy(verdict, paid, short_names([e.candidate for e in verdict.ranked]))
     if spec is None:
-        return Section(title="Cost against accuracy")
+        return Section(title="Cost")
     chart = Chart(
         title="Cost against accuracy",
         spec=spec,
         reading="Candidates at the upper left are better and cheaper; each ran other tasks, so the"
         " mean cost of a result is a rough guide.",
     )
-    return Section(title="Cost against accuracy", parts=(chart,))
+    return Section(title="Cost", parts=(chart,))
 
 
 def _spend(verdict: racing.RaceVerdict) -> Section:
@@ -290,8 +290,8 @@ def _spend(verdict: racing.RaceVerdict) -> Section:
     chart = Chart(
         title="Tasks that each candidate ran",
         spec=spend(verdict, names),
-        reading="The coloured part of a bar is what ran, and the grey part is what the race spared;"
-        " candidates that lose early run few tasks.",
+        reading="The coloured part of a bar is what ran, with what it cost where that is known; the"
+        " grey part is what the race spared.",
     )
     return Section(title="Spend", parts=(chart,))
 

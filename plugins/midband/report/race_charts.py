@@ -106,7 +106,7 @@ def cost_against_accuracy(
     x = {
         "field": "usd", "type": "quantitative", "title": "Mean cost of a result, US dollars",
         "axis": {"format": "$,.2~r" if max(paid.values()) < 1 else "$,.2f"},
-        "scale": {"zero": True, "padding": 30},
+        "scale": {"domain": [0, 1.15 * max(row["usd"] for row in rows) or 1], "nice": False},
     }  # fmt: skip
     y = {
         "field": "score", "type": "quantitative", "title": "Estimated score",
@@ -169,14 +169,17 @@ def spend(verdict: racing.RaceVerdict, names: Mapping[str, str]) -> dict[str, An
         )
         if tasks
     ]  # fmt: skip
-    return {
+    paid = [
+        {"candidate": names[each.candidate], "tasks": each.tasks, "usd": f"${each.usd:,.2f}"}
+        for each in verdict.ranked
+        if not math.isnan(each.usd)
+    ]
+    y = {"field": "candidate", "type": "nominal", "sort": order, "title": None, "axis": _LABELS}
+    bars = {
         "data": {"values": rows},
         "mark": {"type": "bar"},
         "encoding": {
-            "y": {
-                "field": "candidate", "type": "nominal", "sort": order, "title": None,
-                "axis": _LABELS,
-            },
+            "y": y,
             "x": {"field": "tasks", "type": "quantitative", "title": "Tasks", "stack": "zero"},
             "color": {
                 "field": "part", "type": "nominal", "title": None,
@@ -192,8 +195,16 @@ def spend(verdict: racing.RaceVerdict, names: Mapping[str, str]) -> dict[str, An
                 {"field": "usd", "type": "quantitative", "format": "$,.2f", "title": "paid"},
             ],
         },
-        "height": {"step": 30},
     }  # fmt: skip
+    texts = {
+        "data": {"values": paid},
+        "mark": {"type": "text", "align": "left", "dx": 5, "color": "$ink", "fontSize": 12},
+        "encoding": {
+            "y": y, "x": {"field": "tasks", "type": "quantitative"},
+            "text": {"field": "usd", "type": "nominal"},
+        },
+    }  # fmt: skip
+    return {"layer": [bars, *([texts] if paid else [])], "height": {"step": 30}}
 
 
 def ranks_over_results(
