@@ -165,21 +165,3 @@ def _list_without_credentials(value: Iterable[object]) -> list[object]:
     if len(words) == len(items):
         return list(arguments_without_credentials(words))
     return [settings_without_credentials(item) for item in items]
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return a number of things in words.
-
-    >>> counted(1, "batch", "batches"), counted(2000, "task")
-    ('1 batch', '2,000 tasks')
-    """
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """Return a share in percent; ``unknown`` where it is NaN.
-
-    >>> percent(0.305), percent(float("nan"))
-    ('30 %', 'unknown')
-    """
-    return "unknown" if share != share else f"{100 * share:.{digits}f} %"

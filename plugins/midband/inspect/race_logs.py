@@ -14,7 +14,8 @@ from midband.inspect.race_command import candidate_of
 from midband.inspect.race_source import RACE_RECORD
 from midband.inspect.scores import SampleResult, attempt_cost, task_id
 from midband.report.race_facts import Look, RaceFacts, RaceResult, course_side_by_side
-from midband.text import counted, one_line
+from midband.report.words import counted
+from midband.text import one_line
 from midband_history import InputError, Metric, MidbandError
 from midband_sampler import racing
 

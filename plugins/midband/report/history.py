@@ -9,7 +9,8 @@ import numpy as np
 from midband.report.history_facts import HistoryFacts, gather_history
 from midband.report.history_sections import sections_of
 from midband.report.page import Page
-from midband.text import counted, percent
+from midband.report.words import counted, percent
+from midband.text import without_credentials
 
 _CONFIDENCES = (0.95, 0.9)
 
@@ -101,7 +102,7 @@ def _rests_on(facts: HistoryFacts, known: int) -> str:
     part = len(matrix.agents) - known
     rest = f" {counted(part, 'agent')} ran fewer than half of the tasks." if part else ""
     return (
-        f"{percent(share)} of all pairs of an agent and a task have a score.{rest}"
+        f"{percent(share, 0)} of all pairs of an agent and a task have a score.{rest}"
         f" {counted(inside, 'task')} of {len(matrix.tasks):,} {'lies' if inside == 1 else 'lie'} in"
         f" the band of 30-70 % pass rate, and {stale:,} no longer"
         f" {'separates' if stale == 1 else 'separate'} the newest agents."
@@ -117,7 +118,7 @@ def _facts(facts: HistoryFacts, command: str) -> tuple[tuple[str, str], ...]:
         first, last = summary.first.date().isoformat(), summary.last.date().isoformat()
         dates = first if first == last else f"{first} to {last}"
     cost = "unknown" if math.isnan(summary.cost_usd) else f"about ${summary.cost_usd:,.2f}"
-    named = [("Command", command)] if command else []
+    named = [("Command", without_credentials(command))] if command else []
     return (
         *named,
         ("History", facts.place),
@@ -129,8 +130,7 @@ def _facts(facts: HistoryFacts, command: str) -> tuple[tuple[str, str], ...]:
         ("Attempts", f"{summary.attempts:,}, {summary.without_score:,} without a score"),
         ("Runs", dates),
         ("Known costs", cost),
-        ("midband", __version__),
-        ("Report made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("Report", f"made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with midband {__version__}"),
     )
 
 

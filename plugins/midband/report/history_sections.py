@@ -14,7 +14,7 @@ from midband.report.history_charts import (
 )
 from midband.report.history_facts import HistoryFacts
 from midband.report.page import Cell, Chart, Section, Table
-from midband.text import counted
+from midband.report.words import counted
 from midband_history import OutcomeMatrix
 from midband_sampler import TaskCheck, can_be_replayed
 

@@ -15,7 +15,8 @@ from midband.report.race_charts import (
     spend,
 )
 from midband.report.race_facts import RaceFacts
-from midband.text import counted, percent
+from midband.report.words import counted, percent
+from midband.text import without_credentials
 from midband_history import InputError
 from midband_sampler import racing
 
@@ -23,7 +24,7 @@ REFRESH_S = 10
 _MOST_PAIRS = 60
 
 
-def race_page(source: Path) -> Page:
+def race_page(source: Path, *, command: str = "") -> Page:
     """Return the page of a race.
 
     Parameters
@@ -31,6 +32,8 @@ def race_page(source: Path) -> Page:
     source : Path
         The directory of `midband race`, or a directory with the logs of
         `midband inspect eval --race`, or one of these logs.
+    command : str
+        With which the report is made.
 
     Raises
     ------
@@ -43,20 +46,20 @@ def race_page(source: Path) -> Page:
         msg = f"expected the directory of a race, found nothing at {source}: name another"
         raise InputError(msg)
     if is_race_directory(source):
-        return page_of(read_race_directory(source))
+        return page_of(read_race_directory(source), command=command)
     from midband.inspect.race_logs import read_race_logs
 
-    return page_of(read_race_logs(source))
+    return page_of(read_race_logs(source), command=command)
 
 
-def page_of(facts: RaceFacts) -> Page:
+def page_of(facts: RaceFacts, *, command: str = "") -> Page:
     """Say what a race has come to, what that rests on, and what is not known."""
     verdict = facts.verdict
     sections = () if verdict is None else _sections(facts, verdict)
     return Page(
         title=facts.title,
         verdict=_verdict(facts),
-        facts=_facts(facts),
+        facts=_facts(facts, command),
         warnings=(*facts.warnings, *(verdict.warnings if verdict is not None else ())),
         missing=(*facts.missing, *_missing(facts)),
         sections=tuple(each for each in sections if each.text or each.parts),
@@ -94,7 +97,7 @@ def _paid(facts: RaceFacts, verdict: racing.RaceVerdict) -> str:
     )
 
 
-def _facts(facts: RaceFacts) -> tuple[tuple[str, str], ...]:
+def _facts(facts: RaceFacts, command: str) -> tuple[tuple[str, str], ...]:
     from midband import __version__
 
     verdict = facts.verdict
@@ -108,8 +111,10 @@ def _facts(facts: RaceFacts) -> tuple[tuple[str, str], ...]:
         found.append(("Allocation", facts.allocation))
     found.append(("Budget", facts.budget or "none"))
     found += [each for each in facts.facts if not each[0].startswith("Command")]
-    found.append(("midband", __version__))
-    found.append(("Report made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")))
+    moment = datetime.now(UTC)
+    found.append(("Report", f"made {moment:%Y-%m-%d %H:%M} UTC with midband {__version__}"))
+    if command:
+        found.append(("Command of this report", without_credentials(command)))
     return tuple(found)
 
 
@@ -216,7 +221,7 @@ def _separated(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
     if not verdict.settled and not math.isnan(verdict.to_settle):
         text.append(
             "Settling the question is expected to cost a further"
-            f" {percent(verdict.to_settle)} of the full price."
+            f" {percent(verdict.to_settle, 0)} of the full price."
         )
     rows = _pairs(facts, verdict)
     note = "Better counts the tasks that both ran on which the first, or the second, scored higher."

@@ -106,7 +106,7 @@ def cost_against_accuracy(
     x = {
         "field": "usd", "type": "quantitative", "title": "Mean cost of a result, US dollars",
         "axis": {"format": "$,.2~r" if max(paid.values()) < 1 else "$,.2f"},
-        "scale": {"domain": [0, 1.15 * max(row["usd"] for row in rows) or 1], "nice": False},
+        "scale": {"domain": [0, 1.15 * max(paid.values()) or 1], "nice": False},
     }  # fmt: skip
     y = {
         "field": "score", "type": "quantitative", "title": "Estimated score",

@@ -332,7 +332,7 @@ def parse_events(content: bytes, path: Path) -> tuple[list[dict[str, Any]], int]
             events.append(json.loads(line))
         except (ValueError, RecursionError) as error:
             raise _damaged(path, number, "something else than JSON") from error
-        problem = _problem(events[-1], first=number == 1)
+        problem = event_problem(events[-1], first=number == 1)
         if problem:
             raise _damaged(path, number, problem)
     return events, len(whole)
@@ -399,7 +399,7 @@ def _check(data: object, forms: Mapping[str, str]) -> None:
         raise ValueError(msg)
 
 
-def _problem(event: object, *, first: bool) -> str:
+def event_problem(event: object, *, first: bool) -> str:
     """Return what is wrong with the form of an event; empty if nothing is."""
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return "no event"
@@ -411,45 +411,6 @@ def _problem(event: object, *, first: bool) -> str:
     if kind == "round" and Path(event["name"]).name != event["name"]:
         return f"a round called {event['name']!r:.40}"
     return ""
-
-
-def peek(path: Path) -> tuple[list[dict[str, Any]], str]:
-    """Return the events of a journal that another process may be writing, and what is wrong.
-
-    Nothing is locked or changed. A last line that is not complete is left out without a word;
-    events from the first damaged line on are left out, and the text says so.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return [], ""
-    except OSError as error:
-        return [], f"{path} cannot be read: {error.strerror}"
-    events: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            event = json.loads(line)
-            problem = _problem(event, first=number == 1)
-        except (ValueError, RecursionError):
-            problem = "something else than JSON"
-        if problem:
-            return events, f"{path} is damaged from line {number} on: {problem}"
-        events.append(event)
-    return events, ""
-
-
-def is_at_work(path: Path) -> bool | None:
-    """Whether a process has the journal open for a run; None where the system does not say.
-
-    Nothing is locked for it: a run that begins at this moment must not find its journal taken.
-    """
-    try:
-        locks = Path("/proc/locks").read_text(encoding="ascii")
-        place = path.stat()
-    except (OSError, ValueError):
-        return None
-    device = f"{os.major(place.st_dev):02x}:{os.minor(place.st_dev):02x}:{place.st_ino}"
-    return any(device in line.split() for line in locks.splitlines())
 
 
 def results_of(directory: Path) -> list[Path]:

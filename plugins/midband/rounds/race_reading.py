@@ -1,6 +1,8 @@
 """The directory of a race in rounds, read for a report: also of one that is still going on."""
 
+import json
 import math
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from midband.race_file import read_race
 from midband.report.race_facts import Look, RaceFacts, RaceResult, course_in_rounds, look_at
-from midband.rounds.journal import FILE, AttemptResult, RoundEnd, is_at_work, peek
+from midband.rounds.journal import FILE, AttemptResult, RoundEnd, event_problem
 from midband.rounds.race_state import RACE, RACE_JOURNAL, Lane, folders, harness_plan, with_untold
 from midband.rounds.state import Costs
 from midband.text import one_line
@@ -20,6 +22,45 @@ if TYPE_CHECKING:
     from midband_sampler.racing import RaceVerdict
 
 _NOT_SAID = "the journal does not say why the race ended: it was killed, or is still going on"
+
+
+def peek(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """Return the events of a journal that another process may be writing, and what is wrong.
+
+    Nothing is locked or changed. A last line that is not complete is left out without a word;
+    events from the first damaged line on are left out, and the text says so.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return [], ""
+    except OSError as error:
+        return [], f"{path} cannot be read: {error.strerror}"
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = json.loads(line)
+            problem = event_problem(event, first=number == 1)
+        except (ValueError, RecursionError):
+            problem = "something else than JSON"
+        if problem:
+            return events, f"{path} is damaged from line {number} on: {problem}"
+        events.append(event)
+    return events, ""
+
+
+def is_at_work(path: Path) -> bool | None:
+    """Whether a process has the journal open for a run; None where the system does not say.
+
+    Nothing is locked for it: a run that begins at this moment must not find its journal taken.
+    """
+    try:
+        locks = Path("/proc/locks").read_text(encoding="ascii")
+        place = path.stat()
+    except (OSError, ValueError):
+        return None
+    device = f"{os.major(place.st_dev):02x}:{os.minor(place.st_dev):02x}:{place.st_ino}"
+    return any(device in line.split() for line in locks.splitlines())
 
 
 class _Quiet:
