@@ -84,28 +84,22 @@ def study_panels(
         made = (
             (
                 "fidelity",
-                "Up and to the left is better: fewer tasks run, and an order closer to that of the"
-                " full scores. Grey bars show random tasks of the same number, from the mean to the"
-                " worst draw, and a dash shows what one full run could reach at most.",
+                "Up and to the left is better: fewer tasks run, in an order closer to the truth.",
                 fidelity(alt, mine, strategies, colours),
             ),
             (
                 "calibration",
-                "A dot is the share of intervals that held the rank they claim, with its 95 %"
-                " interval; it should not lie clearly left of the dash, which is the stated"
-                " confidence.",
+                "A bar that lies wholly left of the orange dash promises too much.",
                 calibration(alt, mine, colours),
             ),
             (
                 "width",
-                "A line shows how wide the rank interval still was, as a share of all ranks: the"
-                " median over the replays of the first seed that had not stopped.",
+                "The sooner a line falls, the fewer tasks the strategy needs to settle a rank.",
                 width(alt, runs, strategies, colours),
             ),
             (
                 "pass_rates",
-                "Bars count tasks by the share of agents that pass them; the shaded band is"
-                " 30-70 %.",
+                "Bars count the tasks of each pass rate; the band of 30-70 % is shaded.",
                 None if rates is None else pass_rates(alt, rates["pass_rates"], colours),
             ),
         )
@@ -131,15 +125,12 @@ def race_panels(
         made = (
             (
                 "races",
-                "Up and to the left is better: the answer was right more often, at a smaller share"
-                " of the full price. Bars are 95 % intervals over the drawn races.",
+                "Up and to the left is better: right more often, and at a lower price.",
                 races(alt, mine, colours),
             ),
             (
                 "claims",
-                "A dot is the share of races that claimed something false, with its 95 %"
-                " interval; it should not lie clearly right of the dash, which is what the"
-                " confidence allows.",
+                "A bar that lies wholly right of the orange dash claims too much.",
                 claims(alt, mine, colours),
             ),
         )

@@ -12,6 +12,11 @@ from midband_sims.cells import RATE_BINS
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke")
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (1, 3), (4, 1))
 _BAND = (0.3, 0.7)
+# Each part of a policy's name stands on a line of its own, because names are long.
+_LINES = {
+    "labelExpr": "split(datum.label, ', ')", "labelLimit": 150, "labelLineHeight": 14,
+    "ticks": False, "domain": False,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +101,7 @@ def fidelity(
     points = base.mark_point(size=110, filled=True, opacity=0.95).encode(
         y=y,
         color=_colour(alt, strategies, colours),
-        shape=_shape(alt, data),
+        shape=_shape(alt, data, colours),
         tooltip=tooltip,
     )
     return alt.layer(bars, ceiling, points).properties(height=260)
@@ -159,9 +164,7 @@ def calibration(alt: Any, cells: Sequence[Mapping[str, Any]], colours: Palette) 
         return None
     least = min(min(row["low"], row["nominal"] or 1.0) for row in data)
     domain = [math.floor(20 * max(least - 0.02, 0.0)) / 20, 1.0]
-    y = alt.Y("policy:N", title=None, sort=[row["policy"] for row in data]).axis(
-        labelLimit=240, ticks=False, domain=False
-    )
+    y = alt.Y("policy:N", title=None, sort=[row["policy"] for row in data]).axis(**_LINES)
     base = alt.Chart(alt.Data(values=data)).encode(y=y)
     x = alt.X("low:Q", title="Intervals that held").axis(format="%").scale(domain=domain)
     targets = sorted({row["target"] for row in data})
@@ -173,9 +176,9 @@ def calibration(alt: Any, cells: Sequence[Mapping[str, Any]], colours: Palette) 
         stated.encode(x="nominal:Q"),
         points.encode(
             x="coverage:Q",
-            shape=alt.Shape("target:N", title="Rank on the").scale(
-                domain=targets, range=list(SHAPES[: len(targets)])
-            ),
+            shape=alt.Shape("target:N", title="Rank on the")
+            .scale(domain=targets, range=list(SHAPES[: len(targets)]))
+            .legend(orient="bottom", symbolFillColor=colours.series[0], symbolStrokeWidth=0),
             tooltip=[
                 alt.Tooltip("policy:N"),
                 alt.Tooltip("target:N", title="rank on the"),
@@ -186,7 +189,7 @@ def calibration(alt: Any, cells: Sequence[Mapping[str, Any]], colours: Palette) 
                 alt.Tooltip("replays:Q"),
             ],
         ),
-    ).properties(height=max(90, 32 * len(data)))
+    ).properties(height=_tall(data))
 
 
 def pass_rates(alt: Any, counts: Sequence[int], colours: Palette) -> Any:
@@ -277,9 +280,7 @@ def claims(alt: Any, cells: Sequence[Mapping[str, Any]], colours: Palette) -> An
     ]
     if not data:
         return None
-    y = alt.Y("policy:N", title=None, sort=[row["policy"] for row in data]).axis(
-        labelLimit=240, ticks=False, domain=False
-    )
+    y = alt.Y("policy:N", title=None, sort=[row["policy"] for row in data]).axis(**_LINES)
     base = alt.Chart(alt.Data(values=data)).encode(y=y)
     bars = base.mark_rule(strokeWidth=5, opacity=0.4, strokeCap="round", color=colours.series[0])
     x = alt.X("low:Q", title="Races with a false claim").axis(format="%").scale(zero=True)
@@ -296,15 +297,23 @@ def claims(alt: Any, cells: Sequence[Mapping[str, Any]], colours: Palette) -> An
                 alt.Tooltip("races:Q"),
             ],
         ),
-    ).properties(height=max(90, 32 * len(data)))
+    ).properties(height=_tall(data))
+
+
+def _tall(data: Sequence[Mapping[str, Any]]) -> int:
+    lines = max(str(row["policy"]).count(", ") + 1 for row in data)
+    return max(90, (14 * lines + 16) * len(data))
 
 
 def _colour(alt: Any, names: Sequence[str], colours: Palette, field: str = "strategy") -> Any:
     series = [colours.series[place % len(colours.series)] for place in range(len(names))]
-    return alt.Color(f"{field}:N", title=None).scale(domain=[*names], range=series)
+    columns = 1 if max(map(len, names), default=0) > 18 else 2
+    scale = alt.Color(f"{field}:N", title=None).scale(domain=[*names], range=series)
+    return scale.legend(columns=columns, labelLimit=280)
 
 
-def _shape(alt: Any, data: Sequence[Mapping[str, Any]]) -> Any:
+def _shape(alt: Any, data: Sequence[Mapping[str, Any]], colours: Palette) -> Any:
     names = sorted({str(row["protocol"]) for row in data})
     shapes = [SHAPES[place % len(SHAPES)] for place in range(len(names))]
-    return alt.Shape("protocol:N", title=None).scale(domain=names, range=shapes)
+    legend = {"orient": "bottom", "symbolFillColor": colours.ink, "symbolStrokeWidth": 0}
+    return alt.Shape("protocol:N", title=None).scale(domain=names, range=shapes).legend(**legend)

@@ -312,8 +312,8 @@ def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
                 Chart(
                     title="Ranks still open as results came in",
                     spec=spec,
-                    reading="A strip is as dark as the candidate's rank is certain; it changes"
-                    " where a claim was made.",
+                    reading="The bluer a strip, the fewer ranks were left for the candidate; it"
+                    " changes where a claim was made.",
                 )
             )
     spec = scores_over_results(facts.course, order, names)

@@ -68,9 +68,17 @@ def _facts(found: "StoredStudy", source: Path, command: str) -> tuple[tuple[str,
     if len(benchmarks) > 6:
         facts.append(("Further benchmarks", f"{len(benchmarks) - 6}"))
     settings = about.get("settings") or {}
-    for name in ("seeds", "draws", "seed", "attempts", "in_flight"):
-        if name in settings:
-            facts.append((name.replace("_", " ").capitalize(), f"{settings[name]}"))
+    named = {
+        "stops": "Stopping rules", "questions": "Questions", "budgets": "Budgets",
+        "seeds": "Replays of each candidate", "draws": "Draws", "seed": "Seed",
+        "in_flight": "Tasks at once",
+    }  # fmt: skip
+    for name, title in named.items():
+        value = settings.get(name)
+        if isinstance(value, (list, tuple)):
+            value = ", ".join(map(str, value))
+        if value not in (None, ""):
+            facts.append((title, one_line(str(value))))
     if found.planned:
         facts.append(("Units finished", f"{found.done:,} of {found.planned:,}"))
     if command:

@@ -20,11 +20,38 @@ _TITLES = {
     "claims": "False claims",
 }
 _TEXTS = {
+    "fidelity": (
+        "A point is a policy: how many of the tasks it ran, and how well its scores rank agents"
+        " beside their full scores. A grey bar shows random tasks of the same number, from the mean"
+        " to the worst of the draws. A dash is the ceiling: what one full run reaches against"
+        " independent attempts, where the data has them.",
+    ),
     "calibration": (
+        "A dot is the share of intervals at the stop that held the rank, with its 95 % interval"
+        " over agents. The orange dash is the confidence that was stated.",
         "Every interval is judged by the rank that it is about. A plan with a model, or one that"
         " may run every task, claims the rank on the full benchmark. A plan that is limited to some"
         " tasks, such as a band, claims the rank on the planned tasks alone.",
     ),
+    "width": (
+        "The interval is measured as a share of all ranks. A line is the median over the replays of"
+        " the first seed that had not stopped by then.",
+    ),
+    "races": (
+        "A point is an allocation, with its 95 % interval over the drawn races. The full price is"
+        " every candidate on every task.",
+    ),
+    "claims": (
+        "A dot is the share of races that claimed something false, with its 95 % interval. The"
+        " orange dash is what the confidence allows.",
+    ),
+}
+_PROTOCOLS = {
+    "loao": "loao: each agent in turn is the new one, and all others are known.",
+    "loso": "loso: all agents of one scaffold are new, and those of other scaffolds are known.",
+    "temporal": "temporal: later agents are new, and earlier ones are known.",
+    "random": "random: the agents of one random group are new, and the others are known.",
+    "self": "self: an agent with repeated attempts is new, and the truth is its other attempts.",
 }
 
 
@@ -48,6 +75,8 @@ class PolicyCells:
                 "What was skipped, and why, stands below.",
             )
         name = _policy(cells[0])
+        stops = {str(cell["stop"]) for cell in self._cells}
+        name += f" with stop {cells[0]['stop']}" if len(stops) > 1 else ""
         where = _listed(self._benchmarks)
         run = _range([cell["fraction_run"] for cell in cells])
         rho = _range([cell["spearman"] for cell in cells], percent=False)
@@ -81,7 +110,7 @@ class PolicyCells:
             f" of {counted(replays, 'replay')}, where {stated} was stated"
         )
         worst = min(known, key=lambda cell: float(cell["coverage_claimed"]))
-        if len(known) > 1:
+        if worst["coverage_claimed"] < held - 1e-9:
             where = _where(worst, known)
             text += f"; the least was {100 * worst['coverage_claimed']:.1f} % ({where})"
         return f"{text}."
@@ -126,45 +155,48 @@ class PolicyCells:
     def _table(self) -> Section:
         from midband_sims import policy_names
 
-        several = len(self._benchmarks) > 1
         names = policy_names(self._cells)
-        lead = ("Benchmark",) if several else ()
-        rows = tuple(
-            (
-                *((str(cell["benchmark"]),) if several else ()),
-                name,
-                _percent(cell["fraction_run"]),
-                _number(cell["spearman"], 3),
-                _number(cell.get("random_spearman_mean"), 3),
-                _number(cell.get("ceiling_spearman"), 3),
-                _percent(cell["pairwise_accuracy"]),
-                _percent(cell.get("coverage_claimed")),
-                _percent(cell["nominal"]),
-                _percent(cell["conclusive"]),
-                None
-                if cell["cost_saved_usd"] is None
-                else Cell(dollars(cell["cost_saved_usd"]), cell["cost_saved_usd"]),
-                int(cell["n_replays"]),
-            )
-            for cell, name in zip(self._cells, names, strict=True)
+        columns: dict[str, list[object]] = {
+            "Benchmark": [str(cell["benchmark"]) for cell in self._cells],
+            "Policy": list(names),
+            "Run, %": [_percent(cell["fraction_run"]) for cell in self._cells],
+            "Rho": [_number(cell["spearman"], 3) for cell in self._cells],
+            "Random": [_number(cell.get("random_spearman_mean"), 3) for cell in self._cells],
+            "Ceiling": [_number(cell.get("ceiling_spearman"), 3) for cell in self._cells],
+            "Right side, %": [_percent(cell["pairwise_accuracy"]) for cell in self._cells],
+            "Held of stated, %": [_held_of_stated(cell) for cell in self._cells],
+            "Conclusive, %": [_percent(cell["conclusive"]) for cell in self._cells],
+            "Saved": [_saved(cell) for cell in self._cells],
+            "Replays": [int(cell["n_replays"]) for cell in self._cells],
+        }
+        if len(self._benchmarks) == 1:
+            del columns["Benchmark"]
+        # What is unknown throughout is said above, and takes no room here.
+        shown = {name: each for name, each in columns.items() if any(v is not None for v in each)}
+        table = Table(
+            title="Numbers of each policy",
+            columns=tuple(shown),
+            rows=tuple(zip(*shown.values(), strict=True)),
+            note="Rho compares the scores with the full scores; Random and Ceiling are the same for"
+            " random tasks and for one full run. Right side is the share of agents put on the right"
+            " side of the new one. Held is the coverage of the claimed target. Saved is the mean of"
+            " an evaluation. cells.parquet has every number.",
         )
-        return Section(
-            title="All policies",
-            parts=(
-                Table(
-                    title="All policies",
-                    columns=(
-                        *lead, "Policy", "Run, %", "Rho", "Random", "Ceiling", "Right side, %",
-                        "Held, %", "Stated, %", "Conclusive, %", "Saved", "Replays",
-                    ),
-                    rows=rows,
-                    note="Rho compares the scores with the full scores; Random and Ceiling are the"
-                    " same for random tasks and for one full run. Right side is the share of agents"
-                    " put on the right side of the new one. Held is the coverage of the claimed"
-                    " target. Saved is the mean per evaluation. cells.parquet has every number.",
-                ),
-            ),
-        )  # fmt: skip
+        protocols = dict.fromkeys(str(cell["protocol"]) for cell in self._cells)
+        text = tuple(_PROTOCOLS[name] for name in protocols if name in _PROTOCOLS)
+        return Section(title="All policies", text=text, parts=(table,))
+
+
+def _held_of_stated(cell: Mapping[str, Any]) -> Cell | None:
+    held, stated = cell.get("coverage_claimed"), cell["nominal"]
+    if held is None:
+        return None
+    return Cell(f"{100 * held:.1f} of {100 * stated:.3g}", held)
+
+
+def _saved(cell: Mapping[str, Any]) -> Cell | None:
+    value = cell["cost_saved_usd"]
+    return None if value is None else Cell(dollars(value), value)
 
 
 class RaceCells:
@@ -266,10 +298,10 @@ def _panels(panels: "Sequence[Panel]") -> tuple[Section, ...]:
             Chart(
                 title=each.benchmark,
                 spec=each.spec,
-                reading=each.reading if place == 0 else "As above.",
+                reading=each.reading,
                 wide=len(mine) == 1,
             )
-            for place, each in enumerate(mine)
+            for each in mine
         )
         found.append(Section(title=_TITLES[kind], text=_TEXTS.get(kind, ()), parts=charts))
     return tuple(found)
@@ -307,14 +339,15 @@ def _policy(cell: Mapping[str, Any]) -> str:
     budget = f" and budget {cell['budget']}" if cell.get("budget") else ""
     ran = cell.get("strategy_ran")
     chose = f", which chose {ran}," if cell["strategy"] == "auto" and ran else ""
-    return f"Strategy {cell['strategy']}{plan}{budget} with stop {cell['stop']}{chose}"
+    return f"Strategy {cell['strategy']}{plan}{budget}{chose}"
 
 
 def _where(cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> str:
     """Name a cell among others by its benchmark, protocol and split, as far as these differ."""
     names = ("benchmark", "protocol", "split")
     differing = [name for name in names if len({str(each[name]) for each in cells}) > 1]
-    return ", ".join(str(cell[name]) for name in differing or names[:1])
+    parts = [str(cell[name]) for name in differing or names[:1]]
+    return ", ".join(part for part in parts if part != "all")
 
 
 def _range(values: Sequence[float | None], *, percent: bool = True, money: bool = False) -> str:
