@@ -43,6 +43,7 @@ from midband_history.summaries import (
     BenchmarkSummary,
     LeftOut,
     PassRate,
+    SourceSummary,
     VersionSummary,
 )
 from midband_history.tables import Table
@@ -172,6 +173,12 @@ class History(Sharing):
                 )
             )
         return found
+
+    def sources(self, benchmark: str) -> Rows[SourceSummary]:
+        """Summarise the sources that a benchmark has attempts from, the largest first."""
+        number = self._id(benchmark)
+        found = fetch_dicts(self._connection, "sources_of_benchmark", benchmark_id=number)
+        return Rows((SourceSummary(**row) for row in found), of=SourceSummary)
 
     def agents(
         self, benchmark: str, *, metric: str | None = None, version: str | None = None

@@ -236,6 +236,16 @@ FROM (
 )
 GROUP BY agent_id;
 
+-- name: sources_of_benchmark
+-- The sources that a benchmark has attempts from, the largest first.
+SELECT
+    sources.name AS source, sources.reader, count(*) AS attempts,
+    count(DISTINCT outcomes.agent_id) AS agents, max(sources.added_at) AS added
+FROM outcomes JOIN sources USING (source_id)
+WHERE outcomes.metric_id IN (SELECT metric_id FROM metrics WHERE benchmark_id = $benchmark_id)
+GROUP BY sources.name, sources.reader
+ORDER BY attempts DESC, source;
+
 -- name: why
 -- Every attempt behind the number of one task, with where it comes from.
 SELECT

@@ -327,6 +327,7 @@ class SharedRace:
             "allocation": plan.allocation.name,
             "candidates": list(plan.candidates),
             "order": [] if self._race is None else list(self._race.order),
+            "tasks_total": len(plan.tasks),
             "over": self._race is not None and self._race.done,
             "verdict": None if verdict is None else verdict.to_dict(),
             "warnings": list(self.warnings),

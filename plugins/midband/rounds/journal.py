@@ -332,7 +332,7 @@ def parse_events(content: bytes, path: Path) -> tuple[list[dict[str, Any]], int]
             events.append(json.loads(line))
         except (ValueError, RecursionError) as error:
             raise _damaged(path, number, "something else than JSON") from error
-        problem = _problem(events[-1], first=number == 1)
+        problem = event_problem(events[-1], first=number == 1)
         if problem:
             raise _damaged(path, number, problem)
     return events, len(whole)
@@ -399,7 +399,7 @@ def _check(data: object, forms: Mapping[str, str]) -> None:
         raise ValueError(msg)
 
 
-def _problem(event: object, *, first: bool) -> str:
+def event_problem(event: object, *, first: bool) -> str:
     """Return what is wrong with the form of an event; empty if nothing is."""
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return "no event"

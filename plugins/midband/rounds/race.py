@@ -311,7 +311,14 @@ class RaceDriver:
         for lane in self._lanes:
             if lane.apart is not None:
                 lane.state.waiting.clear()
+                self._keep_apart(lane.name, lane.apart)
                 self._say_once(f"{lane.name} is set apart: {lane.apart}")
+
+    def _keep_apart(self, candidate: str, why: str) -> None:
+        """Keep for reports who was set apart, which follows from limits that no journal has."""
+        event = {"event": "apart", "candidate": candidate, "reason": why}
+        if self._journal.begun and event not in self._journal.events:
+            self._journal.write("apart", {"candidate": candidate, "reason": why})
 
     def _over(self) -> RaceReport:
         standing = self._rounds.standing()
@@ -331,6 +338,9 @@ class RaceDriver:
     def _report(
         self, reason: str, *, failed: bool = False, interrupted: bool = False
     ) -> RaceReport:
+        if self._journal.begun:
+            end = {"reason": reason, "failed": failed, "interrupted": interrupted}
+            self._journal.write("over", end)
         wrong = [lane for lane in self._lanes if lane.apart is not None or lane.is_barren]
         shown = [lane.run.last_directory() for lane in wrong if lane.run.journal.of("round")]
         return RaceReport(

@@ -193,36 +193,11 @@ class RaceRounds:
         """Return the state for a report."""
         apart = {lane.name for lane in self._lanes if lane.apart is not None}
         return RaceStanding(
-            verdict=self._with_untold(self._race.verdict()),
+            verdict=with_untold(self._race.verdict(), self._lanes),
             running=tuple(name for name in self._race.running if name not in apart),
             rounds=self.rounds,
             recorded_usd=math.fsum(lane.costs.recorded for lane in self._lanes),
             spent_usd=self._spent(),
-        )
-
-    def _with_untold(self, verdict: "RaceVerdict") -> "RaceVerdict":
-        """Count what was run without a result and is to be tried again: it was paid for as well."""
-        lanes = {lane.name: lane for lane in self._lanes}
-        ranked = []
-        for each in verdict.ranked:
-            tasks, usd = lanes[each.candidate].untold()
-            paid = [cost for cost in (each.usd, usd) if not math.isnan(cost)]
-            ranked.append(
-                replace(
-                    each,
-                    tasks=each.tasks + tasks,
-                    errors=each.errors + tasks,
-                    usd=math.fsum(paid) if paid else math.nan,
-                )
-            )
-        costs = [each.usd for each in ranked if not math.isnan(each.usd)]
-        number = sum(lane.untold()[0] for lane in self._lanes)
-        return replace(
-            verdict,
-            ranked=tuple(ranked),
-            results=verdict.results + number,
-            missing=verdict.missing + number,
-            usd=math.fsum(costs) if costs else math.nan,
         )
 
     def typical_usd(self) -> float:
@@ -302,6 +277,32 @@ class RaceRounds:
 
     def _spent(self) -> float:
         return math.fsum(lane.costs.spent for lane in self._lanes)
+
+
+def with_untold(verdict: "RaceVerdict", of: Sequence[Lane]) -> "RaceVerdict":
+    """Count what was run without a result and is to be tried again: it was paid for as well."""
+    lanes = {lane.name: lane for lane in of}
+    ranked = []
+    for each in verdict.ranked:
+        tasks, usd = lanes[each.candidate].untold()
+        paid = [cost for cost in (each.usd, usd) if not math.isnan(cost)]
+        ranked.append(
+            replace(
+                each,
+                tasks=each.tasks + tasks,
+                errors=each.errors + tasks,
+                usd=math.fsum(paid) if paid else math.nan,
+            )
+        )
+    costs = [each.usd for each in ranked if not math.isnan(each.usd)]
+    number = sum(lane.untold()[0] for lane in of)
+    return replace(
+        verdict,
+        ranked=tuple(ranked),
+        results=verdict.results + number,
+        missing=verdict.missing + number,
+        usd=math.fsum(costs) if costs else math.nan,
+    )
 
 
 def harness_plan(plan: "RacePlan") -> Plan:

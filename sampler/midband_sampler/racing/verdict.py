@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from midband_history import InputError
 
 SETTLED = "the question is settled"
 SPENT = "the budget is spent"
@@ -159,27 +162,39 @@ class RaceVerdict:
         guessed = self.confidence is None and self.reason != NOBODY
         return 0 if self.settled or guessed else 3
 
-    def lines(self) -> list[str]:
-        """Say it in plain words, one line each; the table of candidates comes in the middle."""
-        lines = [self.answer]
+    @property
+    def basis(self) -> str:
+        """How sure the answer is, and by what, in one sentence or two; empty without an answer."""
         if self.answer == UNKNOWN:
-            pass
-        elif self.confidence is not None:
+            return ""
+        if self.confidence is not None:
             said = "holds with" if self.settled else "is a guess and not settled at"
-            lines.append(f"The answer {said} {self.confidence:.0%} confidence: {self.guarantee}.")
-        elif not math.isnan(self.chance_right):
-            where = (
-                f"{self.replays} replays on the history" if self.replays else "replays elsewhere"
-            )
-            lines.append(
-                f"Nothing is claimed. In {where} such a guess was right in {self.chance_right:.0%}"
-                f" of races and cost {100.0 * self.regret:.1f} points on average."
-            )
-        else:
-            lines.append(
+            return f"The answer {said} {self.confidence:.0%} confidence: {self.guarantee}."
+        if math.isnan(self.chance_right):
+            return (
                 "Nothing is claimed: this is the best guess for the budget, and no history says how"
                 " often such a guess is right."
             )
+        where = f"{self.replays} replays on the history" if self.replays else "replays elsewhere"
+        return (
+            f"Nothing is claimed. In {where} such a guess was right in {self.chance_right:.0%}"
+            f" of races and cost {100.0 * self.regret:.1f} points on average."
+        )
+
+    @property
+    def paid(self) -> str:
+        """What was paid for, and why the race is over, in one sentence or two."""
+        text = (
+            f"{self.results} of {self.full} results were paid for, {self.cost_share:.1%} of the"
+            f" full price; {self.reason}."
+        )
+        if not math.isnan(self.usd):
+            text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
+        return text
+
+    def lines(self) -> list[str]:
+        """Say it in plain words, one line each; the table of candidates comes in the middle."""
+        lines = [self.answer, *([self.basis] if self.basis else [])]
         lines += self.table()
         lines += [
             f"{each.candidate} is set apart: {each.note}." for each in self.ranked if each.note
@@ -204,7 +219,7 @@ class RaceVerdict:
                 f"Settling the question is expected to cost a further {self.to_settle:.0%} of the"
                 " full price."
             )
-        lines.append(self._spent())
+        lines.append(self.paid)
         lines += [f"Note: {each}." for each in self.warnings]
         return lines
 
@@ -233,19 +248,43 @@ class RaceVerdict:
             for row in rows
         ]
 
-    def _spent(self) -> str:
-        text = (
-            f"{self.results} of {self.full} results were paid for, {self.cost_share:.1%} of the"
-            f" full price; {self.reason}."
-        )
-        if not math.isnan(self.usd):
-            text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
-        return text
-
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; unknown numbers become None."""
         values: dict[str, object] = {**asdict(self), "cost_share": self.cost_share}
         return {name: _plain(value) for name, value in values.items()}
+
+
+def read_verdict(data: Mapping[str, Any]) -> RaceVerdict:
+    """Return the verdict of which `RaceVerdict.to_dict` gave these values.
+
+    Raises
+    ------
+    InputError
+        They are something else.
+    """
+    names = {each.name: each for each in fields(RaceVerdict)}
+    try:
+        values: dict[str, Any] = {
+            name: _read(value) for name, value in data.items() if name in names
+        }
+        values["ranked"] = tuple(
+            Ranked(**{**each, **{n: _unknown(each[n]) for n in ("score", "usd")}})
+            for each in data["ranked"]
+        )
+        for name in ("usd", "seconds", "tokens", "to_settle", "chance_right", "regret"):
+            values[name] = _unknown(data[name])
+        return RaceVerdict(**values)
+    except (KeyError, TypeError, AttributeError) as problem:
+        msg = f"expected the verdict of a race, got values that do not fit: {problem}"
+        raise InputError(msg) from problem
+
+
+def _unknown(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _read(value: object) -> object:
+    return tuple(_read(each) for each in value) if isinstance(value, list) else value
 
 
 def _plain(value: object) -> object:
