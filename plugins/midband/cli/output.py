@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from midband.text import one_line
+from midband.text import block_width, encoding_of, one_line
 from midband_history import StoreError, default_path
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ def echo_lines(text: str, *, err: bool = False) -> None:
     """Print a text of several lines of ours, each as `echo` does."""
     for line in text.split("\n"):
         echo(line, err=err)
+
+
+def echo_block(lines: Callable[..., Sequence[str]], **settings: object) -> None:
+    """Print the lines of a verdict, which are asked for in the width and encoding of the output."""
+    for line in lines(width=block_width(), encoding=encoding_of(), **settings):
+        echo(line)
 
 
 def echo_document(text: str) -> None:

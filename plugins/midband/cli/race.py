@@ -19,6 +19,7 @@ from midband.cli.options import (
 from midband.cli.output import (
     count,
     echo,
+    echo_block,
     listed,
     print_facts,
     print_json,
@@ -231,8 +232,7 @@ def _as_dict(report: "RaceReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RaceReport", plan: "RacePlan", directory: Path) -> None:
     standing = report.standing
-    for line in standing.verdict.lines():
-        echo(line)
+    echo_block(standing.verdict.lines)
     spent = standing.spent_usd
     print_facts(
         {

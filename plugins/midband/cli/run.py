@@ -19,7 +19,7 @@ from midband.cli.options import (
     read_options,
     rounds_options,
 )
-from midband.cli.output import count, echo, listed, print_facts, print_json
+from midband.cli.output import count, echo, echo_block, listed, print_facts, print_json
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
 from midband.text import one_line
@@ -280,9 +280,8 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool) -> None:
     standing = report.standing
-    resume = f"repeat the command, it goes on in {directory}"
-    for line in standing.decision.lines(ended=True, resume=resume):
-        echo(line)
+    resume = f"repeat the command; it continues in {directory}"
+    echo_block(standing.decision.lines, ended=True, resume=resume)
     facts = {
         "ended": report.reason,
         "rounds": standing.rounds,
