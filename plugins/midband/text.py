@@ -36,15 +36,22 @@ def block_width(stream: TextIO | None = None) -> int:
     stream : text stream, optional
         Where the lines go; standard output by default.
     """
-    stream = sys.stdout if stream is None else stream
+    return terminal_width(sys.stdout if stream is None else stream, most=BLOCK_WIDTH)
+
+
+def terminal_width(stream: TextIO | None, *, most: int) -> int:
+    """Return the columns of a terminal, but `most` at most; `most` for what is none.
+
+    The environment variable COLUMNS goes before what the terminal says.
+    """
     try:
-        if not stream.isatty():
-            return BLOCK_WIDTH
+        if stream is None or not stream.isatty():
+            return most
         asked = os.environ.get("COLUMNS", "")
         width = int(asked) if asked.isdigit() else os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError, AttributeError):
-        return BLOCK_WIDTH
-    return max(min(width, BLOCK_WIDTH), _LEAST_WIDTH) if width else BLOCK_WIDTH
+        return most
+    return max(min(width, most), _LEAST_WIDTH) if width else most
 
 
 def encoding_of(stream: TextIO | None = None) -> str:
