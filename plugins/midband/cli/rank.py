@@ -1,5 +1,6 @@
 """``midband rank``: the verdict of a plan on finished runs."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,15 @@ from midband.cli.options import (
     read_options,
     source_options,
 )
-from midband.cli.output import echo_block, listed, print_facts, print_json, print_table, warn
+from midband.cli.output import (
+    echo_block,
+    listed,
+    on_terminal,
+    print_facts,
+    print_json,
+    print_table,
+    warn,
+)
 from midband.cli.results import plan_records, reference_named
 from midband_history import Metric
 
@@ -255,7 +264,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
             ended=True,
             resume="run the tasks that are left, and rank all results together",
         )
-        print_facts(row)
+        print_facts(row if not on_terminal() else _beside_the_verdict(row))
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))
         return
@@ -270,6 +279,13 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     for verdict in verdicts:
         for warning in verdict.decision.warnings[len(plan.warnings) :]:
             warn(f"{verdict.agent}: {warning}")
+
+
+def _beside_the_verdict(row: Mapping[str, object]) -> dict[str, object]:
+    """Return what the verdict's block does not say, for a person."""
+    counts = ("results_outside_plan", "results_not_judged")
+    shown = {name: row[name] for name in counts if row[name]}
+    return {"guarantee": row["guarantee"], **shown, "plan_digest": row["plan_digest"]}
 
 
 def _show_everyone(
