@@ -3,9 +3,8 @@
 import math
 import os
 import shlex
-import sys
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,33 +13,34 @@ import click
 from midband.cli.gate import Asked, checked_gate, finish_gate, gate_by_plan, gate_options
 from midband.cli.options import (
     FILE,
+    examples,
     history_option,
     json_option,
     read_options,
     rounds_options,
 )
-from midband.cli.output import count, echo, listed, print_facts, print_json
+from midband.cli.output import count, echo, echo_block, is_quiet, listed, print_facts, print_json
+from midband.cli.progress import Display, display, interrupted, spent_text
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
-from midband.text import one_line
 from midband_history import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.progress import Progress
-
     from midband.descriptors import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
-    from midband_sampler import MaxErrors, NotWorse, Plan
+    from midband_sampler import Decision, MaxErrors, NotWorse, Plan
 
 _SHOWN = 5
 _INTERRUPTED = 130
 
 
 @click.command(
-    epilog="Example: midband run harbor plan.json --output runs/new --max-usd 20 --"
-    " -d terminal-bench@2.0 -a claude-code -m anthropic/claude-opus-4-1",
+    epilog=examples(
+        "midband run harbor plan.json --output runs/new --max-usd 20 --"
+        " -d terminal-bench@2.0 -a claude-code -m anthropic/claude-opus-4-1"
+    ),
 )
 @click.argument("harness_name", metavar="HARNESS")
 @click.argument("plan_path", metavar="PLAN", type=FILE)
@@ -51,14 +51,19 @@ _INTERRUPTED = 130
     "directory",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The directory of this run; the same command resumes it.",
+    help="The directory that keeps this run. The same command with the same directory resumes it.",
 )
 @click.option(
     "--round-size",
     type=click.IntRange(min=1),
-    help="Tasks in a round; a tenth of the planned tasks by default.",
+    metavar="N",
+    help="The number of tasks in a round. By default it is a tenth of the planned tasks.",
 )
-@click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
+@click.option(
+    "--in-process",
+    is_flag=True,
+    help="Load the harness and its model once, in this process, instead of once a round.",
+)
 @record_option
 @rounds_options
 @gate_options
@@ -86,14 +91,19 @@ def run(
     as_json: bool,
     **reading: Any,
 ) -> int:
-    """Run HARNESS on the tasks of PLAN, round by round, until the rank is settled.
+    """Run HARNESS on the tasks of PLAN, round by round, until the verdict is settled.
 
-    ARGUMENTS are passed on to the harness: its model, its agent, its data set. Each round runs the
-    harness's own command on some of the tasks. If the run was stopped or killed, the same command
-    resumes it, and nothing that finished is run again. Ctrl-C lets the running round finish; a
-    second Ctrl-C ends it. With inspect the whole run is one round, which ends once the rank is
-    settled. With --gate, which the plan has to stop by, the last line and the exit code say whether
-    the new agent is worse than a baseline by more than a margin.
+    Each round runs the harness's own command on some of the tasks. ARGUMENTS are passed on to it,
+    such as the model, the agent and the data set. After each round midband reads the results and
+    decides whether to stop.
+
+    If a run was stopped or killed, the same command resumes it. Nothing that finished is run again.
+    Ctrl-C lets the running round finish, and a second Ctrl-C ends it.
+
+    With the harness inspect, the whole run is one round, which ends once the verdict is settled.
+
+    With --gate, the last line and the exit code say whether the new agent is worse than a baseline
+    by more than a margin. The plan must have been made with the same rule as its --stop.
     """
     from midband._gate import gate_of_decision, gated_plan
     from midband._manager import choose, get_plugin_manager
@@ -122,13 +132,15 @@ def run(
         max_errors=max_errors,
         reading=read_options(**reading),
     )
-    with progress_bar() as bar:
-        screen = _Screen(bar)
+    # A harness in this process writes where it likes: no display stands in its way.
+    with display("task", live=not in_process) as shown:
+        recorder = None
         if record:
-            screen.recorder = Recorder(
-                directory, benchmark=plan.benchmark, history_path=history_path, note=screen.note
+            recorder = Recorder(
+                directory, benchmark=plan.benchmark, history_path=history_path, shown=shown
             )
-        interrupt = Interrupt(screen.interrupted)
+        screen = _Screen(shown, max_usd=max_usd, recorder=recorder)
+        interrupt = Interrupt(partial(interrupted, shown))
         if isinstance(harness, LiveHarness):
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
             report = live.run()
@@ -162,72 +174,57 @@ def check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
     raise InputError(msg)
 
 
-class Lines:
-    """Lines on standard error; on a terminal also what is running, and for how long."""
+class _Screen:
+    """What is shown of a run, and kept of it.
 
-    def __init__(self, bar: "Progress | None") -> None:
-        self._bar = bar
-        self._running = None if bar is None else bar.add_task("starting", total=None)
+    Parameters
+    ----------
+    shown : Display
+    max_usd : float or None
+        The limit of the run, US dollars.
+    recorder : Recorder or None
+    """
 
-    def runs(self, line: str) -> None:
-        """Show what is running."""
-        if self._bar is None or self._running is None:
-            self.note(line)
-        else:
-            self._bar.reset(self._running, description=one_line(line))
+    def __init__(self, shown: Display, *, max_usd: float | None, recorder: Recorder | None) -> None:
+        self._shown, self._max_usd, self._recorder = shown, max_usd, recorder
 
     def note(self, line: str) -> None:
-        """Print a line."""
-        if self._bar is None:
-            echo(line, err=True)
-        else:
-            self._bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
-
-    def interrupted(self, count: int) -> None:
-        """Say what a Ctrl-C does."""
-        if count == 1:
-            self.note("interrupted: the round will be finished; press again to end it")
-        elif count == 2:
-            self.note("interrupted again: ending the round")
-
-
-class _Screen(Lines):
-    """What is said of a run, and kept of it."""
-
-    recorder: Recorder | None = None
+        """Say a line."""
+        self._shown.note(line)
 
     def round_started(self, batch: "Round", standing: "Standing") -> None:
-        """Say what runs."""
-        self.runs(f"{batch.name}: running {count(len(batch.tasks), 'task')}")
+        """Show what runs."""
+        self._stands(standing)
+        line = f"{batch.name}: running {count(len(batch.tasks), 'task')}"
+        self._shown.begins("", line, plainly=line)
 
     def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
         """Say what it brought, what is odd about it, and where the run stands."""
+        self._shown.ends("")
+        self._stands(standing)
         for line in oddities(end):
             self.note(f"{end.name}: {line}")
         decision = standing.decision
-        line = (
+        self._shown.plain(
             f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
-            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
-            f" ({decision.low} to {decision.high}),"
-            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
+            f" {_rank(decision)}, {decision.tasks_run} of {decision.tasks_planned} tasks"
+            f"{_money(standing)}"
         )
-        self.note(line + _money(standing))
-        if self.recorder is not None:
-            self.recorder.record()
+        if self._recorder is not None:
+            self._recorder.record()
+
+    def _stands(self, standing: "Standing") -> None:
+        decision, board = standing.decision, self._shown.board
+        board.done, board.total = decision.tasks_run, decision.tasks_planned
+        money = spent_text(standing.spent_usd, self._max_usd)
+        without = len(standing.without_result)
+        facts = (_rank(decision), money, f"{without} without a result" if without else "")
+        board.facts = ("; ".join(each for each in facts if each),)
 
 
-@contextmanager
-def progress_bar() -> "Iterator[Progress | None]":
-    """Show on a terminal what is running, and for how long."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield bar
+def _rank(decision: "Decision") -> str:
+    of = decision.n_reference + 1
+    return f"rank {decision.rank or 'unknown'} of {of} ({decision.low} to {decision.high})"
 
 
 def oddities(end: "RoundEnd", *, place: str = "") -> "Iterator[str]":
@@ -280,15 +277,12 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool) -> None:
     standing = report.standing
-    resume = f"repeat the command, it goes on in {directory}"
-    for line in standing.decision.lines(ended=True, resume=resume):
-        echo(line)
+    resume = f"repeat the command; it continues in {directory}"
+    echo_block(standing.decision.lines, ended=True, resume=resume)
     facts = {
         "ended": report.reason,
         "rounds": standing.rounds,
-        "tasks_started": standing.tasks,
         "spent_usd": standing.spent_usd,
-        "remaining_usd": standing.remaining_usd,
         "without_result": listed(standing.without_result, _SHOWN)
         if standing.without_result
         else None,
@@ -299,7 +293,7 @@ def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool)
         echo(f"  {line}", err=True)
     if report.failed:
         echo(f"midband: {report.reason}", err=True)
-    if standing.rounds and not recorded:
+    if standing.rounds and not recorded and not is_quiet():
         words = ["midband", "import", str(directory), "--benchmark", plan.benchmark]
         echo(f"keep the results: {shlex.join(words)}")
 
@@ -309,7 +303,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 @click.command(
     context_settings=_PASS_ON,
-    epilog="Example: midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5",
+    epilog=examples("midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5"),
 )
 @gate_options
 @history_option
@@ -317,22 +311,33 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 def inspect(
     gate: str | None, summary: Path | None, history_path: Path | None, arguments: tuple[str, ...]
 ) -> int:
-    """Run `inspect COMMAND...`; with --adaptive PLAN an eval stops once the rank is settled.
+    r"""Run `inspect COMMAND...`, and stop early with --adaptive or --race.
 
-    With --race RACE or --race QUESTION (top:1:0.9, order:0.9, not-worse:NEW:OLD:2:0.95) the models
-    of --model A,B,... race: each one's samples end when the race lets go of it, and the end is one
-    table. A question takes --budget 20% and --allocation NAME; a not-worse question ends with code
-    0 held, 3 undecided, 4 did not hold.
-    eval and eval-set take --adaptive PLAN, --allow-changed (accept tasks whose content has changed
-    since the plan was made), --metric NAME (the scorer, or SCORER.KEY, where the plan does not know
-    its metric) and --max-errors N|SHARE (end a run with more attempts without a usable result; by
-    default when none of the first ten has one). With --gate, which the plan has to stop by, the
-    last line and the exit code say whether the new agent is worse than a baseline by more than a
-    margin. Everything else is Inspect's own and is passed on.
-    An adaptive run takes 4 samples at a time unless --max-samples says otherwise: a stop can only
-    save what has not been started. A plan that chooses live names the next sample after every
-    result (Inspect 0.3.250 or newer; its fixed order runs on others).
-    See docs/harnesses/inspect.md.
+    Inspect's own options are passed on. The commands eval and eval-set take these as well:
+
+    \b
+      --adaptive PLAN       Run the tasks of PLAN, and stop once its rule is met.
+      --race RACE           Let the models of --model A,B,... race by a plan of
+                            `midband plan --candidates`. A question will do in
+                            its place, such as top:1:0.9, order:0.9 or
+                            not-worse:NEW:OLD:2:0.95.
+      --budget SHARE        With a question: the most that the race may run, such
+                            as 20% of all results. By default all of them.
+      --allocation NAME     With a question: how the race spends its tasks.
+      --metric NAME         The scorer, or SCORER.KEY, if the plan does not know
+                            its metric.
+      --max-errors N|SHARE  End the run once more attempts than this have no
+                            usable result. By default it ends when none of the
+                            first ten has one.
+      --allow-changed       Accept tasks whose content has changed since the plan
+                            was made.
+
+    An adaptive run takes 4 samples at a time, because a stop can only save what has not been
+    started. --max-samples sets another number. A plan that chooses live names the next sample after
+    every result. This needs Inspect 0.3.250 or newer; older versions run the plan's fixed order.
+
+    A race with a not-worse question ends with the exit code 0 if it held, 4 if it did not hold, and
+    3 if it is undecided. docs/harnesses/inspect.md tells more.
     """
     from importlib.util import find_spec
 

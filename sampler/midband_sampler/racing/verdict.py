@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from midband_history import InputError
+from midband_sampler.plain_lines import WIDTH, folded, marks_for, ranks_drawn
 
 SETTLED = "the question is settled"
 SPENT = "the budget is spent"
@@ -14,6 +15,9 @@ NOBODY = "fewer than two candidates are left"
 NOT_OVER = "still running"
 UNKNOWN = "Nothing is known yet: no task that all candidates have ended has a score."
 NOT_JUDGED = "not judged"
+_MOST_DRAWN = 24
+# Columns that a narrow terminal leaves out, the first of them first.
+_LEFT_OUT = ("resolution", "ranks", "errors", "tasks", "usd", "state")
 
 RUNNING, LET_GO, DECIDED = "running", "let go", "decided"
 APART, COMPLETE = "set apart", "complete"
@@ -192,11 +196,26 @@ class RaceVerdict:
             text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
         return text
 
-    def lines(self) -> list[str]:
-        """Say it in plain words, one line each; the table of candidates comes in the middle."""
-        lines = [self.answer, *([self.basis] if self.basis else [])]
-        lines += self.table()
-        lines += [
+    def lines(self, *, width: int = WIDTH, encoding: str = "ascii") -> list[str]:
+        """Say it in plain words; the table of candidates comes in the middle.
+
+        Parameters
+        ----------
+        width : int
+            Most columns of a line. Text breaks at words. The table leaves out what matters least
+            until it fits, and exceeds the width only for the sake of long names.
+        encoding : str
+            Of where the lines are shown: ranks are drawn in plain ASCII unless it is a form of
+            Unicode.
+        """
+        text = [self.answer, *([self.basis] if self.basis else [])]
+        above = [line for each in text for line in folded([each], width)]
+        below = [line for each in self._remarks() for line in folded([each], width)]
+        return [*above, *self.table(width=width, encoding=encoding), *below]
+
+    def _remarks(self) -> list[str]:
+        """Say what stands below the table: what is odd, open or tied, and what was spent."""
+        lines = [
             f"{each.candidate} is set apart: {each.note}." for each in self.ranked if each.note
         ]
         unrun = [each.candidate for each in self.ranked if not each.tasks and each.state != APART]
@@ -219,34 +238,48 @@ class RaceVerdict:
                 f"Settling the question is expected to cost a further {self.to_settle:.0%} of the"
                 " full price."
             )
-        lines.append(self.paid)
-        lines += [f"Note: {each}." for each in self.warnings]
-        return lines
+        return [*lines, self.paid, *(f"Note: {each}." for each in self.warnings)]
 
-    def table(self) -> list[str]:
-        """Return the candidates as the lines of a table."""
-        paid = any(not math.isnan(each.usd) for each in self.ranked)
-        head = ["rank", "candidate", "score", "tasks", "resolution", "errors", "state"]
-        rows = [head + (["usd"] if paid else [])]
-        for each in self.ranked:
-            score = "unknown" if math.isnan(each.score) else f"{100.0 * each.score:.1f} %"
-            row = [
-                each.rank_text,
-                each.candidate,
-                score,
-                f"{each.tasks}/{each.total}",
-                each.resolution,
-                str(each.errors),
-                each.state,
-            ]
-            if paid:
-                row.append("unknown" if math.isnan(each.usd) else f"{each.usd:.2f}")
-            rows.append(row)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    def table(self, *, width: int = WIDTH, encoding: str = "ascii") -> list[str]:
+        """Return the candidates as the lines of a table; see `lines`."""
+        columns = self._columns(encoding)
+        for name in _LEFT_OUT:
+            if sum(2 + max(map(len, each)) for each in columns.values()) - 2 <= width:
+                break
+            columns.pop(name, None)
+        widths = [max(map(len, each)) for each in columns.values()]
         return [
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
+            "  ".join(text.ljust(wide) for text, wide in zip(row, widths, strict=True)).rstrip()
+            for row in zip(*columns.values(), strict=True)
         ]
+
+    def _columns(self, encoding: str) -> dict[str, list[str]]:
+        """Return the columns of the table by their heads, each with its head first."""
+        drawn = [each for each in self.ranked if each.state != APART]
+        columns: dict[str, list[str]] = {"rank": [each.rank_text for each in self.ranked]}
+        # Where nothing is claimed the ranks follow from estimates alone, and are not drawn.
+        if self.confidence is not None and 1 < len(drawn) <= _MOST_DRAWN:
+            marks = marks_for(encoding)
+            columns["ranks"] = [
+                ranks_drawn(each.rank_low, each.rank_high, of=len(drawn), marks=marks)
+                if each.state != APART
+                else ""
+                for each in self.ranked
+            ]
+        columns["candidate"] = [each.candidate for each in self.ranked]
+        columns["score"] = [
+            "unknown" if math.isnan(each.score) else f"{100.0 * each.score:.1f} %"
+            for each in self.ranked
+        ]
+        columns["tasks"] = [f"{each.tasks}/{each.total}" for each in self.ranked]
+        columns["resolution"] = [each.resolution for each in self.ranked]
+        columns["errors"] = [str(each.errors) for each in self.ranked]
+        columns["state"] = [each.state for each in self.ranked]
+        if any(not math.isnan(each.usd) for each in self.ranked):
+            columns["usd"] = [
+                "unknown" if math.isnan(each.usd) else f"{each.usd:.2f}" for each in self.ranked
+            ]
+        return {name: [name, *texts] for name, texts in columns.items()}
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; unknown numbers become None."""
