@@ -25,6 +25,7 @@ from midband_history import InputError
 __all__ = ["Cell", "Chart", "Page", "Section", "Table", "draws_charts", "render"]
 
 ROWS_SHOWN = 25
+_PERCENT = re.compile(r"(?<=\d) %")
 NO_CHARTS = (
     "The charts are left out, because the packages that draw them are not installed:"
     " pip install 'midband[report]'"
@@ -277,7 +278,7 @@ class _Writer:
     def prose(self, text: str) -> str:
         """Return a text with the terms that it uses first, each with its explanation."""
         parts, place = [], 0
-        text = one_line(text)
+        text = _PERCENT.sub("\N{NO-BREAK SPACE}%", one_line(text))
         for found in PATTERN.finditer(text):
             term = found[1].lower()
             if term in self._used:

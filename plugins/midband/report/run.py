@@ -203,11 +203,12 @@ def _agents_table(found: RunResults, course: Course) -> Table:
             "Agent",
             "Score",
             "Tasks with a result",
-            "Compared with the candidate",
-            "Chance that the candidate is better",
+            "Against the candidate",
+            "Chance to be better",
         ),
         rows=tuple(row for _, row in rows),
-        note="The chance is given for the agents that are nearest. It is an estimate and no claim.",
+        note="The chance that the candidate is better is given for the agents that are nearest. It"
+        " is an estimate and no claim.",
         highlight=tuple(own),
     )
 
@@ -270,7 +271,7 @@ def _prediction_section(course: Course) -> Section | None:
         f" and the candidate got {total:.1f}."
         + (
             f" {outside} of {bins} groups of tasks {'lies' if outside == 1 else 'lie'} outside of"
-            " their bars; about one in twenty does so by chance."
+            f" {'its bar' if outside == 1 else 'their bars'}; about one in twenty does by chance."
             if outside
             else " No group of tasks lies outside of its bar."
         ),

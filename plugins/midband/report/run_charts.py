@@ -12,6 +12,7 @@ from midband.report.sources import RunResults
 from midband.report.words import counted, dollars, percent
 
 AGENTS_SHOWN = 40
+_FEW_LOOKS = 60  # so many intervals can be told apart; of more only the outline is drawn
 
 
 def closing_chart(course: Course) -> Chart:
@@ -55,7 +56,12 @@ def closing_chart(course: Course) -> Chart:
                 },
             },
             {
-                "mark": {"type": "rule", "color": "$accent", "opacity": 0.35, "strokeWidth": 2},
+                "mark": {
+                    "type": "rule",
+                    "color": "$accent",
+                    "opacity": 0.35 if len(values) <= _FEW_LOOKS else 0,
+                    "strokeWidth": 2 if len(values) <= _FEW_LOOKS else 8,
+                },
                 "encoding": {
                     "y": {**y, "field": "Best rank"},
                     "y2": {"field": "Worst rank"},
@@ -112,6 +118,13 @@ def candidate_label(found: RunResults) -> str:
     return f"{name} (this run)" if name in found.plan.reference_agents else name
 
 
+def _shared_beginning(names: Sequence[str]) -> str:
+    """Return what all names begin with, up to a slash: it says nothing beside a chart."""
+    beginning, slash, _ = names[0].partition("/") if len(names) > 1 else ("", "", "")
+    shared = beginning + slash
+    return shared if slash and all(name.startswith(shared) for name in names) else ""
+
+
 def agents_chart(found: RunResults, course: Course) -> Chart:
     """Return the candidate with its bounds among the known agents."""
     decision, plan = course.decision, course.plan
@@ -142,8 +155,11 @@ def agents_chart(found: RunResults, course: Course) -> Chart:
     shown = sorted(rows, key=lambda row: abs(row["Score"] - centre))[:AGENTS_SHOWN]
     shown = sorted(shown, key=lambda row: -row["Score"])
     kinds = ["candidate", "cannot be told from the candidate", "reference agent"]
-    order = [row["Agent"] for row in shown]
-    y = {"field": "Agent", "type": "nominal", "sort": order, "title": None}
+    shared = _shared_beginning([row["Agent"] for row in shown])
+    for row in shown:
+        row["Name"] = row["Agent"][len(shared) :]
+    order = [row["Name"] for row in shown]
+    y = {"field": "Name", "type": "nominal", "sort": order, "title": None}
     x = {"type": "quantitative", "axis": {"format": ".0%", "tickCount": 6}}
     title = f"Score on the {decision.target}"
     colour = {
@@ -192,6 +208,9 @@ def agents_chart(found: RunResults, course: Course) -> Chart:
     reading = "Each dot is an agent's score, and the bar of the candidate shows its bounds."
     if bool(np.any(deviations > 0)):
         reading += " Bars of reference agents show the error of results that they lack."
+    if shared:
+        reading += f" All names begin with {shared}"
+        reading += "" if reading.endswith(".") else "."
     if len(rows) > len(shown):
         reading += f" The {len(shown)} agents nearest to the candidate are shown of {len(rows):,}."
     above = sum(row["Score"] > centre for row in rows if row["Kind"] != "candidate")
