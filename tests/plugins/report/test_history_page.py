@@ -92,7 +92,7 @@ def test_an_agent_that_ran_a_part_supports_nothing_and_is_named_among_the_gaps()
     page = page_with(records)
     assert "cannot calibrate a plan yet" in page.verdict[1]
     assert "1 agent ran fewer than half" in page.verdict[2]
-    assert table(page, "Agents with missing tasks").rows [0][:3] == ("a003", 5, 15)
+    assert table(page, "Agents with missing tasks").rows[0][:3] == ("a003", 5, 15)
 
 
 def test_what_is_unknown_is_said_and_never_zero() -> None:
