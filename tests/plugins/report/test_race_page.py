@@ -234,7 +234,7 @@ def test_many_candidates_with_foreign_names_fit_a_page_in_a_browser(
     results = results_of(plan, scores_at(rates, 50), usd=0.04)
     path = tmp_path / "race.html"
     path.write_text(render(page_of(facts_of(plan, results))), encoding="utf-8")
-    chromium.check(path)
+    chromium.check(path, widths=(390, 1600))
     shown = chromium.see(path, lambda page: page.inner_text("main"))
     assert names[3] in shown
 
