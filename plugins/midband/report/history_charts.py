@@ -194,7 +194,7 @@ def tasks_by_cohort(report: TaskReport) -> dict[str, Any] | None:
                 {"field": "tasks", "type": "quantitative"},
             ],
         },
-        "height": {"step": 34},
+        "height": max(60, 36 * len(report.cohorts)),
     }  # fmt: skip
 
 

@@ -76,10 +76,12 @@ def _verdict(facts: RaceFacts) -> tuple[str, ...]:
             f" {counted(len(facts.candidates), 'candidate')}"
             f" {'was' if len(facts.results) == 1 else 'were'} found.",
         )
-    basis = verdict.basis or "No claim can be made yet."
+    answer, basis = verdict.answer, verdict.basis or "No claim can be made."
     if facts.state == "going on":
         basis = f"The race is still going on. {basis}"
-    return verdict.answer, basis, _paid(facts, verdict)
+    elif not verdict.basis:  # nothing more is to be expected
+        answer = answer.replace("known yet", "known")
+    return answer, basis, _paid(facts, verdict)
 
 
 def _paid(facts: RaceFacts, verdict: racing.RaceVerdict) -> str:

@@ -74,7 +74,7 @@ def ranks_left_open(verdict: racing.RaceVerdict, names: Mapping[str, str]) -> di
                 },
             },
         ],
-        "height": {"step": 30},
+        "height": _tall(len(alive)),
     }  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def spend(verdict: racing.RaceVerdict, names: Mapping[str, str]) -> dict[str, An
             "text": {"field": "usd", "type": "nominal"},
         },
     }  # fmt: skip
-    return {"layer": [bars, *([texts] if paid else [])], "height": {"step": 30}}
+    return {"layer": [bars, *([texts] if paid else [])], "height": _tall(len(order))}
 
 
 def ranks_over_results(
@@ -257,7 +257,7 @@ def ranks_over_results(
                 {"field": "to", "type": "quantitative", "title": "to result"},
             ],
         },
-        "height": {"step": 30},
+        "height": _tall(len(order)),
     }  # fmt: skip
 
 
@@ -311,6 +311,11 @@ def scores_over_results(
         },
         "height": 300,
     }  # fmt: skip
+
+
+def _tall(rows: int) -> int:
+    """Return the height of a chart with a line for each candidate, in pixels."""
+    return max(70, 30 * rows)
 
 
 def _whole(most: int) -> list[int]:

@@ -6,12 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.browsing import Chromium
 
+from midband.report import Chart, Page, Table, render
 from midband.report.history import history_page, page_of
 from midband.report.history_charts import MOST_COLUMNS, MOST_ROWS
-from midband.report.history_facts import gather_history
-from midband.report.page import Chart, Page, Table
-from midband_history import History, Inbox, Record, UnknownBenchmarkError
+from midband.report.history_facts import HistoryFacts, gather_history
+from midband_history import (
+    BenchmarkSummary,
+    History,
+    Inbox,
+    OutcomeMatrix,
+    Record,
+    SourceSummary,
+    UnknownBenchmarkError,
+)
+from midband_sampler import check_tasks
 
 
 def record(agent: int, task: int, score: float | None, **given: object) -> Record:
@@ -133,18 +143,43 @@ def test_a_small_map_shows_every_result_and_a_large_one_is_binned_and_says_so() 
     assert "binned" in next(s for s in large.sections if s.title == "Agents and tasks").text[0]
 
 
-def test_a_large_history_makes_a_bounded_page() -> None:
-    from midband.report.history_facts import HistoryFacts
-    from midband_history import BenchmarkSummary, OutcomeMatrix
-    from midband_sampler import check_tasks
-
+def large_page(agents: int, tasks: int) -> Page:
+    """Return the page of a history that is too large to show each of its results."""
     rng = np.random.default_rng(5)
-    scores = (rng.random((700, 300)) < rng.random(300)).astype(float)
-    dates = np.datetime64("2024-01-01", "s") + rng.integers(0, 5 * 10**7, 700)
-    matrix = OutcomeMatrix.from_scores(scores, benchmark="large", dates=dates)
-    summary = BenchmarkSummary("large", 300, 700, scores.size, None, None, float("nan"))
-    facts = HistoryFacts(matrix=matrix, summary=summary, tasks=check_tasks(matrix))
-    page = page_of(facts)
+    scores = (rng.random((agents, tasks)) < rng.random(tasks)).astype(float)
+    scores[rng.random(scores.shape) < 0.1] = np.nan
+    dates = np.datetime64("2024-01-01", "s") + rng.integers(0, 5 * 10**7, agents)
+    matrix = OutcomeMatrix.from_scores(
+        scores,
+        benchmark="large",
+        agents=[f"laboratory/agent-with-a-long-name-{n}" for n in range(agents)],
+        tasks=[f"repository__project-{n}" for n in range(tasks)],
+        dates=dates,
+    )
+    summary = BenchmarkSummary("large", tasks, agents, scores.size, None, None, float("nan"))
+    unscored = dict.fromkeys(matrix.agents, 3)
+    sources = [
+        SourceSummary(
+            source=f"/logs/run-{n}.eval",
+            reader="inspect",
+            attempts=tasks,
+            agents=1,
+            added=datetime(2025, 1, 1, tzinfo=UTC),
+        )
+        for n in range(agents)
+    ]
+    checks = check_tasks(matrix)
+    return page_of(
+        HistoryFacts(
+            matrix=matrix, summary=summary, tasks=checks, unscored=unscored, sources=sources
+        )
+    )
+
+
+def test_a_large_history_makes_a_small_page_that_says_what_it_binned(
+    tmp_path: Path, chromium: Chromium
+) -> None:
+    page = large_page(2000, 500)
     marks = 0
     for part in parts(page).values():
         if isinstance(part, Table):
@@ -154,7 +189,14 @@ def test_a_large_history_makes_a_bounded_page() -> None:
         else:
             marks += len(part.spec["data"]["values"])
     assert MOST_ROWS * MOST_COLUMNS / 2 < marks < MOST_ROWS * MOST_COLUMNS + 1500
-    assert "The table shows the best 100 of 700 agents" in table(page, "Agents").note
+    assert "The table shows the best 100 of 2,000 agents" in table(page, "Agents").note
+    assert any("20 agents by 4 tasks" in line for each in page.sections for line in each.text)
+    path = tmp_path / "history.html"
+    path.write_text(render(page), encoding="utf-8")
+    assert path.stat().st_size < 5_000_000
+    chromium.check(path, widths=(390,))
+    nodes = chromium.see(path, lambda tab: tab.evaluate("document.querySelectorAll('*').length"))
+    assert nodes < 8000
 
 
 def test_the_best_so_far_never_falls() -> None:
