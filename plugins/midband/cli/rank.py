@@ -19,6 +19,7 @@ from midband.cli.gate import (
 )
 from midband.cli.options import (
     EXISTING,
+    examples,
     history_option,
     json_option,
     max_errors_option,
@@ -45,12 +46,11 @@ if TYPE_CHECKING:
     from midband_sampler import MaxErrors, NotWorse, Plan
 
 
-EXAMPLES = """\b
-Examples:
-  midband rank plan.json logs/
-  midband rank plan.json logs/ --gate not-worse:my-agent:2
-  midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo
-"""
+EXAMPLES = examples(
+    "midband rank plan.json logs/",
+    "midband rank plan.json logs/ --gate not-worse:my-agent:2",
+    "midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo",
+)
 
 
 @click.command(epilog=EXAMPLES)
@@ -244,7 +244,7 @@ def _oddities(plan: "Plan", verdicts: "list[Verdict]") -> "Iterator[str]":
     known = set(plan.reference_agents)
     if own := [verdict.agent for verdict in verdicts if verdict.agent in known]:
         yield (
-            f"ranked against itself too, being one of the plan's own agents: {listed(own)};"
+            f"ranked against itself too, because the plan knows it: {listed(own)};"
             " `midband plan --exclude-agent` leaves an agent out"
         )
 
@@ -313,5 +313,7 @@ def _show_everyone(
             title=f"{plan.benchmark}: all ranks at once hold at {confidence:.0%}",
         )
     if left_out:
-        warn(f"left out, being in the plan or without every task: {listed(left_out)}")
+        warn(
+            f"left out, because they are in the plan or did not run every task: {listed(left_out)}"
+        )
     return 0
