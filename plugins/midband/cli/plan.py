@@ -237,12 +237,14 @@ def plan(
         unused = _unused(store, benchmark, matrix)
         others = other_outcomes(store, benchmark, as_of) if settings.predictive else []
         say_undated(store, benchmark, as_of)
+        mean_tokens = store.mean_tokens(benchmark, as_of=as_of)
     made = make_plan(
         matrix,
         replace(settings, stop=stop),
         others=others,
         versions={"midband": __version__, **get_plugin_manager().versions()},
     )
+    made = replace(made, mean_tokens=mean_tokens)
     if str(output) != "-":
         made.write(output)
     for warning in (*made.warnings, *renamed_rules(chosen["stop"])):

@@ -86,6 +86,8 @@ def race(
     record: bool,
     attempts: int,
     max_usd: float | None,
+    max_seconds: float | None,
+    max_tokens: int | None,
     max_tasks: int | None,
     timeout: float | None,
     benchmark: str | None,
@@ -125,6 +127,8 @@ def race(
         round_size=round_size,
         attempts=attempts,
         max_usd=max_usd,
+        max_seconds=max_seconds,
+        max_tokens=max_tokens,
         max_tasks=max_tasks,
         timeout=timeout,
         benchmark=benchmark,
@@ -224,6 +228,8 @@ def _as_dict(report: "RaceReport", directory: Path) -> dict[str, object]:
         "rounds": standing.rounds,
         "recorded_usd": standing.recorded_usd,
         "spent_usd": standing.spent_usd,
+        "spent_seconds": standing.spent_seconds,
+        "spent_tokens": standing.spent_tokens,
         "exit_code": report.exit_code,
         "directory": str(directory),
     }
@@ -239,6 +245,7 @@ def _show(report: "RaceReport", plan: "RacePlan", directory: Path) -> None:
             "ended": report.reason,
             "rounds": standing.rounds,
             "spent_usd": spent if spent else None,
+            "spent_tokens": standing.spent_tokens or None,
         }
     )
     for line in report.last_lines:

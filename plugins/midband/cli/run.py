@@ -72,6 +72,8 @@ def run(
     round_size: int | None,
     attempts: int,
     max_usd: float | None,
+    max_seconds: float | None,
+    max_tokens: int | None,
     max_tasks: int | None,
     timeout: float | None,
     benchmark: str | None,
@@ -113,6 +115,8 @@ def run(
         round_size=round_size,
         attempts=attempts,
         max_usd=max_usd,
+        max_seconds=max_seconds,
+        max_tokens=max_tokens,
         max_tasks=max_tasks,
         timeout=timeout,
         benchmark=benchmark,
@@ -273,6 +277,8 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
         "without_result": standing.without_result,
         "recorded_usd": standing.recorded_usd,
         "spent_usd": standing.spent_usd,
+        "spent_seconds": standing.spent_seconds,
+        "spent_tokens": standing.spent_tokens,
         "remaining_usd": standing.remaining_usd,
         "directory": str(directory),
     }
@@ -288,6 +294,7 @@ def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool)
         "rounds": standing.rounds,
         "tasks_started": standing.tasks,
         "spent_usd": standing.spent_usd,
+        "spent_tokens": standing.spent_tokens,
         "remaining_usd": standing.remaining_usd,
         "without_result": listed(standing.without_result, _SHOWN)
         if standing.without_result
