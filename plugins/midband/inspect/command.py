@@ -17,13 +17,19 @@ COMMANDS = ("eval", "eval-set")
 # Names the file to which a running eval writes where its logs are.
 LOGS = "MIDBAND_LOGS"
 MAX_SAMPLES = 4
+_TOTALS = {f"--total-{unit}": f"total_{unit}" for unit in ("usd", "seconds", "tokens")}
 # Options of ours that take a value, by the task argument that they become.
 _VALUES = {
-    "--adaptive": {"--metric": "plan_metric", "--max-errors": "plan_max_errors"},
+    "--adaptive": {
+        "--metric": "plan_metric",
+        "--max-errors": "plan_max_errors",
+        **{option: f"plan_{name}" for option, name in _TOTALS.items()},
+    },
     "--race": {
         "--metric": "race_metric",
         "--budget": "race_budget",
         "--allocation": "race_allocation",
+        **{option: f"race_{name}" for option, name in _TOTALS.items()},
     },
 }
 _RACE = ("race", "race_id", "race_digest", "race_models", *_VALUES["--race"].values())
@@ -227,10 +233,13 @@ class _Arguments:
 
     def ours(self) -> dict[str, str]:
         """Return the arguments of our task that are given, checked."""
+        from midband.inspect.limits import read_limits
         from midband_sampler import parse_max_errors
 
         if most := self.values.get("plan_max_errors"):
             parse_max_errors(most)
+        for kind in ("plan", "race"):
+            read_limits({name: self.values.get(f"{kind}_{name}") for name in _TOTALS.values()})
         return self.values
 
     @property

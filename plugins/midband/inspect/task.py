@@ -13,6 +13,7 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import MemoryDataset, Sample
 from rich.markup import escape
 
+from midband.inspect.limits import UNITS, read_limits
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, task_digest, task_id
 from midband.inspect.shown import add_verdict_metric
@@ -51,10 +52,11 @@ def adaptive(
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
     **kwargs
-        Arguments of the inner task, but for three that ``midband inspect`` adds: ``plan_digest`` is
+        Arguments of the inner task, but for those that ``midband inspect`` adds: ``plan_digest`` is
         checked against the plan, so that a retry cannot go on with another plan; ``plan_metric``
         names the metric of a plan that does not know its own; ``plan_max_errors`` is the number or
-        share of attempts without a usable result at which the run ends.
+        share of attempts without a usable result at which the run ends; ``plan_total_usd``,
+        ``plan_total_seconds`` and ``plan_total_tokens`` are hard limits, see `TotalLimits`.
     """
     from midband.choices import read_plan
     from midband_sampler import parse_max_errors
@@ -64,6 +66,9 @@ def adaptive(
         expected = arguments.pop("plan_digest", None)
         wanted = text_of(arguments.pop("plan_metric", ""))
         most = arguments.pop("plan_max_errors", None)
+        limits = read_limits(
+            {f"total_{unit}": arguments.pop(f"plan_total_{unit}", None) for unit in UNITS}
+        )
         path = Path(text_of(plan)).absolute()
         read = read_plan(path)
         if expected is not None and str(expected) != read.digest:
@@ -81,6 +86,7 @@ def adaptive(
             notes=notes,
             metric=wanted,
             max_errors=None if most is None else parse_max_errors(text_of(most)),
+            limits=limits,
         )
     except MidbandError as error:
         raise RefusedError(str(error)) from error
@@ -94,6 +100,7 @@ def prepare_task(
     notes: Mapping[str, Any] | None = None,
     metric: str = "",
     max_errors: "MaxErrors | None" = None,
+    limits: Mapping[str, float] | None = None,
 ) -> Task:
     """Cut a task to a plan, in place, so that it stops once the verdict is in.
 
@@ -115,6 +122,8 @@ def prepare_task(
     max_errors : MaxErrors, optional
         Ends the run early once more attempts than this have no usable result. By default it ends
         when none of the first ten has one.
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost: ``usd``, ``seconds``, ``tokens``.
 
     Raises
     ------
@@ -168,7 +177,7 @@ def prepare_task(
     if live:
         from midband.inspect.hooks import AdaptiveSource
 
-        source = AdaptiveSource(plan, chosen, metric=judged, max_errors=max_errors)
+        source = AdaptiveSource(plan, chosen, metric=judged, max_errors=max_errors, limits=limits)
         prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)
         label_task(prepared)
         # A source's dataset, of which nothing is known beforehand, has no name of its own.
@@ -181,7 +190,9 @@ def prepare_task(
         name=inner.name,
         # The order is the plan's: --sample-shuffle must leave it alone.
         dataset=MemoryDataset(list(chosen.values()), name=name, location=location, shuffled=True),
-        early_stopping=AdaptiveStopping(plan, metric=judged, max_errors=max_errors, note=obstacle),
+        early_stopping=AdaptiveStopping(
+            plan, metric=judged, max_errors=max_errors, limits=limits, note=obstacle
+        ),
         metadata=metadata,
     )
     label_task(prepared)

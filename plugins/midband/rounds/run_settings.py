@@ -175,6 +175,8 @@ class LiveSettings:
         The metric of the run, where the plan does not know it.
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
+    limits : mapping of str to float
+        Hard limits to what all attempts may cost, by unit.
     """
 
     plan: Path
@@ -184,6 +186,7 @@ class LiveSettings:
     max_errors: MaxErrors | None = None
     metric: str | None = None
     allow_changed: bool = False
+    limits: "Mapping[str, float]" = field(default_factory=dict)
 
 
 @runtime_checkable
