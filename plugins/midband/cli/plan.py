@@ -1,7 +1,7 @@
 """``midband plan``: which tasks to run, and when to stop."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +20,6 @@ from midband.choices import (
 )
 from midband.cli.options import (
     FILE,
-    TARGET,
     LateHelp,
     as_of_option,
     history_option,
@@ -50,6 +49,7 @@ Examples:
   midband plan gaia --stop "beats:my-agent or usd:20"
   midband plan gaia --strategy cost --always smoke_tests.txt --explore 0.1
   midband plan gaia --candidates race.toml --output race.json
+  midband plan --all --output suite
 """
 # What the plan of a race has as well; the other settings are those of a single agent.
 _OF_A_RACE = {
@@ -124,14 +124,28 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("benchmark")
+@click.argument("benchmarks", metavar="[BENCHMARK]...", nargs=-1)
+@click.option(
+    "--all",
+    "suite",
+    is_flag=True,
+    help="Write one plan for each benchmark of the history, or for each that is named, into the"
+    " directory --output (suite by default).",
+)
+@click.option(
+    "--list",
+    "listed_in",
+    type=FILE,
+    metavar="FILE",
+    help="With --all: a file of benchmarks or Inspect tasks, one a line.",
+)
 @click.option(
     "--output",
     "-o",
-    type=TARGET,
+    type=click.Path(allow_dash=True, path_type=Path),
     default=Path("plan.json"),
     show_default=True,
-    help="Where to write the plan; - prints it.",
+    help="Where to write the plan; - prints it. With --all a directory.",
 )
 @plan_options(
     leave_out=("metric", "as_of", "fallback"),
@@ -177,7 +191,9 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
 @history_option
 @json_option
 def plan(
-    benchmark: str,
+    benchmarks: tuple[str, ...],
+    suite: bool,
+    listed_in: Path | None,
     output: Path,
     candidates: Path | None,
     tasks: Path | None,
@@ -192,14 +208,16 @@ def plan(
     """Choose the tasks of BENCHMARK that a new agent should run, in order, and when to stop.
 
     The plan holds all that a run needs, so the run does not open the history. With --candidates it
-    is the plan of a race between several agents, for `midband race` and `midband inspect`.
+    is the plan of a race between several agents, for `midband race` and `midband inspect`. With
+    --all it is a suite: a directory with one plan for each benchmark.
     """
+    benchmark = _one_benchmark(benchmarks, output, suite=suite, listed_in=listed_in)
     if candidates is not None:
         from midband.cli.plan_race import DEFAULT_OUTPUT, RaceRequest, plan_race
 
         given = _given()
         _refuse_settings_of_one(given)
-        request = RaceRequest(
+        race = RaceRequest(
             benchmark=benchmark,
             candidates=candidates,
             output=output if "output" in given else DEFAULT_OUTPUT,
@@ -211,7 +229,7 @@ def plan(
             seed=plan_settings({"seed": chosen["seed"]}).seed,
             history=history_path,
         )
-        return plan_race(request, as_json=as_json)
+        return plan_race(race, as_json=as_json)
     if tasks is not None:
         msg = "expected --candidates FILE beside --tasks, got none: a plan takes its tasks from the"
         msg += " history"
@@ -222,29 +240,26 @@ def plan(
         stop=stopping_rule,
         always=lambda path: read_ids(path, "--always"),
     )
-    with open_history(history_path) as store:
-        if exclude_agents:
-            everyone = store.outcomes(benchmark, metric=metric, version=version).agents
-            _say_unmatched(exclude_agents, everyone, store, benchmark)
-        matrix = store.outcomes(
-            benchmark, as_of=as_of, exclude_agents=exclude_agents, metric=metric, version=version
-        )
-        if not matrix.agents:
-            _say_nothing_scored(store, benchmark)
-        stop = with_agents(
-            settings.stop, lambda name: current_name(store, benchmark, name, matrix.agents)
-        )
-        unused = _unused(store, benchmark, matrix)
-        others = other_outcomes(store, benchmark, as_of) if settings.predictive else []
-        say_undated(store, benchmark, as_of)
-        mean_tokens = store.mean_tokens(benchmark, as_of=as_of)
-    made = make_plan(
-        matrix,
-        replace(settings, stop=stop),
-        others=others,
-        versions={"midband": __version__, **get_plugin_manager().versions()},
+    request = PlanRequest(
+        settings=settings,
+        metric=metric,
+        version=version,
+        as_of=as_of,
+        exclude_agents=exclude_agents,
     )
-    made = replace(made, mean_tokens=mean_tokens)
+    if suite:
+        from midband.cli.plan_suite import DEFAULT_OUTPUT as SUITE
+        from midband.cli.plan_suite import plan_suite
+
+        return plan_suite(
+            request,
+            output if "output" in _given() else SUITE,
+            names=[*benchmarks, *(read_ids(listed_in, "--list") if listed_in else ())],
+            history_path=history_path,
+            as_json=as_json,
+        )
+    with open_history(history_path) as store:
+        made, unused = request.make(store, benchmark)
     if str(output) != "-":
         made.write(output)
     for warning in (*made.warnings, *renamed_rules(chosen["stop"])):
@@ -261,6 +276,85 @@ def plan(
     for note in notes:
         echo(note)
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """What is asked of the plan of a benchmark, whichever it is.
+
+    Parameters
+    ----------
+    settings : PlanSettings
+    metric, version : str or None
+    as_of : datetime or None
+    exclude_agents : tuple of str
+    """
+
+    settings: PlanSettings
+    metric: str | None = None
+    version: str | None = None
+    as_of: datetime | None = None
+    exclude_agents: tuple[str, ...] = ()
+
+    def make(self, store: "History", benchmark: str) -> tuple[Plan, tuple[str, ...]]:
+        """Return the plan of a benchmark, and what of the history it does not use.
+
+        Raises
+        ------
+        MidbandError
+            It cannot be planned.
+        """
+        metric, version = self.metric, self.version
+        if self.exclude_agents:
+            everyone = store.outcomes(benchmark, metric=metric, version=version).agents
+            _say_unmatched(self.exclude_agents, everyone, store, benchmark)
+        matrix = store.outcomes(
+            benchmark,
+            as_of=self.as_of,
+            exclude_agents=self.exclude_agents,
+            metric=metric,
+            version=version,
+        )
+        if not matrix.agents:
+            _say_nothing_scored(store, benchmark)
+        stop = with_agents(
+            self.settings.stop, lambda name: current_name(store, benchmark, name, matrix.agents)
+        )
+        unused = _unused(store, benchmark, matrix)
+        predictive = self.settings.predictive
+        others = other_outcomes(store, benchmark, self.as_of) if predictive else []
+        say_undated(store, benchmark, self.as_of)
+        made = make_plan(
+            matrix,
+            replace(self.settings, stop=stop),
+            others=others,
+            versions={"midband": __version__, **get_plugin_manager().versions()},
+        )
+        return replace(made, mean_tokens=store.mean_tokens(benchmark, as_of=self.as_of)), unused
+
+
+def _one_benchmark(
+    benchmarks: tuple[str, ...], output: Path, *, suite: bool, listed_in: Path | None
+) -> str:
+    """Return the benchmark of a single plan, after a check of what stands beside it."""
+    context = click.get_current_context()
+    if suite:
+        for name in ("candidates", "tasks", "always"):
+            if name in (given := _given()):
+                msg = f"expected no {given[name]} beside --all, got it: it is of one benchmark"
+                raise click.UsageError(msg, context)
+        return ""
+    if listed_in is not None:
+        msg = "expected --all beside --list, got none: a single plan is of one BENCHMARK"
+        raise click.UsageError(msg, context)
+    if len(benchmarks) != 1:
+        got = ", ".join(benchmarks) or "none"
+        msg = f"expected one BENCHMARK, got {got}: name one, or add --all for a plan of each"
+        raise click.UsageError(msg, context)
+    if output.is_dir():
+        msg = f"expected a file for the plan after --output, got the directory {output}"
+        raise click.UsageError(msg, context)
+    return benchmarks[0]
 
 
 def _given() -> dict[str, str]:

@@ -395,6 +395,7 @@ def _gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int
     from midband.choices import read_plan
     from midband.descriptors import ReadOptions
     from midband.inspect import main, parsed
+    from midband.suite import is_suite
     from midband_sampler import parse_max_errors
 
     found = parsed(words)
@@ -409,6 +410,9 @@ def _gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int
             "expected --adaptive PLAN beside --gate, got none: name the plan, or judge finished"
             " logs with `midband rank`"
         )
+        raise InputError(msg)
+    if is_suite(found.plan):
+        msg = f"expected one plan beside --gate, got the suite {found.plan}: name a plan of it"
         raise InputError(msg)
     plan = read_plan(Path(found.plan))
     rule = replace(rule, agent=reference_named(plan, rule.agent, None))

@@ -48,7 +48,7 @@ def adaptive(
     task : str
         Inspect's name for the inner task: a registered task, or ``file.py@task``.
     plan : str
-        Path of the plan.
+        Path of the plan, or of a suite that holds the task's plan.
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
     **kwargs
@@ -59,7 +59,8 @@ def adaptive(
         ``plan_total_seconds`` and ``plan_total_tokens`` are hard limits, see `TotalLimits`.
     """
     from midband.choices import read_plan
-    from midband_sampler import parse_max_errors
+    from midband.suite import Suite, is_suite
+    from midband_sampler import Plan, parse_max_errors
 
     arguments = unwrapped(kwargs)
     try:
@@ -70,7 +71,7 @@ def adaptive(
             {f"total_{unit}": arguments.pop(f"plan_total_{unit}", None) for unit in UNITS}
         )
         path = Path(text_of(plan)).absolute()
-        read = read_plan(path)
+        read = Suite.read(path) if is_suite(path) else read_plan(path)
         if expected is not None and str(expected) != read.digest:
             msg = (
                 f"expected plan {expected}, with which this run began, got {read.digest} in {path}:"
@@ -78,10 +79,11 @@ def adaptive(
             )
             raise InputError(msg)
         inner = load_inner(text_of(task), arguments)
+        chosen = read if isinstance(read, Plan) else read.plan(benchmark_name(inner.name))
         notes = {"task": text_of(task), "args": arguments}
         return prepare_task(
             inner,
-            read,
+            chosen,
             allow_changed=allow_changed,
             notes=notes,
             metric=wanted,

@@ -46,7 +46,8 @@ def warnings_of(log: EvalLog) -> str:
         assert log.results is not None
         assert log.results.early_stopping is not None
         found = log.results.early_stopping.metadata
-    return " ".join(found["warnings"])
+    said: Any = found["warnings"]
+    return " ".join(said)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def warnings_of(log: EvalLog) -> str:
     ],
 )
 def test_no_sample_is_started_that_would_pass_a_limit(
-    make: MakePlan, strategy: str, limit: dict[str, float], most: int
+    make: MakePlan, strategy: str, limit: dict[str, Any], most: int
 ) -> None:
     plan = make(strategy=strategy, stop=Never())
     (log,) = run(plan, **limit)
