@@ -99,7 +99,7 @@ class Suite:
         from midband.choices import read_plan
 
         held = [each.benchmark for each in self.planned]
-        name = _named(benchmark, [*held, *(each.benchmark for each in self.not_planned)])
+        name = self.named(benchmark)
         for each in self.planned:
             if each.benchmark == name:
                 path = self.directory / each.file
@@ -124,6 +124,11 @@ class Suite:
             f" {shown or 'none'}; plan it with `midband plan --all {benchmark}`"
         )
         raise PlanError(msg)
+
+    def named(self, benchmark: str) -> str:
+        """Return the benchmark of the suite that a name means; empty for none."""
+        held = [each.benchmark for each in self.planned]
+        return _named(benchmark, [*held, *(each.benchmark for each in self.not_planned)])
 
     def plans(self) -> "dict[str, Plan]":
         """Return all plans by benchmark, in their order; raises as `plan`."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from midband._ranking import Verdict
+    from midband.cli.rank_suite import SuiteRanking
     from midband_history import Record
     from midband_sampler import MaxErrors, NotWorse, Plan
 
@@ -40,6 +41,7 @@ EXAMPLES = """\b
 Examples:
   midband rank plan.json logs/
   midband rank plan.json logs/ --gate not-worse:my-agent:2
+  midband rank suite/ logs/
   midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo
 """
 
@@ -97,18 +99,39 @@ def rank(
     the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
     names results of other benchmarks, which are left out.
 
+    PLAN may be a suite of `midband plan --all`: the verdict is then a table with a row for each
+    benchmark, and says with what confidence all rows hold together.
+
     With --gate the exit code says whether the one new agent in LOGS is worse than a baseline by
     more than a margin, and standard output is one line. The baseline is an agent of PLAN. Without
     a plan, PLAN and LOGS are results of the new agent, to compare with those of --baseline.
     """
     from midband._ranking import is_old, rank_records
     from midband.choices import read_plan
+    from midband.cli.rank_suite import SuiteRanking, check_suite_options
     from midband.importers.reading import check_columns
     from midband.inspect import live_orders
+    from midband.suite import Suite, is_suite
 
     options = read_options(**reading)
     check_columns(options.columns)
     format_name = reading["format_name"]
+    if is_suite(plan_path):
+        check_suite_options(
+            {"--gate": gate, "--versus": versus, "--all": everyone, "--baseline": baselines}
+        )
+        return _rank_suite(
+            SuiteRanking(
+                suite=Suite.read(plan_path),
+                paths=paths,
+                options=options,
+                format_name=format_name,
+                agents=agents,
+                allow_changed=allow_changed,
+                max_errors=max_errors,
+            ),
+            as_json=as_json,
+        )
     rule = checked_gate(gate, summary)
     compared = {"--baseline": baselines, "--cluster": cluster, "--target": target}
     given = [name for name, value in compared.items() if value]
@@ -172,6 +195,21 @@ def rank(
         warn(line)
     if not verdicts:
         warn("found no results in these logs")
+        return 1
+    return 0
+
+
+def _rank_suite(ranking: "SuiteRanking", *, as_json: bool) -> int:
+    """Judge results by a suite."""
+    from midband.cli.rank_suite import show_suite
+
+    if not ranking.paths:
+        msg = "expected LOGS to rank, got none: name them after the suite"
+        raise click.UsageError(msg)
+    verdict = ranking.verdict()
+    show_suite(verdict, as_json=as_json)
+    if not verdict.agents:
+        warn("found no results of the suite's benchmarks in these logs")
         return 1
     return 0
 
