@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from midband_sampler import Decision
 
 NOT_RUN = "not run"
+ENDED = "ended before the stopping rule was met"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class SuiteRow:
             holds=known and (always or whole or (decision.stop and bool(decision.claims))),
             target=decision.target,
             guarantee=decision.guarantee,
-            reason=decision.reason,
+            reason=decision.reason if decision.stop else ENDED,
             tasks_run=decision.tasks_run,
             tasks_planned=decision.tasks_planned,
             tasks_without_result=decision.tasks_without_result,
@@ -140,7 +141,7 @@ class SuiteVerdict:
                 continue
             if joint > 0.0:
                 said.append(
-                    f"All {len(holding)} intervals{whose} hold together with at least"
+                    f"The {len(holding)} intervals{whose} hold together with at least"
                     f" {100 * joint:.3g} % confidence (Bonferroni's inequality), under what each of"
                     " them rests on."
                 )

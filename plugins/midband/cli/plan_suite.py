@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband.cli.output import echo, open_history, print_json, print_table, progress, warn
+from midband.cli.output import echo, open_history, print_json, print_table, warn
+from midband.cli.progress import counted
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def plan_suite(
     refused: dict[str, str] = {}
     with open_history(history_path) as store:
         wanted = _wanted(store, names)
-        with progress("benchmarks") as advance:
+        with counted("benchmark") as advance:
             for place, name in enumerate(wanted):
                 advance(place, len(wanted))
                 try:

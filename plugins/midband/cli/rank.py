@@ -24,12 +24,20 @@ from midband.cli.options import (
     read_options,
     source_options,
 )
-from midband.cli.output import echo, listed, print_facts, print_json, print_table, warn
+from midband.cli.output import echo_block, listed, print_facts, print_json, print_table, warn
 from midband.cli.results import plan_records, reference_named
+from midband.cli.summary import (
+    command_markdown,
+    decision_markdown,
+    suite_markdown,
+    warning_list,
+    write_summary,
+)
+from midband.text import marked
 from midband_history import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from midband._ranking import Verdict
     from midband.cli.rank_suite import SuiteRanking
@@ -130,9 +138,10 @@ def rank(
                 allow_changed=allow_changed,
                 max_errors=max_errors,
             ),
+            summary,
             as_json=as_json,
         )
-    rule = checked_gate(gate, summary)
+    rule = checked_gate(gate)
     compared = {"--baseline": baselines, "--cluster": cluster, "--target": target}
     given = [name for name, value in compared.items() if value]
     if rule is None and given:
@@ -169,6 +178,9 @@ def rank(
         options = replace(options, prefer_metric=plan.metric.label)
     orders = live_orders(plan, paths, format_name=format_name)
     records = plan_records(plan, paths, format_name, options, agents) if paths else []
+    if everyone and summary is not None:
+        msg = "expected --summary with LOGS to judge, got --all: leave one of them out"
+        raise click.UsageError(msg)
     if everyone:
         return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)
     if plan.metric is None and is_old(plan) and any(record.metric.known for record in records):
@@ -191,15 +203,18 @@ def rank(
             "neither the plan nor the results name their metric: they are taken to be by the same,"
             " --metric NAME says which"
         )
-    for line in _oddities(plan, verdicts):
+    odd = list(_oddities(plan, verdicts))
+    for line in odd:
         warn(line)
+    if summary is not None:
+        write_summary(summary, _markdown(plan, verdicts, odd) + command_markdown())
     if not verdicts:
         warn("found no results in these logs")
         return 1
     return 0
 
 
-def _rank_suite(ranking: "SuiteRanking", *, as_json: bool) -> int:
+def _rank_suite(ranking: "SuiteRanking", summary: Path | None, *, as_json: bool) -> int:
     """Judge results by a suite."""
     from midband.cli.rank_suite import show_suite
 
@@ -208,6 +223,8 @@ def _rank_suite(ranking: "SuiteRanking", *, as_json: bool) -> int:
         raise click.UsageError(msg)
     verdict = ranking.verdict()
     show_suite(verdict, as_json=as_json)
+    if summary is not None:
+        write_summary(summary, suite_markdown(verdict) + command_markdown())
     if not verdict.agents:
         warn("found no results of the suite's benchmarks in these logs")
         return 1
@@ -235,8 +252,26 @@ def _gate_plan(
     if not asked.paths:
         msg = "expected LOGS of the new agent, got none: name them after the plan"
         raise click.UsageError(msg)
-    result, verdict = gate_by_plan(read_plan(plan_path), rule, asked)
-    return finish_gate(result, summary=summary, as_json=as_json, beside={"verdict": _row(verdict)})
+    plan = read_plan(plan_path)
+    result, verdict = gate_by_plan(plan, rule, asked)
+    return finish_gate(
+        result,
+        summary=summary,
+        as_json=as_json,
+        beside={"verdict": _row(verdict)},
+        section=_markdown(plan, [verdict]),
+    )
+
+
+def _markdown(plan: "Plan", verdicts: "Sequence[Verdict]", odd: "Sequence[str]" = ()) -> str:
+    """Return the verdicts as sections, with what is odd about them."""
+    sections = [
+        decision_markdown(each.decision, agent=each.agent, benchmark=plan.benchmark)
+        for each in verdicts
+    ]
+    if not sections:
+        sections = [f"### {marked(plan.benchmark)}: no results\n"]
+    return "\n".join([*sections, *warning_list(odd)]) + ("\n" if odd else "")
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:
@@ -279,12 +314,12 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
         row["tie_group"] = listed(verdicts[0].decision.tie_group)
-        for line in verdicts[0].decision.lines(
+        echo_block(
+            verdicts[0].decision.lines,
             prefix=f"{verdicts[0].agent}: ",
             ended=True,
             resume="run the tasks that are left, and rank all results together",
-        ):
-            echo(line)
+        )
         print_facts(row)
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))

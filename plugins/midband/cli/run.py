@@ -3,36 +3,34 @@
 import math
 import os
 import shlex
-import sys
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli.gate import Asked, checked_gate, finish_gate, gate_by_plan, gate_options
+from midband.cli.gate import checked_gate, finish_gate, gate_options
 from midband.cli.options import (
-    FILE,
+    EXISTING,
     history_option,
     json_option,
     read_options,
     rounds_options,
 )
-from midband.cli.output import count, echo, listed, print_facts, print_json
+from midband.cli.output import count, echo, echo_block, is_quiet, listed, print_facts, print_json
+from midband.cli.progress import Display, display
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
-from midband.text import one_line
+from midband.cli.summary import command_markdown, decision_markdown, summary_path, write_summary
 from midband_history import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.progress import Progress
-
     from midband.descriptors import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
-    from midband_sampler import MaxErrors, NotWorse, Plan
+    from midband_sampler import Decision, MaxErrors, Plan
 
 _SHOWN = 5
 _INTERRUPTED = 130
@@ -43,7 +41,7 @@ _INTERRUPTED = 130
     " -d terminal-bench@2.0 -a claude-code -m anthropic/claude-opus-4-1",
 )
 @click.argument("harness_name", metavar="HARNESS")
-@click.argument("plan_path", metavar="PLAN", type=FILE)
+@click.argument("plan_path", metavar="PLAN", type=EXISTING)
 @click.argument("arguments", metavar="-- ARGUMENTS", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--output",
@@ -100,16 +98,13 @@ def run(
     from midband._gate import gate_of_decision, gated_plan
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
+    from midband.cli.rank_suite import check_suite_options
     from midband.rounds import Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
+    from midband.suite import Suite, is_suite
 
     harnesses = get_plugin_manager().harnesses()
     harness = choose(harnesses, harness_name, kind="HARNESS")
     check_driven(harness, harnesses)
-    plan = read_plan(plan_path)
-    rule = checked_gate(gate, summary)
-    if rule is not None:
-        rule = replace(rule, agent=reference_named(plan, rule.agent, history_path))
-        _, rule = gated_plan(plan, rule, ahead=True)
     settings = RunSettings(
         arguments=arguments,
         round_size=round_size,
@@ -126,13 +121,34 @@ def run(
         max_errors=max_errors,
         reading=read_options(**reading),
     )
-    with progress_bar() as bar:
-        screen = _Screen(bar)
+    if is_suite(plan_path):
+        from midband.cli.run_suite import run_suite
+
+        check_suite_options({"--gate": gate, "--from": continues, "--benchmark": benchmark})
+        return run_suite(
+            harness,
+            Suite.read(plan_path),
+            directory,
+            settings,
+            record=record,
+            history_path=history_path,
+            summary=summary,
+            as_json=as_json,
+        )
+    plan = read_plan(plan_path)
+    rule = checked_gate(gate)
+    if rule is not None:
+        rule = replace(rule, agent=reference_named(plan, rule.agent, history_path))
+        _, rule = gated_plan(plan, rule, ahead=True)
+    # A harness in this process writes where it likes: no display stands in its way.
+    with display("task", live=not in_process) as shown:
+        recorder = None
         if record:
-            screen.recorder = Recorder(
-                directory, benchmark=plan.benchmark, history_path=history_path, note=screen.note
+            recorder = Recorder(
+                directory, benchmark=plan.benchmark, history_path=history_path, shown=shown
             )
-        interrupt = Interrupt(screen.interrupted)
+        screen = Screen(shown, max_usd=max_usd, recorder=recorder)
+        interrupt = Interrupt(partial(interrupted, shown))
         if isinstance(harness, LiveHarness):
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
             report = live.run()
@@ -141,11 +157,25 @@ def run(
     code = 0
     if not as_json:
         _show(report, plan, directory, recorded=record)
+    section = decision_markdown(
+        report.standing.decision,
+        agent="the new agent",
+        benchmark=plan.benchmark,
+        ended=report.reason,
+    )
     if rule is not None:
         found = gate_of_decision(plan, rule, report.standing.decision, candidate="the new agent")
-        beside = _as_dict(report, directory)
-        code = finish_gate(found, summary=summary, as_json=as_json, beside=beside, warned=True)
-    elif as_json:
+        code = finish_gate(
+            found,
+            summary=summary,
+            as_json=as_json,
+            beside=_as_dict(report, directory),
+            warned=True,
+            section=section,
+        )
+    elif summary is not None:
+        write_summary(summary, section + command_markdown())
+    if rule is None and as_json:
         print_json(_as_dict(report, directory))
     if report.interrupted:
         return _INTERRUPTED
@@ -166,72 +196,73 @@ def check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
     raise InputError(msg)
 
 
-class Lines:
-    """Lines on standard error; on a terminal also what is running, and for how long."""
+def interrupted(shown: Display, count: int) -> None:
+    """Say what a Ctrl-C does."""
+    if count == 1:
+        shown.say("interrupted: the round will be finished; press again to end it")
+    elif count == 2:
+        shown.say("interrupted again: ending the round")
 
-    def __init__(self, bar: "Progress | None") -> None:
-        self._bar = bar
-        self._running = None if bar is None else bar.add_task("starting", total=None)
 
-    def runs(self, line: str) -> None:
-        """Show what is running."""
-        if self._bar is None or self._running is None:
-            self.note(line)
-        else:
-            self._bar.reset(self._running, description=one_line(line))
+class Screen:
+    """What is shown of a run, and kept of it.
+
+    Parameters
+    ----------
+    shown : Display
+    max_usd : float or None
+        The limit of the run, US dollars.
+    recorder : Recorder or None
+    """
+
+    def __init__(self, shown: Display, *, max_usd: float | None, recorder: Recorder | None) -> None:
+        self._shown, self._max_usd, self._recorder = shown, max_usd, recorder
 
     def note(self, line: str) -> None:
-        """Print a line."""
-        if self._bar is None:
-            echo(line, err=True)
-        else:
-            self._bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
-
-    def interrupted(self, count: int) -> None:
-        """Say what a Ctrl-C does."""
-        if count == 1:
-            self.note("interrupted: the round will be finished; press again to end it")
-        elif count == 2:
-            self.note("interrupted again: ending the round")
-
-
-class _Screen(Lines):
-    """What is said of a run, and kept of it."""
-
-    recorder: Recorder | None = None
+        """Say a line."""
+        self._shown.note(line)
 
     def round_started(self, batch: "Round", standing: "Standing") -> None:
-        """Say what runs."""
-        self.runs(f"{batch.name}: running {count(len(batch.tasks), 'task')}")
+        """Show what runs."""
+        self._stands(standing)
+        line = f"{batch.name}: running {count(len(batch.tasks), 'task')}"
+        self._shown.begins("", line, plainly=line)
 
     def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
         """Say what it brought, what is odd about it, and where the run stands."""
+        self._shown.ends("")
+        self._stands(standing)
         for line in oddities(end):
             self.note(f"{end.name}: {line}")
         decision = standing.decision
-        line = (
+        self._shown.plain(
             f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
-            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
-            f" ({decision.low} to {decision.high}),"
-            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
+            f" {_rank(decision)}, {decision.tasks_run} of {decision.tasks_planned} tasks"
+            f"{_money(standing)}"
         )
-        self.note(line + _money(standing))
-        if self.recorder is not None:
-            self.recorder.record()
+        if self._recorder is not None:
+            self._recorder.record()
+
+    def _stands(self, standing: "Standing") -> None:
+        decision, board = standing.decision, self._shown.board
+        board.done, board.total = decision.tasks_run, decision.tasks_planned
+        money = spent_text(standing.spent_usd, self._max_usd)
+        without = len(standing.without_result)
+        facts = (_rank(decision), money, f"{without} without a result" if without else "")
+        board.facts = ("; ".join(each for each in facts if each),)
 
 
-@contextmanager
-def progress_bar() -> "Iterator[Progress | None]":
-    """Show on a terminal what is running, and for how long."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+def _rank(decision: "Decision") -> str:
+    of = decision.n_reference + 1
+    return f"rank {decision.rank or 'unknown'} of {of} ({decision.low} to {decision.high})"
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield bar
+
+def spent_text(spent: float, limit: float | None) -> str:
+    """Return what was spent of a limit, US dollars; empty where neither is known."""
+    if limit is not None:
+        known = "an unknown part" if math.isnan(spent) else f"${spent:,.2f}"
+        return f"{known} of ${limit:,.2f} spent"
+    return "" if math.isnan(spent) or not spent else f"${spent:,.2f} spent"
 
 
 def oddities(end: "RoundEnd", *, place: str = "") -> "Iterator[str]":
@@ -286,16 +317,13 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool) -> None:
     standing = report.standing
-    resume = f"repeat the command, it goes on in {directory}"
-    for line in standing.decision.lines(ended=True, resume=resume):
-        echo(line)
+    resume = f"repeat the command; it continues in {directory}"
+    echo_block(standing.decision.lines, ended=True, resume=resume)
     facts = {
         "ended": report.reason,
         "rounds": standing.rounds,
-        "tasks_started": standing.tasks,
         "spent_usd": standing.spent_usd,
         "spent_tokens": standing.spent_tokens,
-        "remaining_usd": standing.remaining_usd,
         "without_result": listed(standing.without_result, _SHOWN)
         if standing.without_result
         else None,
@@ -306,7 +334,7 @@ def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool)
         echo(f"  {line}", err=True)
     if report.failed:
         echo(f"midband: {report.reason}", err=True)
-    if standing.rounds and not recorded:
+    if standing.rounds and not recorded and not is_quiet():
         words = ["midband", "import", str(directory), "--benchmark", plan.benchmark]
         echo(f"keep the results: {shlex.join(words)}")
 
@@ -343,13 +371,15 @@ def inspect(
     """
     from importlib.util import find_spec
 
+    from midband.cli.inspect_eval import gated_eval, summarised_eval
+
     if not arguments:
         msg = "expected an Inspect command such as eval, got none"
         raise click.UsageError(msg, click.get_current_context())
     rest, ours = _without_ours(arguments)
     if "--summary" in ours:
-        summary = Path(ours["--summary"])
-    rule = checked_gate(ours.get("--gate", gate), summary)
+        summary = summary_path(ours["--summary"])
+    rule = checked_gate(ours.get("--gate", gate))
     if find_spec("inspect_ai") is None:
         msg = "expected Inspect AI, found none: pip install 'midband[inspect]'"
         raise click.ClickException(msg)
@@ -359,7 +389,9 @@ def inspect(
         history_path = Path(ours["--history"])
     if history_path is not None:
         os.environ["MIDBAND_HISTORY"] = str(history_path)
-    return main(rest) if rule is None else _gated_eval(rest, rule, summary)
+    if rule is not None:
+        return gated_eval(rest, rule, summary)
+    return main(rest) if summary is None else summarised_eval(rest, summary)
 
 
 def _without_ours(arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
@@ -379,67 +411,3 @@ def _without_ours(arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]
             raise click.UsageError(msg, click.get_current_context())
         found[name] = given
     return rest, found
-
-
-def _gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int:
-    """Run an adaptive eval and judge its log; return Inspect's exit code unless it ended well.
-
-    Raises
-    ------
-    InputError
-        The plan does not settle the gate, or several agents would run.
-    """
-    from tempfile import TemporaryDirectory
-
-    from midband._gate import gated_plan
-    from midband.choices import read_plan
-    from midband.descriptors import ReadOptions
-    from midband.inspect import main, parsed
-    from midband.suite import is_suite
-    from midband_sampler import parse_max_errors
-
-    found = parsed(words)
-    if found.flag == "--race":
-        msg = (
-            "expected no --gate beside --race, got it: let the race ask"
-            " not-worse:NEW:OLD:POINTS:CONFIDENCE, which ends with the codes of a gate"
-        )
-        raise InputError(msg)
-    if found.plan is None:
-        msg = (
-            "expected --adaptive PLAN beside --gate, got none: name the plan, or judge finished"
-            " logs with `midband rank`"
-        )
-        raise InputError(msg)
-    if is_suite(found.plan):
-        msg = f"expected one plan beside --gate, got the suite {found.plan}: name a plan of it"
-        raise InputError(msg)
-    plan = read_plan(Path(found.plan))
-    rule = replace(rule, agent=reference_named(plan, rule.agent, None))
-    _, rule = gated_plan(plan, rule, ahead=True)
-    model = found.value("--model") or os.environ.get("INSPECT_EVAL_MODEL", "")
-    if "," in model:
-        msg = f"expected one model beside --gate, got {model}: run each by itself"
-        raise InputError(msg)
-    with TemporaryDirectory(prefix="midband-") as folder:
-        place = Path(folder) / "logs.txt"
-        code = main(words, logs=place)
-        logs = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
-    if code:
-        return code
-    if not logs or "://" in logs[-1].removeprefix("file://"):
-        where = logs[-1] if logs else "none"
-        msg = (
-            f"expected a log on this machine to judge, got {where}: judge it with"
-            " `midband rank PLAN LOG --gate ...`"
-        )
-        raise click.ClickException(msg)
-    most = found.values.get("plan_max_errors")
-    asked = Asked(
-        paths=(Path(logs[-1].removeprefix("file://")),),
-        agents=(),
-        options=ReadOptions(metric=found.values.get("plan_metric", "")),
-        allow_changed=found.allow_changed,
-        max_errors=parse_max_errors(most) if most else None,
-    )
-    return finish_gate(gate_by_plan(plan, rule, asked)[0], summary=summary)

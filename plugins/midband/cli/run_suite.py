@@ -1,20 +1,22 @@
 """``midband run HARNESS SUITE``: the plans of a suite, one after the other, in shared limits."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from midband.cli.output import count, echo, warn
 from midband.cli.rank_suite import show_suite
+from midband.cli.summary import command_markdown, suite_markdown, write_summary
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from midband.descriptors import Harness
     from midband.rounds import RunReport, RunSettings
     from midband.suite import Suite
-    from midband.suite_verdict import SuiteVerdict
     from midband_sampler import Decision, Plan
 
 BENCHMARK = "{benchmark}"
@@ -29,8 +31,9 @@ def run_suite(
     *,
     record: bool,
     history_path: Path | None,
+    summary: Path | None,
     as_json: bool,
-) -> "tuple[int, SuiteVerdict]":
+) -> int:
     """Run every plan of a suite in a directory of its own, and print one verdict.
 
     The limits of `settings` are those of the whole suite. What any of its directories has spent
@@ -38,17 +41,17 @@ def run_suite(
 
     Returns
     -------
-    code : int
+    int
         0; 1 if a benchmark failed, and 130 after Ctrl-C.
-    verdict : SuiteVerdict
 
     Raises
     ------
     InputError
         The harness asks for each task, or no plan is held.
     """
+    from midband.cli.progress import display
     from midband.cli.recording import Recorder
-    from midband.cli.run import _Screen, progress_bar
+    from midband.cli.run import Screen, interrupted
     from midband.rounds import Interrupt, LiveHarness, RoundDriver
     from midband.rounds.race_state import folders
     from midband.suite_verdict import SuiteVerdict, suite_rows
@@ -70,28 +73,27 @@ def run_suite(
     decisions: dict[str, list[tuple[str, Decision]]] = {name: [] for name in plans}
     reasons: dict[str, str] = {}
     code = 0
-    with progress_bar() as bar:
-        screen = _Screen(bar)
-        interrupt = Interrupt(screen.interrupted)
+    with display("task", live=not settings.in_process) as shown:
+        interrupt = Interrupt(partial(interrupted, shown))
         for name, plan in plans.items():
             others = [each for other, each in spent.items() if other != name]
             left, reasons[name] = _left(settings, others)
             if reasons[name]:
                 continue
-            screen.note(f"{name}:")
+            shown.note(f"{name}:")
+            recorder = None
             if record:
-                screen.recorder = Recorder(
+                recorder = Recorder(
                     places[name],
                     benchmark=plan.benchmark,
                     history_path=history_path,
-                    note=screen.note,
+                    shown=shown,
                 )
+            screen = Screen(shown, max_usd=left.get("max_usd"), recorder=recorder)
             words = tuple(word.replace(BENCHMARK, name) for word in settings.arguments)
-            own = replace(settings, arguments=words, **left)
+            own = replace(settings, arguments=words, **cast("dict[str, Any]", left))
             try:
-                report = RoundDriver(
-                    harness, plan, places[name], own, screen, interrupt
-                ).run()
+                report = RoundDriver(harness, plan, places[name], own, screen, interrupt).run()
             except MidbandError as problem:
                 reasons[name] = f"failed: {' '.join(str(problem).split())}"
                 code = 1
@@ -112,10 +114,12 @@ def run_suite(
         if why.startswith("failed: "):
             warn(f"{name} {why}")
     show_suite(verdict, as_json=as_json)
+    if summary is not None:
+        write_summary(summary, suite_markdown(verdict) + command_markdown())
     if not as_json:
         run = sum(bool(each) for each in decisions.values())
         echo(f"{count(run, 'benchmark')} run in {directory}")
-    return code, verdict
+    return code
 
 
 def _spent_now(report: "RunReport") -> dict[str, float]:

@@ -71,10 +71,11 @@ def main(argv: Sequence[str], *, logs: Path | None = None) -> int:
         os.environ[SUITE_TASKS] = json.dumps(tasks)
     program = ["-P", "-m", "midband.inspect.race_retry"] if together else inspect_program()
     command = [sys.executable, *program, *arguments]
+    environment = os.environ if logs is None else {**os.environ, LOGS: str(logs)}
     if needs_verdict(arguments):
-        return run_for_verdict(command)
+        return run_for_verdict(command, environment)
     if logs is not None:
-        return subprocess.call(command, env={**os.environ, LOGS: str(logs)})
+        return subprocess.call(command, env=environment)
     if os.name == "posix":
         sys.stdout.flush()
         sys.stderr.flush()
