@@ -53,7 +53,7 @@ Examples:
 """
 # What the plan of a race has as well; the other settings are those of a single agent.
 _OF_A_RACE = {
-    *("benchmark", "output", "candidates", "tasks", "metric", "version", "as_of"),
+    *("benchmarks", "output", "candidates", "tasks", "metric", "version", "as_of"),
     *("exclude_agents", "seed", "history_path", "as_json"),
 }
 
