@@ -121,6 +121,9 @@ def summarised_eval(words: list[str], summary: Path) -> int:
         msg = "expected --adaptive PLAN or --race RACE beside --summary, got none: name one"
         raise InputError(msg)
     code, logs = _run(words)
+    place = found.value("--log-dir") or os.environ.get("INSPECT_LOG_DIR")
+    if found.command == "eval-set" and place:  # what earlier calls finished is not run again
+        logs = [place]
     try:
         section = _section(found.flag, found.plan, _local(logs), found.values, found.allow_changed)
     except MidbandError as problem:
