@@ -1,23 +1,17 @@
 """``midband plan``: which tasks to run, and when to stop."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from midband import __version__
-from midband._manager import get_plugin_manager
 from midband.choices import (
-    current_name,
-    other_outcomes,
     stopping_rule,
     strategy_named,
-    with_agents,
 )
+from midband.cli.ids import read_ids
 from midband.cli.options import (
     FILE,
     LateHelp,
@@ -25,7 +19,6 @@ from midband.cli.options import (
     history_option,
     json_option,
     metric_options,
-    read_ids,
 )
 from midband.cli.output import (
     echo,
@@ -33,14 +26,11 @@ from midband.cli.output import (
     open_history,
     print_facts,
     print_json,
-    say_undated,
     warn,
 )
+from midband.cli.plan_request import PlanRequest
 from midband_history import InputError
-from midband_sampler import Option, Plan, PlanSettings, make_plan, renamed_rules
-
-if TYPE_CHECKING:
-    from midband_history import History, OutcomeMatrix
+from midband_sampler import Option, Plan, PlanSettings, renamed_rules
 
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 EXAMPLES = """\b
@@ -145,7 +135,7 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
     type=click.Path(allow_dash=True, path_type=Path),
     default=Path("plan.json"),
     show_default=True,
-    help="Where to write the plan; - prints it. With --all a directory.",
+    help="The file to write the plan to, or the directory with --all. - prints a plan instead.",
 )
 @plan_options(
     leave_out=("metric", "as_of", "fallback"),
@@ -164,20 +154,23 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
         "--always",
         type=FILE,
         metavar="FILE",
-        help="A file of guard tasks, one id a line, which run first with every strategy.",
+        help="A file of task ids, one a line, that run first with every strategy. By default there"
+        " are none.",
     ),
 )
 @click.option(
     "--candidates",
     type=FILE,
     metavar="FILE",
-    help="Plan a race between the candidates of this TOML file: see docs/race.md.",
+    help="Plan a race between the candidates that this TOML file names; docs/race.md explains"
+    " it. The plan is written to race.json by default.",
 )
 @click.option(
     "--tasks",
     type=FILE,
     metavar="FILE",
-    help="With --candidates: the task ids, one a line; by default all that the history holds.",
+    help="With --candidates: the ids of the tasks, one a line. By default they are all tasks that"
+    " the history holds of the benchmark.",
 )
 @metric_options
 @as_of_option
@@ -186,7 +179,8 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
     "exclude_agents",
     multiple=True,
     metavar="GLOB",
-    help="Leave out reference agents whose name matches; may be repeated.",
+    help="Leave out the known agents whose names match this pattern, such as 'old-*'. The option"
+    " may be repeated.",
 )
 @history_option
 @json_option
@@ -205,11 +199,16 @@ def plan(
     as_json: bool,
     **chosen: Any,
 ) -> int:
-    """Choose the tasks of BENCHMARK that a new agent should run, in order, and when to stop.
+    """Choose which tasks of BENCHMARK a new agent runs, in which order, and when it stops.
 
-    The plan holds all that a run needs, so the run does not open the history. With --candidates it
-    is the plan of a race between several agents, for `midband race` and `midband inspect`. With
-    --all it is a suite: a directory with one plan for each benchmark.
+    The results of known agents in the history decide which tasks are chosen. The plan holds all
+    that a run needs, so a run does not open the history.
+
+    By default the run stops once the agent's rank is known to within a fifth of the ranks with 95 %
+    confidence. --stop sets another rule.
+
+    With --candidates the plan is that of a race, which finds the best of several agents. Run it
+    with `midband race` or with `midband inspect`. With --all it is a suite of several benchmarks.
     """
     benchmark = _one_benchmark(benchmarks, output, suite=suite, listed_in=listed_in)
     if candidates is not None:
@@ -278,61 +277,6 @@ def plan(
     return 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlanRequest:
-    """What is asked of the plan of a benchmark, whichever it is.
-
-    Parameters
-    ----------
-    settings : PlanSettings
-    metric, version : str or None
-    as_of : datetime or None
-    exclude_agents : tuple of str
-    """
-
-    settings: PlanSettings
-    metric: str | None = None
-    version: str | None = None
-    as_of: datetime | None = None
-    exclude_agents: tuple[str, ...] = ()
-
-    def make(self, store: "History", benchmark: str) -> tuple[Plan, tuple[str, ...]]:
-        """Return the plan of a benchmark, and what of the history it does not use.
-
-        Raises
-        ------
-        MidbandError
-            It cannot be planned.
-        """
-        metric, version = self.metric, self.version
-        if self.exclude_agents:
-            everyone = store.outcomes(benchmark, metric=metric, version=version).agents
-            _say_unmatched(self.exclude_agents, everyone, store, benchmark)
-        matrix = store.outcomes(
-            benchmark,
-            as_of=self.as_of,
-            exclude_agents=self.exclude_agents,
-            metric=metric,
-            version=version,
-        )
-        if not matrix.agents:
-            _say_nothing_scored(store, benchmark)
-        stop = with_agents(
-            self.settings.stop, lambda name: current_name(store, benchmark, name, matrix.agents)
-        )
-        unused = _unused(store, benchmark, matrix)
-        predictive = self.settings.predictive
-        others = other_outcomes(store, benchmark, self.as_of) if predictive else []
-        say_undated(store, benchmark, self.as_of)
-        made = make_plan(
-            matrix,
-            replace(self.settings, stop=stop),
-            others=others,
-            versions={"midband": __version__, **get_plugin_manager().versions()},
-        )
-        return replace(made, mean_tokens=store.mean_tokens(benchmark, as_of=self.as_of)), unused
-
-
 def _one_benchmark(
     benchmarks: tuple[str, ...], output: Path, *, suite: bool, listed_in: Path | None
 ) -> str:
@@ -378,35 +322,6 @@ def _refuse_settings_of_one(given: Mapping[str, str]) -> None:
             raise InputError(msg)
 
 
-def _say_nothing_scored(store: "History", benchmark: str) -> None:
-    """Refuse a benchmark of which no attempt has a score, with what is held instead."""
-    missing = sum(each.without_score for each in store.agents(benchmark))
-    msg = (
-        f"expected results of {benchmark} with a score, got {missing} attempts without one: see"
-        f" `midband history {benchmark}`, and import them with --metric or --errors"
-    )
-    raise InputError(msg)
-
-
-def _unused(store: "History", benchmark: str, matrix: "OutcomeMatrix") -> tuple[str, ...]:
-    """Say in a line which metrics and versions of the benchmark the plan does not use."""
-    metrics = [
-        f"metric {each.metric.label or 'without a name'} ({each.agents} agents)"
-        for each in store.metrics(benchmark)
-        if each.attempts and each.metric.known and not each.metric.same_as(matrix.metric)
-    ]
-    versions = [
-        f"version {each.label or 'without a label'} ({each.tasks} tasks, {each.agents} agents)"
-        for each in store.versions(benchmark)
-        if matrix.version and each.label != matrix.version
-    ]
-    if not metrics and not versions:
-        return ()
-    options = ["--metric"] * bool(metrics) + ["--version"] * bool(versions)
-    line = f"not used of {benchmark}: {', '.join([*metrics, *versions])}"
-    return (f"{line}; {' and '.join(options)} choose",)
-
-
 def _unnamed(made: Plan) -> tuple[str, ...]:
     """Say in a line that nobody has named the plan's metric, and how to."""
     if made.metric is not None:
@@ -415,19 +330,6 @@ def _unnamed(made: Plan) -> tuple[str, ...]:
         f"the history does not name the metric of {made.benchmark}, so results that name theirs are"
         " not accepted: import its sources again, or name it once with --metric NAME",
     )
-
-
-def _say_unmatched(
-    patterns: Sequence[str], agents: Sequence[str], store: "History", benchmark: str
-) -> None:
-    for pattern in patterns:
-        if pattern not in agents and not any(fnmatchcase(agent, pattern) for agent in agents):
-            if store.has_agent(benchmark, pattern):
-                continue
-            warn(
-                f"--exclude-agent {pattern} leaves out nobody: no agent of {benchmark} has such a"
-                f" name, `midband history {benchmark}` lists them"
-            )
 
 
 def _facts(made: Plan, output: Path, stop_text: str) -> dict[str, object]:

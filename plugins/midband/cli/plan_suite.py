@@ -9,7 +9,7 @@ from midband.cli.progress import counted
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
-    from midband.cli.plan import PlanRequest
+    from midband.cli.plan_request import PlanRequest
     from midband_history import History
     from midband_sampler import Plan
 

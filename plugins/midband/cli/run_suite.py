@@ -49,9 +49,9 @@ def run_suite(
     InputError
         The harness asks for each task, or no plan is held.
     """
-    from midband.cli.progress import display
+    from midband.cli.progress import display, interrupted
     from midband.cli.recording import Recorder
-    from midband.cli.run import Screen, interrupted
+    from midband.cli.run import Screen
     from midband.rounds import Interrupt, LiveHarness, RoundDriver
     from midband.rounds.race_state import folders
     from midband.suite_verdict import SuiteVerdict, suite_rows

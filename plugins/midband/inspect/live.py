@@ -353,8 +353,8 @@ class ChoosingRun(LiveRun):
 
     def rest(self) -> list[str]:
         """Return what has not been started, in the plan's order: what runs after an error."""
-        rest = [task for task in self.plan.tasks if task not in self._order]
-        rest = [task for task in rest if task in self.available]
+        left = (task for task in self.plan.tasks if task not in self._order)
+        rest = [task for task in left if task in self.available]
         rest = rest[: max(0, self._limit - len(self._order))]
         for task in rest:
             self._order[task] = len(self._order) + 1
