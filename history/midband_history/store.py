@@ -231,6 +231,15 @@ class History(Sharing):
         )
         return Rows(rates, of=PassRate)
 
+    def mean_tokens(self, benchmark: str, *, as_of: datetime | None = None) -> float:
+        """Return the mean number of tokens of an attempt; NaN where none is recorded.
+
+        Every attempt counts that ran, whatever its metric.
+        """
+        bound = {"benchmark_id": self._id(benchmark), "as_of": as_utc(as_of)}
+        ((mean,),) = fetch(self._connection, "mean_tokens", **bound)
+        return float("nan") if mean is None else float(mean)
+
     def outcomes(
         self,
         benchmark: str,

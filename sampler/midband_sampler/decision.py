@@ -77,8 +77,8 @@ class Decision(Frames):
         Reference agents whose score lies within the bounds of the candidate's: they cannot be told
         from it at this confidence.
     spent_usd, spent_seconds, spent_tokens : float
-        Cost of the judged tasks, the history's mean standing in for dollars that were not told;
-        NaN where not known.
+        Cost of the judged tasks, the history's mean standing in for dollars and tokens that were
+        not told; NaN where not known.
     cost_saved_usd : float
         Expected cost of the benchmark's tasks that were not run, from the history; NaN if
         the history has no costs.

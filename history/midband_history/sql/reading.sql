@@ -184,6 +184,12 @@ FROM cells
 WHERE attempts > 0
 GROUP BY line;
 
+-- name: mean_tokens
+SELECT favg(tokens)
+FROM outcomes JOIN runs USING (run_id)
+WHERE benchmark_id = $benchmark_id AND tokens >= 0 AND isfinite(tokens)
+    AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP));
+
 -- name: run_sizes
 SELECT run_id, count(*) FROM outcomes JOIN runs USING (run_id)
 WHERE CAST($benchmark_id AS INTEGER) IS NULL OR benchmark_id = $benchmark_id

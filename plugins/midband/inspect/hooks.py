@@ -19,11 +19,12 @@ from inspect_ai.hooks import Hooks, RunStart, SampleEnd, TaskEnd, TaskStart, hoo
 from inspect_ai.util import EarlyStop, display_counter, display_type
 
 from midband.inspect.command import LOGS, MAX_SAMPLES
+from midband.inspect.limits import Share, shared_limits
 from midband.inspect.live import ChoosingRun, LiveRun, live_runs
 from midband.inspect.log_file import RECORD
 from midband.inspect.metric import UNKNOWN_METRIC, ScoreReader, metric_of
 from midband.inspect.racing import live_entrants
-from midband.inspect.scores import attempt_cost, task_id
+from midband.inspect.scores import attempt_cost, attempt_tokens, task_id
 from midband.inspect.shown import (
     RunningEval,
     begin_run,
@@ -60,12 +61,15 @@ class _ByPlan:
         The metric of the run; the plan's by default.
     max_errors : MaxErrors, optional
         Ends a run early; see `Session`.
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost, by unit; see `TotalLimits`.
     """
 
     plan: "Plan"
     _: KW_ONLY
     metric: "Metric | None" = None
     max_errors: "MaxErrors | None" = None
+    limits: "Mapping[str, float] | None" = None
 
     def settings(self, spec: "EvalSpec | None", *, eval_id: str, epochs: int) -> dict[str, Any]:
         """Return what a run is begun with, beside the plan."""
@@ -77,6 +81,9 @@ class _ByPlan:
             "reader": ScoreReader(metric, spec=spec),
             "show": None if display_type() == "plain" else display_counter,
             "max_errors": self.max_errors,
+            "share": Share(shared_limits(self.limits, spec), self.plan, eval_id)
+            if self.limits
+            else Share(),
             "score_on_error": bool(spec and getattr(spec.config, "score_on_error", None)),
         }
 
@@ -307,7 +314,7 @@ class AdaptiveStopping(_ByPlan):
     ) -> EarlyStop | None:
         """Say whether a sample that is about to start can be skipped."""
         current = current_run()
-        reason = None if current is None else current.reason_to_skip()
+        reason = None if current is None else current.reason_to_skip(id)
         return None if reason is None else EarlyStop(id=id, epoch=epoch, reason=reason)
 
     async def complete_sample(
@@ -373,7 +380,7 @@ def evals_in_run(run_id: str) -> int:
 
 def note_sample(run: "LiveRun | Entrant", sample: "EvalSample") -> bool:
     """Tell what a sample cost, and its error where that counts; return whether it counts."""
-    run.spent(sample.id, sample.epoch, *attempt_cost(sample))
+    run.spent(sample.id, sample.epoch, (*attempt_cost(sample), attempt_tokens(sample)), sample.uuid)
     if sample.error is None or (run.score_on_error and sample.scores):
         return False
     run.errored(sample.id, sample.epoch, str(sample.error.message))

@@ -18,10 +18,11 @@ from midband.inspect.hooks import (
     wanted_samples,
     width_of,
 )
+from midband.inspect.limits import shared_limits
 from midband.inspect.metric import ScoreReader
 from midband.inspect.race_command import candidate_of, hand_back
 from midband.inspect.racing import Earlier, SharedRace, shared_race, still_to_run
-from midband.inspect.scores import SampleResult, attempt_cost, task_id
+from midband.inspect.scores import SampleResult, attempt_cost, attempt_tokens, task_id
 from midband.inspect.shown import (
     VERDICT,
     RunningEval,
@@ -62,6 +63,8 @@ class RaceSource(SampleSource):
     race_id : str
         Names the race over all attempts at it; empty for one that cannot be gone on with.
     metric : Metric
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost, by unit.
     """
 
     plan_for: "Callable[[Sequence[str]], RacePlan]"
@@ -69,6 +72,7 @@ class RaceSource(SampleSource):
     samples: "Mapping[str, Sample]"
     race_id: str
     metric: Metric
+    limits: "Mapping[str, float] | None" = None
 
     async def next_samples(self) -> "list[Sample] | None":
         """Return the next samples, once there are some, or None at the end.
@@ -168,6 +172,7 @@ class RaceSource(SampleSource):
             score_on_error=bool(config and getattr(config, "score_on_error", None)),
             fails_on_error=config is None or config.fail_on_error is not False,
             outside=outside,
+            limits=shared_limits(self.limits, spec) if self.limits else None,
         )
         current.entrant = entrant
         if spec is not None:
@@ -298,10 +303,11 @@ def _read(
         if task not in known:
             continue
         usd, seconds = attempt_cost(each)
+        tokens = attempt_tokens(each)
         scored = reader.read(each.scores) if each.error is None else None
         kind = "valid" if each.error is None else "infra_error"
         attempts.setdefault(task, []).append(
-            SampleResult(score=scored, kind=kind, usd=usd, seconds=seconds)
+            SampleResult(score=scored, kind=kind, usd=usd, seconds=seconds, tokens=tokens)
         )
         note = (each.metadata or {}).get("midband")
         if isinstance(note, Mapping) and isinstance(note.get("place"), int):

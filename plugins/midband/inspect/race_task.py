@@ -12,6 +12,7 @@ import inspect_ai
 from inspect_ai import Task, task, task_with
 from inspect_ai.dataset import MemoryDataset
 
+from midband.inspect.limits import UNITS, read_limits
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, choose_score, task_digest
 from midband.inspect.task import (
@@ -52,13 +53,15 @@ def race(
         Accept tasks whose content differs from what the race was planned from.
     **kwargs
         Arguments of the inner task, but for those that ``midband inspect`` adds: ``race_id``,
-        ``race_digest``, ``race_models``, ``race_budget``, ``race_allocation`` and ``race_metric``.
+        ``race_digest``, ``race_models``, ``race_budget``, ``race_allocation``, ``race_metric`` and
+        ``race_total_usd``, ``race_total_seconds`` and ``race_total_tokens``.
     """
     arguments = unwrapped(kwargs)
     given = {
         name: text_of(arguments.pop(f"race_{name}", ""))
         for name in ("id", "digest", "models", "budget", "allocation", "metric")
     }
+    totals = {f"total_{unit}": arguments.pop(f"race_total_{unit}", None) for unit in UNITS}
     try:
         chosen = read_race(
             text_of(race),
@@ -74,6 +77,7 @@ def race(
             notes={"task": text_of(task), "args": arguments},
             metric=given["metric"],
             race_id=given["id"],
+            limits=read_limits(totals),
         )
     except MidbandError as error:
         raise RefusedError(str(error)) from error
@@ -149,6 +153,7 @@ def prepare_race(
     notes: Mapping[str, Any] | None = None,
     metric: str = "",
     race_id: str = "",
+    limits: Mapping[str, float] | None = None,
 ) -> Task:
     """Let the models that a task is run with race against each other, in place.
 
@@ -174,6 +179,8 @@ def prepare_race(
         own main score.
     race_id : str
         Joins several evals to one race: what logs of that id in the same directory hold is known.
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost: ``usd``, ``seconds``, ``tokens``.
 
     Raises
     ------
@@ -225,7 +232,11 @@ def prepare_race(
     }
     name, location = inner.dataset.name, inner.dataset.location
     source = RaceSource(
-        lambda tasks: planned(tuple(tasks)), samples=samples, race_id=race_id, metric=judged
+        lambda tasks: planned(tuple(tasks)),
+        samples=samples,
+        race_id=race_id,
+        metric=judged,
+        limits=limits,
     )
     metadata = {**(inner.metadata or {}), "midband": note}
     prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)

@@ -442,4 +442,5 @@ def _tell(race: "Race", candidate: str, task: str, result: "SampleResult") -> No
         outcome=result.kind,
         usd=result.usd,
         seconds=result.seconds,
+        tokens=result.tokens,
     )

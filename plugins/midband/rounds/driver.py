@@ -176,6 +176,7 @@ class RoundDriver:
                 outcome=result.kind,
                 usd=result.cost_usd,
                 seconds=result.seconds,
+                tokens=result.tokens,
             )
 
     def begun(self, batch: "Round") -> None:

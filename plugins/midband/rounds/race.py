@@ -14,6 +14,7 @@ import numpy as np
 from midband.race_file import arguments_of, read_race
 from midband.rounds.agent_run import AgentRun, Prepared, Ran, arguments_digest, others_message
 from midband.rounds.collect import metric_found, plan_to_read_by
+from midband.rounds.costs import Costs
 from midband.rounds.earlier import EarlierRace, earlier_race
 from midband.rounds.journal import RunJournal
 from midband.rounds.process import Interrupt, last_lines
@@ -27,8 +28,8 @@ from midband.rounds.race_state import (
     folders,
     harness_plan,
 )
-from midband.rounds.run_settings import RunSettings, check_attempts, rounds_text
-from midband.rounds.state import MAX_BARREN, Costs
+from midband.rounds.run_settings import UNITS, RunSettings, check_attempts, rounds_text
+from midband.rounds.state import MAX_BARREN
 from midband_history import InputError, Metric, MidbandError
 from midband_sampler import Plan
 
@@ -170,12 +171,16 @@ class RaceDriver:
 
     def _connect(self, lane: Lane, journal: RunJournal) -> None:
         settings = replace(self.settings, arguments=self._arguments[lane.name])
-        lane.costs = Costs(
-            self._plan,
-            lane.state,
-            attempts=settings.attempts,
-            elsewhere=self._rounds.typical_usd,
-        )
+        lane.costs = {
+            unit: Costs(
+                self._plan,
+                lane.state,
+                attempts=settings.attempts,
+                elsewhere=partial(self._rounds.typical, unit),
+                unit=unit,
+            )
+            for unit in UNITS
+        }
         lane.run = AgentRun(
             harness=self.harness,
             plan=self._plan,

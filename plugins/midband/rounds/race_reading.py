@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from midband.race_file import read_race
 from midband.report.race_facts import Look, RaceFacts, RaceResult, course_in_rounds, look_at
+from midband.rounds.costs import Costs
 from midband.rounds.journal import FILE, AttemptResult, RoundEnd, event_problem
 from midband.rounds.race_state import RACE, RACE_JOURNAL, Lane, folders, harness_plan, with_untold
-from midband.rounds.state import Costs
+from midband.rounds.run_settings import UNITS
 from midband.text import one_line
 from midband_history import InputError, MidbandError
 from midband_sampler.racing import Race, RacePlan, budget_text
@@ -211,9 +212,11 @@ class _Told:
     def _lane(self, name: str, directory: Path, begun: dict[str, Any]) -> _ReadLane:
         lane = _ReadLane(name, self.race, self._quiet)
         lane.results = []
-        lane.costs = Costs(
-            harness_plan(self._plan), lane.state, attempts=int(begun.get("attempts") or 1)
-        )
+        attempts = int(begun.get("attempts") or 1)
+        lane.costs = {
+            unit: Costs(harness_plan(self._plan), lane.state, attempts=attempts, unit=unit)
+            for unit in UNITS
+        }
         events, damage = peek(directory / FILE)
         if damage:
             self.missing.append(f"What {name} ran after that is left out: {damage}.")
@@ -257,7 +260,7 @@ class _Told:
     @property
     def spent(self) -> float:
         """Recorded costs, with an expected one for every attempt without; NaN if unknown."""
-        return math.fsum(lane.costs.spent for lane in self.lanes)
+        return math.fsum(lane.costs["usd"].spent for lane in self.lanes)
 
     def course(self, begun: dict[str, Any], apart: dict[str, str]) -> tuple[list[Look], list[str]]:
         """Return the looks of the race, and what is missing where they do not lead to its end."""

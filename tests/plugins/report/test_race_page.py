@@ -127,7 +127,11 @@ def test_an_open_race_says_which_pairs_could_not_be_separated_and_by_how_much_th
     assert "not settled" in page.verdict[1]
     assert "could not be separated" in text_of(page)
     by_name = {
-        name: {each.task: each.score for each in results if each.candidate == name}
+        name: {
+            each.task: each.score
+            for each in results
+            if each.candidate == name and each.score is not None
+        }
         for name in plan.candidates
     }
     for first, second, shared, better, worse, gap in rows_of(
