@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 
-from midband_history import Column, FloatArray, Frames, Metric, Rows
+from midband_history import Column, FloatArray, Frames, InputError, Metric, Rows
 from midband_sampler.bounds.base import TIE, Bounds, Interval
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
 from midband_sampler.spending import TOO_MANY_ERRORS
@@ -153,6 +154,48 @@ class Decision(Frames):
             name: None if isinstance(value, float) and math.isnan(value) else value
             for name, value in plain.items()
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Decision":
+        """Return the decision that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            None stands for a number that is not known. Further entries are ignored.
+
+        Raises
+        ------
+        InputError
+            A field is missing, or cannot be what it says.
+        """
+        try:
+            values: dict[str, Any] = {
+                each.name: math.nan
+                if data[each.name] is None and each.type is float
+                else data[each.name]
+                for each in fields(cls)
+                if each.name in data
+                or (each.default is MISSING and each.default_factory is MISSING)
+            }
+            values["claims"] = tuple(
+                Claim(text=str(each["text"]), confidence=float(each["confidence"]))
+                for each in values["claims"]
+            )
+            for name in ("tie_group", "warnings"):
+                values[name] = tuple(map(str, values[name]))
+            values["better_than"] = dict(values["better_than"])
+            values["differences"] = {
+                agent: {name: math.nan if value is None else value for name, value in each.items()}
+                for agent, each in values.get("differences", {}).items()
+            }
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            msg = (
+                "expected a decision as Decision.to_dict writes it, got one without a usable"
+                f" {problem}: judge the results again with `midband rank`"
+            )
+            raise InputError(msg) from problem
 
     def frame(self) -> Mapping[str, Column]:
         """Return one row with all that is said."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
 from midband.inspect.scores import SampleResult, task_id
-from midband.inspect.shown import caption_of, counter_text, finite, say_at_exit, wrapped
+from midband.inspect.shown import caption_of, counter_text, finite, say_at_end, wrapped
 from midband.text import one_line
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class LiveRun:
     def _say(self, resume: str = "inspect eval-retry LOG") -> None:
         how = "chosen live" if self.live else "in a fixed order"
         # One plan runs once with a model: what a later attempt says stands.
-        say_at_exit(
+        say_at_end(
             f"{self._digest} {self.model}",
             lambda: f"{self._verdict(resume=resume, width=_SAID_WIDTH)}\n  (tasks {how})",
         )

@@ -1,7 +1,5 @@
 """The registered task ``midband/race``: one task for several models, raced against each other."""
 
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -15,6 +13,7 @@ from inspect_ai.dataset import MemoryDataset
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, choose_score, task_digest
 from midband.inspect.task import (
+    OBJECTS,
     RefusedError,
     check_tasks,
     has_media,
@@ -54,18 +53,25 @@ def race(
         Arguments of the inner task, but for those that ``midband inspect`` adds: ``race_id``,
         ``race_digest``, ``race_models``, ``race_budget``, ``race_allocation`` and ``race_metric``.
     """
+    from midband_sampler.racing import RacePlan
+
     arguments = unwrapped(kwargs)
     given = {
         name: text_of(arguments.pop(f"race_{name}", ""))
         for name in ("id", "digest", "models", "budget", "allocation", "metric")
     }
     try:
-        chosen = read_race(
-            text_of(race),
-            models=[name for name in given["models"].split(",") if name],
-            budget=given["budget"],
-            allocation=given["allocation"],
-            digest=given["digest"],
+        known = None if Path(text_of(race)).is_file() else OBJECTS.get(given["digest"])
+        chosen = (
+            known
+            if isinstance(known, RacePlan)
+            else read_race(
+                text_of(race),
+                models=[name for name in given["models"].split(",") if name],
+                budget=given["budget"],
+                allocation=given["allocation"],
+                digest=given["digest"],
+            )
         )
         return prepare_race(
             load_inner(text_of(task), arguments),
@@ -132,11 +138,6 @@ def read_race(
         )
         raise InputError(msg)
     return found
-
-
-def new_race_id() -> str:
-    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
-    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
 
 
 def prepare_race(

@@ -1,6 +1,7 @@
 """What is shown of a run: on the terminal, as a metric, and at the top of the log's metadata."""
 
 import atexit
+import logging
 import math
 import re
 import sys
@@ -8,11 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from inspect_ai._util.platform import running_in_notebook
 from inspect_ai._util.registry import registry_info
 from inspect_ai.scorer import Metric, SampleScore, Value, metric
 from inspect_ai.scorer._scorer import SCORER_METRICS, scorer_metrics, unique_scorer_name
+from inspect_ai.util import display_type
 
 from midband.text import one_line
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
     from midband.inspect.live import LiveRun
     from midband_sampler import Decision
+
+logger = logging.getLogger(__name__)
 
 VERDICT = "midband_verdict"
 # Five captions and counters, and Inspect's own, go into 120 columns.
@@ -152,18 +157,35 @@ def _with_ours(metrics: Any, key: str) -> Any:
     }
 
 
-def say_at_exit(key: str, text: Callable[[], str]) -> None:
-    """Print a text on stderr when the ``inspect`` command ends; of those of one key the last.
+def say_at_end(key: str, text: Callable[[], str]) -> None:
+    """Print a text when the ``inspect`` command ends, or the run; of those of one key the last.
 
-    It is asked for when it is printed.
-
-    In a program of somebody's own that calls Inspect nothing is printed: the log has the verdict.
+    It is asked for when it is printed. The command prints on stderr when it exits. A program that
+    calls Inspect itself hears of it by `say_now` when its run ends.
     """
-    if "inspect_ai._cli.main" not in sys.modules:
-        return
-    if not _LINES:
+    if _is_command() and not _LINES:
         atexit.register(_print)
     _LINES[key] = text
+
+
+def say_now() -> None:
+    """Print what is to be said at the end of a run that a program of somebody's own started.
+
+    On stderr, or among the output of a notebook's cell; nothing with ``display="none"``.
+    """
+    if _is_command():
+        return
+    try:
+        if display_type() != "none":
+            _print(sys.stdout if running_in_notebook() else sys.stderr)
+    except Exception as error:  # what cannot be printed must not end the run
+        logger.warning("midband cannot print its verdict: %s", one_line(str(error)))
+    finally:
+        _LINES.clear()
+
+
+def _is_command() -> bool:
+    return "inspect_ai._cli.main" in sys.modules
 
 
 def caption_of(model: str, others: Collection[str] = ()) -> str:
@@ -209,11 +231,11 @@ def wrapped(text: str, width: int) -> list[str]:
     )
 
 
-def _print() -> None:
-    for text in _LINES.values():
+def _print(file: TextIO | None = None) -> None:
+    for text in list(_LINES.values()):
         first, *rest = text().split("\n")
         for line in (f"midband: {first}", *rest):
-            print(one_line(line), file=sys.stderr)
+            print(one_line(line), file=sys.stderr if file is None else file)
 
 
 def finite(value: object) -> object:

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,14 @@ from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
     from midband_sampler import MaxErrors, Plan
+    from midband_sampler.racing import RacePlan
 
 SHOWN = 3
 _MEDIA = ("image", "audio", "video", "document")
+# Plans that a program gave as objects, by their digests: what it retries knows them.
+OBJECTS: "dict[str, Plan | RacePlan]" = {}
+# The task that a program gave as an object, while the registered task is made from it.
+given_task: ContextVar[Task | None] = ContextVar("midband_task", default=None)
 
 
 class RefusedError(MidbandError, PrerequisiteError):
@@ -57,7 +63,7 @@ def adaptive(
         share of attempts without a usable result at which the run ends.
     """
     from midband.choices import read_plan
-    from midband_sampler import parse_max_errors
+    from midband_sampler import Plan, parse_max_errors
 
     arguments = unwrapped(kwargs)
     try:
@@ -65,7 +71,8 @@ def adaptive(
         wanted = text_of(arguments.pop("plan_metric", ""))
         most = arguments.pop("plan_max_errors", None)
         path = Path(text_of(plan)).absolute()
-        read = read_plan(path)
+        known = None if path.is_file() else OBJECTS.get(text_of(expected))
+        read = known if isinstance(known, Plan) else read_plan(path)
         if expected is not None and str(expected) != read.digest:
             msg = (
                 f"expected plan {expected}, with which this run began, got {read.digest} in {path}:"
@@ -223,7 +230,10 @@ def _refers_to_media(sample: Sample) -> bool:
 
 
 def load_inner(spec: str, arguments: Mapping[str, Any]) -> Task:
-    """Return one task by Inspect's name for it, or by its file."""
+    """Return one task by Inspect's name for it, or by its file; the one that a program gave."""
+    given = given_task.get()
+    if given is not None:
+        return given
     path = Path(spec)
     if path.suffix == ".py" and path.is_file():
         # Inspect takes a bare file only relative to the working directory.
