@@ -11,6 +11,7 @@ import numpy as np
 from midband_history import Column, FloatArray, Frames, InputError, Metric, Rows
 from midband_sampler.bounds.base import TIE, Bounds, Interval
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
+from midband_sampler.notebook import decision_html, decision_repr
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
@@ -241,6 +242,12 @@ class Decision(Frames):
     def __str__(self) -> str:
         """Return the verdict in words, with every warning."""
         return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return decision_repr(self)
+
+    def _repr_html_(self) -> str:
+        return decision_html(self)
 
 
 def verdict_lines(

@@ -302,8 +302,8 @@ class AdaptiveStopping(_ByPlan):
             run.note(self.note)
         if not task.config.max_samples:  # the command line always sets it
             logger.warning(
-                "midband: Inspect may start all samples before the first has ended, and a stop saves"
-                " only samples that have not started; pass max_samples=%s",
+                "midband: Inspect may start all samples before the first has ended, and a stop"
+                " saves only samples that have not started; pass max_samples=%s",
                 MAX_SAMPLES,
             )
         if not run.reader.metric.known:

@@ -6,6 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from midband_history import InputError
+from midband_sampler.notebook import race_verdict_html, race_verdict_repr
 
 SETTLED = "the question is settled"
 SPENT = "the budget is spent"
@@ -148,6 +149,12 @@ class RaceVerdict:
     within: float = 0.0
     warnings: tuple[str, ...] = field(default=())
     plan_digest: str = ""
+
+    def __repr__(self) -> str:
+        return race_verdict_repr(self)
+
+    def _repr_html_(self) -> str:
+        return race_verdict_html(self)
 
     @property
     def cost_share(self) -> float:
