@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 from inspect_ai.model import modelapi
 
 from midband.inspect.race_task import race
-from midband.inspect.shown import verdict_metric
+from midband.inspect.shown import mind_scoring, verdict_metric
 from midband.inspect.task import adaptive
 
 if TYPE_CHECKING:
     from inspect_ai.model import ModelAPI
 
 __all__ = ["adaptive", "midband_demo", "race", "verdict_metric"]
+
+mind_scoring()
 
 
 @modelapi(name="midband_demo")

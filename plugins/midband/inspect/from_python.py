@@ -9,8 +9,8 @@ from inspect_ai._eval.task.constants import TASK_FILE_ATTR
 from inspect_ai._util.registry import is_registry_object, registry_info, registry_params
 from inspect_ai.log import EvalLog
 
-from midband.inspect.log_file import RECORD
-from midband.inspect.race_source import RACE_RECORD, race_report
+from midband.inspect.log_file import RACE_RECORD, RECORD
+from midband.inspect.race_source import race_report
 from midband.inspect.race_task import race as registered_race
 from midband.inspect.task import OBJECTS, RefusedError, given_task
 from midband.inspect.task import adaptive as registered_adaptive
@@ -230,7 +230,8 @@ def verdict(logs: EvalLog | Path | str | Sequence[EvalLog]) -> Decision | RaceVe
     Raises
     ------
     InputError
-        No log is of an adaptive eval or a race, or there are several evals.
+        No log is of an adaptive eval or a race, there are several evals, or the log was scored
+        again since.
     """
     if isinstance(logs, str | Path):
         from inspect_ai.log import read_eval_log
@@ -297,6 +298,7 @@ def _verdict_of(log: EvalLog) -> Decision | RaceVerdict | None:
             return None
         msg = f"expected the log of an adaptive eval or a race, got one of {log.eval.task!r}"
         raise InputError(msg)
+    _check_scores(record)
     if record.get("failed_open") or "stop" not in record:
         return None
     data = dict(record)
@@ -306,5 +308,15 @@ def _verdict_of(log: EvalLog) -> Decision | RaceVerdict | None:
 
 
 def _race_verdict(record: Mapping[str, Any]) -> RaceVerdict | None:
+    _check_scores(record)
     found = record.get("verdict")
     return RaceVerdict.from_dict(found) if isinstance(found, Mapping) else None
+
+
+def _check_scores(record: Mapping[str, Any]) -> None:
+    if record.get("scored_again"):
+        msg = (
+            "expected a log with the scores of its run, got one that was scored again: judge it"
+            " with `midband rank PLAN LOG`"
+        )
+        raise InputError(msg)

@@ -17,14 +17,16 @@ from midband.inspect.hooks import (
     wanted_samples,
     width_of,
 )
+from midband.inspect.log_file import RACE_RECORD
 from midband.inspect.metric import ScoreReader
 from midband.inspect.race_command import candidate_of, hand_back
 from midband.inspect.racing import Earlier, SharedRace, shared_race, still_to_run
 from midband.inspect.scores import SampleResult, attempt_cost, task_id
 from midband.inspect.shown import (
-    VERDICT,
     RunningEval,
+    forget_verdict,
     keep_verdict,
+    race_tag,
     running_eval,
     say_at_end,
 )
@@ -40,9 +42,6 @@ if TYPE_CHECKING:
     from midband_sampler.racing import RacePlan, RaceVerdict
 else:  # versions before 0.3.250 have none, and are never given one
     SampleSource = getattr(inspect_ai, "SampleSource", object)
-
-# What the header of a race's log calls the order and the verdict, in its metadata.
-RACE_RECORD = "midband_race"
 
 
 @dataclass(eq=False, repr=False)
@@ -182,7 +181,8 @@ class RaceSource(SampleSource):
         )
         current.entrant = entrant
         if spec is not None:
-            known = {k: v for k, v in (spec.metadata or {}).items() if k != VERDICT}
+            forget_verdict(spec)
+            known = spec.metadata or {}
             note = {**known.get("midband", {}), "race": shared.race_id}
             spec.metadata = {**known, "midband": note}
         say_at_end(f"race {shared.race_id}", lambda: "\n".join(_said(shared)))
@@ -252,7 +252,8 @@ def _record(current: RunningEval, entrant: Entrant, *, over: bool) -> None:
             report["outside"] = entrant.outside or None
             spec.metadata = {**(spec.metadata or {}), RACE_RECORD: report}
             if over:
-                keep_verdict(spec, "\n".join(entrant.shared.lines()))
+                text = "\n".join(entrant.shared.lines())
+                keep_verdict(spec, text, race_tag(entrant.shared.verdict, entrant.candidate))
     except Exception as error:  # what cannot be noted must not end the eval
         entrant.shared.fail(error)
 
