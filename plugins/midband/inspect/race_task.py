@@ -12,6 +12,7 @@ from inspect_ai.dataset import MemoryDataset
 
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, choose_score, task_digest
+from midband.inspect.shown import say_refused
 from midband.inspect.task import (
     OBJECTS,
     RefusedError,
@@ -82,6 +83,7 @@ def race(
             race_id=given["id"],
         )
     except MidbandError as error:
+        say_refused(error)
         raise RefusedError(str(error)) from error
 
 

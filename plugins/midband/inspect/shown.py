@@ -280,6 +280,12 @@ def say_now() -> None:
         _LINES.clear()
 
 
+def say_refused(error: Exception) -> None:
+    """Print why a task is refused where Inspect's command would end without a word."""
+    if _is_command() and display_type() == "none":
+        print(f"midband: {one_line(str(error))}", file=sys.stderr)
+
+
 def _is_command() -> bool:
     return "inspect_ai._cli.main" in sys.modules
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, task_digest, task_id
-from midband.inspect.shown import add_verdict_metric
+from midband.inspect.shown import add_verdict_metric, say_refused
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def adaptive(
             max_errors=None if most is None else parse_max_errors(text_of(most)),
         )
     except MidbandError as error:
+        say_refused(error)
         raise RefusedError(str(error)) from error
 
 
@@ -250,6 +251,9 @@ def load_inner(spec: str, arguments: Mapping[str, Any]) -> Task:
     except FileNotFoundError as error:
         msg = f"expected an Inspect task, got {spec!r}: {error}"
         raise InputError(msg) from error
+    except PrerequisiteError as error:
+        say_refused(error)
+        raise
     if len(found) != 1:
         got = ", ".join(one.name for one in found) or "none"
         msg = f"expected one task named {spec!r}, got {got}: name a registered task or file.py@TASK"

@@ -117,3 +117,15 @@ def test_a_tag_says_what_is_not_settled_and_that_there_are_warnings(make: MakePl
     assert decision_tag(decision).startswith("rank unknown of 20 (1-20, 90 %), not settled")
     told = decision_tag(replace(decision, warnings=("a", "b"), target="planned tasks"))
     assert told == "rank unknown of 20 (1-20, 90 %), on the planned tasks, not settled, 2 warnings"
+
+
+@pytest.mark.slow
+def test_what_is_refused_is_said_even_with_display_none(tmp_path: Path) -> None:
+    task = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"
+    models = "mockllm/a,mockllm/b"
+    command = [sys.executable, "-m", "midband", "inspect", "eval", task, "--race", "top:1:0.9"]
+    command += ["--budget", "tasks:1", "--model", models, "--display", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "midband: expected a budget of at least 2 results" in done.stderr
+    assert done.stderr.count("expected") == 1
