@@ -169,7 +169,8 @@ class History(Sharing):
             for each in held
         ]
         attempts = sum(each.attempts for each in held)
-        caption = f"History {self.name}: {len(held)} benchmarks, {attempts:,} attempts."
+        plural = "" if len(held) == 1 else "s"
+        caption = f"History {self.name}: {len(held)} benchmark{plural}, {attempts:,} attempts."
         return notebook_html(caption, columns=columns, rows=rows)
 
     def metrics(self, benchmark: str) -> Rows[MetricSummary]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import inspect_ai
@@ -221,6 +223,39 @@ def test_an_argument_of_the_task_may_be_called_plan(
         adaptive(planned(plan="b", task=3), make()), model="toy/97", **settings(tmp_path)
     )
     assert isinstance(verdict(log), Decision)
+
+
+def test_a_runner_that_gives_the_task_its_own_name_leaves_the_benchmark_alone(
+    make: MakePlan, toy: Any, tmp_path: Path
+) -> None:
+    path = make()
+    task = inspect_ai.task_with(adaptive(toy.toy(), path), name="midband/adaptive")
+    (log,) = inspect_eval(task, model="toy/97", **settings(tmp_path))
+    assert log.eval.task == "midband/adaptive"
+    ((_, _, decision),) = rank_logs(Plan.read(path), [path_of(log)])
+    assert decision.rank == getattr(verdict(log), "rank", None)
+
+
+def test_the_page_runs_as_written(
+    make: MakePlan, toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    make()
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = [each.split("```")[0] for each in page.split("```py\n")[1:] if "inspect_ai" in each]
+    module = ModuleType("my_benchmark")
+    vars(module)["my_task"] = lambda: toy.toy(n=40)
+    monkeypatch.setitem(sys.modules, "my_benchmark", module)
+    monkeypatch.setenv("INSPECT_DISPLAY", "none")
+    assert len(blocks) == 2 if len(STRATEGIES) == 2 else blocks.pop()
+    for block in blocks:
+        for number, name in enumerate(("gpt-5-mini", "gpt-5", "claude-sonnet-4-5")):
+            for provider in ("openai", "anthropic"):
+                block = block.replace(f'"{provider}/{name}"', f'"{MODELS[number]}"')
+        exec(block, {})  # noqa: S102
+    said = capsys.readouterr().out
+    assert "toy/97 " in said
+    assert len(STRATEGIES) == 1 or "toy/97" in said.splitlines()[-1]
 
 
 def test_what_cannot_be_run_or_read_is_refused_in_one_line(
