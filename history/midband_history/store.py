@@ -33,6 +33,7 @@ from midband_history.labels import (
 from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
 from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
+from midband_history.notebook import notebook_html
 from midband_history.rates import add_up_cells, rates_of_tasks
 from midband_history.record_columns import as_utc
 from midband_history.records import Incoming, Record
@@ -144,6 +145,34 @@ class History(Sharing):
             metrics = tuple(each.metric.label for each in self.metrics(row["name"]))
             found.append(BenchmarkSummary(first=first, last=last, metrics=metrics, **row))
         return found
+
+    def __repr__(self) -> str:
+        return f"<History {self.name}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            held = self.benchmarks()
+        except Exception as problem:  # a notebook shows what it can: this one may be closed
+            return notebook_html(f"History {self.name}: it cannot be read ({problem}).")
+        known = ("benchmark", "tasks", "agents", "attempts", "without a score")
+        columns = (*known, "first run", "last run", "US dollars")
+        rows = [
+            (
+                each.name,
+                each.tasks,
+                each.agents,
+                each.attempts,
+                each.without_score,
+                each.first,
+                each.last,
+                each.cost_usd,
+            )
+            for each in held
+        ]
+        attempts = sum(each.attempts for each in held)
+        plural = "" if len(held) == 1 else "s"
+        caption = f"History {self.name}: {len(held)} benchmark{plural}, {attempts:,} attempts."
+        return notebook_html(caption, columns=columns, rows=rows)
 
     def metrics(self, benchmark: str) -> Rows[MetricSummary]:
         """Summarise the metrics by which a benchmark has results, in order of name."""

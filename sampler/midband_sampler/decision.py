@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
-from midband_history import Column, FloatArray, Frames, Metric, Rows
+from midband_history import Column, FloatArray, Frames, InputError, Metric, Rows
 from midband_sampler.bounds.base import TIE, Bounds, Interval
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
 from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.kernel import ALL_RUN
+from midband_sampler.notebook import decision_html, decision_repr
 from midband_sampler.plain_lines import INDENT, WIDTH, folded, interval_bar, marks_for
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
@@ -155,6 +157,48 @@ class Decision(Frames):
             for name, value in plain.items()
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Decision":
+        """Return the decision that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            None stands for a number that is not known. Further entries are ignored.
+
+        Raises
+        ------
+        InputError
+            A field is missing, or cannot be what it says.
+        """
+        try:
+            values: dict[str, Any] = {
+                each.name: math.nan
+                if data[each.name] is None and each.type is float
+                else data[each.name]
+                for each in fields(cls)
+                if each.name in data
+                or (each.default is MISSING and each.default_factory is MISSING)
+            }
+            values["claims"] = tuple(
+                Claim(text=str(each["text"]), confidence=float(each["confidence"]))
+                for each in values["claims"]
+            )
+            for name in ("tie_group", "warnings"):
+                values[name] = tuple(map(str, values[name]))
+            values["better_than"] = dict(values["better_than"])
+            values["differences"] = {
+                agent: {name: math.nan if value is None else value for name, value in each.items()}
+                for agent, each in values.get("differences", {}).items()
+            }
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            msg = (
+                "expected a decision as Decision.to_dict writes it, got one without a usable"
+                f" {problem}: judge the results again with `midband rank`"
+            )
+            raise InputError(msg) from problem
+
     def frame(self) -> Mapping[str, Column]:
         """Return one row with all that is said."""
         return Rows([self]).frame()
@@ -216,6 +260,12 @@ class Decision(Frames):
     def __str__(self) -> str:
         """Return the verdict in words, with every warning."""
         return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return decision_repr(self)
+
+    def _repr_html_(self) -> str:
+        return decision_html(self)
 
 
 def verdict_lines(

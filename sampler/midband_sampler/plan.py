@@ -17,6 +17,7 @@ from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
 from midband_sampler.model.prediction import Attempts, PredictionModel
+from midband_sampler.notebook import plan_html, plan_repr
 from midband_sampler.plan_text import (
     FORMAT,
     MOST_BYTES,
@@ -423,6 +424,12 @@ class Plan(Frames):
     def __hash__(self) -> int:
         """Hash of the digest."""
         return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return plan_repr(self)
+
+    def _repr_html_(self) -> str:
+        return plan_html(self)
 
 
 def _mean_known(scores: FloatArray) -> FloatArray:

@@ -10,13 +10,15 @@ from inspect_ai.model import modelapi
 
 from midband.inspect.command import SUITE_TASK, SUITE_TASKS
 from midband.inspect.race_task import race
-from midband.inspect.shown import verdict_metric
+from midband.inspect.shown import mind_scoring, verdict_metric
 from midband.inspect.task import adaptive
 
 if TYPE_CHECKING:
     from inspect_ai.model import ModelAPI
 
 __all__ = ["adaptive", "midband_demo", "race", "verdict_metric"]
+
+mind_scoring()
 
 
 @modelapi(name="midband_demo")

@@ -7,6 +7,7 @@ imported with the first adaptive task, not at Inspect's start, whose screen coun
 every package.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,21 +32,25 @@ from midband.inspect.shown import (
     current_run,
     running_eval,
     say_in_header,
+    say_now,
 )
 from midband.inspect.whole_run import keep_order, kept_order
 
 if TYPE_CHECKING:
     from inspect_ai import SampleSource
     from inspect_ai.dataset import Sample
+    from inspect_ai.hooks import EvalSetEnd, RunEnd
     from inspect_ai.log import EvalSample, EvalSpec
     from inspect_ai.scorer import SampleScore
     from pydantic import JsonValue
 
     from midband.inspect.entrant import Entrant
     from midband_history import Metric
-    from midband_sampler import MaxErrors, Plan
+    from midband_sampler import Decision, MaxErrors, Plan
 else:  # versions before 0.3.250 have none, and are never given one
     SampleSource = getattr(inspect_ai, "SampleSource", object)
+
+logger = logging.getLogger(__name__)
 
 _EVALS: dict[str, int] = {}
 
@@ -63,6 +68,11 @@ class _ByPlan:
         Ends a run early; see `Session`.
     limits : mapping of str to float, optional
         Hard limits to what all samples of the command may cost, by unit; see `TotalLimits`.
+
+    Attributes
+    ----------
+    verdicts : dict of str to Decision or None
+        What the evals that have ended came to, by model; None where midband could not judge.
     """
 
     plan: "Plan"
@@ -70,6 +80,7 @@ class _ByPlan:
     metric: "Metric | None" = None
     max_errors: "MaxErrors | None" = None
     limits: "Mapping[str, float] | None" = None
+    verdicts: "dict[str, Decision | None]" = field(default_factory=dict, init=False)
 
     def settings(self, spec: "EvalSpec | None", *, eval_id: str, epochs: int) -> dict[str, Any]:
         """Return what a run is begun with, beside the plan."""
@@ -155,7 +166,10 @@ class AdaptiveSource(_ByPlan, SampleSource):
         except OSError as error:  # a kill would then lose the order, and nothing else
             run.note(f"the order of the choices cannot be kept: {error}")
         samples = self._named(run, tasks)
-        _record(current, run, over=not samples and (idle or not run.waiting))
+        over = not samples and (idle or not run.waiting)
+        _record(current, run, over=over)
+        if over:
+            self.verdicts[run.model] = run.decision
         return samples or None
 
     def _begin(self, current: RunningEval) -> ChoosingRun:
@@ -293,6 +307,12 @@ class AdaptiveStopping(_ByPlan):
         run.open()
         if self.note:
             run.note(self.note)
+        if not task.config.max_samples:  # the command line always sets it
+            logger.warning(
+                "midband: Inspect may start all samples before the first has ended, and a stop"
+                " saves only samples that have not started; pass max_samples=%s",
+                MAX_SAMPLES,
+            )
         if not run.reader.metric.known:
             run.note(UNKNOWN_METRIC)
         if task.config.log_samples is False:
@@ -341,6 +361,7 @@ class AdaptiveStopping(_ByPlan):
             return {"error": "midband was not told of the task's start", "failed_open": True}
         report = current.close()
         say_in_header(current)
+        self.verdicts[current.model] = current.decision
         return cast("dict[str, Any]", report)
 
 
@@ -352,6 +373,16 @@ class Observer(Hooks):
         """Note how many evals one command has."""
         _EVALS.clear()
         _EVALS[data.run_id] = len(data.task_names)
+
+    async def on_run_end(self, data: "RunEnd") -> None:
+        """Print the verdicts, unless the run is one attempt of an eval set."""
+        of_a_set = getattr(data, "eval_set_id", None) and hasattr(Hooks, "on_eval_set_end")
+        if not of_a_set:
+            say_now()
+
+    async def on_eval_set_end(self, data: "EvalSetEnd") -> None:
+        """Print the verdicts of an eval set."""
+        say_now()
 
     async def on_task_start(self, data: TaskStart) -> None:
         """Note which eval begins in this context; each attempt begins anew."""

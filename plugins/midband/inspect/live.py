@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from midband.inspect.limits import Amounts, Share
 from midband.inspect.scores import SampleResult, task_id
-from midband.inspect.shown import caption_of, counter_text, finite, say_at_exit, wrapped
+from midband.inspect.shown import caption_of, counter_text, finite, say_at_end, wrapped
 from midband.text import BLOCK_WIDTH, one_line
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class LiveRun:
     def _say(self, resume: str = "inspect eval-retry LOG") -> None:
         how = "chosen live" if self.live else "in a fixed order"
         # One plan runs once with a model: what a later attempt says stands.
-        say_at_exit(
+        say_at_end(
             f"{self._digest} {self.model}",
             lambda width, encoding: (
                 f"{self._verdict(resume=resume, width=width, encoding=encoding)}\n  (tasks {how})"

@@ -205,7 +205,7 @@ class _Run:
             "task_args": _task_args(spec),
             **{name: getattr(spec.config, name, None) for name in _LIMITS},
         }
-        task = benchmark_name(spec.task)
+        task = benchmark_name(_inner_task(spec))
         version = spec.task_version
         self._ended = moment(header.stats.completed_at) or _started(header)
         self._shuffled = numbered_after_shuffle(spec)
@@ -358,6 +358,17 @@ def _counts_errors(log: Log, choice: ScoreChoice) -> bool:
 
 def _started(header: "EvalLog") -> "datetime | None":
     return moment(header.stats.started_at) or moment(header.eval.created)
+
+
+def _inner_task(spec: Any) -> str:
+    """Return the name of the task, of an adaptive one the inner task's.
+
+    What runs it may give the task the name by which it found it, such as ``midband/adaptive``.
+    """
+    note = (spec.metadata or {}).get("midband")
+    named = note.get("benchmark") if isinstance(note, Mapping) else None
+    ours = spec.task in ("midband/adaptive", "midband/race")
+    return named if ours and isinstance(named, str) and named else str(spec.task)
 
 
 def _task_args(spec: Any) -> dict[str, object]:

@@ -40,7 +40,8 @@ def race_arguments(
     InputError, PlanError
         The race, the question or the models cannot be used.
     """
-    from midband.inspect.race_task import new_race_id, read_race
+    from midband.inspect.race_task import read_race
+    from midband.inspect.racing import new_race_id
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not names and not Path(race).is_file() and not race.endswith(".json"):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from midband.inspect.entrant import merged
+from midband.inspect.log_file import RACE_RECORD
 from midband.inspect.metric import ScoreReader
 from midband.inspect.race_command import candidate_of
-from midband.inspect.race_source import RACE_RECORD
 from midband.inspect.scores import SampleResult, attempt_cost, task_id
 from midband.report.race_facts import Look, RaceFacts, RaceResult, course_side_by_side
 from midband.report.words import counted
@@ -186,7 +186,7 @@ def _verdict(record: Mapping[str, Any], missing: list[str]) -> "RaceVerdict | No
     if not isinstance(kept, Mapping):
         return None
     try:
-        return racing.read_verdict(kept)
+        return racing.RaceVerdict.from_dict(kept)
     except InputError as problem:
         missing.append(f"The verdict in the logs cannot be read: {one_line(str(problem))}.")
         return None

@@ -1,7 +1,5 @@
 """The registered task ``midband/race``: one task for several models, raced against each other."""
 
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -15,7 +13,9 @@ from inspect_ai.dataset import MemoryDataset
 from midband.inspect.limits import UNITS, read_limits
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, choose_score, task_digest
+from midband.inspect.shown import say_refused
 from midband.inspect.task import (
+    OBJECTS,
     RefusedError,
     check_tasks,
     has_media,
@@ -56,6 +56,8 @@ def race(
         ``race_digest``, ``race_models``, ``race_budget``, ``race_allocation``, ``race_metric`` and
         ``race_total_usd``, ``race_total_seconds`` and ``race_total_tokens``.
     """
+    from midband_sampler.racing import RacePlan
+
     arguments = unwrapped(kwargs)
     given = {
         name: text_of(arguments.pop(f"race_{name}", ""))
@@ -63,12 +65,17 @@ def race(
     }
     totals = {f"total_{unit}": arguments.pop(f"race_total_{unit}", None) for unit in UNITS}
     try:
-        chosen = read_race(
-            text_of(race),
-            models=[name for name in given["models"].split(",") if name],
-            budget=given["budget"],
-            allocation=given["allocation"],
-            digest=given["digest"],
+        known = None if Path(text_of(race)).is_file() else OBJECTS.get(given["digest"])
+        chosen = (
+            known
+            if isinstance(known, RacePlan)
+            else read_race(
+                text_of(race),
+                models=[name for name in given["models"].split(",") if name],
+                budget=given["budget"],
+                allocation=given["allocation"],
+                digest=given["digest"],
+            )
         )
         return prepare_race(
             load_inner(text_of(task), arguments),
@@ -80,6 +87,7 @@ def race(
             limits=read_limits(totals),
         )
     except MidbandError as error:
+        say_refused(error)
         raise RefusedError(str(error)) from error
 
 
@@ -136,11 +144,6 @@ def read_race(
         )
         raise InputError(msg)
     return found
-
-
-def new_race_id() -> str:
-    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
-    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
 
 
 def prepare_race(

@@ -3,6 +3,8 @@
 import json
 import logging
 import math
+import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -47,6 +49,11 @@ def still_to_run(plan: "RacePlan") -> list[str]:
     return [plan.candidates[row] for row in rows]
 
 
+def new_race_id() -> str:
+    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
+    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
+
+
 def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
     """Return the race that the evals of one command share; a new one for the first of them.
 
@@ -55,7 +62,7 @@ def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
     key = f"{race_id} {run_id} {plan.digest}"
     found = _RACES.get(key)
     if found is None:
-        found = _RACES[key] = SharedRace(plan, race_id=race_id or run_id)
+        found = _RACES[key] = SharedRace(plan, race_id=race_id or new_race_id())
     return found
 
 

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,19 @@ from rich.markup import escape
 from midband.inspect.limits import UNITS, read_limits
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, task_digest, task_id
-from midband.inspect.shown import add_verdict_metric
+from midband.inspect.shown import add_verdict_metric, say_refused
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
     from midband_sampler import MaxErrors, Plan
+    from midband_sampler.racing import RacePlan
 
 SHOWN = 3
 _MEDIA = ("image", "audio", "video", "document")
+# Plans that a program gave as objects, by their digests: what it retries knows them.
+OBJECTS: "dict[str, Plan | RacePlan]" = {}
+# The task that a program gave as an object, while the registered task is made from it.
+given_task: ContextVar[Task | None] = ContextVar("midband_task", default=None)
 
 
 class RefusedError(MidbandError, PrerequisiteError):
@@ -71,7 +77,11 @@ def adaptive(
             {f"total_{unit}": arguments.pop(f"plan_total_{unit}", None) for unit in UNITS}
         )
         path = Path(text_of(plan)).absolute()
-        read = Suite.read(path) if is_suite(path) else read_plan(path)
+        if is_suite(path):
+            read: Plan | Suite = Suite.read(path)
+        else:
+            known = None if path.is_file() else OBJECTS.get(text_of(expected))
+            read = known if isinstance(known, Plan) else read_plan(path)
         if expected is not None and str(expected) != read.digest:
             msg = (
                 f"expected plan {expected}, with which this run began, got {read.digest} in {path}:"
@@ -91,6 +101,7 @@ def adaptive(
             limits=limits,
         )
     except MidbandError as error:
+        say_refused(error)
         raise RefusedError(str(error)) from error
 
 
@@ -236,7 +247,10 @@ def _refers_to_media(sample: Sample) -> bool:
 
 
 def load_inner(spec: str, arguments: Mapping[str, Any]) -> Task:
-    """Return one task by Inspect's name for it, or by its file."""
+    """Return one task by Inspect's name for it, or by its file; the one that a program gave."""
+    given = given_task.get()
+    if given is not None:
+        return given
     path = Path(spec)
     if path.suffix == ".py" and path.is_file():
         # Inspect takes a bare file only relative to the working directory.
@@ -253,6 +267,9 @@ def load_inner(spec: str, arguments: Mapping[str, Any]) -> Task:
     except FileNotFoundError as error:
         msg = f"expected an Inspect task, got {spec!r}: {error}"
         raise InputError(msg) from error
+    except PrerequisiteError as error:
+        say_refused(error)
+        raise
     if len(found) != 1:
         got = ", ".join(one.name for one in found) or "none"
         msg = f"expected one task named {spec!r}, got {got}: name a registered task or file.py@TASK"

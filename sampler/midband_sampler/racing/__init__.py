@@ -15,7 +15,7 @@ from midband_sampler.racing.questions import NotWorse, Order, TopK, parse_questi
 from midband_sampler.racing.race import Race
 from midband_sampler.racing.race_plan import RacePlan, budget_text, parse_budget
 from midband_sampler.racing.replay import replay_race
-from midband_sampler.racing.verdict import APART, RaceVerdict, Ranked, read_verdict
+from midband_sampler.racing.verdict import APART, RaceVerdict, Ranked
 
 __all__ = [
     "APART",
@@ -40,6 +40,5 @@ __all__ = [
     "make_race",
     "parse_budget",
     "parse_question",
-    "read_verdict",
     "replay_race",
 ]

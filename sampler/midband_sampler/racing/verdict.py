@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from midband_history import InputError
+from midband_sampler.notebook import race_verdict_html, race_verdict_repr
 from midband_sampler.plain_lines import UNFOLDED, folded, marks_for, ranks_drawn
 
 SETTLED = "the question is settled"
@@ -153,6 +154,12 @@ class RaceVerdict:
     warnings: tuple[str, ...] = field(default=())
     plan_digest: str = ""
 
+    def __repr__(self) -> str:
+        return race_verdict_repr(self)
+
+    def _repr_html_(self) -> str:
+        return race_verdict_html(self)
+
     @property
     def cost_share(self) -> float:
         """Share of the full price that was paid."""
@@ -287,38 +294,46 @@ class RaceVerdict:
         values: dict[str, object] = {**asdict(self), "cost_share": self.cost_share}
         return {name: _plain(value) for name, value in values.items()}
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "RaceVerdict":
+        """Return the verdict that `to_dict` described.
 
-def read_verdict(data: Mapping[str, Any]) -> RaceVerdict:
-    """Return the verdict of which `RaceVerdict.to_dict` gave these values.
+        Parameters
+        ----------
+        data : mapping
+            None stands for a number that is not known. Further entries are ignored.
 
-    Raises
-    ------
-    InputError
-        They are something else.
-    """
-    names = {each.name: each for each in fields(RaceVerdict)}
-    try:
-        values: dict[str, Any] = {
-            name: _read(value) for name, value in data.items() if name in names
-        }
-        values["ranked"] = tuple(
-            Ranked(**{**each, **{n: _unknown(each[n]) for n in ("score", "usd")}})
-            for each in data["ranked"]
-        )
-        for name in ("usd", "seconds", "tokens", "to_settle", "chance_right", "regret"):
-            values[name] = _unknown(data[name])
-        return RaceVerdict(**values)
-    except (KeyError, TypeError, AttributeError) as problem:
-        msg = f"expected the verdict of a race, got values that do not fit: {problem}"
-        raise InputError(msg) from problem
-
-
-def _unknown(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+        Raises
+        ------
+        InputError
+            A field is missing, or cannot be what it says.
+        """
+        try:
+            values = _values(cls, data)
+            values["ranked"] = tuple(Ranked(**_values(Ranked, each)) for each in values["ranked"])
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            msg = (
+                "expected a verdict as RaceVerdict.to_dict writes it, got one without a usable"
+                f" {problem}: judge the results again"
+            )
+            raise InputError(msg) from problem
 
 
-def _read(value: object) -> object:
-    return tuple(_read(each) for each in value) if isinstance(value, list) else value
+def _values(kind: "type[RaceVerdict | Ranked]", data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record as JSON holds them: tuples again, and NaN for None."""
+    found: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.name in data:
+            value = data[each.name]
+            found[each.name] = math.nan if value is None and each.type is float else _frozen(value)
+        elif each.default is MISSING and each.default_factory is MISSING:
+            raise KeyError(each.name)
+    return found
+
+
+def _frozen(value: object) -> object:
+    return tuple(_frozen(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: object) -> object:
