@@ -48,8 +48,8 @@ class Grids:
 
     def tried(self) -> tuple[BoolArray, BoolArray]:
         """Tell which agents have a score, and which tasks were tried, if in vain."""
-        ran = self.attempts.any(axis=1)
-        return ran, self.attempts.any(axis=0) | self.without_score.any(axis=0)
+        ran = np.asarray(self.attempts.any(axis=1))
+        return ran, np.asarray(self.attempts.any(axis=0) | self.without_score.any(axis=0))
 
     def select(self, lines: BoolArray, columns: BoolArray) -> "Grids":
         """Return some lines and columns, and no more attempts a cell than one of these has."""
@@ -170,7 +170,8 @@ class GridReader:
         here = slice(lines.start, lines.stop)
 
         def total(values: NDArray[np.float64] | IntArray) -> FloatArray:
-            return np.bincount(cells, weights=values, minlength=len(lines) * columns)
+            size = len(lines) * columns
+            return np.bincount(cells, weights=values, minlength=size).astype(np.float64, copy=False)
 
         attempts = total(found["valid"])
         grids.attempts[here] = attempts.reshape(shape)
