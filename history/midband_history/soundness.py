@@ -217,7 +217,7 @@ def mend(connection: "DuckDBPyConnection") -> tuple[list[str], list[str]]:
         texts = ", ".join(f"{number:,} {name}" for name, number in orphans)
         done.append(f"removed what no attempt refers to: {texts}")
     if wrong_cells:
-        done.append(f"counted anew {wrong_cells:,} {_WRONG_CELLS}")
+        done.append(f"added up anew {wrong_cells:,} {_WRONG_CELLS}")
     if done:
         refresh_all_cells(connection)
     left = find_faults(connection)
