@@ -161,9 +161,14 @@ chosen AS (
 added AS MATERIALIZED (
     SELECT
         line, place, CAST(sum(attempts) AS BIGINT) AS attempts,
-        CAST(sum(without_score) AS BIGINT) AS without_score, fsum(score) AS score,
-        fsum(cost_usd) AS cost_usd, sum(with_cost) FILTER (cost_usd IS NOT NULL) AS with_cost,
-        fsum(duration_s) AS duration_s,
+        CAST(sum(without_score) AS BIGINT) AS without_score,
+        CASE WHEN bool_and(score = 0 OR abs(score) BETWEEN 1e-6 AND 1e12)
+        THEN CAST(sum(CASE WHEN abs(score) <= 1e12 THEN CAST(score * pow(2, 70) AS HUGEINT) END)
+            AS DOUBLE) / pow(2, 70)
+        ELSE fsum(score) END AS score,
+        CAST(sum(CAST(cost_usd * pow(2, 70) AS HUGEINT)) AS DOUBLE) / pow(2, 70) AS cost_usd,
+        sum(with_cost) FILTER (cost_usd IS NOT NULL) AS with_cost,
+        CAST(sum(CAST(duration_s * pow(2, 70) AS HUGEINT)) AS DOUBLE) / pow(2, 70) AS duration_s,
         sum(with_duration) FILTER (duration_s IS NOT NULL) AS with_duration
     FROM chosen GROUP BY line, place
 ),
