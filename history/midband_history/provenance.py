@@ -19,6 +19,7 @@ from midband_history.backends import (
     is_lake,
 )
 from midband_history.backends.file import PATIENCE_S
+from midband_history.cells import refresh_cells
 from midband_history.connection import (
     default_path,
     fetch,
@@ -429,5 +430,6 @@ def _forget(connection: "DuckDBPyConnection", pairs: Sequence[tuple[int, int]]) 
     )
     steps = ("forget_outcomes", "see_again", "forget_sources", "drop_orphans")
     run_all(connection, *steps, bound={"first": _ALL})
+    refresh_cells(connection, "SELECT DISTINCT run_id FROM forgotten")
     for table in ("taken_away", "forgotten"):
         connection.execute(f"DROP TABLE {table}")

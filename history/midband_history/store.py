@@ -34,7 +34,7 @@ from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
 from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
 from midband_history.notebook import notebook_html
-from midband_history.rates import add_up_cells, rates_of_tasks
+from midband_history.rates import add_up_cells, means_of_agents, rates_of_tasks
 from midband_history.record_columns import as_utc
 from midband_history.records import Incoming, Record
 from midband_history.staging import known_format, stage_table
@@ -48,6 +48,8 @@ from midband_history.summaries import (
     VersionSummary,
 )
 from midband_history.tables import Table
+
+_NO_SCORE = (0, float("nan"))
 
 
 @says_why
@@ -219,8 +221,8 @@ class History(Sharing):
         benchmark = self.benchmark_name(benchmark)
         benchmark_id = self._id(benchmark)
         chosen = self._choose(benchmark, metric=metric, version=version)
-        found = add_up_cells(self._connection, "means_of_agents", **chosen)[1]
-        means = {chosen["agents"][row["line"]].label: row for row in found}
+        found = means_of_agents(add_up_cells(self._connection, "means_of_agents", **chosen)[1])
+        means = {chosen["agents"][line].label: one for line, one in found.items()}
         missing = dict(fetch(self._connection, "without_score", benchmark_id=benchmark_id))
         summaries = (
             AgentSummary(
@@ -228,8 +230,8 @@ class History(Sharing):
                 model=row.model,
                 scaffold=row.scaffold,
                 first=utc(row.first),
-                tasks=means[row.label]["tasks"] if row.label in means else 0,
-                mean=means[row.label]["mean"] if row.label in means else float("nan"),
+                tasks=means.get(row.label, _NO_SCORE)[0],
+                mean=means.get(row.label, _NO_SCORE)[1],
                 without_score=sum(missing.get(number, 0) for number in row.agent_ids),
             )
             for row in read_agents(self._connection, benchmark, benchmark_id, None)
