@@ -359,7 +359,10 @@ class Observer(Hooks):
             note_sample(run, data.sample)
 
     async def on_task_end(self, data: TaskEnd) -> None:
-        """Write where the log is to the file that `LOGS` names, if it names one."""
+        """Hear of a run that did not end by itself, and write where the log is for `LOGS`."""
+        run = live_runs().get(data.eval_id)
+        if run is not None:
+            run.kept.end(run, run.decision, status=data.log.status)
         place = os.environ.get(LOGS)
         if place and data.log.location:
             with suppress(OSError), Path(place).open("a", encoding="utf-8") as file:

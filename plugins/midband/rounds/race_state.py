@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from midband.descriptors import Harness, Round
     from midband.rounds.agent_run import AgentRun
     from midband.rounds.run_settings import RunSettings
+    from midband.view import StateKeeper
     from midband_sampler.racing import Race, RacePlan, RaceVerdict
 
 RACE, RACE_JOURNAL = "race.json", "race.jsonl"
@@ -81,12 +82,14 @@ class Lane:
     state : RunState
     run : AgentRun
     costs : Costs
+    keeper : StateKeeper
     judged, usable : int
         Attempts that were told, and those among them that have a score.
     """
 
     run: "AgentRun"
     costs: Costs
+    keeper: "StateKeeper"
 
     def __init__(self, name: str, race: "Race", listener: RaceListener) -> None:
         self.name = name
@@ -149,7 +152,8 @@ class Lane:
         self._listener.round_ended(self.name, end)
 
     def recorded(self, result: AttemptResult) -> None:
-        """Tell nobody: observers among the plugins know of no candidates."""
+        """Keep it for the local page; observers among the plugins know of no candidates."""
+        self.keeper.result(self.name, result.task, result.score, result.kind)
 
     def note(self, line: str) -> None:
         """Say a line."""
