@@ -144,6 +144,10 @@ class History(Sharing):
             found.append(BenchmarkSummary(first=first, last=last, metrics=metrics, **row))
         return found
 
+    def last_imports(self) -> dict[str, datetime | None]:
+        """Return when results on each benchmark were last imported, UTC, in order of name."""
+        return {name: utc(moment) for name, moment in fetch(self._connection, "last_imports")}
+
     def metrics(self, benchmark: str) -> Rows[MetricSummary]:
         """Summarise the metrics by which a benchmark has results, in order of name."""
         found = read_metrics(self._connection, self._id(benchmark))

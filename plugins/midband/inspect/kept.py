@@ -53,7 +53,7 @@ class _Kept:
         with suppress(RuntimeError):  # Inspect runs on another event loop
             self._later = asyncio.get_running_loop().call_later(wait, write)
 
-    def _end(self, reason: str, looks: Callable[[], Look], *, failed: bool) -> None:
+    def _end(self, reason: str, looks: Callable[[], Look] | None, *, failed: bool) -> None:
         if self._later is not None:
             self._later.cancel()
             self._later = None

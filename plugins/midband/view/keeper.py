@@ -27,6 +27,7 @@ from midband.view.state import (
     STATE_NAME,
     CandidateState,
     Point,
+    Ranks,
     RunState,
     read_state,
     runs_directory,
@@ -308,7 +309,14 @@ def look_at_decision(
         "spent_seconds": decision.spent_seconds,
         "saved_usd": decision.cost_saved_usd,
     }
-    score = (decision.target_score_low, decision.target_score_high, decision.target_score)
+    low, high, middle = (
+        each if _known(each) else None
+        for each in (
+            decision.target_score_low,
+            decision.target_score_high,
+            decision.target_score,
+        )
+    )
     return Look(
         numbers=numbers,
         texts={
@@ -326,7 +334,7 @@ def look_at_decision(
         point=Point(
             at=decision.tasks_run,
             ranks=((decision.low, decision.high, decision.rank),),
-            score=tuple(each if _known(each) else None for each in score),
+            score=(low, high, middle),
         ),
     )
 
@@ -378,6 +386,7 @@ def look_at_race(
         )
         for each in verdict.ranked
     )
+    nowhere: Ranks = (None, None, None)
     place = {each.name: (each.rank_low, each.rank_high, None) for each in candidates}
     return Look(
         numbers=numbers,
@@ -395,7 +404,7 @@ def look_at_race(
         candidates=candidates,
         point=Point(
             at=verdict.results,
-            ranks=tuple(place.get(name[:LONGEST], (None, None, None)) for name in agents),
+            ranks=tuple(place.get(name[:LONGEST], nowhere) for name in agents),
         ),
     )
 

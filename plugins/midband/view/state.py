@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 import re
 import socket
@@ -32,9 +31,14 @@ TEXTS = (
 )
 LISTS = ("agents", "claims", "tied", "lines", "warnings", "notes")
 STATE_NAME = re.compile(r"[0-9a-f]{16}\.json")
+_MOST_NUMBER = 1e15
 _MOST_BYTES = 4 * 1024 * 1024
 _PROC = Path("/proc")
 _DEAD = ("Z", "X", "x")
+
+
+Ranks = tuple[int | None, int | None, int | None]
+Bounds = tuple[float | None, float | None, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +86,12 @@ class Point:
     """
 
     at: int
-    ranks: tuple[tuple[int | None, ...], ...]
-    score: tuple[float | None, ...] = (None, None, None)
+    ranks: tuple[Ranks, ...]
+    score: Bounds = (None, None, None)
+
+    def rank_of(self, place: int) -> Ranks:
+        """Return low, high and estimated rank of the agent at a place."""
+        return self.ranks[place] if place < len(self.ranks) else (None, None, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,10 +264,10 @@ def _why(path: Path, error: Exception) -> str:
 
 
 def _state(name: str, data: Mapping[str, Any]) -> RunState:
-    version, process = data.get("version"), data
+    version = _whole(data.get("version"))
     problem = ""
-    if not _is_whole(version) or version > VERSION:
-        said = version if _is_whole(version) else "unknown"
+    if version is None or version > VERSION:
+        said = "unknown" if version is None else version
         problem = (
             f"this state file has format {said}, and this midband reads format {VERSION}: some of"
             " it may be missing here, upgrade with `pip install -U midband`"
@@ -275,10 +283,10 @@ def _state(name: str, data: Mapping[str, Any]) -> RunState:
         failed=data.get("failed") is True,
         begun=_moment(data.get("begun")),
         written=_moment(data.get("written")),
-        pid=_whole(process.get("pid")),
-        pid_started=_text(process.get("pid_started")),
-        host=_text(process.get("host")),
-        machine=_text(process.get("machine")),
+        pid=_whole(data.get("pid")),
+        pid_started=_text(data.get("pid_started")),
+        host=_text(data.get("host")),
+        machine=_text(data.get("machine")),
         numbers={key: value for key in NUMBERS if (value := _number(numbers.get(key))) is not None},
         texts={key: text for key in TEXTS if (text := _text(texts.get(key)))},
         lists={key: items for key in LISTS if (items := _texts(lists.get(key)))},
@@ -312,12 +320,12 @@ def _candidate(data: Mapping[str, Any]) -> CandidateState:
 def _point(data: object) -> Point | None:
     if not isinstance(data, Mapping) or (at := _whole(data.get("at"))) is None:
         return None
-    ranks = tuple(
-        tuple(_whole(value) for value in [*_items(each), None, None, None][:3])
-        for each in _items(data.get("ranks"))
-    )
-    score = [*map(_number, _items(data.get("score"))), None, None, None][:3]
-    return Point(at=at, ranks=ranks, score=tuple(score))
+    ranks: list[Ranks] = []
+    for each in _items(data.get("ranks")):
+        low, high, middle = map(_whole, [*_items(each), None, None, None][:3])
+        ranks.append((low, high, middle))
+    first, last, score = map(_number, [*_items(data.get("score")), None, None, None][:3])
+    return Point(at=at, ranks=tuple(ranks), score=(first, last, score))
 
 
 def _recent(data: object) -> tuple[str, str, float | None, str] | None:
@@ -335,14 +343,10 @@ def _items(value: object) -> Sequence[Any]:
     return value[:2000] if isinstance(value, list) else []
 
 
-def _is_whole(value: object) -> bool:
-    return type(value) is int
-
-
 def _number(value: object) -> float | None:
-    if type(value) not in (int, float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) and abs(value) < 1e15 else None  # type: ignore[arg-type, operator, return-value]
+    return value if abs(value) < _MOST_NUMBER else None  # NaN is not below either
 
 
 def _whole(value: object) -> int | None:
