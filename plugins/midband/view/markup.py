@@ -10,6 +10,9 @@ from typing import NamedTuple
 from midband.text import one_line
 
 UNKNOWN = "\u2013"
+_UNSORTED = "Picture"
+# A table of more columns than this becomes a list of its rows on a narrow screen.
+_STACKS = 4
 
 
 def text(value: object) -> str:
@@ -76,10 +79,13 @@ class Cell:
         HTML.
     value : str, float or None
         What the table sorts by; None where it is unknown.
+    left : bool
+        Whether it stands to the left although it sorts as a number.
     """
 
     shown: str
     value: str | float | None
+    left: bool = False
 
 
 def of_text(value: str) -> Cell:
@@ -95,7 +101,13 @@ def of_number(value: float | None, shown: str | None = None) -> Cell:
 
 def of_time(moment: datetime | None) -> Cell:
     """Return the cell of a time."""
-    return Cell(when(moment), None if moment is None else moment.timestamp())
+    return Cell(when(moment), None if moment is None else moment.timestamp(), left=True)
+
+
+def of_day(moment: datetime | None) -> Cell:
+    """Return the cell of a date."""
+    shown = UNKNOWN if moment is None else f'<span class="nowrap">{day(moment)}</span>'
+    return Cell(shown, None if moment is None else moment.timestamp(), left=True)
 
 
 def table(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
@@ -111,26 +123,31 @@ def table(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence
         One that is empty does not sort.
     rows : sequence of sequence of Cell
     """
-    kinds = [
-        ' class="number"' if any(isinstance(row[place].value, int | float) for row in rows) else ""
-        for place in range(len(columns))
-    ]
+
+    def has_numbers(place: int, *, right: bool) -> bool:
+        cells = [row[place] for row in rows]
+        return any(isinstance(c.value, int | float) and not (right and c.left) for c in cells)
+
+    places = range(len(columns))
+    kinds = [' class="number"' if has_numbers(place, right=True) else "" for place in places]
+    ways = [' data-by="number"' if has_numbers(place, right=False) else "" for place in places]
     heads = "".join(
-        f'<th scope="col"{kind} aria-sort="none">'
+        f'<th scope="col"{kinds[place]}{ways[place]} aria-sort="none">'
         f'<button type="button" id="{name}-{place}">{text(column)}</button></th>'
         if column
-        else '<th scope="col"></th>'
-        for place, (column, kind) in enumerate(zip(columns, kinds, strict=True))
+        else f'<th scope="col"><span class="sr">{text(_UNSORTED)}</span></th>'
+        for place, column in enumerate(columns)
     )
     lines = []
     for row in rows:
         cells = "".join(
-            f"<td{kind}{_value(cell)}>{cell.shown}</td>"
-            for cell, kind in zip(row, kinds, strict=True)
+            f'<td{kind}{_value(cell)} data-label="{text(column)}">{cell.shown}</td>'
+            for cell, kind, column in zip(row, kinds, columns, strict=True)
         )
         lines.append(f"<tr>{cells}</tr>")
+    wide = " stacks" if len(columns) > _STACKS else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(title)}"'
+        f'<div class="scroll{wide}" tabindex="0" role="region" aria-label="{text(title)}"'
         f' id="{name}-box"><table id="{name}" class="sorts"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )

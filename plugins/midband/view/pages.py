@@ -236,10 +236,7 @@ def _history(history: "HistoryView") -> str:
             markup.of_number(each.summary.agents),
             markup.of_number(each.summary.tasks),
             markup.of_number(each.summary.attempts),
-            Cell(
-                markup.day(each.summary.last),
-                None if each.summary.last is None else each.summary.last.timestamp(),
-            ),
+            markup.of_day(each.summary.last),
             markup.of_time(each.imported),
         ]
         for each in history.benchmarks
@@ -262,11 +259,11 @@ def run_page(state: RunState, *, report: str = "", benchmark: str = "") -> LiveP
     status = state.shown_status
     live = status == RUNNING
     parts = {
-        "head": _run_head(state, status),
+        "head": _run_head(state, status) + _links(report=report, benchmark=benchmark),
         "notes": _notes(state, status),
         "picture": _race_picture(state) if state.kind == RACE else _run_picture(state, status),
         "latest": _latest(state),
-        "facts": _facts(state, status, report=report, benchmark=benchmark),
+        "facts": _facts(state, status),
         "words": _words(state),
     }
     return LivePage(title=_name(state), parts=parts, data=f"/runs/{state.id}/parts", live=live)
@@ -375,8 +372,8 @@ def _run_picture(state: RunState, status: str) -> str:
     )  # fmt: skip
     figure = (
         "<figure><figcaption><h3>The rank interval closes as tasks come in</h3>"
-        "<p>The band holds the ranks that are still possible, and the line is the estimate. Rank 1,"
-        f" at the top, is the best.</p></figcaption>{first}{_numbers(ranks, 'rank')}</figure>"
+        "<p>The band holds the ranks that remain possible. The line is the estimate, and rank 1 is"
+        f" the best.</p></figcaption>{first}{_numbers(ranks, 'rank')}</figure>"
     )
     known = [value for each in scores for value in each[1:] if value is not None]
     if known:
@@ -387,7 +384,8 @@ def _run_picture(state: RunState, status: str) -> str:
         target = text(state.text("target") or "target")
         figure += (
             f"<figure><figcaption><h3>Estimated score on the {target}"
-            "</h3><p>The band holds the scores that the interval allows.</p></figcaption>"
+            "</h3><p>The band holds the scores that remain possible. The line is the estimate of the"
+            " mean score.</p></figcaption>"
             f"{second}{_numbers(scores, 'score')}</figure>"
         )
     return f'<section><h2>How it came to this</h2><div class="parts">{figure}</div></section>'
@@ -489,7 +487,7 @@ def _latest(state: RunState) -> str:
     return f"<section><h2>Latest results</h2>{shown}</section>"
 
 
-def _facts(state: RunState, status: str, *, report: str, benchmark: str) -> str:
+def _links(*, report: str, benchmark: str) -> str:
     links = []
     if report:
         links.append(f'<a class="button" id="to-report" href="{report}">Open the full report</a>')
@@ -498,7 +496,10 @@ def _facts(state: RunState, status: str, *, report: str, benchmark: str) -> str:
             f'<a class="button quiet" id="to-benchmark" href="{benchmark}">'
             "The benchmark in the history</a>"
         )
-    shown = f'<p class="links">{"".join(links)}</p>' if links else ""
+    return f'<p class="links">{"".join(links)}</p>' if links else ""
+
+
+def _facts(state: RunState, status: str) -> str:
     process = f"process {state.pid} on {text(state.host)}" if state.pid else ""
     tied = state.list("tied")
     more = f" and {len(tied) - _SHOWN} more" if len(tied) > _SHOWN else ""
@@ -526,7 +527,7 @@ def _facts(state: RunState, status: str, *, report: str, benchmark: str) -> str:
         ("Written by", f"midband {text(state.text('midband'))}, {process}" if process else ""),
         ("Notes", "<br>".join(text(each) for each in state.list("notes"))),
     )
-    return f"<section><h2>What it is</h2>{shown}{markup.facts(pairs)}</section>"
+    return f"<section><h2>About this {'race' if state.kind == RACE else 'run'}</h2>{markup.facts(pairs)}</section>"
 
 
 def _words(state: RunState) -> str:
@@ -569,10 +570,7 @@ def benchmark_page(view: "BenchmarkView", *, report: str = "") -> LivePage:
                 markup.of_text(each.name),
                 markup.of_text(each.model),
                 markup.of_text(each.scaffold),
-                Cell(
-                    markup.day(each.first),
-                    None if each.first is None else each.first.timestamp(),
-                ),
+                markup.of_day(each.first),
                 markup.of_number(each.tasks),
                 markup.of_number(each.mean, percent(each.mean)),
                 markup.of_number(each.without_score),

@@ -42,7 +42,7 @@
         head.setAttribute("aria-sort", on ? (chosen.sign > 0 ? "ascending" : "descending") : "none");
       }
     });
-    const numeric = heads[chosen.column].className === "number";
+    const numeric = heads[chosen.column].dataset.by === "number";
     const rows = [...table.tBodies[0].rows].map((row, place) => {
       const value = row.cells[chosen.column].dataset.value;
       return { row, place, value: value === undefined ? null : numeric ? Number(value) : value };
