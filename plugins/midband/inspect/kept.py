@@ -124,7 +124,7 @@ class KeptRace(_Kept):
                 agents=shared.plan.candidates,
                 plan_digest=shared.plan.digest,
                 question=shared.plan.question.text,
-                directory=log.rpartition("/")[0],
+                directory=log,  # any log of a race leads to the others
                 note=_note,
             )
         looks = partial(self._look, shared, race)

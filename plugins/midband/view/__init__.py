@@ -5,8 +5,8 @@ from midband.view.state import (
     CandidateState,
     Point,
     RunState,
+    StateReader,
     is_alive,
-    read_states,
     runs_directory,
 )
 
@@ -16,9 +16,9 @@ __all__ = [
     "Point",
     "RunState",
     "StateKeeper",
+    "StateReader",
     "is_alive",
     "look_at_decision",
     "look_at_race",
-    "read_states",
     "runs_directory",
 ]

@@ -172,6 +172,8 @@ class StateKeeper:
 
         def write() -> None:
             nonlocal wait
+            if self._place is None:
+                return
             if doing is not None:
                 self._texts["doing"] = doing
             began = time.monotonic()

@@ -5,7 +5,7 @@ reader keeps the place and the focus.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from midband.view import markup
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from midband.view.histories import BenchmarkView, HistoryView
 
 _SHOWN = 8
+_CARD_ROWS = 4
 STATUS = {
     RUNNING: "running",
     ENDED: "ended",
@@ -56,7 +57,6 @@ class LivePage:
     data: str
     live: bool = False
     back: bool = True
-    headings: Mapping[str, str] = field(default_factory=dict)
 
 
 def document(page: LivePage) -> str:
@@ -89,7 +89,7 @@ def front_page(states: Sequence[RunState], history: "HistoryView", *, place: str
     Parameters
     ----------
     states : sequence of RunState
-        As `read_states` sorts them.
+        As `StateReader` sorts them.
     history : HistoryView
     place : str
         Where state files are looked for; empty where they are turned off.
@@ -113,19 +113,22 @@ def _front_head(
 ) -> str:
     if open_ones:
         lead = f"{markup.count(len(open_ones), 'evaluation')} running"
-        first = open_ones[0]
-        second = f"{_name(first)}: {headline(first, status=RUNNING)}" if len(open_ones) == 1 else ""
+        second = ""
     elif others:
         lead = "Nothing is running"
         latest = next((each for each in others if each.kind), None)
-        second = f"The latest was {_name(latest)}." if latest is not None else ""
+        second = ""
+        if latest is not None:
+            said = headline(latest, status=latest.shown_status)
+            second = f"The latest was {_name(latest)}. {said}"
     else:
         lead = "No run has been seen on this machine yet"
         second = "A run or race that you start appears here by itself."
     known = len(history.benchmarks)
     third = f"The history holds {markup.count(known, 'benchmark')}." if known else ""
     more = "".join(f"<p>{text(each)}</p>" for each in (second, third) if each)
-    return f'<h1>midband</h1><div class="verdict"><p class="leading">{text(lead)}</p>{more}</div>'
+    verdict = f'<div class="verdict"><p class="leading">{text(lead)}</p>{more}</div>'
+    return f"<h1>Runs, races and history</h1>{verdict}"
 
 
 def _running(states: Sequence[RunState]) -> str:
@@ -137,8 +140,9 @@ def _running(states: Sequence[RunState]) -> str:
 
 def _card(state: RunState) -> str:
     label = headline(state, status=RUNNING)
-    rail = ""
-    if state.kind != RACE:
+    if state.kind == RACE:
+        rail = _ahead(state)
+    else:
         low, high, rank, of = (state.number(name) for name in ("low", "high", "rank", "of"))
         rail = markup.strip(low, high, rank, of, label)
         ends = f"<span>best</span><span>rank {number(of)}</span>"
@@ -149,6 +153,18 @@ def _card(state: RunState) -> str:
         f'<p class="said">{text(label)}</p>{rail}{_progress(state)}'
         f'<p class="small">{_small(state)}</p></article>'
     )
+
+
+def _ahead(state: RunState) -> str:
+    """Return the candidates that stand best, each with the ranks that remain possible."""
+    of = len(state.candidates)
+    lines = []
+    for each in state.candidates[:_CARD_ROWS]:
+        said = f"{each.name}: {each.state}"
+        rail = markup.strip(each.rank_low, each.rank_high, None, of, said)
+        lines.append(f"<li><span>{text(each.name)}</span>{rail}</li>")
+    more = f"<li>{of - _CARD_ROWS} more</li>" if of > _CARD_ROWS else ""
+    return f'<ol class="ahead">{"".join(lines)}{more}</ol>' if lines else ""
 
 
 def _small(state: RunState) -> str:
@@ -182,7 +198,7 @@ def _ended(states: Sequence[RunState], *, place: str, any_running: bool) -> str:
     odd = [each.problem for each in states if not each.kind and each.problem]
     body = ""
     if readable:
-        columns = ("Last heard", "What", "Benchmark", "Status", "What came of it", "Done", "Spent")
+        columns = ("Last heard", "What", "Benchmark", "Status", "Result", "Done", "Spent")
         rows = [_row(each) for each in readable]
         body = markup.table("runs-table", "Earlier runs and races", columns, rows)
     elif not any_running:
@@ -294,7 +310,7 @@ def headline(state: RunState, *, status: str) -> str:
         said = state.text("answer")
         if not said or not state.whole("tasks_run"):
             return "Nothing is known yet." if so_far else "Nothing is known of the candidates."
-        return f"{so_far}{said}"
+        return said
     rank, low, high, of = (state.whole(name) for name in ("rank", "low", "high", "of"))
     if low is None or high is None or of is None:
         return "Nothing is known yet." if so_far else "Ended without a verdict."
@@ -316,10 +332,12 @@ def basis(state: RunState) -> str:
     without = (state.whole("errors") or 0) + (state.whole("unscored") or 0)
     if state.kind == RACE:
         share = f", {100 * done / of:.1f} % of the full price" if of else ""
-        said = f"{done:,} of {of or 0:,} results were paid for{share}; {without:,} have no score"
+        results = f"{done:,} of {of:,} results" if of else markup.count(done, "result")
+        said = f"{results} were paid for{share}; {without:,} have no score"
     else:
-        total = state.whole("tasks_total") or of or 0
-        said = f"{done:,} of {total:,} tasks ran, {without:,} without a result"
+        total = state.whole("tasks_total") or of
+        tasks = f"{done:,} of {total:,} tasks" if total else markup.count(done, "task")
+        said = f"{tasks} ran, {without:,} without a result"
     spent = state.number("spent_usd")
     return f"{said}; about {dollars(spent)} spent." if spent is not None else f"{said}."
 
@@ -384,8 +402,8 @@ def _run_picture(state: RunState, status: str) -> str:
         target = text(state.text("target") or "target")
         figure += (
             f"<figure><figcaption><h3>Estimated score on the {target}"
-            "</h3><p>The band holds the scores that remain possible. The line is the estimate of the"
-            " mean score.</p></figcaption>"
+            "</h3><p>The band holds the scores that remain possible. The line is the estimate of"
+            " the mean score.</p></figcaption>"
             f"{second}{_numbers(scores, 'score')}</figure>"
         )
     return f'<section><h2>How it came to this</h2><div class="parts">{figure}</div></section>'
@@ -484,7 +502,7 @@ def _latest(state: RunState) -> str:
         for agent, task, score, kind in state.recent
     ]
     shown = markup.table("latest", "Latest results", columns, rows)
-    return f"<section><h2>Latest results</h2>{shown}</section>"
+    return f'<section><h2>Latest results</h2><div class="narrow">{shown}</div></section>'
 
 
 def _links(*, report: str, benchmark: str) -> str:
@@ -527,7 +545,8 @@ def _facts(state: RunState, status: str) -> str:
         ("Written by", f"midband {text(state.text('midband'))}, {process}" if process else ""),
         ("Notes", "<br>".join(text(each) for each in state.list("notes"))),
     )
-    return f"<section><h2>About this {'race' if state.kind == RACE else 'run'}</h2>{markup.facts(pairs)}</section>"
+    what = "race" if state.kind == RACE else "run"
+    return f"<section><h2>About this {what}</h2>{markup.facts(pairs)}</section>"
 
 
 def _words(state: RunState) -> str:

@@ -26,7 +26,7 @@ from midband.view.pages import (
     problem_page,
     run_page,
 )
-from midband.view.state import RunState, read_states, runs_directory
+from midband.view.state import RunState, StateReader, runs_directory
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
@@ -104,12 +104,11 @@ class Places:
 
     Parameters
     ----------
-    runs : Path or None
-        The directory of state files.
+    runs : StateReader
     history : HistoryReader
     """
 
-    runs: Path | None
+    runs: StateReader
     history: HistoryReader
 
 
@@ -123,12 +122,13 @@ def make_app(*, history: Path | None = None, runs: Path | None = None) -> Starle
     runs : Path, optional
         Directory of state files; the user's by default.
     """
-    places = Places(runs=runs_directory() if runs is None else runs, history=HistoryReader(history))
+    reader = StateReader(runs_directory() if runs is None else runs)
+    places = Places(runs=reader, history=HistoryReader(history))
 
     def front(request: "Request") -> LivePage:
         del request
-        states = read_states(places.runs)
-        return front_page(states, places.history.view(), place=str(places.runs or ""))
+        place = str(reader.directory or "")
+        return front_page(reader.read(), places.history.view(), place=place)
 
     def run(request: "Request") -> LivePage | None:
         state = _state_of(request, places)
@@ -156,7 +156,7 @@ def make_app(*, history: Path | None = None, runs: Path | None = None) -> Starle
         build = _builder("history", "history_page")
         if view is None or build is None:
             return None
-        return build(view.summary.name, history=places.history.path)
+        return build(view.summary.name, history_path=places.history.path)
 
     routes = [Route("/page.css", partial(_asset, "midband.report", "page.css", "text/css"))]
     for name, kind in (("view.css", "text/css"), ("view.js", "text/javascript")):
@@ -177,7 +177,7 @@ def make_app(*, history: Path | None = None, runs: Path | None = None) -> Starle
 def _state_of(request: "Request", places: Places) -> RunState | None:
     """Return the state of the id in the address; an id is looked up and never is a path."""
     wanted = request.path_params["id"]
-    return next((each for each in read_states(places.runs) if each.id == wanted), None)
+    return next((each for each in places.runs.read() if each.id == wanted), None)
 
 
 def _builder(module: str, name: str) -> Callable[..., str] | None:

@@ -31,6 +31,7 @@ TEXTS = (
 )
 LISTS = ("agents", "claims", "tied", "lines", "warnings", "notes")
 STATE_NAME = re.compile(r"[0-9a-f]{16}\.json")
+_NOT_OURS = "is not a state file of midband"
 _MOST_NUMBER = 1e15
 _MOST_BYTES = 4 * 1024 * 1024
 _PROC = Path("/proc")
@@ -207,34 +208,62 @@ def state_id(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def read_states(directory: Path | None) -> list[RunState]:
-    """Read every state file: what still runs first, then the latest first.
+class StateReader:
+    """Reads state files, and those that have not changed only once.
 
-    What is no state file is named with the reason. Hidden files, such as one that is just being
-    written, are left out.
+    Parameters
+    ----------
+    directory : Path or None
+        Where they lie; None where there are to be none.
     """
-    try:
-        names = [] if directory is None else sorted(os.listdir(directory))  # noqa: PTH208
-    except FileNotFoundError:
-        names = []
-    found = [read_state(Path(directory or "", name)) for name in names if name[:1] != "."]
-    oldest = datetime.min.replace(tzinfo=UTC)
-    found.sort(key=lambda state: state.written or oldest, reverse=True)
-    order = {RUNNING: 0, UNHEARD: 1, UNREADABLE: 3}
-    return sorted(found, key=lambda state: order.get(state.shown_status, 2))
+
+    def __init__(self, directory: Path | None) -> None:
+        self.directory = directory
+        self._known: dict[str, tuple[tuple[int, ...], RunState]] = {}
+
+    def read(self) -> list[RunState]:
+        """Return every state: what still runs first, then the latest first.
+
+        What is no state file is named with the reason. Hidden files, such as one that is just being
+        written, are left out.
+        """
+        folder = self.directory
+        try:
+            names = [] if folder is None else sorted(os.listdir(folder))  # noqa: PTH208
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        known = {}
+        for name in names:
+            if name.startswith(".") or folder is None:
+                continue
+            path = folder / name
+            try:
+                about = path.lstat()
+            except OSError:  # it has gone since
+                continue
+            identity = (about.st_ino, about.st_size, about.st_mtime_ns, about.st_mode)
+            before = self._known.get(name)
+            same = before is not None and before[0] == identity
+            known[name] = before if before and same else (identity, read_state(path))
+        self._known = known
+        found = [state for _, state in known.values()]
+        oldest = datetime.min.replace(tzinfo=UTC)
+        found.sort(key=lambda state: state.written or oldest, reverse=True)
+        order = {RUNNING: 0, UNHEARD: 1, UNREADABLE: 3}
+        return sorted(found, key=lambda state: order.get(state.shown_status, 2))
 
 
 def read_state(path: Path) -> RunState:
     """Read a state file; never raises, what cannot be read is named in `RunState.problem`."""
-    known = path.stem if STATE_NAME.fullmatch(path.name) else state_id(path.name)
+    if not STATE_NAME.fullmatch(path.name):
+        return RunState(id=state_id(path.name), problem=f"{path.name} {_NOT_OURS}.")
+    known = path.stem
     try:
         data = _loaded(path)
     except (OSError, ValueError, RecursionError) as error:
         return RunState(id=known, problem=_why(path, error))
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-        return RunState(id=known, problem=f"{path.name} is not a state file of midband")
-    if known != path.stem:
-        return RunState(id=known, problem=f"{path.name} does not have the name of a state file")
+        return RunState(id=known, problem=f"{path.name} {_NOT_OURS}.")
     try:
         return _state(known, data)
     except Exception as error:  # a foreign file may hold anything; the page must go on
@@ -257,10 +286,10 @@ def _loaded(path: Path) -> object:
 
 def _why(path: Path, error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{path.name} is not complete JSON: it may be half written, or be of another program"
+        return f"{path.name} {_NOT_OURS}, or was written only in part."
     if isinstance(error, OSError):
-        return f"{path.name} cannot be read: {error.strerror}"
-    return f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}"
+        return f"{path.name} cannot be read: {error.strerror}."
+    return f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}."
 
 
 def _state(name: str, data: Mapping[str, Any]) -> RunState:
@@ -269,13 +298,16 @@ def _state(name: str, data: Mapping[str, Any]) -> RunState:
     if version is None or version > VERSION:
         said = "unknown" if version is None else version
         problem = (
-            f"this state file has format {said}, and this midband reads format {VERSION}: some of"
-            " it may be missing here, upgrade with `pip install -U midband`"
+            f"This state file has format {said}, and this midband reads format {VERSION}. Some of"
+            " it may be missing here. Upgrade with `pip install -U midband`."
         )
     status, kind = data.get("status"), data.get("kind")
     numbers, texts, lists = (_mapping(data.get(each)) for each in ("numbers", "texts", "lists"))
     if status not in (RUNNING, ENDED) or kind not in (RUN, RACE):
-        problem = problem or "this state file does not say what it is about"
+        problem = (
+            problem
+            or "This state file does not say whether it is about a run or a race, or how it stands."
+        )
     return RunState(
         id=name,
         kind=kind if kind in (RUN, RACE) else "",
