@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import inspect_ai
-from inspect_ai.hooks import Hooks, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
+from inspect_ai.hooks import Hooks, RunEnd, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
 from inspect_ai.util import EarlyStop, display_counter, display_type
 
 from midband.inspect.command import LOGS, MAX_SAMPLES
@@ -359,14 +359,18 @@ class Observer(Hooks):
             note_sample(run, data.sample)
 
     async def on_task_end(self, data: TaskEnd) -> None:
-        """Hear of a run that did not end by itself, and write where the log is for `LOGS`."""
-        run = live_runs().get(data.eval_id)
-        if run is not None:
-            run.kept.end(run, run.decision, status=data.log.status)
+        """Write where the log is to the file that `LOGS` names, if it names one."""
         place = os.environ.get(LOGS)
         if place and data.log.location:
             with suppress(OSError), Path(place).open("a", encoding="utf-8") as file:
                 file.write(f"{data.log.location}\n")
+
+    async def on_run_end(self, data: RunEnd) -> None:
+        """Hear of evals that died or were cancelled, whose end nobody else tells of."""
+        status = {log.eval.eval_id: log.status for log in data.logs}
+        for eval_id, run in list(live_runs().items()):
+            if eval_id in status or not status:
+                run.kept.end(run, run.decision, status=status.get(eval_id, "cancelled"))
 
 
 def evals_in_run(run_id: str) -> int:

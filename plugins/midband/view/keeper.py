@@ -48,6 +48,8 @@ _MOST_FILES = 200
 _MOST_POINTS, _MOST_RANKS, _LEAST_POINTS = 240, 2400, 24
 _RECENT, _MOST_NOTES = 12, 20
 _OLD_S = 3600.0
+# What the guarantee of a decision says where its interval may be stated at any time.
+_EVERY_LOOK = "exact at every look"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +304,7 @@ def look_at_decision(
         "low": decision.low,
         "high": decision.high,
         "of": decision.n_reference + 1,
-        "confidence": decision.confidence,
+        "confidence": _stated_confidence(decision),
         "score": decision.target_score,
         "score_low": decision.target_score_low,
         "score_high": decision.target_score_high,
@@ -339,6 +341,18 @@ def look_at_decision(
             score=(low, high, middle),
         ),
     )
+
+
+def _stated_confidence(decision: "Decision") -> float:
+    """Return the confidence with which the rank interval may be stated now; NaN where with none.
+
+    A claim of the stopping rule carries its own. Before it, only an interval that is valid at every
+    look may be stated with one; a calibrated one is made for the stop.
+    """
+    for claim in decision.claims:
+        if claim.text.startswith("rank "):
+            return claim.confidence
+    return decision.confidence if _EVERY_LOOK in decision.guarantee else math.nan
 
 
 def look_at_race(

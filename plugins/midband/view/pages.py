@@ -276,7 +276,7 @@ def run_page(state: RunState, *, report: str = "", benchmark: str = "") -> LiveP
     live = status == RUNNING
     parts = {
         "head": _run_head(state, status) + _links(report=report, benchmark=benchmark),
-        "notes": _notes(state, status),
+        "notes": _notes(state),
         "picture": _race_picture(state) if state.kind == RACE else _run_picture(state, status),
         "latest": _latest(state),
         "facts": _facts(state, status),
@@ -319,9 +319,10 @@ def headline(state: RunState, *, status: str) -> str:
             return "No result is in yet."
         why = "no result is usable" if not state.whole("results") else "there are too few results"
         return f"{so_far}{'the' if so_far else 'The'} rank is unknown: {why}."
-    bounds = f"between {low} and {high}" if low != high else "and no other"
-    sure = f" with {100 * (state.number('confidence') or 0):.3g} % confidence"
-    return f"{so_far}{'rank' if so_far else 'Rank'} {rank} of {of}, {bounds}{sure}."
+    bounds = f", between {low} and {high}" if low != high else ""
+    sure = state.number("confidence")
+    level = "" if sure is None else f" with {100 * sure:.3g} % confidence"
+    return f"{so_far}{'rank' if so_far else 'Rank'} {rank} of {of}{bounds}{level}."
 
 
 def basis(state: RunState) -> str:
@@ -343,27 +344,27 @@ def basis(state: RunState) -> str:
 
 
 def ending(state: RunState, status: str) -> str:
-    """Say why it ended, or that it does not look as if it still ran."""
-    reason = state.text("reason")
+    """Say why it ended, or that it does not look as if it still ran, and what is claimed."""
+    reason = state.text("reason").rstrip(".")
+    no_level = state.kind != RACE and state.whole("rank") and state.number("confidence") is None
+    unmet = ""
+    if no_level and not state.list("claims"):
+        unmet = " No confidence is claimed, because the stopping rule has not been met."
     if status == ENDED:
-        return f"It ended: {reason}." if reason else "It has ended."
+        return (f"It ended: {reason}." if reason else "It has ended.") + unmet
     if status == DIED:
         return (
             "Its process has ended without saying so. Repeat the command that started it: what has"
-            " a result is not run again."
+            f" a result is not run again.{unmet}"
         )
     if status == UNHEARD:
         where = state.host or "another machine"
-        return f"It runs on {where}. Whether it still does cannot be seen from here."
-    if status == RUNNING and state.text("guarantee").startswith("calibrated"):
-        return "The stated confidence is that of the interval at the stop, not of each look before."
-    return ""
+        return f"It runs on {where}. Whether it still does cannot be seen from here.{unmet}"
+    return unmet.strip()
 
 
-def _notes(state: RunState, status: str) -> str:
+def _notes(state: RunState) -> str:
     missing = [state.problem] if state.problem else []
-    if state.kind != RACE and status == ENDED and not state.list("claims"):
-        missing.append("The stopping rule was not met, so that the run makes no claim.")
     if state.number("spent_usd") is None and state.whole("results"):
         missing.append("What it cost is not known: no result says so.")
     return markup.note("warnings", "Warnings", state.list("warnings")) + markup.note(
