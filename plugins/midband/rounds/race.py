@@ -154,9 +154,8 @@ class RaceDriver:
 
     def _look(self) -> Look:
         standing = self._rounds.standing()
-        return look_at_race(
-            standing.verdict, self.plan.candidates, spent_usd=standing.spent_usd or None
-        )
+        spent = standing.spent_usd or None
+        return look_at_race(standing.verdict, self.plan.candidates, spent_usd=spent)
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
@@ -377,8 +376,8 @@ class RaceDriver:
                 lane.run.discard(prepared)
             raise
         self._keep()
-        names = ", ".join(lane.name for lane in lanes)
-        self._keeper.look(self._look, doing=f"a round of {names}", now=True)
+        doing = f"a round of {', '.join(lane.name for lane in lanes)}"
+        self._keeper.look(self._look, doing=doing, now=True)
         problems: list[MidbandError] = []
 
         def carry_out(lane: Lane, prepared: Prepared) -> Ran | None:

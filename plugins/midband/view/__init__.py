@@ -1,12 +1,12 @@
 """The local page over history and runs, and the state files by which it knows of runs."""
 
-from midband.view.keeper import Look, StateKeeper, look_at_decision, look_at_race
+from midband.view.keeper import StateKeeper
+from midband.view.looks import Look, look_at_decision, look_at_race
 from midband.view.state import (
     CandidateState,
     Point,
     RunState,
     StateReader,
-    is_alive,
     runs_directory,
 )
 
@@ -17,7 +17,6 @@ __all__ = [
     "RunState",
     "StateKeeper",
     "StateReader",
-    "is_alive",
     "look_at_decision",
     "look_at_race",
     "runs_directory",

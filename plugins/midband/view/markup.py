@@ -302,7 +302,7 @@ def chart(
         f'<svg class="ys" aria-hidden="true">{y_labels}</svg>'
         f'<svg class="area" aria-hidden="true">{grid}{after}'
         '<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%">'
-        f"{''.join(shapes)}</svg></svg>"
+        f'<g class="role-mark">{"".join(shapes)}</g></svg></svg>'
         f'<svg class="xs" aria-hidden="true">{x_labels}</svg>'
         f'<p class="axis below">{text(x.title)}</p></div>'
     )

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import shlex
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +26,16 @@ from midband.view.pages import (
     document,
     front_page,
     problem_page,
-    run_page,
 )
+from midband.view.run_pages import run_page
 from midband.view.state import RunState, StateReader, runs_directory
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from midband.report import Page
 
 ADDRESS = "127.0.0.1"
 PORT = 7557
@@ -143,7 +147,7 @@ def make_app(*, history: Path | None = None, runs: Path | None = None) -> Starle
         view = places.history.benchmark(request.path_params["key"])
         if view is None:
             return None
-        has = _builder("history", "history_page") is not None
+        has = _found("history", "history_page") is not None
         return benchmark_page(view, report=f"/benchmarks/{view.key}/report" if has else "")
 
     def run_report(request: "Request") -> str | None:
@@ -153,10 +157,10 @@ def make_app(*, history: Path | None = None, runs: Path | None = None) -> Starle
 
     def history_report(request: "Request") -> str | None:
         view = places.history.benchmark(request.path_params["key"])
-        build = _builder("history", "history_page")
-        if view is None or build is None:
+        page = _found("history", "history_page")
+        if view is None or page is None:
             return None
-        return build(view.summary.name, history_path=places.history.path)
+        return _rendered(page, view.summary.name, history_path=places.history.path)
 
     routes = [Route("/page.css", partial(_asset, "midband.report", "page.css", "text/css"))]
     for name, kind in (("view.css", "text/css"), ("view.js", "text/javascript")):
@@ -180,29 +184,40 @@ def _state_of(request: "Request", places: Places) -> RunState | None:
     return next((each for each in places.runs.read() if each.id == wanted), None)
 
 
-def _builder(module: str, name: str) -> Callable[..., str] | None:
-    """Return what builds a report of a kind, as HTML; None where this midband has none."""
-    from importlib import import_module
-
-    try:
-        found = getattr(import_module(f"midband.report.{module}"), name)
-    except (ImportError, AttributeError):
-        return None
-    render = import_module("midband.report").render
-
-    def build(*arguments: object, **options: object) -> str:
-        return str(render(found(*arguments, **options)))
-
-    return build
-
-
 def _report_of(state: RunState) -> Callable[[], str] | None:
     """Return what builds the full report of a run; None where its results are not here."""
     place = state.text("directory")
     if not place or "://" in place or not Path(place).exists():
         return None
-    build = _builder("race", "race_page") if state.kind == "race" else _builder("run", "run_page")
-    return None if build is None else partial(build, Path(place))
+    if state.kind == "race":
+        race_page = _found("race", "race_page")
+        return None if race_page is None else partial(_rendered, race_page, Path(place))
+    return partial(_run_report, Path(place))
+
+
+def _run_report(place: Path) -> str:
+    from midband.descriptors import ReadOptions
+    from midband.report import render
+    from midband.report.run import run_page
+    from midband.report.sources import Asked, read_run
+
+    command = shlex.join(["midband", "report", "run", str(place)])
+    return render(run_page(read_run(place, (), Asked(options=ReadOptions())), command=command))
+
+
+def _rendered(page: Callable[..., "Page"], *arguments: object, **options: object) -> str:
+    from midband.report import render
+
+    return render(page(*arguments, **options))
+
+
+def _found(module: str, name: str) -> "Callable[..., Page] | None":
+    """Return what makes the page of a report; None where this midband has none of its kind."""
+    try:
+        found: Callable[..., Page] = getattr(import_module(f"midband.report.{module}"), name)
+    except (ImportError, AttributeError):
+        return None
+    return found
 
 
 async def _page(build: Build, request: "Request") -> Response:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import socket
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from midband.view.alive import is_alive
 
 FORMAT, VERSION = "midband run state", 1
 RUN, RACE = "run", "race"
@@ -34,8 +35,6 @@ STATE_NAME = re.compile(r"[0-9a-f]{16}\.json")
 _NOT_OURS = "is not a state file of midband"
 _MOST_NUMBER = 1e15
 _MOST_BYTES = 4 * 1024 * 1024
-_PROC = Path("/proc")
-_DEAD = ("Z", "X", "x")
 
 
 Ranks = tuple[int | None, int | None, int | None]
@@ -169,7 +168,7 @@ class RunState:
         """How it stands: a run that says it goes on may have died, or be on another machine."""
         if self.status != RUNNING:
             return self.status
-        alive = is_alive(self)
+        alive = is_alive(self.pid, self.pid_started, host=self.host, machine=self.machine)
         if alive is None:
             return UNHEARD
         return RUNNING if alive else DIED
@@ -401,55 +400,3 @@ def _moment(value: object) -> datetime | None:
         found = datetime.fromisoformat(value)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     return None
-
-
-def this_process() -> dict[str, Any]:
-    """Return what `is_alive` needs to find this process again."""
-    pid = os.getpid()
-    return {
-        "pid": pid,
-        "pid_started": _started(pid) or "",
-        "host": socket.gethostname(),
-        "machine": _machine(),
-    }
-
-
-def is_alive(state: RunState) -> bool | None:
-    """Whether the process that writes a state file is at work; None where that cannot be seen."""
-    if state.pid is None or state.pid < 2 or state.host != socket.gethostname():
-        return None
-    if state.machine.partition(" ")[0] != _machine().partition(" ")[0]:
-        return False  # the machine has been started anew since
-    if state.machine != _machine() or os.name != "posix":
-        return None  # in another container
-    if (_PROC / "self" / "stat").exists():
-        began = _started(state.pid)
-        return began is not None and began == (state.pid_started or began)
-    try:
-        os.kill(state.pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process began, in the system's own words; None where there is none."""
-    try:
-        line = (_PROC / str(pid) / "stat").read_bytes()
-    except OSError:
-        return None
-    # The name stands in brackets before and may hold anything, brackets included.
-    fields = line[line.rfind(b")") + 1 :].decode().split()
-    return None if fields[0] in _DEAD else fields[19]
-
-
-def _machine() -> str:
-    """Return which start of the machine this is, and which container, as far as the system says."""
-    boot = space = ""
-    with suppress(OSError):
-        boot = (_PROC / "sys" / "kernel" / "random" / "boot_id").read_text().strip()
-    with suppress(OSError):
-        space = os.readlink(_PROC / "self" / "ns" / "pid")  # noqa: PTH115 - no path
-    return f"{boot} {space}".strip()

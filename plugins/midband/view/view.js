@@ -123,6 +123,7 @@
 
   tick();
   setInterval(tick, 1000);
+  document.documentElement.dataset.charts = "drawn"; // they came with the page
   if (!source) return;
   for (const part of main.querySelectorAll("[data-part]")) part.shown = null;
   document.addEventListener("visibilitychange", ask);

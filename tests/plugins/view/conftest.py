@@ -23,7 +23,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def look(tasks: int, *, low: int, high: int, rank: int | None, **numbers: Any) -> Look:
     """Return how a run of 40 tasks among 12 agents stands."""
-    found = {
+    found: dict[str, float | None] = {
         "tasks_run": tasks,
         "tasks_planned": 40,
         "tasks_total": 40,
@@ -49,7 +49,7 @@ def start(runs: Path) -> Write:
     del runs
 
     def _start(key: str = "one", **options: Any) -> StateKeeper:
-        said = {
+        said: dict[str, Any] = {
             "kind": "run",
             "harness": "stand-in",
             "benchmark": "toy",

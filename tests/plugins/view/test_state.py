@@ -235,7 +235,8 @@ def test_a_foreign_file_is_read_or_named_and_can_be_shown(
     values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from midband.view.histories import HistoryView
-    from midband.view.pages import document, front_page, run_page
+    from midband.view.pages import document, front_page
+    from midband.view.run_pages import run_page
 
     path = tmp_path_factory.mktemp("foreign") / ("0" * 16 + ".json")
     path.write_text(json.dumps({"format": "midband run state", "version": 1, **values}))
