@@ -110,7 +110,8 @@ def _numbers(course: Sequence[Step], what: str) -> str:
         for at, low, high, middle in course
     )
     return (
-        f'<details class="numbers" id="numbers-{what}"><summary>The numbers of this chart</summary>'
+        f'<details class="numbers" id="numbers-{what}">'
+        f'<summary id="open-{what}">The numbers of this chart</summary>'
         f'<div class="scroll" tabindex="0" role="region" aria-label="Numbers of the {what} chart">'
         f'<table><thead><tr><th class="number">Tasks</th><th class="number">Estimate</th>'
         '<th class="number">Low</th><th class="number">High</th></tr></thead>'
@@ -246,6 +247,7 @@ def _words(state: RunState) -> str:
         return ""
     lines = "\n".join(text(line) for line in state.list("lines"))
     return (
-        '<details class="numbers" id="in-words"><summary>The verdict as the terminal prints it'
+        '<details class="numbers" id="in-words">'
+        '<summary id="open-words">The verdict as the terminal prints it'
         f'</summary><pre tabindex="0">{lines}</pre></details>'
     )

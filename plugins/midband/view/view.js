@@ -86,6 +86,29 @@
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 
+  // What the reader looks at stays where it is, though something above it grows.
+  function anchor() {
+    const inView = (each) => {
+      const { top, bottom } = each.getBoundingClientRect();
+      return bottom > top && top >= 0 && top < innerHeight;
+    };
+    const focused = document.activeElement;
+    const named = focused !== document.body && main.contains(focused) ? focused.closest("[id]") : null;
+    if (named && named !== main && inView(named)) return named;
+    return [...main.querySelectorAll("[data-part], [id]")].find(inView);
+  }
+
+  function inPlace(change) {
+    const held = scrollY > 0 ? anchor() : null;
+    const before = held?.getBoundingClientRect().top;
+    const id = held?.id;
+    const part = held?.dataset.part;
+    change();
+    if (!held) return;
+    const now = part ? main.querySelector(`[data-part="${part}"]`) : document.getElementById(id);
+    if (now) scrollBy({ top: now.getBoundingClientRect().top - before, behavior: "instant" });
+  }
+
   function show(found) {
     mark = found.mark;
     pace = found.live ? LIVE_MS : CALM_MS;
@@ -110,11 +133,14 @@
     const late = setTimeout(() => control.abort(), LATE_MS);
     try {
       const answer = await fetch(`${source}?have=${mark}`, { signal: control.signal });
-      if (answer.status === 200) show(await answer.json());
-      else if (answer.status !== 204) throw new Error(`status ${answer.status}`);
-      say(pace === LIVE_MS ? "following" : "up to date", false);
+      if (answer.status !== 200 && answer.status !== 204) throw new Error(`status ${answer.status}`);
+      const found = answer.status === 200 ? await answer.json() : null;
+      inPlace(() => {
+        if (found) show(found);
+        say(pace === LIVE_MS ? "live" : "idle", false);
+      });
     } catch {
-      say("midband view does not answer: start it again, this page then goes on", true);
+      inPlace(() => say("midband view does not answer. Start it again, and this page goes on.", true));
     } finally {
       clearTimeout(late);
       timer = setTimeout(ask, pace);
