@@ -156,6 +156,9 @@
       script.textContent = document.getElementById("vega").textContent;
       document.head.append(script);
       loaded = true;
+      // What Vega-Lite says of a specification is for its author, and not for who reads the page.
+      const warn = console.warn;
+      console.warn = (...said) => said[0] === "WARN" || warn(...said);
     }
     return window.vegaEmbed;
   }

@@ -14,6 +14,7 @@ from typing import Any
 
 from midband.report.glossary import PATTERN, TERMS
 from midband.text import one_line
+from midband_history import InputError
 
 ROWS_SHOWN = 25
 UNKNOWN = "\N{EN DASH}"
@@ -86,6 +87,15 @@ class Table:
     rows: tuple[tuple[object, ...], ...]
     note: str = ""
     highlight: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        odd = next((row for row in self.rows if len(row) != len(self.columns)), None)
+        if odd is not None:
+            msg = (
+                f"expected rows of {len(self.columns)} cells in the table {self.title!r}, got one"
+                f" of {len(odd)}: give a cell for each column"
+            )
+            raise InputError(msg)
 
 
 @dataclass(frozen=True, kw_only=True)
