@@ -1,12 +1,13 @@
 """``midband plugins`` and ``midband demo``: what there is, and what it does, without a history."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
 from midband.cli.options import history_option, json_option
-from midband.cli.output import print_facts, print_json, print_table, warn
+from midband.cli.output import echo, print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from midband.inspect import Outcome
@@ -77,6 +78,9 @@ def demo(directory: Path, history_path: Path | None, as_json: bool) -> int:
     else:
         click.echo()
         print_facts(_summary(outcome), title="What the simulation shows")
+        store = history_path or directory / "history.duckdb"
+        words = ["midband", "view", "--state", str(directory / "state"), "--history", str(store)]
+        echo(f"see its runs on a local page: {shlex.join(words)} --open")
     return 0
 
 
