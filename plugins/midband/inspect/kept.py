@@ -32,6 +32,17 @@ class _Kept:
         self._keeper: StateKeeper | None = None
         self._over = False
         self._later: asyncio.TimerHandle | None = None
+        self._said = False
+
+    def _safely(self, step: Callable[[], object]) -> None:
+        """Do what must not break an evaluation; the first error is said."""
+        try:
+            step()
+        except Exception as error:
+            if not self._said:
+                self._said = True
+                why = f"{type(error).__name__}: {error}"
+                _note(f"the run goes on, but `midband view` may not show it: {why}")
 
     def result(self, agent: str, task: str, result: "SampleResult") -> None:
         """Take in a result for the list of the latest."""
@@ -67,6 +78,9 @@ class KeptRun(_Kept):
 
     def changed(self, run: "LiveRun", session: "Session | None") -> None:
         """Write how the run stands, and who it is the first time."""
+        self._safely(partial(self._changed, run, session))
+
+    def _changed(self, run: "LiveRun", session: "Session | None") -> None:
         if self._keeper is None:
             self._keeper = StateKeeper(
                 kind="run",
@@ -91,6 +105,9 @@ class KeptRun(_Kept):
         status : str
             How Inspect says that the eval ended, where it did not end by itself.
         """
+        self._safely(partial(self._ended, run, decision, status))
+
+    def _ended(self, run: "LiveRun", decision: "Decision | None", status: str) -> None:
         if decision is not None:
             reason = decision.reason if decision.stop else "ended before the stopping rule was met"
         else:
@@ -113,6 +130,9 @@ class KeptRace(_Kept):
 
     def changed(self, shared: "SharedRace", race: "Race | None", *, over: bool) -> None:
         """Write how the race stands; one that was over may be gone on with."""
+        self._safely(partial(self._changed, shared, race, over=over))
+
+    def _changed(self, shared: "SharedRace", race: "Race | None", *, over: bool) -> None:
         if self._keeper is None:
             spec = _spec()
             log = _log_of("" if spec is None else spec.eval_id)
@@ -152,7 +172,7 @@ def _note(line: str) -> None:
 def _attempted(eval_id: str) -> str:
     """Return what an eval and the attempts to go on with it have in common."""
     spec = _spec()
-    return eval_id if spec is None else f"{spec.task_id or eval_id}"
+    return eval_id if spec is None else str(getattr(spec, "task_id", "") or eval_id)
 
 
 def _spec() -> "EvalSpec | None":

@@ -64,17 +64,18 @@ def test_an_eval_writes_its_verdict_its_course_and_where_its_log_is(
     assert {kind for *_, kind in state.recent} == {"valid"}
 
 
+@pytest.mark.parametrize("broken", ["look_at_decision", "StateKeeper"])
 def test_what_a_state_cannot_do_never_reaches_the_eval(
-    make: MakePlan, runs: Path, monkeypatch: pytest.MonkeyPatch
+    make: MakePlan, runs: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     plan = make()
     expected = adaptive(plan)
     before = {path: path.read_bytes() for path in runs.iterdir()}
 
     def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("no look")
+        raise RuntimeError("no state")
 
-    monkeypatch.setattr("midband.inspect.kept.look_at_decision", fails)
+    monkeypatch.setattr(f"midband.inspect.kept.{broken}", fails)
     found = adaptive(plan)
     monkeypatch.undo()
     assert found.status == "success"
