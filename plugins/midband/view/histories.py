@@ -50,11 +50,14 @@ class HistoryView:
     benchmarks : tuple of BenchmarkView
     problem : str
         Why it could not be read; empty if it could.
+    absent : bool
+        Whether that is because there is none yet.
     """
 
     name: str
     benchmarks: tuple[BenchmarkView, ...] = ()
     problem: str = ""
+    absent: bool = False
 
 
 class HistoryReader:
@@ -120,6 +123,7 @@ class HistoryReader:
             if not History.exists(self._path):
                 return HistoryView(
                     name=name,
+                    absent=True,
                     problem=f"There is no history at {name} yet. Import results of past runs with"
                     " `midband import PATH`, or name another with --history.",
                 )

@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from midband.text import one_line
 
 UNKNOWN = "\u2013"
+_CODE = re.compile("`([^`]+)`")
 _UNSORTED = "Picture"
 # A table of more columns than this becomes a list of its rows on a narrow screen.
 _STACKS = 4
@@ -18,6 +20,11 @@ _STACKS = 4
 def text(value: object) -> str:
     """Return a foreign text for HTML: escaped, on one line."""
     return html.escape(one_line(str(value)))
+
+
+def prose(value: str) -> str:
+    """Return a foreign text for HTML in which what stands between backticks is code."""
+    return _CODE.sub(r"<code>\1</code>", text(value))
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -57,7 +64,7 @@ def day(moment: datetime | None) -> str:
 
 def note(kind: str, title: str, lines: Iterable[str]) -> str:
     """Return a box with lines that a reader must not miss; nothing without lines."""
-    items = "".join(f"<li>{text(line)}</li>" for line in dict.fromkeys(lines))
+    items = "".join(f"<li>{prose(line)}</li>" for line in dict.fromkeys(lines))
     if not items:
         return ""
     return f'<aside class="note {kind}"><h2>{text(title)}</h2><ul>{items}</ul></aside>'

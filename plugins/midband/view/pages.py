@@ -169,7 +169,7 @@ def _ended(states: Sequence[RunState], *, place: str, any_running: bool) -> str:
     odd = [each.problem for each in states if not each.kind and each.problem]
     body = ""
     if readable:
-        columns = ("Last heard", "What", "Benchmark", "Status", "Result", "Done", "Spent")
+        columns = ("What", "Benchmark", "Status", "Result", "Done", "Spent", "Last heard")
         rows = [_row(each) for each in readable]
         body = markup.table("runs-table", "Earlier runs and races", columns, rows)
     elif not any_running:
@@ -190,19 +190,21 @@ def _row(state: RunState) -> list[Cell]:
     shown = f"{done:,} of {of:,}" if share is not None else None
     link = f'<a id="row-{state.id}" href="/runs/{state.id}">{text(who(state))}</a>'
     return [
-        markup.of_time(state.written),
         Cell(f"{kind(state)}<br>{link}", who(state)),
         markup.of_text(state.text("benchmark")),
         Cell(chip(status, failed=state.failed), STATUS[status]),
         markup.of_text(headline(state, status=status)),
         markup.of_number(share, shown),
         markup.of_number(state.number("spent_usd"), dollars(state.number("spent_usd"))),
+        markup.of_time(state.written),
     ]
 
 
 def _history(history: "HistoryView") -> str:
     head = '<section id="history"><h2>History</h2>'
     where = f"<p>It is kept in <code>{text(history.name)}</code>.</p>"
+    if history.absent:
+        return f"{head}<p>{markup.prose(history.problem)}</p></section>"
     if history.problem:
         return (
             f"{head}{markup.note('', 'The history cannot be shown', [history.problem])}</section>"

@@ -5,10 +5,26 @@ from collections.abc import Sequence
 from midband.view import markup
 from midband.view.markup import Axis, Cell, Step, dollars, number, percent, text, when
 from midband.view.pages import LivePage
-from midband.view.saying import basis, chip, done_of, ending, headline, kind, name_of, progress
+from midband.view.saying import (
+    basis,
+    brief,
+    chip,
+    done_of,
+    ending,
+    headline,
+    kind,
+    name_of,
+    progress,
+)
 from midband.view.state import RACE, RUNNING, CandidateState, RunState
 
 _SHOWN = 8
+_STEPS = [size * 10**power for power in range(1, 15) for size in (1, 2, 5)]
+# What a reader may ask the meaning of.
+_TERMS = (
+    *("target", "rank interval", "confidence", "guarantee", "calibrated", "always-valid"),
+    *("stopping rule", "claim", "plan"),
+)
 
 
 def run_page(state: RunState, *, report: str = "", benchmark: str = "") -> LivePage:
@@ -31,8 +47,10 @@ def run_page(state: RunState, *, report: str = "", benchmark: str = "") -> LiveP
         "latest": _latest(state),
         "facts": _facts(state, status),
         "words": _words(state),
+        "glossary": _glossary(),
     }
-    return LivePage(title=name_of(state), parts=parts, data=f"/runs/{state.id}/parts", live=live)
+    title = f"{brief(state)}{name_of(state)}"
+    return LivePage(title=title, parts=parts, data=f"/runs/{state.id}/parts", live=live)
 
 
 def _run_head(state: RunState, status: str) -> str:
@@ -120,7 +138,8 @@ def _numbers(course: Sequence[Step], what: str) -> str:
 
 
 def _tasks_axis(done: int, planned: int) -> Axis:
-    high = planned if done * 10 >= planned else max(10, done * 3)
+    # Room for what comes next, in a few steps, so that the chart does not jump at every result.
+    high = min(planned, next(each for each in _STEPS if each >= 1.25 * done))
     marks = [(value, f"{value:,.0f}") for value in markup.ticks(0, high) if value == int(value)]
     return Axis(low=0, high=high, ticks=marks, title="tasks judged")
 
@@ -222,7 +241,7 @@ def _facts(state: RunState, status: str) -> str:
             "Question",
             f"<code>{text(state.text('question'))}</code>" if state.text("question") else "",
         ),
-        ("Rank is on", text(state.text("target"))),
+        ("The rank is about", text(state.text("target"))),
         ("Guarantee", text(state.text("guarantee"))),
         ("Begun", when(state.begun) if state.begun else ""),
         ("Last written", when(state.written) if state.written else ""),
@@ -250,4 +269,16 @@ def _words(state: RunState) -> str:
         '<details class="numbers" id="in-words">'
         '<summary id="open-words">The verdict as the terminal prints it'
         f'</summary><pre tabindex="0">{lines}</pre></details>'
+    )
+
+
+def _glossary() -> str:
+    from midband.report import TERMS
+
+    entries = "".join(
+        f"<dt>{text(term)}</dt><dd>{text(TERMS[term])}</dd>" for term in _TERMS if term in TERMS
+    )
+    return (
+        '<details class="numbers" id="glossary"><summary id="open-glossary">What the words mean'
+        f'</summary><dl class="glossary">{entries}</dl></details>'
     )

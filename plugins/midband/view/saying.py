@@ -35,6 +35,14 @@ def headline(state: RunState, *, status: str) -> str:
     return f"{so_far}{'rank' if so_far else 'Rank'} {rank} of {of}{bounds}{level}."
 
 
+def brief(state: RunState) -> str:
+    """Return the ranks that remain possible, for the title of the window; empty where unknown."""
+    low, high, of = (state.whole(name) for name in ("low", "high", "of"))
+    if state.kind == RACE or low is None or high is None or of is None:
+        return ""
+    return f"{low}-{high} of {of}: " if low != high else f"{low} of {of}: "
+
+
 def basis(state: RunState) -> str:
     """Say what the verdict rests on."""
     done, of = done_of(state)

@@ -114,12 +114,12 @@ def test_a_hostile_state_is_text_and_its_table_sorts_by_keyboard(
         spent = page.locator("#runs-table th button", has_text="Spent")
         spent.focus()
         page.keyboard.press("Enter")
-        shown = page.locator("#runs-table td:last-child").all_inner_texts()
+        shown = page.locator("#runs-table td[data-label=Spent]").all_inner_texts()
         assert shown == ["$2.00", "$9.00", "$10.00"]
         keepers[2].end("again", looks=lambda: Look(numbers={"tasks_run": 1, "spent_usd": 1.0}))
-        page.locator("#runs-table td:last-child", has_text="$1.00").wait_for()
+        page.locator("#runs-table td[data-label=Spent]", has_text="$1.00").wait_for()
         # Fresh rows stand in the order that the reader chose, and the focus stays.
-        shown = page.locator("#runs-table td:last-child").all_inner_texts()
+        shown = page.locator("#runs-table td[data-label=Spent]").all_inner_texts()
         assert shown == ["$1.00", "$2.00", "$10.00"]
         assert page.evaluate("document.activeElement.id") == spent.get_attribute("id")
 
