@@ -41,7 +41,7 @@ def dollars(value: float | None) -> str:
 
 def percent(value: float | None) -> str:
     """Return a share for people; a dash where it is unknown."""
-    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+    return UNKNOWN if value is None else f"{100 * value:.1f}\u00a0%"
 
 
 def count(value: int, noun: str) -> str:
@@ -249,7 +249,6 @@ def chart(
     y: Axis,
     course: Sequence[Step],
     end: float | None = None,
-    beyond: str = "",
 ) -> str:
     """Return a chart of bounds that close: a band of steps, with the estimate as a line.
 
@@ -261,8 +260,7 @@ def chart(
     course : sequence of Step
         Sorted by x.
     end : float, optional
-        Where it ended; beyond it stands `beyond`.
-    beyond : str
+        Where it ended.
     """
     last = end if end is not None else (course[-1][0] if course else None)
     lows, highs, line = [], [], []
@@ -291,8 +289,6 @@ def chart(
             f'<rect class="beyond" x="{left:.2f}%" width="{100 - left:.2f}%" height="100%"/>'
             f'<line class="stop" x1="{left:.2f}%" x2="{left:.2f}%" y1="0" y2="100%"/>'
         )
-        if left < 70 and beyond:
-            after += f'<text class="said" x="{left + 1.5:.2f}%" y="1.4em">{text(beyond)}</text>'
     y_labels = "".join(
         f'<text x="100%" y="{100 - y.place(value):.2f}%" dy=".35em" text-anchor="end">'
         f"{text(shown)}</text>"

@@ -87,15 +87,13 @@ def _run_picture(state: RunState, status: str) -> str:
     ranks = [Step(point.at, *(*point.rank_of(0),)) for point in state.course]
     scores = [Step(point.at, *point.score) for point in state.course]
     done, planned = done_of(state)
-    x = _tasks_axis(done or 0, planned or done or 1)
-    y = _rank_axis(of)
     over = status != RUNNING
-    left = max(0, (planned or 0) - (done or 0))
-    beyond = f"{markup.count(left, 'task')} not run" if over and left else ""
+    x = _tasks_axis(done or 0, planned or done or 1, over=over)
+    y = _rank_axis(of)
     end = float(done) if over and done is not None else None
     first = markup.chart(
         label=f"Rank interval after each result. {headline(state, status=status)}",
-        x=x, y=y, course=ranks, end=end, beyond=beyond,
+        x=x, y=y, course=ranks, end=end,
     )  # fmt: skip
     figure = (
         "<figure data-state=drawn><figcaption><h3>The rank interval closes as tasks come in</h3>"
@@ -106,7 +104,7 @@ def _run_picture(state: RunState, status: str) -> str:
     if known:
         second = markup.chart(
             label="Estimated score and its bounds after each result.",
-            x=x, y=_score_axis(known), course=scores, end=end, beyond=beyond,
+            x=x, y=_score_axis(known), course=scores, end=end,
         )  # fmt: skip
         target = text(state.text("target") or "target")
         figure += (
@@ -137,11 +135,13 @@ def _numbers(course: Sequence[Step], what: str) -> str:
     )
 
 
-def _tasks_axis(done: int, planned: int) -> Axis:
+def _tasks_axis(done: int, planned: int, *, over: bool) -> Axis:
     # Room for what comes next, in a few steps, so that the chart does not jump at every result.
     high = min(planned, next(each for each in _STEPS if each >= 1.25 * done))
     marks = [(value, f"{value:,.0f}") for value in markup.ticks(0, high) if value == int(value)]
-    return Axis(low=0, high=high, ticks=marks, title="tasks judged")
+    left = planned - done
+    unrun = f"; {markup.count(left, 'planned task')} did not run" if over and left > 0 else ""
+    return Axis(low=0, high=high, ticks=marks, title=f"tasks judged{unrun}")
 
 
 def _rank_axis(of: int) -> Axis:

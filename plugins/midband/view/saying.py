@@ -31,7 +31,7 @@ def headline(state: RunState, *, status: str) -> str:
         return f"{so_far}{'the' if so_far else 'The'} rank is unknown: {why}."
     bounds = f", between {low} and {high}" if low != high else ""
     sure = state.number("confidence")
-    level = "" if sure is None else f" with {100 * sure:.3g} % confidence"
+    level = "" if sure is None else f" with {100 * sure:.3g}\u00a0% confidence"
     return f"{so_far}{'rank' if so_far else 'Rank'} {rank} of {of}{bounds}{level}."
 
 
@@ -50,7 +50,7 @@ def basis(state: RunState) -> str:
         return ""
     without = (state.whole("errors") or 0) + (state.whole("unscored") or 0)
     if state.kind == RACE:
-        share = f", {100 * done / of:.1f} % of the full price" if of else ""
+        share = f", {100 * done / of:.1f}\u00a0% of the full price" if of else ""
         results = f"{done:,} of {of:,} results" if of else markup.count(done, "result")
         said = f"{results} were paid for{share}; {without:,} have no score"
     else:

@@ -153,7 +153,7 @@ def test_a_page_is_complete_without_its_script_and_its_parts_are_the_same(
     found = client()
     (run,) = [each for each in paths(found) if each.startswith("/runs/")]
     shown = found.get(run).text
-    assert "So far: rank 5 of 12, between 3 and 7 with 95 % confidence." in shown
+    assert "So far: rank 5 of 12, between 3 and 7 with 95\u00a0% confidence." in shown
     assert "12 of 40 tasks ran, 0 without a result; about $6.00 spent." in shown
     parts = found.get(f"{run}/parts").json()
     assert parts["live"] is True
@@ -194,7 +194,7 @@ def test_a_race_shows_every_candidate(client: Client, start: Write) -> None:
         "18 of 120 results were paid for",
         "it crashed",
         "2-3",
-        "80.0 %",
+        "80.0\u00a0%",
     ):
         assert said in shown
 
