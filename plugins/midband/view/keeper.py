@@ -176,8 +176,7 @@ class StateKeeper:
             Says how things stand; None leaves the last look.
         failed : bool
         """
-        self._texts["doing"] = ""
-        self._texts["reason"] = reason
+        self._texts |= {"doing": "", "reason": reason}
         known: list[Look] = []
         if looks is not None:
             self._guard(lambda: known.append(looks()))
@@ -222,7 +221,10 @@ class StateKeeper:
                 candidates=look.candidates[:MOST_NAMES],
                 course=_longer(state.course, look.point),
             )
-            self._texts = {**self._texts, **look.texts}
+            # Why a run ended is known better by who drives it.
+            said = {name: text for name, text in look.texts.items() if text or status == RUNNING}
+            ended = status == ENDED and self._texts.get("reason")
+            self._texts |= said | ({"reason": ended} if ended else {})
         self._state = replace(
             state,
             status=status,
