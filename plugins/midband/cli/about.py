@@ -78,9 +78,10 @@ def demo(directory: Path, history_path: Path | None, as_json: bool) -> int:
     else:
         click.echo()
         print_facts(_summary(outcome), title="What the simulation shows")
+        echo(f"Open this in a browser to see it: {' and '.join(outcome.reports)}")
         store = history_path or directory / "history.duckdb"
         words = ["midband", "view", "--state", str(directory / "state"), "--history", str(store)]
-        echo(f"see its runs on a local page: {shlex.join(words)} --open")
+        echo(f"See its runs on a local page: {shlex.join(words)} --open")
     return 0
 
 
