@@ -176,6 +176,10 @@ class History(Sharing):
         caption = f"History {self.name}: {len(held)} benchmark{plural}, {attempts:,} attempts."
         return notebook_html(caption, columns=columns, rows=rows)
 
+    def last_imports(self) -> dict[str, datetime | None]:
+        """Return when results on each benchmark were last imported, UTC, in order of name."""
+        return {name: utc(moment) for name, moment in fetch(self._connection, "last_imports")}
+
     def metrics(self, benchmark: str) -> Rows[MetricSummary]:
         """Summarise the metrics by which a benchmark has results, in order of name."""
         found = read_metrics(self._connection, self._id(benchmark))

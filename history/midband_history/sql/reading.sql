@@ -247,3 +247,13 @@ LEFT JOIN sources USING (source_id)
 WHERE (CAST($benchmark_id AS INTEGER) IS NULL OR runs.benchmark_id = $benchmark_id)
     AND (CAST($run AS VARCHAR) IS NULL OR runs.name = $run)
 GROUP BY ALL;
+
+-- name: last_imports
+-- When results on each benchmark last came in, UTC.
+SELECT benchmarks.name, max(sources.added_at)
+FROM (SELECT DISTINCT run_id, source_id FROM outcomes) AS held
+JOIN runs USING (run_id)
+JOIN benchmarks USING (benchmark_id)
+JOIN sources USING (source_id)
+GROUP BY benchmarks.name
+ORDER BY benchmarks.name;

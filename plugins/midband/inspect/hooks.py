@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import inspect_ai
-from inspect_ai.hooks import Hooks, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
+from inspect_ai.hooks import Hooks, RunEnd, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
 from inspect_ai.util import EarlyStop, display_counter, display_type
 
 from midband.inspect.command import LOGS, MAX_SAMPLES
@@ -375,7 +375,14 @@ class Observer(Hooks):
         _EVALS[data.run_id] = len(data.task_names)
 
     async def on_run_end(self, data: "RunEnd") -> None:
-        """Print the verdicts, unless the run is one attempt of an eval set."""
+        """Hear of evals that died or were cancelled, whose end nobody else tells of; say verdicts.
+
+        An eval set has several runs, and its verdicts are printed when it ends.
+        """
+        status = {log.eval.eval_id: log.status for log in data.logs}
+        for eval_id, run in list(live_runs().items()):
+            if eval_id in status or not status:
+                run.kept.end(run, run.decision, status=status.get(eval_id, "cancelled"))
         of_a_set = getattr(data, "eval_set_id", None) and hasattr(Hooks, "on_eval_set_end")
         if not of_a_set:
             say_now()

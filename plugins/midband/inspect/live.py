@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
+from midband.inspect.kept import KeptRun
 from midband.inspect.limits import Amounts, Share
 from midband.inspect.scores import SampleResult, task_id
 from midband.inspect.shown import caption_of, counter_text, finite, say_at_end, wrapped
@@ -73,6 +74,7 @@ class LiveRun:
     share: Share = field(default_factory=Share)
     error: str = field(default="", init=False)
     warnings: list[str] = field(default_factory=list, init=False)
+    kept: KeptRun = field(default_factory=KeptRun, init=False)
     _caption: str = field(default="", init=False)
     _ended_early: str = field(default="", init=False)
     _results: dict[tuple[str, int], SampleResult] = field(default_factory=dict, init=False)
@@ -93,6 +95,7 @@ class LiveRun:
         """Return what the log keeps at the end, after a last look at all results."""
         _LIVE.pop(self.eval_id, None)
         self._guard(self._settle)
+        self.kept.end(self, self._decision)
         self._say(resume=_REST)
         return self._last_report()
 
@@ -175,6 +178,7 @@ class LiveRun:
     def _came(self, task: str, epoch: int, score: float | None, kind: str) -> None:
         usd, seconds, tokens = self._spent.pop((task, epoch), (None, None, None))
         result = SampleResult(score=score, kind=kind, usd=usd, seconds=seconds, tokens=tokens)
+        self.kept.result(self.model, task, result)
         self._guard(partial(self._take, task, epoch, result))
 
     def _take(self, task: str, epoch: int, result: SampleResult) -> None:
@@ -256,6 +260,7 @@ class LiveRun:
         if self._session is None:
             return
         self._say()
+        self.kept.changed(self, self._session)
         decision = None if self.show is None else self.decision
         if self.show is None or decision is None:
             return

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import anyio
 import numpy as np
 
+from midband.inspect.kept import KeptRace
 from midband.inspect.shown import finite, wrapped
 from midband.text import UNFOLDED, one_line
 
@@ -114,6 +115,7 @@ class SharedRace:
     starters: int = 0
     error: str = field(default="", init=False)
     warnings: list[str] = field(default_factory=list, init=False)
+    kept: KeptRace = field(default_factory=KeptRace, init=False)
     opened: bool = field(default=False, init=False)
     lock: anyio.Lock = field(default_factory=anyio.Lock, init=False)
     _order: Sequence[str] = field(default=(), init=False)
@@ -216,6 +218,7 @@ class SharedRace:
         self._done[candidate] += known is None
         self._results[candidate, task] = result
         self._stalled.discard(candidate)
+        self.kept.result(candidate, task, result)
         self.guard(partial(self._tell, candidate, task, result))
         self._tell_others()
 
@@ -436,6 +439,8 @@ class SharedRace:
 
     def _tell_others(self) -> None:
         self._version += 1
+        over = not self._running and (self._over or self._all_begun)
+        self.kept.changed(self, self._race, over=over)
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()

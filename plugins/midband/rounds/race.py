@@ -30,6 +30,7 @@ from midband.rounds.race_state import (
 )
 from midband.rounds.run_settings import UNITS, RunSettings, check_attempts, rounds_text
 from midband.rounds.state import MAX_BARREN
+from midband.view import Look, StateKeeper, look_at_race
 from midband_history import InputError, Metric, MidbandError
 from midband_sampler import Plan
 
@@ -144,11 +145,18 @@ class RaceDriver:
             The harness is not there, or results are of other tasks or agents than planned.
         """
         check_kept_race(self.plan, self.directory)
-        with self._opened():
+        with self._opened(), self._keeper.minding():
             self._restore()
             if self._before is not None:
                 self._bring(self._before)
-            return self._loop()
+            report = self._loop()
+            self._keeper.end(report.reason, failed=report.failed, looks=self._look)
+            return report
+
+    def _look(self) -> Look:
+        standing = self._rounds.standing()
+        spent = standing.spent_usd or None
+        return look_at_race(standing.verdict, self.plan.candidates, spent_usd=spent)
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
@@ -164,12 +172,24 @@ class RaceDriver:
             self._race = Race(self.plan, step=self._round_size(), order=self._order())
             self._lanes = [Lane(name, self._race, self.listener) for name in self.plan.candidates]
             self._rounds = RaceRounds(self._race, self._lanes, self.harness, self.settings)
+            self._keeper = StateKeeper(
+                kind="race",
+                key=str(self.directory),
+                harness=self.harness.name,
+                benchmark=self.plan.benchmark,
+                agents=self.plan.candidates,
+                plan_digest=self.plan.digest,
+                question=self.plan.question.text,
+                directory=self.directory,
+                note=self.listener.note,
+            )
             for lane, folder in zip(self._lanes, folders(self.plan.candidates), strict=True):
                 journal = RunJournal(self.directory / folder)
                 self._connect(lane, stack.enter_context(closing(journal)))
             yield
 
     def _connect(self, lane: Lane, journal: RunJournal) -> None:
+        lane.keeper = self._keeper
         settings = replace(self.settings, arguments=self._arguments[lane.name])
         lane.costs = {
             unit: Costs(
@@ -374,6 +394,8 @@ class RaceDriver:
                 lane.run.discard(prepared)
             raise
         self._keep()
+        doing = f"a round of {', '.join(lane.name for lane in lanes)}"
+        self._keeper.look(self._look, doing=doing, now=True)
         problems: list[MidbandError] = []
 
         def carry_out(lane: Lane, prepared: Prepared) -> Ran | None:
@@ -388,6 +410,7 @@ class RaceDriver:
                 ran = result()
                 if ran is not None:
                     each[0].run.end(each[1], ran)
+                    self._keeper.look(self._look)
             except MidbandError as problem:
                 problems.append(problem)
 

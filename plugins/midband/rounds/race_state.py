@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from midband.descriptors import Harness, Round
     from midband.rounds.agent_run import AgentRun
     from midband.rounds.run_settings import RunSettings
+    from midband.view import StateKeeper
     from midband_sampler.racing import Race, RacePlan, RaceVerdict
 
 RACE, RACE_JOURNAL = "race.json", "race.jsonl"
@@ -87,12 +88,14 @@ class Lane:
     run : AgentRun
     costs : dict of str to Costs
         By unit.
+    keeper : StateKeeper
     judged, usable : int
         Attempts that were told, and those among them that have a score.
     """
 
     run: "AgentRun"
     costs: dict[str, Costs]
+    keeper: "StateKeeper"
 
     def __init__(self, name: str, race: "Race", listener: RaceListener) -> None:
         self.name = name
@@ -156,7 +159,8 @@ class Lane:
         self._listener.round_ended(self.name, end)
 
     def recorded(self, result: AttemptResult) -> None:
-        """Tell nobody: observers among the plugins know of no candidates."""
+        """Keep it for the local page; observers among the plugins know of no candidates."""
+        self.keeper.result(self.name, result.task, result.score, result.kind)
 
     def note(self, line: str) -> None:
         """Say a line."""
