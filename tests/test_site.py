@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.environments import ROOT
 
+from midband.report.glossary import TERMS
+
 PACKAGES = ("midband", "midband_history", "midband_sampler", "midband_sims")
 
 
@@ -59,3 +61,10 @@ def test_the_reference_holds_every_public_name(site: Path, package: str) -> None
     for name in importlib.import_module(package).__all__:
         shown = re.search(rf'[#"]midband\w*(?:\.\w+)*\.{name}"', text)
         assert shown or f"<code>{name}</code>" in text, name
+
+
+def test_the_glossary_is_that_of_the_reports() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^## (.+)\n\n((?:.+\n)+)", page, re.MULTILINE)
+    assert {term: " ".join(text.split()) for term, text in entries} == dict(TERMS)
+    assert [term for term, _ in entries] == sorted(TERMS)
