@@ -33,6 +33,7 @@ COMMANDS = {
     "race": Lazy("midband.cli.race:race", "Find the best of several candidates in rounds."),
     "rank": Lazy("midband.cli.rank:rank", "Rank the agents of finished logs by a plan."),
     "study": Lazy("midband.cli.study:study", "Simulate savings and errors on your own history."),
+    "report": Lazy("midband.cli.report:report", "Write a page on a run, to read and to share."),
     "plugins": Lazy("midband.cli.about:plugins", "Show plugins, their hooks and failures."),
     "demo": Lazy("midband.cli.about:demo", "Watch a simulated run stop early, offline."),
 }

@@ -171,6 +171,7 @@
         mode: "vega-lite",
         actions: false,
         ast: true,
+        logLevel: 1,
         defaultStyle: false,
         config: config(named),
         renderer: marks > MOST_MARKS ? "canvas" : "svg",

@@ -216,6 +216,11 @@ def _library() -> str:
     return re.sub("(?i)</(?=script)", r"<\\/", found.replace("\r", "")).replace("<!--", r"<\!--")
 
 
+def draws_charts() -> bool:
+    """Whether what draws charts is installed."""
+    return bool(_library())
+
+
 def _text(text: object) -> str:
     return html.escape(one_line(str(text)))
 

@@ -272,19 +272,10 @@ class RunJournal:
         except OSError as error:
             msg = f"expected a journal that can be read, got {self.path}: {error.strerror}"
             raise StoreError(msg) from error
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.ftruncate(self._file, len(whole))
+        events, whole = parse_events(content, self.path)
+        if whole < len(content):
+            os.ftruncate(self._file, whole)
         os.lseek(self._file, 0, os.SEEK_END)
-        events: list[dict[str, Any]] = []
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                events.append(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                raise self.damaged(number, "something else than JSON") from error
-            problem = _problem(events[-1], first=number == 1)
-            if problem:
-                raise self.damaged(number, problem)
         return events
 
     def of(self, kind: str) -> list[dict[str, Any]]:
@@ -298,10 +289,7 @@ class RunJournal:
 
     def damaged(self, number: int, found: str) -> StoreError:
         """Return the error of a line, counted from 1, that midband did not write like this."""
-        return StoreError(
-            f"{self.path}: expected what midband wrote in line {number}, got {found}:"
-            " put back the file as it was, or start anew in another directory"
-        )
+        return _damaged(self.path, number, found)
 
     def write(self, event: str, content: Mapping[str, object]) -> None:
         """Append an event; it is on the disk when this returns."""
@@ -319,6 +307,42 @@ class RunJournal:
     def close(self) -> None:
         """Close the file and release its lock."""
         os.close(self._file)
+
+
+def parse_events(content: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the events of a journal, and the length of the lines that are whole.
+
+    The last line may be cut off: by a kill, or because it is being written.
+
+    Parameters
+    ----------
+    content : bytes
+    path : Path
+        What an error calls it.
+
+    Raises
+    ------
+    StoreError
+        It is damaged elsewhere than at its end.
+    """
+    whole = content[: content.rfind(b"\n") + 1]
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            events.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise _damaged(path, number, "something else than JSON") from error
+        problem = _problem(events[-1], first=number == 1)
+        if problem:
+            raise _damaged(path, number, problem)
+    return events, len(whole)
+
+
+def _damaged(path: Path, number: int, found: str) -> StoreError:
+    return StoreError(
+        f"{path}: expected what midband wrote in line {number}, got {found}:"
+        " put back the file as it was, or start anew in another directory"
+    )
 
 
 _TEXT, _ANY_TEXT, _TEXTS, _ANY_TEXTS = "a text", "a text or none", "texts", "texts or none"

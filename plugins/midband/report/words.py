@@ -1,0 +1,196 @@
+"""The verdict of a run in plain sentences: what is claimed, what it rests on, what to doubt."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from midband.report.course import Course, Money
+from midband.report.sources import RunResults
+
+if TYPE_CHECKING:
+    from midband_sampler import Decision, Plan
+
+_FULL = "full benchmark"
+
+
+def dollars(value: float) -> str:
+    """Return an amount of money, to the cent where it is small."""
+    return f"${value:,.2f}" if abs(value) < 100 else f"${value:,.0f}"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Return a share as per cent."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def interval_confidence(decision: "Decision", plan: "Plan") -> float:
+    """Return the confidence with which the rank interval may be stated; NaN where with none.
+
+    A claim of the stopping rule carries its own. Beside it only an always-valid interval holds at
+    every look; a calibrated one is made for the stop of its rule.
+    """
+    for claim in decision.claims:
+        if claim.text.startswith("rank "):
+            return claim.confidence
+    from midband_sampler.bounds.sequential import ALWAYS_VALID
+
+    always = plan.calibration is None and decision.guarantee == ALWAYS_VALID
+    return decision.confidence if always else math.nan
+
+
+def headline(decision: "Decision", plan: "Plan") -> str:
+    """Return the first sentence: the claim, or the rank as far as it is known."""
+    of = decision.n_reference + 1
+    if not decision.tasks_run:
+        return "Nothing is known yet: no task has a result that can be judged."
+    if decision.rank is None:
+        why = "no attempt brought a usable result" if not decision.results else "too few results"
+        return f"The rank among {of} agents is unknown: {why}."
+    others = [each for each in decision.claims if not each.text.startswith("rank ")]
+    if others and len(others) == len(decision.claims):
+        first = "; ".join(
+            f"{each.text} with {each.confidence * 100:.3g} % confidence" for each in others[:3]
+        )
+        more = f" ({len(others) - 3} more claims)" if len(others) > 3 else ""
+        return f"{first[0].upper()}{first[1:]} at the stop{more}."
+    where = "" if decision.target == _FULL else f" on the {decision.target}"
+    so_far = "" if decision.stop else " so far"
+    text = f"Rank {decision.rank} of {of}{where}{so_far}"
+    confidence = interval_confidence(decision, plan)
+    if decision.low != decision.high:
+        text += f", between {decision.low} and {decision.high}"
+    if math.isnan(confidence):
+        why = "the stopping rule has not been met"
+        if decision.stop:
+            why = f"the run ended without its rule ({decision.reason})"
+        return f"{text}. No confidence is claimed, because {why}."
+    level = f"{confidence * 100:.3g} % confidence"
+    when = "at the stop" if decision.claims else "at every look"
+    return f"{text} with {level} {when}."
+
+
+def basis(course: Course) -> str:
+    """Return the second sentence: what ran, and what it cost."""
+    decision = course.decision
+    ran = len(course.runs)
+    without = sum(math.isnan(each.score) for each in course.runs)
+    text = f"{ran:,} of {counted(decision.tasks_total, 'task')} ran"
+    text += f", {without:,} without a result" if without else ""
+    return f"{text}; {spending(course.money)}."
+
+
+def spending(money: Money) -> str:
+    """Say what was spent of what a full run would have cost."""
+    if math.isnan(money.spent):
+        return "what it cost is not known"
+    about = "about " if money.is_guessed or not math.isnan(money.whole) else ""
+    of = "" if math.isnan(money.whole) else f" of {dollars(money.whole)}"
+    return f"{about}{dollars(money.spent)}{of} spent"
+
+
+def rests_on(found: RunResults, course: Course) -> str:
+    """Say in a paragraph what the verdict rests on."""
+    decision = course.decision
+    parts = [_ended(course)]
+    if not math.isnan(decision.target_score):
+        low, high = decision.target_score_low, decision.target_score_high
+        scale = f" of the scale {decision.scale}" if decision.scale else ""
+        parts.append(
+            f"The estimated score on the {decision.target} is"
+            f" {percent(decision.target_score)}{scale}, between {percent(low)} and {percent(high)}."
+        )
+    claimed = [each.text for each in decision.claims]
+    if decision.rank is not None and claimed and not any(t.startswith("rank ") for t in claimed):
+        parts.append(
+            f"The rank is {decision.rank} of {decision.n_reference + 1} on the {decision.target},"
+            f" between {decision.low} and {decision.high}."
+        )
+    judged = decision.results + decision.errors + decision.unscored
+    if judged:
+        text = f"It rests on {counted(decision.results, 'result')}"
+        text += f" and {counted(decision.errors, 'error')}"
+        text += f", and {decision.unscored:,} unscored" if decision.unscored else ""
+        parts.append(f"{text}.")
+    late = sum(not each.judged for each in course.runs)
+    if late and decision.stop:
+        parts.append(
+            f"{counted(late, 'more task')} ended after the stop and {'is' if late == 1 else 'are'}"
+            " not judged."
+        )
+    return " ".join(part for part in parts if part)
+
+
+def _ended(course: Course) -> str:
+    decision = course.decision
+    if not decision.stop:
+        return "The stopping rule has not been met." if decision.tasks_run else ""
+    return f"The run stopped after {counted(decision.tasks_run, 'task')}: {decision.reason}."
+
+
+def believe(found: RunResults, course: Course) -> Iterator[str]:
+    """Say what the verdict holds for, paragraph by paragraph."""
+    decision, plan = course.decision, course.plan
+    if decision.target == _FULL:
+        what = "The rank is about the full benchmark."
+        if plan.predicts:
+            what += (
+                " A response model predicts the tasks that did not run, from the results of the"
+                " reference agents on them."
+            )
+        yield what
+    else:
+        yield (
+            f"The rank is about the {counted(len(plan.tasks), 'planned task')} of"
+            f" {len(plan.all_tasks):,}. It says nothing of the tasks that are not in the plan, and"
+            " is no rank on the full benchmark."
+        )
+    yield f"The guarantee: {decision.guarantee}."
+    made = plan.calibration
+    if made is not None and made.replays:
+        yield (
+            "Calibrated means: the known agents were replayed as if they were new, and the interval"
+            " is as wide as they needed. It holds for agents like those. A new kind of agent can"
+            " break it; midband warns where the results look like one."
+        )
+    elif made is None:
+        yield (
+            "Always-valid means: the interval needs no model of the agents, and looking at it often"
+            " does not weaken it. It treats the recorded scores of the reference agents as exact"
+            " and ignores their run-to-run noise."
+        )
+    missing = sum(math.isnan(each.score) for each in course.runs)
+    if missing:
+        yield (
+            f"{counted(missing, 'task')} that ran {'has' if missing == 1 else 'have'} no result."
+            " That does not count as failure: the bounds hold whether every missing result would"
+            " have been a failure or a pass."
+        )
+    if not decision.claims:
+        yield (
+            "No claim is made, because the stopping rule was not met. The interval is what is known"
+            " so far."
+        )
+    yield _checked(found, course)
+
+
+def _checked(found: RunResults, course: Course) -> str:
+    results = counted(len(found.results), "result")
+    if found.recorded is None or "low" not in found.recorded:
+        return (
+            f"This page tells the plan the {results} again, one after the other. The run keeps no"
+            " verdict of its own to compare with."
+        )
+    if course.differences:
+        return (
+            f"This page tells the plan the {results} again, and comes to another verdict than the"
+            " run stated; the warnings say which."
+        )
+    return (
+        f"This page tells the plan the {results} again, one after the other, and comes to the very"
+        " verdict that the run stated."
+    )
