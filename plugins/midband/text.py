@@ -1,9 +1,14 @@
 """Foreign text: on one line that steers no terminal, and without what looks like a credential."""
 
+import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
 
 HIDDEN = "***"
+BLOCK_WIDTH = 80
+_LEAST_WIDTH = 20
 # C0 and C1 (tab, newline, ESC and what opens an OSC among them), line separators, what turns the
 # direction of writing, and the halves of characters that stand for bytes of no encoding.
 _STEERING = re.compile(
@@ -21,6 +26,37 @@ def one_line(text: str) -> str:
         Of whatever origin.
     """
     return _STEERING.sub(_shown, text)
+
+
+def block_width(stream: TextIO | None = None) -> int:
+    """Return the columns that a block of lines may take: 80, or fewer on a narrower terminal.
+
+    Parameters
+    ----------
+    stream : text stream, optional
+        Where the lines go; standard output by default.
+    """
+    return terminal_width(sys.stdout if stream is None else stream, most=BLOCK_WIDTH)
+
+
+def terminal_width(stream: TextIO | None, *, most: int) -> int:
+    """Return the columns of a terminal, but `most` at most; `most` for what is none.
+
+    The environment variable COLUMNS goes before what the terminal says.
+    """
+    try:
+        if stream is None or not stream.isatty():
+            return most
+        asked = os.environ.get("COLUMNS", "")
+        width = int(asked) if asked.isdigit() else os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return most
+    return max(min(width, most), _LEAST_WIDTH) if width else most
+
+
+def encoding_of(stream: TextIO | None = None) -> str:
+    """Return the encoding of a stream, standard output by default; ASCII where it has none."""
+    return getattr(sys.stdout if stream is None else stream, "encoding", None) or "ascii"
 
 
 def _shown(found: "re.Match[str]") -> str:

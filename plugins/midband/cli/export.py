@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband.cli.options import FILE, history_option, json_option, pairs
-from midband.cli.output import echo, echo_document, open_history, print_facts, print_json, warn
+from midband.cli.output import (
+    echo,
+    echo_document,
+    open_history,
+    print_facts,
+    print_json,
+    say,
+    warn,
+)
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -85,7 +93,7 @@ def export(
     if written.text:
         echo_document(written.text)
     for file in written.files:
-        echo(f"wrote {file}; run it with:", err=True)
+        say(f"wrote {file}; run it with:")
     for line in written.commands:
         echo(line, err=bool(written.text))
     return 0

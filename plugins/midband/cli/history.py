@@ -21,6 +21,7 @@ from midband.cli.output import (
     plain,
     print_json,
     print_table,
+    say,
     say_other_contents,
     say_undated,
 )
@@ -172,10 +173,9 @@ def _say_parts(tasks: list[int]) -> None:
     most = max(tasks, default=0)
     if parts := sum(each < most for each in tasks):
         who = "1 agent" if parts == 1 else f"{parts} agents"
-        echo(
+        say(
             f"the mean of {who} is over fewer than the {most} tasks that others ran: it is no score"
-            " on the benchmark, which `midband rank` estimates",
-            err=True,
+            " on the benchmark, which `midband rank` estimates"
         )
 
 
@@ -189,11 +189,11 @@ def _say_what(store: "History", benchmark: str) -> None:
     """Name the metrics and the versions where a reader must know them."""
     for each in store.metrics(benchmark):
         name = each.metric.label or "unknown"
-        echo(f"metric {name}: {each.metric.scale_text()}, {each.agents} agents", err=True)
+        say(f"metric {name}: {each.metric.scale_text()}, {each.agents} agents")
     versions = store.versions(benchmark)
     if len(versions) > 1:
         for one in versions:
-            echo(f"version {one.label}: {one.tasks} tasks, {one.agents} agents", err=True)
+            say(f"version {one.label}: {one.tasks} tasks, {one.agents} agents")
 
 
 @history.command(epilog="Example: midband history why gaia task-7 'gpt-5*'")

@@ -13,11 +13,11 @@ from midband.cli.options import as_of_option, history_option, json_option, metri
 from midband.cli.output import (
     count,
     csv_cell,
-    echo,
     open_history,
     plain,
     print_json,
     print_table,
+    say,
     say_other_contents,
     say_undated,
 )
@@ -94,8 +94,8 @@ def tasks(
         _print_csv(report, chosen)
     else:
         for number, cohort in enumerate(report.cohorts, 1):
-            echo(_told(number, cohort), err=True)
-        echo(_summary(report), err=True)
+            say(_told(number, cohort))
+        say(_summary(report))
         _print_tasks(report, chosen)
     return 0 if report.tasks else 1
 

@@ -12,7 +12,16 @@ from midband.cli.options import (
     read_options,
     source_options,
 )
-from midband.cli.output import count, echo, open_history, print_json, print_table, progress, warn
+from midband.cli.output import (
+    count,
+    echo,
+    open_history,
+    print_json,
+    print_table,
+    say,
+    warn,
+)
+from midband.cli.progress import counted
 from midband_history import StoreError
 
 if TYPE_CHECKING:
@@ -42,10 +51,13 @@ def import_(
 
     ended = ""
     options = read_options(**reading)
-    with open_history(history_path, read_only=False) as store, progress("importing") as advance:
+    with (
+        open_history(history_path, read_only=False) as store,
+        counted("file") as shown,
+    ):
         try:
             report = import_paths(
-                store, paths, format=reading["format_name"], options=options, progress=advance
+                store, paths, format=reading["format_name"], options=options, reading=shown.reads
             )
         except ImportEndedError as error:
             report, ended = error.report, str(error)
@@ -116,17 +128,16 @@ def _show(report: "ImportReport", where: str) -> None:
         named = not others and str(first) in text
         notes.append(text if named else f"{path_text(first)}{more}: {text}")
     for line in notes[:_SHOWN_NOTES]:
-        echo(f"midband: note: {line}", err=True)
+        say(f"midband: note: {line}")
     if len(notes) > _SHOWN_NOTES:
-        echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
+        say(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json")
     if empty := [
         source for source in report.sources if any(n.code == NO_RESULTS for n in source.notes)
     ]:
         more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
-        echo(
+        say(
             f"midband: note: {path_text(empty[0].path)}{more}: no results of its own, as in a run's"
-            " totals",
-            err=True,
+            " totals"
         )
     if not report.sources:
         echo("midband: found no results in these paths", err=True)

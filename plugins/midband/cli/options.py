@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from midband.cli.output import QUIET
 from midband.descriptors import ReadOptions
 
 if TYPE_CHECKING:
@@ -46,7 +47,21 @@ def history_option(command: Command) -> Command:
 
 
 def json_option(command: Command) -> Command:
-    """Add ``--json``."""
+    """Add ``--json``, and ``--quiet``, of which `midband.cli.output.is_quiet` tells."""
+
+    def keep(context: click.Context, option: click.Parameter, value: bool) -> None:
+        del option
+        if value:
+            context.meta[QUIET] = True
+
+    command = click.option(
+        "--quiet",
+        "-q",
+        is_flag=True,
+        expose_value=False,
+        callback=keep,
+        help="Print only the result and errors: no progress, notes or warnings.",
+    )(command)
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
     )(command)

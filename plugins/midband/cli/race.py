@@ -1,7 +1,7 @@
 """``midband race``: several candidates, one question, in rounds of a harness."""
 
-import math
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,15 @@ from midband.cli.options import (
 from midband.cli.output import (
     count,
     echo,
+    echo_block,
+    is_quiet,
     listed,
     print_facts,
     print_json,
 )
+from midband.cli.progress import Display, display
 from midband.cli.recording import Recorder, record_option
-from midband.cli.run import Lines, check_driven, oddities, progress_bar
+from midband.cli.run import check_driven, interrupted, oddities, spent_text
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -133,13 +136,15 @@ def race(
         max_errors=max_errors,
         reading=read_options(**reading),
     )
-    with progress_bar() as bar:
-        screen = _Screen(bar)
+    with display("result") as shown:
+        recorder = None
         if record:
-            screen.recorder = Recorder(
-                directory, benchmark=plan.benchmark, history_path=history_path, note=screen.note
+            recorder = Recorder(
+                directory, benchmark=plan.benchmark, history_path=history_path, shown=shown
             )
-        interrupt = Interrupt(screen.interrupted)
+        number = len(plan.candidates)
+        screen = _Screen(shown, candidates=number, max_usd=max_usd, recorder=recorder)
+        interrupt = Interrupt(partial(interrupted, shown))
         report = RaceDriver(harness, plan, directory, settings, screen, interrupt).run()
     if not as_json:
         _show(report, plan, directory)
@@ -184,34 +189,65 @@ def _with_tasks(path: Path, tasks: Path | None, directory: Path) -> "RacePlan":
     raise InputError(msg)
 
 
-class _Screen(Lines):
-    """What is said of a race, and kept of it."""
+class _Screen:
+    """What is shown of a race, and kept of it.
 
-    recorder: Recorder | None = None
+    Parameters
+    ----------
+    shown : Display
+    candidates : int
+        How many race.
+    max_usd : float or None
+        The limit of the race, US dollars.
+    recorder : Recorder or None
+    """
+
+    def __init__(
+        self,
+        shown: Display,
+        *,
+        candidates: int,
+        max_usd: float | None,
+        recorder: Recorder | None,
+    ) -> None:
+        self._shown, self._candidates = shown, candidates
+        self._max_usd, self._recorder = max_usd, recorder
+
+    def note(self, line: str) -> None:
+        """Say a line."""
+        self._shown.note(line)
 
     def round_started(self, candidate: str, batch: "Round") -> None:
-        """Say what runs."""
-        self.runs(f"{candidate} {batch.name}: running {count(len(batch.tasks), 'task')}")
+        """Show what runs."""
+        line = f"{candidate} {batch.name}: running {count(len(batch.tasks), 'task')}"
+        self._shown.begins(candidate, line, plainly=line)
 
     def round_ended(self, candidate: str, end: "RoundEnd") -> None:
         """Say what it brought, and what is odd about it."""
+        self._shown.ends(candidate)
         name = f"{candidate} {end.name}"
         for line in oddities(end, place=f"{candidate}/"):
             self.note(f"{name}: {line}")
-        self.note(f"{name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored")
+        scored = f"{len(end.scored)} of {count(len(end.tasks), 'task')} scored"
+        self._shown.plain(f"{name}: {scored}")
 
     def stands(self, standing: "RaceStanding") -> None:
         """Say where the race stands."""
-        verdict = standing.verdict
-        spent = standing.spent_usd
-        money = "" if math.isnan(spent) or not spent else f", ${spent:.2f} spent"
-        ahead = f"; ahead: {listed(verdict.best, _SHOWN)}" if verdict.best else ""
-        self.note(
+        verdict, board = standing.verdict, self._shown.board
+        board.done, board.total = verdict.results, verdict.full
+        money = spent_text(standing.spent_usd, self._max_usd)
+        ahead = f"ahead: {listed(verdict.best, _SHOWN)}" if verdict.best else ""
+        number = f"{len(standing.running)} of {count(self._candidates, 'candidate')} still in"
+        names = f": {listed(standing.running, _SHOWN)}" if standing.running else ""
+        lines = (f"{number}{names}", "; ".join(each for each in (ahead, money) if each))
+        board.facts = tuple(line for line in lines if line)
+        self._shown.plain(
             f"race: {verdict.results} of {verdict.full} results,"
-            f" {verdict.cost_share:.1%} of the full price{ahead}{money}"
+            f" {verdict.cost_share:.1%} of the full price"
+            + "".join(f"; {each}" for each in (number, ahead, money) if each)
         )
-        if self.recorder is not None:
-            self.recorder.record()
+        if self._recorder is not None:
+            self._recorder.record()
 
 
 def _as_dict(report: "RaceReport", directory: Path) -> dict[str, object]:
@@ -231,8 +267,7 @@ def _as_dict(report: "RaceReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RaceReport", plan: "RacePlan", directory: Path) -> None:
     standing = report.standing
-    for line in standing.verdict.lines():
-        echo(line)
+    echo_block(standing.verdict.lines)
     spent = standing.spent_usd
     print_facts(
         {
@@ -245,6 +280,6 @@ def _show(report: "RaceReport", plan: "RacePlan", directory: Path) -> None:
         echo(f"  {line}", err=True)
     if report.failed:
         echo(f"midband: {report.reason}", err=True)
-    if standing.rounds:
+    if standing.rounds and not is_quiet():
         words = ["midband", "import", str(directory), "--benchmark", plan.benchmark]
         echo(f"keep the results: {shlex.join(words)}")

@@ -24,7 +24,7 @@ from midband.cli.options import (
     read_options,
     source_options,
 )
-from midband.cli.output import echo, listed, print_facts, print_json, print_table, warn
+from midband.cli.output import echo_block, listed, print_facts, print_json, print_table, warn
 from midband.cli.results import plan_records, reference_named
 from midband_history import Metric
 
@@ -241,12 +241,12 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
         row["tie_group"] = listed(verdicts[0].decision.tie_group)
-        for line in verdicts[0].decision.lines(
+        echo_block(
+            verdicts[0].decision.lines,
             prefix=f"{verdicts[0].agent}: ",
             ended=True,
             resume="run the tasks that are left, and rank all results together",
-        ):
-            echo(line)
+        )
         print_facts(row)
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))

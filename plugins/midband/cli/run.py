@@ -3,9 +3,8 @@
 import math
 import os
 import shlex
-import sys
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +18,18 @@ from midband.cli.options import (
     read_options,
     rounds_options,
 )
-from midband.cli.output import count, echo, listed, print_facts, print_json
+from midband.cli.output import count, echo, echo_block, is_quiet, listed, print_facts, print_json
+from midband.cli.progress import Display, display
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
-from midband.text import one_line
 from midband_history import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.progress import Progress
-
     from midband.descriptors import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
-    from midband_sampler import MaxErrors, NotWorse, Plan
+    from midband_sampler import Decision, MaxErrors, NotWorse, Plan
 
 _SHOWN = 5
 _INTERRUPTED = 130
@@ -122,13 +119,15 @@ def run(
         max_errors=max_errors,
         reading=read_options(**reading),
     )
-    with progress_bar() as bar:
-        screen = _Screen(bar)
+    # A harness in this process writes where it likes: no display stands in its way.
+    with display("task", live=not in_process) as shown:
+        recorder = None
         if record:
-            screen.recorder = Recorder(
-                directory, benchmark=plan.benchmark, history_path=history_path, note=screen.note
+            recorder = Recorder(
+                directory, benchmark=plan.benchmark, history_path=history_path, shown=shown
             )
-        interrupt = Interrupt(screen.interrupted)
+        screen = _Screen(shown, max_usd=max_usd, recorder=recorder)
+        interrupt = Interrupt(partial(interrupted, shown))
         if isinstance(harness, LiveHarness):
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
             report = live.run()
@@ -162,72 +161,73 @@ def check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
     raise InputError(msg)
 
 
-class Lines:
-    """Lines on standard error; on a terminal also what is running, and for how long."""
+def interrupted(shown: Display, count: int) -> None:
+    """Say what a Ctrl-C does."""
+    if count == 1:
+        shown.say("interrupted: the round will be finished; press again to end it")
+    elif count == 2:
+        shown.say("interrupted again: ending the round")
 
-    def __init__(self, bar: "Progress | None") -> None:
-        self._bar = bar
-        self._running = None if bar is None else bar.add_task("starting", total=None)
 
-    def runs(self, line: str) -> None:
-        """Show what is running."""
-        if self._bar is None or self._running is None:
-            self.note(line)
-        else:
-            self._bar.reset(self._running, description=one_line(line))
+class _Screen:
+    """What is shown of a run, and kept of it.
+
+    Parameters
+    ----------
+    shown : Display
+    max_usd : float or None
+        The limit of the run, US dollars.
+    recorder : Recorder or None
+    """
+
+    def __init__(self, shown: Display, *, max_usd: float | None, recorder: Recorder | None) -> None:
+        self._shown, self._max_usd, self._recorder = shown, max_usd, recorder
 
     def note(self, line: str) -> None:
-        """Print a line."""
-        if self._bar is None:
-            echo(line, err=True)
-        else:
-            self._bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
-
-    def interrupted(self, count: int) -> None:
-        """Say what a Ctrl-C does."""
-        if count == 1:
-            self.note("interrupted: the round will be finished; press again to end it")
-        elif count == 2:
-            self.note("interrupted again: ending the round")
-
-
-class _Screen(Lines):
-    """What is said of a run, and kept of it."""
-
-    recorder: Recorder | None = None
+        """Say a line."""
+        self._shown.note(line)
 
     def round_started(self, batch: "Round", standing: "Standing") -> None:
-        """Say what runs."""
-        self.runs(f"{batch.name}: running {count(len(batch.tasks), 'task')}")
+        """Show what runs."""
+        self._stands(standing)
+        line = f"{batch.name}: running {count(len(batch.tasks), 'task')}"
+        self._shown.begins("", line, plainly=line)
 
     def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
         """Say what it brought, what is odd about it, and where the run stands."""
+        self._shown.ends("")
+        self._stands(standing)
         for line in oddities(end):
             self.note(f"{end.name}: {line}")
         decision = standing.decision
-        line = (
+        self._shown.plain(
             f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
-            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
-            f" ({decision.low} to {decision.high}),"
-            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
+            f" {_rank(decision)}, {decision.tasks_run} of {decision.tasks_planned} tasks"
+            f"{_money(standing)}"
         )
-        self.note(line + _money(standing))
-        if self.recorder is not None:
-            self.recorder.record()
+        if self._recorder is not None:
+            self._recorder.record()
+
+    def _stands(self, standing: "Standing") -> None:
+        decision, board = standing.decision, self._shown.board
+        board.done, board.total = decision.tasks_run, decision.tasks_planned
+        money = spent_text(standing.spent_usd, self._max_usd)
+        without = len(standing.without_result)
+        facts = (_rank(decision), money, f"{without} without a result" if without else "")
+        board.facts = ("; ".join(each for each in facts if each),)
 
 
-@contextmanager
-def progress_bar() -> "Iterator[Progress | None]":
-    """Show on a terminal what is running, and for how long."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+def _rank(decision: "Decision") -> str:
+    of = decision.n_reference + 1
+    return f"rank {decision.rank or 'unknown'} of {of} ({decision.low} to {decision.high})"
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield bar
+
+def spent_text(spent: float, limit: float | None) -> str:
+    """Return what was spent of a limit, US dollars; empty where neither is known."""
+    if limit is not None:
+        known = "an unknown part" if math.isnan(spent) else f"${spent:,.2f}"
+        return f"{known} of ${limit:,.2f} spent"
+    return "" if math.isnan(spent) or not spent else f"${spent:,.2f} spent"
 
 
 def oddities(end: "RoundEnd", *, place: str = "") -> "Iterator[str]":
@@ -280,15 +280,12 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool) -> None:
     standing = report.standing
-    resume = f"repeat the command, it goes on in {directory}"
-    for line in standing.decision.lines(ended=True, resume=resume):
-        echo(line)
+    resume = f"repeat the command; it continues in {directory}"
+    echo_block(standing.decision.lines, ended=True, resume=resume)
     facts = {
         "ended": report.reason,
         "rounds": standing.rounds,
-        "tasks_started": standing.tasks,
         "spent_usd": standing.spent_usd,
-        "remaining_usd": standing.remaining_usd,
         "without_result": listed(standing.without_result, _SHOWN)
         if standing.without_result
         else None,
@@ -299,7 +296,7 @@ def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool)
         echo(f"  {line}", err=True)
     if report.failed:
         echo(f"midband: {report.reason}", err=True)
-    if standing.rounds and not recorded:
+    if standing.rounds and not recorded and not is_quiet():
         words = ["midband", "import", str(directory), "--benchmark", plan.benchmark]
         echo(f"keep the results: {shlex.join(words)}")
 

@@ -14,9 +14,10 @@ from midband.cli.output import (
     open_history,
     print_json,
     print_table,
-    progress,
+    say,
     warn,
 )
+from midband.cli.progress import counted
 from midband.cli.study_race import race_options, study_races, take_race_options
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def study(
             f"this grid of {grid.replays} replays will take about {hours:.1f} hours: interrupt it"
             " and use fewer seeds, or more --workers; with --output it can be resumed"
         )
-    with progress("replays", stays=True) as advance:
+    with counted("replay") as advance:
         result = grid.run(workers=workers, output=output, progress=advance)
     for cell in result.cells:
         if refused := int(str(cell["n_refused"])):
@@ -205,7 +206,7 @@ def _recommend(
 ) -> None:
     from midband_sims import recommend
 
-    with progress("replays", stays=True) as advance:
+    with counted("replay") as advance:
         verdict: Recommendation = recommend(
             matrix,
             others=others,
@@ -233,7 +234,7 @@ def _report(result: "StudyResult", matrices: "list[OutcomeMatrix]", output: Path
     except ChartError as error:
         warn(str(error))
         return
-    echo(f"midband: wrote {paths[0]}", err=True)
+    say(f"midband: wrote {paths[0]}")
 
 
 def _sections(result: "StudyResult") -> dict[str, str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from midband.cli.output import echo, print_json, print_table, progress, warn
+from midband.cli.output import print_json, print_table, say, warn
+from midband.cli.progress import counted
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
@@ -134,7 +135,7 @@ def study_races(
     grid = RaceStudy(matrices, RaceSettings(**options), others=others, find=allocation_named)
     for missing in grid.skipped:
         warn(missing)
-    with progress("races", stays=True) as advance:
+    with counted("race") as advance:
         result = grid.run(workers=workers, output=output, progress=advance)
     for cell in result.cells:
         if refused := int(str(cell["n_refused"])):
@@ -144,7 +145,7 @@ def study_races(
                 f" {cell['refused_because']}"
             )
     if output is not None:
-        echo(f"midband: wrote {output / 'cells.json'}", err=True)
+        say(f"midband: wrote {output / 'cells.json'}")
     if as_json:
         print_json(list(result.cells))
         return

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from midband.inspect.scores import SampleResult, task_id
 from midband.inspect.shown import caption_of, counter_text, finite, say_at_exit, wrapped
-from midband.text import one_line
+from midband.text import BLOCK_WIDTH, one_line
 
 if TYPE_CHECKING:
     from midband.inspect.metric import ScoreReader
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Cost = tuple[float | None, float | None]  # in dollars and in seconds
-_SAID_WIDTH = 100 - len("midband: ")
 _REST = "run the tasks that are left, without --limit and --sample-id, and rank all logs together"
 
 # By Inspect's eval id. One process may run several evals at once, and one that dies never says so:
@@ -208,11 +207,15 @@ class LiveRun:
         for task, epoch in sorted(self._results):
             self._results[task, epoch].tell(session, task)
 
-    def _verdict(self, *, resume: str = "", width: int = 100) -> str:
+    def _verdict(
+        self, *, resume: str = "", width: int = BLOCK_WIDTH, encoding: str = "ascii"
+    ) -> str:
         """Return what is said of the run once it is over."""
         if (decision := self.decision) is None:
             return f"{self.model}: no verdict, {self.error}"
-        lines = decision.lines(prefix=f"{self.model}: ", ended=True, resume=resume, width=width)
+        lines = decision.lines(
+            prefix=f"{self.model}: ", ended=True, resume=resume, width=width, encoding=encoding
+        )
         said = [text for text in self.warnings if text != self._ended_early]
         more = [line for text in said for line in wrapped(f"warning: {text}", width)]
         return "\n".join([*lines, *more])
@@ -238,7 +241,9 @@ class LiveRun:
         # One plan runs once with a model: what a later attempt says stands.
         say_at_exit(
             f"{self._digest} {self.model}",
-            lambda: f"{self._verdict(resume=resume, width=_SAID_WIDTH)}\n  (tasks {how})",
+            lambda width, encoding: (
+                f"{self._verdict(resume=resume, width=width, encoding=encoding)}\n  (tasks {how})"
+            ),
         )
 
     def _display(self) -> None:

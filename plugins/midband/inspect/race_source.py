@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -171,7 +172,7 @@ class RaceSource(SampleSource):
         current.entrant = entrant
         if spec is not None:
             spec.metadata = {k: v for k, v in (spec.metadata or {}).items() if k != VERDICT}
-        say_at_exit(f"race {shared.race_id}", lambda: "\n".join(_said(shared)))
+        say_at_exit(f"race {shared.race_id}", partial(_said, shared))
         return entrant
 
     def _mind_the_end(self, current: RunningEval, entrant: Entrant) -> None:
@@ -233,8 +234,9 @@ def _record(current: RunningEval, entrant: Entrant, *, over: bool) -> None:
         entrant.shared.fail(error)
 
 
-def _said(shared: SharedRace) -> list[str]:
-    return [f"race {shared.plan.question.text} on {shared.plan.benchmark}", *shared.lines()]
+def _said(shared: SharedRace, width: int, encoding: str) -> str:
+    head = f"race {shared.plan.question.text} on {shared.plan.benchmark}"
+    return "\n".join([head, *shared.lines(width=width, encoding=encoding)])
 
 
 def race_report(logs: "Sequence[EvalLog]") -> dict[str, Any]:

@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 import anyio
 import numpy as np
 
-from midband.inspect.shown import finite
-from midband.text import one_line
+from midband.inspect.shown import finite, wrapped
+from midband.text import BLOCK_WIDTH, one_line
 
 if TYPE_CHECKING:
     from midband.inspect.entrant import Entrant
@@ -302,12 +302,14 @@ class SharedRace:
         found = self.guard(lambda: self._race and self._race.verdict())
         return found or None  # type: ignore[return-value]
 
-    def lines(self) -> list[str]:
+    def lines(self, *, width: int = BLOCK_WIDTH, encoding: str = "ascii") -> list[str]:
         """Say what is known so far in words."""
         verdict = self.verdict
         if verdict is None:
             return [f"race {self.plan.question.text}: no verdict, {self.error}"]
-        return [*verdict.lines(), *(f"Warning: {each}." for each in self.warnings)]
+        said = verdict.lines(width=width, encoding=encoding)
+        more = (line for each in self.warnings for line in wrapped(f"Warning: {each}.", width, ""))
+        return [*said, *more]
 
     def report(self, *, judged: bool) -> dict[str, object]:
         """Return what the log keeps.

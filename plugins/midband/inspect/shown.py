@@ -14,7 +14,7 @@ from inspect_ai._util.registry import registry_info
 from inspect_ai.scorer import Metric, SampleScore, Value, metric
 from inspect_ai.scorer._scorer import SCORER_METRICS, scorer_metrics, unique_scorer_name
 
-from midband.text import one_line
+from midband.text import block_width, encoding_of, one_line
 
 if TYPE_CHECKING:
     from inspect_ai import Task
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from midband_sampler import Decision
 
 VERDICT = "midband_verdict"
+_PREFIX = "midband: "
 # Five captions and counters, and Inspect's own, go into 120 columns.
 _CAPTION = 7
 _DATE = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
-_LINES: dict[str, Callable[[], str]] = {}
+_LINES: dict[str, Callable[[int, str], str]] = {}
 
 
 @dataclass(eq=False)
@@ -152,10 +153,10 @@ def _with_ours(metrics: Any, key: str) -> Any:
     }
 
 
-def say_at_exit(key: str, text: Callable[[], str]) -> None:
+def say_at_exit(key: str, text: Callable[[int, str], str]) -> None:
     """Print a text on stderr when the ``inspect`` command ends; of those of one key the last.
 
-    It is asked for when it is printed.
+    It is asked for when it is printed, for so many columns and for the encoding of stderr.
 
     In a program of somebody's own that calls Inspect nothing is printed: the log has the verdict.
     """
@@ -197,12 +198,12 @@ def counter_text(decision: "Decision", *, alone: bool) -> str:
     return f"{decision.low}-{decision.high} {share}%{'!' if decision.warnings else ''}"
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
     """Return a text as further lines of a verdict, which break at words."""
     return wrap(
         " ".join(text.split()),
         width,
-        initial_indent="  ",
+        initial_indent=indent,
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,
@@ -210,9 +211,10 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _print() -> None:
+    width, encoding = block_width(sys.stderr) - len(_PREFIX), encoding_of(sys.stderr)
     for text in _LINES.values():
-        first, *rest = text().split("\n")
-        for line in (f"midband: {first}", *rest):
+        first, *rest = text(width, encoding).split("\n")
+        for line in (f"{_PREFIX}{first}", *rest):
             print(one_line(line), file=sys.stderr)
 
 

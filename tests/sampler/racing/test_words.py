@@ -39,6 +39,6 @@ def test_nobody_is_named_before_anything_is_known() -> None:
 
 def test_a_zone_and_the_number_of_replays_are_said() -> None:
     verdict = _raced("top:1:0.9:10", {"one": 18, "two": 17}).verdict()
-    assert any("up to 10 points worse" in line for line in verdict.lines())
+    assert "up to 10 points worse" in " ".join(line.strip() for line in verdict.lines())
     guess = replace(verdict, confidence=None, chance_right=1.0, regret=0.0, replays=4)
     assert "In 4 replays on the history" in guess.lines()[1]
