@@ -1,11 +1,13 @@
 """The tutorial, executed: its files are written, its commands are run, and its outputs are kept.
 
-``python -m tests.tutorial`` writes the outputs of docs/tutorial.md anew.
+``python -m tests.tutorial`` writes the outputs of docs/tutorial.md anew, and the picture of its
+report where a browser is installed.
 """
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
+BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 PROGRAMS = {"midband": "midband", "inspect": "inspect_ai"}
 _FILE = re.compile(r'^```python title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _STEP = re.compile(r"^```console\n\$ ([^\n]*)\n```\n(?:\n```text\n(.*?)^```$)?", re.M | re.S)
@@ -65,10 +68,34 @@ def _told(command: str, printed: str) -> str:
     return printed.rstrip() + "\n"
 
 
+def _photograph(page: Path) -> None:
+    """Keep the first chart of the report, for light and for dark pages of the tutorial."""
+    from playwright.sync_api import sync_playwright
+
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        print(
+            "expected Chromium on the path, found none: the pictures of the report stay as they are"
+        )
+        return
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=BROWSER)
+        for scheme in ("light", "dark"):
+            opened = chromium.new_page(viewport={"width": 1000, "height": 900}, color_scheme=scheme)
+            opened.goto(page.as_uri())
+            opened.wait_for_selector("figure svg, svg.marks, canvas")
+            chart = opened.locator("figure").first
+            chart.screenshot(path=PAGE.parent / "images" / f"report-{scheme}.png")
+        chromium.close()
+
+
 def main() -> None:
     """Follow the page and write what its commands printed into it."""
-    with tempfile.TemporaryDirectory() as directory:
-        steps = {step.command: step for step in follow(Path(directory))}
+    with tempfile.TemporaryDirectory() as parent:
+        directory = Path(parent) / "tutorial"
+        directory.mkdir()
+        steps = {step.command: step for step in follow(directory)}
+        _photograph(directory / "report.html")
 
     def anew(found: re.Match[str]) -> str:
         command, shown = found.groups()
