@@ -11,7 +11,7 @@ from midband_sampler.bounds.base import TIE, Bounds, Interval
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
 from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.kernel import ALL_RUN
-from midband_sampler.plain_lines import WIDTH, folded, interval_bar, marks_for
+from midband_sampler.plain_lines import INDENT, WIDTH, folded, interval_bar, marks_for
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
@@ -258,7 +258,11 @@ def verdict_lines(
             width=width,
             marks=marks_for(encoding),
         )
-    paragraphs = [f"{prefix}{_rank(decision)}", *_open(decision, ended=ended), _score(decision)]
+    head = [f"{prefix}{_rank(decision)}"]
+    if prefix and len(head[0]) > width:
+        head = [prefix.rstrip(), _rank(decision)]
+    lead = folded(head, width)
+    paragraphs = [*_open(decision, ended=ended), _score(decision)]
     paragraphs += [
         f"score minus that of {agent}: {_points(each['estimate'])} points"
         f" ({_points(each['low'])} to {_points(each['high'])})"
@@ -269,7 +273,8 @@ def verdict_lines(
     if ended and resume and decision.reason == GOING_ON:
         paragraphs.append(f"to continue: {resume}")
     paragraphs += [f"warning: {each}" for each in decision.warnings]
-    return folded(paragraphs, width, drawing=bar)
+    drawn = (f"{INDENT}{bar}",) if bar else ()
+    return (*lead, *drawn, *folded(paragraphs, width, first=INDENT))
 
 
 def short_verdict(decision: Decision) -> str:

@@ -8,7 +8,7 @@ WIDTH = 80
 _LEAST_WIDTH = 20
 _LEAST_BAR = 9
 _MOST_BAR = 50
-_INDENT = "  "
+INDENT = "  "
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def marks_for(encoding: str | None) -> Marks:
     return UNICODE if (encoding or "").lower().replace("-", "").startswith("utf") else ASCII
 
 
-def folded(paragraphs: Iterable[str], width: int = WIDTH, *, drawing: str = "") -> tuple[str, ...]:
+def folded(paragraphs: Iterable[str], width: int = WIDTH, *, first: str = "") -> tuple[str, ...]:
     """Return paragraphs as lines that break at words; all but the first line are indented.
 
     Parameters
@@ -43,21 +43,19 @@ def folded(paragraphs: Iterable[str], width: int = WIDTH, *, drawing: str = "") 
     paragraphs : iterable of str
     width : int
         Most columns of a line. Only a single word that is longer, such as a path, exceeds it.
-    drawing : str
-        A line that follows the first paragraph as it is.
+    first : str
+        What the first line is indented by.
     """
     lines: list[str] = []
-    for number, text in enumerate(paragraphs):
+    for text in paragraphs:
         lines += wrap(
             " ".join(text.split()),
             max(width, _LEAST_WIDTH),
-            initial_indent=_INDENT if number else "",
-            subsequent_indent=_INDENT,
+            initial_indent=INDENT if lines else first,
+            subsequent_indent=INDENT,
             break_long_words=False,
             break_on_hyphens=False,
         )
-        if drawing and not number:
-            lines.append(_INDENT + drawing)
     return tuple(lines)
 
 
@@ -90,7 +88,7 @@ def interval_bar(
     >>> interval_bar(2, 2, 2, of=5, width=20)
     '1 ---o---------- 5'
     """
-    size = min(width - len(_INDENT) - len(f"1  {of}"), _MOST_BAR, max(4 * of, _LEAST_BAR))
+    size = min(width - len(INDENT) - len(f"1  {of}"), _MOST_BAR, max(4 * of, _LEAST_BAR))
     if of < 2 or size < _LEAST_BAR:
         return ""
 

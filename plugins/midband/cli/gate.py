@@ -29,14 +29,15 @@ def gate_options(command: Command) -> Command:
         "--summary",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Write the gate's result as Markdown; the file that GITHUB_STEP_SUMMARY names is"
-        " added to.",
+        help="With --gate: write its result to this file as Markdown. If it is the file that the"
+        " variable GITHUB_STEP_SUMMARY names, the result is appended.",
     )(command)
     return click.option(
         "--gate",
         metavar="not-worse:BASELINE:POINTS[:CONFIDENCE]",
-        help="End with code 0 if the new agent is not worse than BASELINE by more than POINTS"
-        " percentage points, 3 if that is undecided, 4 if it is worse.",
+        help="Compare the new agent with the agent BASELINE. The exit code is 0 if the new agent is"
+        " not worse by more than POINTS percentage points, 4 if it is worse, and 3 if that is"
+        " undecided. CONFIDENCE is 0.95 by default.",
     )(command)
 
 
@@ -45,15 +46,16 @@ def comparison_options(command: Command) -> Command:
     command = click.option(
         "--target",
         type=click.Choice(["sample", "tasks"]),
-        help="With --baseline: the tasks are a sample of tasks like them (default), or these very"
-        " tasks are all that is asked about.",
+        help="With --baseline: what the comparison speaks of. sample means all tasks of this kind,"
+        " of which these are a sample. tasks means these very tasks.  [default: sample]",
     )(command)
     command = click.option(
         "--cluster",
         metavar="COLUMN",
-        help="With --baseline: tasks of one value are one unit, such as the tasks of a repository;"
-        " a column of the results, a key of the samples' metadata in Inspect logs, part, or"
-        " FILE:COLUMN of a table of task_id and COLUMN.",
+        help="With --baseline: count tasks with the same value as one unit, such as all tasks of"
+        " one repository. COLUMN is a column of the results, a key of the samples' metadata in"
+        " Inspect logs, the word part, or FILE:COLUMN for a table with task_id and COLUMN. By"
+        " default each task is a unit.",
     )(command)
     return click.option(
         "--baseline",
@@ -61,8 +63,8 @@ def comparison_options(command: Command) -> Command:
         multiple=True,
         type=click.Path(exists=True, path_type=Path),
         metavar="RESULTS",
-        help="With --gate: finished results of BASELINE, to compare with task by task, without a"
-        " plan; may be repeated.",
+        help="With --gate: finished results of BASELINE. They are compared task by task, without a"
+        " plan. The option may be repeated.",
     )(command)
 
 

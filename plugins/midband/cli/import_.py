@@ -7,6 +7,7 @@ import click
 
 from midband.cli.options import (
     SOURCE,
+    examples,
     history_option,
     json_option,
     read_options,
@@ -25,13 +26,13 @@ from midband.cli.progress import counted
 from midband_history import StoreError
 
 if TYPE_CHECKING:
-    from midband.importers.sources import ImportReport, SourceReport
+    from midband.importers.reports import ImportReport, SourceReport
 
 _SHOWN_NOTES = 20
 _SHOWN_COUNTS = 40
 
 
-@click.command("import", epilog="Example: midband import logs/ results.csv --map question=task_id")
+@click.command("import", epilog=examples("midband import logs/ results.csv --map question=task_id"))
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=SOURCE)
 @source_options()
 @history_option
@@ -39,15 +40,18 @@ _SHOWN_COUNTS = 40
 def import_(
     paths: tuple[Path | str, ...], history_path: Path | None, as_json: bool, **reading: Any
 ) -> int:
-    """Read result files, or all result files in directories, into the history.
+    """Read the results in files, or in all files of directories, into the history.
 
-    A path may also be the address of a file: https://HOST/FILE or hf://datasets/OWNER/NAME/FILE.
+    PATH may also be the address of a file: https://HOST/FILE or hf://datasets/OWNER/NAME/FILE.
 
-    Each file is imported as a whole or refused by name; the others are still imported. Importing
-    the same again adds nothing. docs/importing.md says for every format what is read. The exit code
-    is 1 if a file was refused or nothing was found.
+    Each file is imported as a whole, or refused and named. The other files are imported all the
+    same. Importing the same file again adds nothing. docs/importing.md says what is read of each
+    format.
+
+    The exit code is 1 if a file was refused or nothing was found.
     """
-    from midband.importers.sources import ImportEndedError, import_paths
+    from midband.importers.reports import ImportEndedError
+    from midband.importers.sources import import_paths
 
     ended = ""
     options = read_options(**reading)
@@ -112,7 +116,7 @@ def _as_dict(report: "ImportReport", where: str) -> dict[str, object]:
 
 def _show(report: "ImportReport", where: str) -> None:
     from midband.importers.discovery import path_text
-    from midband.importers.sources import NO_RESULTS
+    from midband.importers.reports import NO_RESULTS
 
     for source in report.refused:
         echo(f"midband: refused {source.error}", err=True)

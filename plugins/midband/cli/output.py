@@ -117,6 +117,11 @@ def cell(value: object) -> str:
     return one_line(str(value))
 
 
+def _heading(name: str) -> str:
+    """Return what a person reads of the name of a value; programs get the name itself."""
+    return name.replace("_", " ")
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
 ) -> None:
@@ -149,7 +154,7 @@ def print_table(
     for index in shown:
         numeric = index in numbers
         table.add_column(
-            escape(one_line(columns[index])),
+            escape(_heading(one_line(columns[index]))),
             justify="right" if numeric else "left",
             no_wrap=numeric,
             overflow="fold",  # a name that is cut short cannot be copied
@@ -199,7 +204,7 @@ def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
 
     table = Table.grid(padding=(0, 2))
     for name, text in known.items():
-        table.add_row(f"[bold]{escape(name)}[/bold]", escape(text))
+        table.add_row(f"[bold]{escape(_heading(name))}[/bold]", escape(text))
     console = Console()
     if title:
         console.print(f"[bold]{escape(one_line(title))}[/bold]")

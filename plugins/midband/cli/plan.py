@@ -18,6 +18,7 @@ from midband.choices import (
     strategy_named,
     with_agents,
 )
+from midband.cli.ids import read_ids
 from midband.cli.options import (
     FILE,
     TARGET,
@@ -26,7 +27,6 @@ from midband.cli.options import (
     history_option,
     json_option,
     metric_options,
-    read_ids,
 )
 from midband.cli.output import (
     echo,
@@ -131,7 +131,7 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
     type=TARGET,
     default=Path("plan.json"),
     show_default=True,
-    help="Where to write the plan; - prints it.",
+    help="The file to write the plan to. - prints it instead.",
 )
 @plan_options(
     leave_out=("metric", "as_of", "fallback"),
@@ -150,20 +150,23 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
         "--always",
         type=FILE,
         metavar="FILE",
-        help="A file of guard tasks, one id a line, which run first with every strategy.",
+        help="A file of task ids, one a line, that run first with every strategy. By default there"
+        " are none.",
     ),
 )
 @click.option(
     "--candidates",
     type=FILE,
     metavar="FILE",
-    help="Plan a race between the candidates of this TOML file: see docs/race.md.",
+    help="Plan a race between the candidates that this TOML file names; docs/race.md explains"
+    " it. The plan is written to race.json by default.",
 )
 @click.option(
     "--tasks",
     type=FILE,
     metavar="FILE",
-    help="With --candidates: the task ids, one a line; by default all that the history holds.",
+    help="With --candidates: the ids of the tasks, one a line. By default they are all tasks that"
+    " the history holds of the benchmark.",
 )
 @metric_options
 @as_of_option
@@ -172,7 +175,8 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
     "exclude_agents",
     multiple=True,
     metavar="GLOB",
-    help="Leave out reference agents whose name matches; may be repeated.",
+    help="Leave out the known agents whose names match this pattern, such as 'old-*'. The option"
+    " may be repeated.",
 )
 @history_option
 @json_option
@@ -189,10 +193,16 @@ def plan(
     as_json: bool,
     **chosen: Any,
 ) -> int:
-    """Choose the tasks of BENCHMARK that a new agent should run, in order, and when to stop.
+    """Choose which tasks of BENCHMARK a new agent runs, in which order, and when it stops.
 
-    The plan holds all that a run needs, so the run does not open the history. With --candidates it
-    is the plan of a race between several agents, for `midband race` and `midband inspect`.
+    The results of known agents in the history decide which tasks are chosen. The plan holds all
+    that a run needs, so a run does not open the history.
+
+    By default the run stops once the agent's rank is known to within a fifth of the ranks with 95 %
+    confidence. --stop sets another rule.
+
+    With --candidates the plan is that of a race, which finds the best of several agents. Run it
+    with `midband race` or with `midband inspect`.
     """
     if candidates is not None:
         from midband.cli.plan_race import DEFAULT_OUTPUT, RaceRequest, plan_race

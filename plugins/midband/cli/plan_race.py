@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband import __version__
-from midband.cli.options import read_ids
+from midband.cli.ids import read_ids
 from midband.cli.output import (
     echo,
     echo_document,

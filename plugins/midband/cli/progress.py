@@ -1,5 +1,6 @@
 """Progress on standard error: a live display for a person, and few plain lines everywhere else."""
 
+import math
 import os
 import sys
 import time
@@ -239,6 +240,22 @@ def display(noun: str, *, live: bool = True) -> Iterator[Display]:
         yield found
     finally:
         found.close()
+
+
+def interrupted(shown: Display, times: int) -> None:
+    """Say what a Ctrl-C does."""
+    if times == 1:
+        shown.say("interrupted: the round will be finished; press again to end it")
+    elif times == 2:
+        shown.say("interrupted again: ending the round")
+
+
+def spent_text(spent: float, limit: float | None) -> str:
+    """Return what was spent of a limit, US dollars; empty where neither is known."""
+    if limit is not None:
+        known = "an unknown part" if math.isnan(spent) else f"${spent:,.2f}"
+        return f"{known} of ${limit:,.2f} spent"
+    return "" if math.isnan(spent) or not spent else f"${spent:,.2f} spent"
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midband.cli.gate import checked_gate, finish_gate, gate_options
+from midband.cli.ids import read_ids
 from midband.cli.options import (
     FILE,
+    examples,
     history_option,
     json_option,
-    read_ids,
     read_options,
     rounds_options,
 )
@@ -25,9 +26,9 @@ from midband.cli.output import (
     print_facts,
     print_json,
 )
-from midband.cli.progress import Display, display
+from midband.cli.progress import Display, display, interrupted, spent_text
 from midband.cli.recording import Recorder, record_option
-from midband.cli.run import check_driven, interrupted, oddities, spent_text
+from midband.cli.run import check_driven, oddities
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ _SHOWN = 5
 
 
 @click.command(
-    epilog="Example: midband race harbor race.json --output races/june --max-usd 200 --"
-    " -d terminal-bench@2.0 -a claude-code",
+    epilog=examples(
+        "midband race harbor race.json --output races/june --max-usd 200 --"
+        " -d terminal-bench@2.0 -a claude-code"
+    ),
 )
 @click.argument("harness_name", metavar="HARNESS")
 @click.argument("race_path", metavar="RACE", type=FILE)
@@ -52,7 +55,7 @@ _SHOWN = 5
     "directory",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The directory of this race; the same command resumes it.",
+    help="The directory that keeps this race. The same command with the same directory resumes it.",
 )
 @click.option(
     "--parallel",
@@ -60,18 +63,20 @@ _SHOWN = 5
     default=1,
     show_default=True,
     metavar="N",
-    help="How many candidates run at the same time; the result is the same.",
+    help="How many candidates run at the same time. The number does not change the result.",
 )
 @click.option(
     "--round-size",
     type=click.IntRange(min=1),
-    help="Tasks that a candidate runs in a round at least; a tenth of what is expected by default.",
+    metavar="N",
+    help="The least number of tasks that a candidate runs in a round. By default it is a tenth of"
+    " the tasks that a candidate is expected to need.",
 )
 @click.option(
     "--tasks",
     type=FILE,
     metavar="FILE",
-    help="The task ids, one a line, where the plan of the race has none.",
+    help="The ids of the tasks, one a line. It is needed if the plan of the race names no tasks.",
 )
 @record_option
 @rounds_options
@@ -103,13 +108,17 @@ def race(
 ) -> int:
     """Run the candidates of RACE with HARNESS, round by round, until the question is settled.
 
-    Each round of a candidate runs the harness's own command on some of the tasks, with ARGUMENTS
-    and those that the file of the candidates gives this one. `{candidate}` in them is its name. If
-    the race was stopped or killed, the same command resumes it, and nothing that finished is run
-    again. A candidate that fails is set apart, and the others go on. Ctrl-C lets the running rounds
-    finish; a second one ends them. The exit code is 0 if the question is settled or held, 1 if the
-    race failed, 3 if the question is undecided and 4 if it did not hold. With --gate, for which the
-    race has to ask, the last line says so, and --summary writes it as Markdown.
+    RACE is a plan that `midband plan --candidates` wrote. Each round of a candidate runs the
+    harness's own command on some of the tasks. The command gets ARGUMENTS and those that the file
+    of the candidates gives this candidate. `{candidate}` in them stands for its name.
+
+    If a race was stopped or killed, the same command resumes it. Nothing that finished is run
+    again. A candidate that fails is set apart, and the others continue. Ctrl-C lets the running
+    rounds finish, and a second Ctrl-C ends them.
+
+    The exit code is 0 if the question is settled or held, 1 if the race failed, 3 if the question
+    is undecided, and 4 if it did not hold. With --gate the last line says the same. RACE must ask
+    the question of the gate.
     """
     from midband._gate import check_gate_of_race, gate_of_race
     from midband._manager import choose, get_plugin_manager
@@ -228,8 +237,9 @@ class _Screen:
         name = f"{candidate} {end.name}"
         for line in oddities(end, place=f"{candidate}/"):
             self.note(f"{name}: {line}")
-        scored = f"{len(end.scored)} of {count(len(end.tasks), 'task')} scored"
-        self._shown.plain(f"{name}: {scored}")
+        if len(end.scored) < len(end.tasks):
+            scored = f"{len(end.scored)} of {count(len(end.tasks), 'task')} scored"
+            self._shown.plain(f"{name}: {scored}")
 
     def stands(self, standing: "RaceStanding") -> None:
         """Say where the race stands."""
@@ -237,8 +247,10 @@ class _Screen:
         board.done, board.total = verdict.results, verdict.full
         money = spent_text(standing.spent_usd, self._max_usd)
         ahead = f"ahead: {listed(verdict.best, _SHOWN)}" if verdict.best else ""
-        number = f"{len(standing.running)} of {count(self._candidates, 'candidate')} still in"
-        names = f": {listed(standing.running, _SHOWN)}" if standing.running else ""
+        number = names = ""
+        if standing.running:
+            number = f"{len(standing.running)} of {count(self._candidates, 'candidate')} still in"
+            names = f": {listed(standing.running, _SHOWN)}"
         lines = (f"{number}{names}", "; ".join(each for each in (ahead, money) if each))
         board.facts = tuple(line for line in lines if line)
         self._shown.plain(

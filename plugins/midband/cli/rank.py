@@ -1,5 +1,6 @@
 """``midband rank``: the verdict of a plan on finished runs."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,15 @@ from midband.cli.options import (
     read_options,
     source_options,
 )
-from midband.cli.output import echo_block, listed, print_facts, print_json, print_table, warn
+from midband.cli.output import (
+    echo_block,
+    listed,
+    on_terminal,
+    print_facts,
+    print_json,
+    print_table,
+    warn,
+)
 from midband.cli.results import plan_records, reference_named
 from midband_history import Metric
 
@@ -53,25 +62,32 @@ Examples:
     "agents",
     multiple=True,
     metavar="NAME",
-    help="Rank only this agent; where the logs name no agent, this is its name. May be repeated.",
+    help="Judge only the results of this agent. If the logs name no agent, this is its name. The"
+    " option may be repeated.",
 )
 @click.option(
     "--versus",
     multiple=True,
     metavar="AGENT",
-    help="Show the chance of being better than this reference agent; may be repeated.",
+    help="Show the estimated chance of being better than this known agent. The option may be"
+    " repeated.",
 )
 @click.option(
     "--all",
     "everyone",
     is_flag=True,
-    help="Bound the ranks of all reference agents at once, together with agents of LOGS that ran"
-    " every task; LOGS may be left out.",
+    help="Bound the ranks of all known agents at once, together with the agents of LOGS that ran"
+    " every task. LOGS may be left out.",
 )
 @gate_options
 @comparison_options
 @max_errors_option
-@click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
+@click.option(
+    "--allow-changed",
+    is_flag=True,
+    help="Accept tasks whose content has changed since the plan was made. By default they are an"
+    " error.",
+)
 @history_option
 @json_option
 def rank(
@@ -91,15 +107,16 @@ def rank(
     as_json: bool,
     **reading: Any,
 ) -> int:
-    """Rank the agents of LOGS by PLAN, as an adaptive run would.
+    """Judge the agents whose results are in LOGS by PLAN, as an adaptive run would.
 
     The results are judged in the order of the plan, so a full run and a run that stopped early get
-    the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
-    names results of other benchmarks, which are left out.
+    the same verdict. A run that chose its tasks live is judged in the order that it chose. Results
+    of other benchmarks are left out, and a note names them.
 
-    With --gate the exit code says whether the one new agent in LOGS is worse than a baseline by
-    more than a margin, and standard output is one line. The baseline is an agent of PLAN. Without
-    a plan, PLAN and LOGS are results of the new agent, to compare with those of --baseline.
+    With --gate the exit code says whether the new agent in LOGS is worse than a baseline by more
+    than a margin. Standard output is then one line. The baseline is an agent of PLAN. To compare
+    two sets of results without a plan, name the new results instead of PLAN and LOGS, and the old
+    ones with --baseline.
     """
     from midband._ranking import is_old, rank_records
     from midband.choices import read_plan
@@ -247,7 +264,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
             ended=True,
             resume="run the tasks that are left, and rank all results together",
         )
-        print_facts(row)
+        print_facts(row if not on_terminal() else _beside_the_verdict(row))
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))
         return
@@ -262,6 +279,13 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     for verdict in verdicts:
         for warning in verdict.decision.warnings[len(plan.warnings) :]:
             warn(f"{verdict.agent}: {warning}")
+
+
+def _beside_the_verdict(row: Mapping[str, object]) -> dict[str, object]:
+    """Return what the verdict's block does not say, for a person."""
+    counts = ("results_outside_plan", "results_not_judged")
+    shown = {name: row[name] for name in counts if row[name]}
+    return {"guarantee": row["guarantee"], **shown, "plan_digest": row["plan_digest"]}
 
 
 def _show_everyone(

@@ -15,7 +15,7 @@ _PATIENCE_S = 30.0
 record_option = click.option(
     "--record",
     is_flag=True,
-    help="Import the results into the history after every round.",
+    help="Import the results into the history after every round. By default nothing is imported.",
 )
 
 

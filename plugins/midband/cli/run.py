@@ -13,13 +13,14 @@ import click
 from midband.cli.gate import Asked, checked_gate, finish_gate, gate_by_plan, gate_options
 from midband.cli.options import (
     FILE,
+    examples,
     history_option,
     json_option,
     read_options,
     rounds_options,
 )
 from midband.cli.output import count, echo, echo_block, is_quiet, listed, print_facts, print_json
-from midband.cli.progress import Display, display
+from midband.cli.progress import Display, display, interrupted, spent_text
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
 from midband_history import InputError
@@ -36,8 +37,10 @@ _INTERRUPTED = 130
 
 
 @click.command(
-    epilog="Example: midband run harbor plan.json --output runs/new --max-usd 20 --"
-    " -d terminal-bench@2.0 -a claude-code -m anthropic/claude-opus-4-1",
+    epilog=examples(
+        "midband run harbor plan.json --output runs/new --max-usd 20 --"
+        " -d terminal-bench@2.0 -a claude-code -m anthropic/claude-opus-4-1"
+    ),
 )
 @click.argument("harness_name", metavar="HARNESS")
 @click.argument("plan_path", metavar="PLAN", type=FILE)
@@ -48,14 +51,19 @@ _INTERRUPTED = 130
     "directory",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The directory of this run; the same command resumes it.",
+    help="The directory that keeps this run. The same command with the same directory resumes it.",
 )
 @click.option(
     "--round-size",
     type=click.IntRange(min=1),
-    help="Tasks in a round; a tenth of the planned tasks by default.",
+    metavar="N",
+    help="The number of tasks in a round. By default it is a tenth of the planned tasks.",
 )
-@click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
+@click.option(
+    "--in-process",
+    is_flag=True,
+    help="Load the harness and its model once, in this process, instead of once a round.",
+)
 @record_option
 @rounds_options
 @gate_options
@@ -83,14 +91,19 @@ def run(
     as_json: bool,
     **reading: Any,
 ) -> int:
-    """Run HARNESS on the tasks of PLAN, round by round, until the rank is settled.
+    """Run HARNESS on the tasks of PLAN, round by round, until the verdict is settled.
 
-    ARGUMENTS are passed on to the harness: its model, its agent, its data set. Each round runs the
-    harness's own command on some of the tasks. If the run was stopped or killed, the same command
-    resumes it, and nothing that finished is run again. Ctrl-C lets the running round finish; a
-    second Ctrl-C ends it. With inspect the whole run is one round, which ends once the rank is
-    settled. With --gate, which the plan has to stop by, the last line and the exit code say whether
-    the new agent is worse than a baseline by more than a margin.
+    Each round runs the harness's own command on some of the tasks. ARGUMENTS are passed on to it,
+    such as the model, the agent and the data set. After each round midband reads the results and
+    decides whether to stop.
+
+    If a run was stopped or killed, the same command resumes it. Nothing that finished is run again.
+    Ctrl-C lets the running round finish, and a second Ctrl-C ends it.
+
+    With the harness inspect, the whole run is one round, which ends once the verdict is settled.
+
+    With --gate, the last line and the exit code say whether the new agent is worse than a baseline
+    by more than a margin. The plan must have been made with the same rule as its --stop.
     """
     from midband._gate import gate_of_decision, gated_plan
     from midband._manager import choose, get_plugin_manager
@@ -161,14 +174,6 @@ def check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
     raise InputError(msg)
 
 
-def interrupted(shown: Display, count: int) -> None:
-    """Say what a Ctrl-C does."""
-    if count == 1:
-        shown.say("interrupted: the round will be finished; press again to end it")
-    elif count == 2:
-        shown.say("interrupted again: ending the round")
-
-
 class _Screen:
     """What is shown of a run, and kept of it.
 
@@ -220,14 +225,6 @@ class _Screen:
 def _rank(decision: "Decision") -> str:
     of = decision.n_reference + 1
     return f"rank {decision.rank or 'unknown'} of {of} ({decision.low} to {decision.high})"
-
-
-def spent_text(spent: float, limit: float | None) -> str:
-    """Return what was spent of a limit, US dollars; empty where neither is known."""
-    if limit is not None:
-        known = "an unknown part" if math.isnan(spent) else f"${spent:,.2f}"
-        return f"{known} of ${limit:,.2f} spent"
-    return "" if math.isnan(spent) or not spent else f"${spent:,.2f} spent"
 
 
 def oddities(end: "RoundEnd", *, place: str = "") -> "Iterator[str]":
@@ -306,7 +303,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 @click.command(
     context_settings=_PASS_ON,
-    epilog="Example: midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5",
+    epilog=examples("midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5"),
 )
 @gate_options
 @history_option
@@ -314,22 +311,33 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 def inspect(
     gate: str | None, summary: Path | None, history_path: Path | None, arguments: tuple[str, ...]
 ) -> int:
-    """Run `inspect COMMAND...`; with --adaptive PLAN an eval stops once the rank is settled.
+    r"""Run `inspect COMMAND...`, and stop early with --adaptive or --race.
 
-    With --race RACE or --race QUESTION (top:1:0.9, order:0.9, not-worse:NEW:OLD:2:0.95) the models
-    of --model A,B,... race: each one's samples end when the race lets go of it, and the end is one
-    table. A question takes --budget 20% and --allocation NAME; a not-worse question ends with code
-    0 held, 3 undecided, 4 did not hold.
-    eval and eval-set take --adaptive PLAN, --allow-changed (accept tasks whose content has changed
-    since the plan was made), --metric NAME (the scorer, or SCORER.KEY, where the plan does not know
-    its metric) and --max-errors N|SHARE (end a run with more attempts without a usable result; by
-    default when none of the first ten has one). With --gate, which the plan has to stop by, the
-    last line and the exit code say whether the new agent is worse than a baseline by more than a
-    margin. Everything else is Inspect's own and is passed on.
-    An adaptive run takes 4 samples at a time unless --max-samples says otherwise: a stop can only
-    save what has not been started. A plan that chooses live names the next sample after every
-    result (Inspect 0.3.250 or newer; its fixed order runs on others).
-    See docs/harnesses/inspect.md.
+    Inspect's own options are passed on. The commands eval and eval-set take these as well:
+
+    \b
+      --adaptive PLAN       Run the tasks of PLAN, and stop once its rule is met.
+      --race RACE           Let the models of --model A,B,... race by a plan of
+                            `midband plan --candidates`. A question will do in
+                            its place, such as top:1:0.9, order:0.9 or
+                            not-worse:NEW:OLD:2:0.95.
+      --budget SHARE        With a question: the most that the race may run, such
+                            as 20% of all results. By default all of them.
+      --allocation NAME     With a question: how the race spends its tasks.
+      --metric NAME         The scorer, or SCORER.KEY, if the plan does not know
+                            its metric.
+      --max-errors N|SHARE  End the run once more attempts than this have no
+                            usable result. By default it ends when none of the
+                            first ten has one.
+      --allow-changed       Accept tasks whose content has changed since the plan
+                            was made.
+
+    An adaptive run takes 4 samples at a time, because a stop can only save what has not been
+    started. --max-samples sets another number. A plan that chooses live names the next sample after
+    every result. This needs Inspect 0.3.250 or newer; older versions run the plan's fixed order.
+
+    A race with a not-worse question ends with the exit code 0 if it held, 4 if it did not hold, and
+    3 if it is undecided. docs/harnesses/inspect.md tells more.
     """
     from importlib.util import find_spec
 

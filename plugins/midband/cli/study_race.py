@@ -39,47 +39,59 @@ def race_options(command: Command) -> Command:
         click.option(
             "--race",
             is_flag=True,
-            help="Replay races between agents of the history; the options below say which.",
+            help="Replay races between agents of the history. The options below belong to it.",
         ),
         click.option(
             "--question",
             multiple=True,
             metavar="TEXT",
-            help="What a race is to find out: top:K[:CONFIDENCE], order[:CONFIDENCE] or"
-            " not-worse:NEW:OLD:POINTS[:CONFIDENCE].  [default: top:1:0.9, or top:1 with --budget]",
+            help="What each race finds out: top:K[:CONFIDENCE], order[:CONFIDENCE] or"
+            " not-worse:NEW:OLD:POINTS[:CONFIDENCE]. May be repeated.  [default: top:1:0.9, or"
+            " top:1 with --budget]",
         ),
         click.option(
             "--candidates",
             type=click.IntRange(2),
             metavar="N",
-            help="Agents in each race.  [default: half of them, or all with --no-history]",
+            help="The number of agents in each race.  [default: half of them, or all with"
+            " --no-history]",
         ),
         click.option(
             "--allocation",
             multiple=True,
             metavar="NAME",
-            help="contested, racing, halving, uniform, a plugin's, or a baseline: sysrs,"
-            " successive-halving, ucb-e, top-two-thompson, random.  [default: several of them]",
+            help="How a race spends its tasks: contested, racing, halving, uniform or that of a"
+            " plugin. Published baselines are sysrs, successive-halving, ucb-e, top-two-thompson"
+            " and random. May be repeated.  [default: several of them]",
         ),
-        click.option("--draws", type=click.IntRange(1), help="Races of each cell.  [default: 20]"),
         click.option(
-            "--no-history", is_flag=True, help="Race without the other agents as history."
+            "--draws",
+            type=click.IntRange(1),
+            metavar="N",
+            help="The number of races for each row of the table.  [default: 20]",
+        ),
+        click.option(
+            "--no-history",
+            is_flag=True,
+            help="Let the race use no results of the agents that do not take part.",
         ),
         click.option(
             "--split",
             type=click.Choice(["random", "temporal"]),
-            help="Who competes: any agents, or later ones.  [default: random]",
+            help="Which agents race: random ones, or the later ones (temporal).  [default: random]",
         ),
         click.option(
             "--within",
             type=float,
             metavar="POINTS",
-            help="Candidates so close need not be told apart.  [default: 0]",
+            help="Candidates whose scores differ by no more than so many percentage points need not"
+            " be told apart.  [default: 0]",
         ),
         click.option(
             "--replay-guesses",
             is_flag=True,
-            help="Have each race without a confidence say how often such guesses are right.",
+            help="Let each race without a confidence measure by replays how often such a guess is"
+            " right. This takes longer.",
         ),
     )
     for option in reversed(options):

@@ -164,6 +164,36 @@ class RaceVerdict:
         guessed = self.confidence is None and self.reason != NOBODY
         return 0 if self.settled or guessed else 3
 
+    @property
+    def basis(self) -> str:
+        """How sure the answer is, and by what, in one sentence or two; empty without an answer."""
+        if self.answer == UNKNOWN:
+            return ""
+        if self.confidence is not None:
+            said = "holds with" if self.settled else "is a guess and not settled at"
+            return f"The answer {said} {self.confidence:.0%} confidence: {self.guarantee}."
+        if math.isnan(self.chance_right):
+            return (
+                "Nothing is claimed: this is the best guess for the budget, and no history says how"
+                " often such a guess is right."
+            )
+        where = f"{self.replays} replays on the history" if self.replays else "replays elsewhere"
+        return (
+            f"Nothing is claimed. In {where} such a guess was right in {self.chance_right:.0%}"
+            f" of races and cost {100.0 * self.regret:.1f} points on average."
+        )
+
+    @property
+    def paid(self) -> str:
+        """What was paid for, and why the race is over, in one sentence or two."""
+        text = (
+            f"{self.results} of {self.full} results were paid for, {self.cost_share:.1%} of the"
+            f" full price; {self.reason}."
+        )
+        if not math.isnan(self.usd):
+            text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
+        return text
+
     def lines(self, *, width: int = WIDTH, encoding: str = "ascii") -> list[str]:
         """Say it in plain words; the table of candidates comes in the middle.
 
@@ -176,28 +206,10 @@ class RaceVerdict:
             Of where the lines are shown: ranks are drawn in plain ASCII unless it is a form of
             Unicode.
         """
-        text = [self.answer, *self._basis()]
+        text = [self.answer, *([self.basis] if self.basis else [])]
         above = [line for each in text for line in folded([each], width)]
         below = [line for each in self._remarks() for line in folded([each], width)]
         return [*above, *self.table(width=width, encoding=encoding), *below]
-
-    def _basis(self) -> list[str]:
-        """Say what the answer rests on."""
-        if self.answer == UNKNOWN:
-            return []
-        if self.confidence is not None:
-            said = "holds with" if self.settled else "is a guess and not settled at"
-            return [f"The answer {said} {self.confidence:.0%} confidence: {self.guarantee}."]
-        if math.isnan(self.chance_right):
-            return [
-                "Nothing is claimed: this is the best guess for the budget, and no history says how"
-                " often such a guess is right."
-            ]
-        where = f"{self.replays} replays on the history" if self.replays else "replays elsewhere"
-        return [
-            f"Nothing is claimed. In {where} such a guess was right in {self.chance_right:.0%}"
-            f" of races and cost {100.0 * self.regret:.1f} points on average."
-        ]
 
     def _remarks(self) -> list[str]:
         """Say what stands below the table: what is odd, open or tied, and what was spent."""
@@ -224,7 +236,7 @@ class RaceVerdict:
                 f"Settling the question is expected to cost a further {self.to_settle:.0%} of the"
                 " full price."
             )
-        return [*lines, self._spent(), *(f"Note: {each}." for each in self.warnings)]
+        return [*lines, self.paid, *(f"Note: {each}." for each in self.warnings)]
 
     def table(self, *, width: int = WIDTH, encoding: str = "ascii") -> list[str]:
         """Return the candidates as the lines of a table; see `lines`."""
@@ -266,15 +278,6 @@ class RaceVerdict:
                 "unknown" if math.isnan(each.usd) else f"{each.usd:.2f}" for each in self.ranked
             ]
         return {name: [name, *texts] for name, texts in columns.items()}
-
-    def _spent(self) -> str:
-        text = (
-            f"{self.results} of {self.full} results were paid for, {self.cost_share:.1%} of the"
-            f" full price; {self.reason}."
-        )
-        if not math.isnan(self.usd):
-            text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
-        return text
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; unknown numbers become None."""
