@@ -18,7 +18,7 @@ from midband_history import History, Metric, Record
 
 def _documented() -> dict[str, list[str]]:
     """Return every command of the documents once, whatever the benchmark is called."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for path in DOCUMENTS:
         for words in documented_commands(path):
             found.setdefault(" ".join(words), words[1:])

@@ -43,20 +43,41 @@ def follow(directory: Path) -> list[Step]:
             name, _, value = words[0].partition("=")
             variables[name] = value
             continue
-        done = subprocess.run(
-            [sys.executable, "-m", PROGRAMS[program], *words],
-            cwd=directory,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            msg = f"expected {command!r} to succeed, got exit code {done.returncode}: {done.stdout}"
+        typed = [sys.executable, "-m", PROGRAMS[program], *words]
+        code, printed = _run(typed, directory, variables, screen="inspect" not in command)
+        if code:
+            msg = f"expected {command!r} to succeed, got exit code {code}: {printed}"
             raise RuntimeError(msg)
-        steps.append(Step(command, shown, _told(command, done.stdout)))
+        steps.append(Step(command, shown, _told(command, printed)))
     return steps
+
+
+def _run(
+    typed: list[str], directory: Path, variables: dict[str, str], *, screen: bool
+) -> tuple[int, str]:
+    """Run a command, with a terminal as its standard output if `screen`; return what it printed."""
+    with tempfile.TemporaryFile("w+") as errors:
+        reader, writer = os.openpty() if screen else os.pipe()
+        with subprocess.Popen(
+            typed, cwd=directory, env=variables, stdout=writer, stderr=errors
+        ) as process:
+            os.close(writer)
+            text = _read(reader)
+        errors.seek(0)
+        text = re.sub(r"\x1b\[[0-9;]*m", "", text.replace("\r\n", "\n")) + errors.read()
+    return process.returncode, "".join(line.rstrip() + "\n" for line in text.splitlines())
+
+
+def _read(reader: int) -> str:
+    """Read until the other side is closed, which a terminal reports as an error."""
+    with os.fdopen(reader, "rb") as stream:
+        parts = []
+        try:
+            while part := stream.read1():
+                parts.append(part)
+        except OSError:
+            pass
+    return b"".join(parts).decode()
 
 
 def _told(command: str, printed: str) -> str:
