@@ -46,7 +46,7 @@ clean:
 	rm -rf $(VENV) $(TEAM) demo dist build
 
 $(VENV)/.installed-inspect: pyproject.toml constraints.txt
-	sh .ci/install '$(PYTHON)' '$(VENV)' inspect
+	sh .ci/install '$(PYTHON)' '$(VENV)' inspect,report
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt

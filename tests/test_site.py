@@ -6,11 +6,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.browsing import chromium_running
 from tests.environments import ROOT
 
 from midband.report.glossary import TERMS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 PACKAGES = ("midband", "midband_history", "midband_sampler", "midband_sims")
 
@@ -68,3 +73,26 @@ def test_the_glossary_is_that_of_the_reports() -> None:
     entries = re.findall(r"^## (.+)\n\n((?:.+\n)+)", page, re.MULTILINE)
     assert {term: " ".join(text.split()) for term, text in entries} == dict(TERMS)
     assert [term for term, _ in entries] == sorted(TERMS)
+
+
+def _search(page: "Page") -> str:
+    page.keyboard.press("s")
+    page.keyboard.type("tie group")
+    return page.locator(".md-search-result__item").first.inner_text()
+
+
+def test_the_site_can_be_read_and_searched_as_files_on_a_phone_and_on_a_desk(site: Path) -> None:
+    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    with chromium_running() as browser:
+        for width, dark in ((390, False), (1600, True)):
+            for name in ("index", "tutorial", "guarantees", "evidence/statistics"):
+                overflow = browser.see(
+                    site / f"{name}.html",
+                    lambda page: page.evaluate(wider),
+                    width=width,
+                    dark=dark,
+                    ready="footer",
+                )
+                assert overflow <= 0, f"{name} is {overflow} pixels too wide at {width}"
+        found = browser.see(site / "index.html", _search, width=1600, ready="footer")
+    assert "The known agents whose scores lie within the bounds" in found

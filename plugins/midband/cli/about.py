@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from midband.cli.options import examples, history_option, json_option
-from midband.cli.output import is_quiet, print_facts, print_json, print_table, warn
+from midband.cli.output import echo, is_quiet, print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +87,7 @@ def demo(directory: Path, history_path: Path | None, as_json: bool) -> int:
         if not is_quiet():
             click.echo()
         print_facts(_summary(outcome), title="What the simulation shows")
+        echo(f"Open this in a browser to see it: {' and '.join(outcome.reports)}")
     return 0
 
 

@@ -32,7 +32,7 @@
           if (marked.has(place)) line.className = "marked";
           cells.forEach((cell, column) => {
             const box = document.createElement("td");
-            if (data.numeric[column]) box.className = "number";
+            box.className = data.styles[column];
             box.textContent = text(cell);
             line.append(box);
           });
@@ -109,9 +109,10 @@
       axis: {
         labelColor: $muted, titleColor: $muted, gridColor: $faint, domainColor: $faint,
         tickColor: $faint, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500,
-        labelLimit: 190, gridOpacity: 0.7,
+        labelLimit: innerWidth < 600 ? 110 : 240, gridOpacity: 0.7,
       },
       legend: {
+        columns: innerWidth < 600 ? 1 : undefined,
         labelColor: $muted, titleColor: $muted, labelFontSize: 12, titleFontSize: 12,
         titleFontWeight: 500, orient: "top", labelLimit: 320,
       },
@@ -156,6 +157,9 @@
       script.textContent = document.getElementById("vega").textContent;
       document.head.append(script);
       loaded = true;
+      // What Vega-Lite says of a specification is for its author, and not for who reads the page.
+      const warn = console.warn;
+      console.warn = (...said) => said[0] === "WARN" || warn(...said);
     }
     return window.vegaEmbed;
   }

@@ -3,8 +3,6 @@
 import base64
 import hashlib
 import html
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +11,21 @@ from importlib.resources import files
 from typing import Any
 
 from midband.report.glossary import PATTERN, TERMS
+from midband.report.values import (
+    UNKNOWN,
+    Cell,
+    cell_of,
+    column_style,
+    json_for_script,
+    shown,
+)
 from midband.text import one_line
+from midband_history import InputError
+
+__all__ = ["Cell", "Chart", "Page", "Section", "Table", "draws_charts", "render"]
 
 ROWS_SHOWN = 25
-UNKNOWN = "\N{EN DASH}"
+_PERCENT = re.compile(r"(?<=\d) %")
 NO_CHARTS = (
     "The charts are left out, because the packages that draw them are not installed:"
     " pip install 'midband[report]'"
@@ -50,21 +59,6 @@ class Chart:
     summary: str = ""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A number that is shown as a text of its own, such as ``$3.10``.
-
-    Parameters
-    ----------
-    text : str
-    value : float or None
-        What the table sorts by; None where unknown.
-    """
-
-    text: str
-    value: float | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A table that sorts by each of its columns.
@@ -86,6 +80,15 @@ class Table:
     rows: tuple[tuple[object, ...], ...]
     note: str = ""
     highlight: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        odd = next((row for row in self.rows if len(row) != len(self.columns)), None)
+        if odd is not None:
+            msg = (
+                f"expected rows of {len(self.columns)} cells in the table {self.title!r}, got one"
+                f" of {len(odd)}: give a cell for each column"
+            )
+            raise InputError(msg)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +278,7 @@ class _Writer:
     def prose(self, text: str) -> str:
         """Return a text with the terms that it uses first, each with its explanation."""
         parts, place = [], 0
-        text = one_line(text)
+        text = _PERCENT.sub("\N{NO-BREAK SPACE}%", one_line(text))
         for found in PATTERN.finditer(text):
             term = found[1].lower()
             if term in self._used:
@@ -308,6 +311,7 @@ class _Writer:
     def _chart(self, chart: Chart) -> str:
         label = " ".join(part for part in (chart.title + ".", chart.summary, chart.reading) if part)
         wide = " wide" if chart.wide else ""
+        spec = json_for_script(_with_width(chart.spec))
         if not self._charts:
             inside = '<p class="placeholder">The chart is left out; see what is missing.</p>'
             state = ' data-state="none"'
@@ -316,7 +320,7 @@ class _Writer:
                 f'<div class="chart"><div class="canvas" role="img" aria-label="{_text(label)}">'
                 '<p class="placeholder">The chart is drawn by a script.</p></div></div>'
                 '<details class="numbers"><summary>The numbers of this chart</summary></details>'
-                f'<script type="application/json">{_json(_with_width(chart.spec))}</script>'
+                f'<script type="application/json">{spec}</script>'
             )
             state = ' data-state="waiting"'
         return (
@@ -326,10 +330,10 @@ class _Writer:
         )
 
     def _table(self, table: Table) -> str:
-        rows = [[_cell(each) for each in row] for row in table.rows]
-        numeric = [_is_numeric([row[place] for row in rows]) for place in range(len(table.columns))]
+        rows = [[cell_of(each) for each in row] for row in table.rows]
         marked = set(table.highlight)
-        kinds = [' class="number"' if each else "" for each in numeric]
+        styles = [column_style([row[place] for row in rows]) for place in range(len(table.columns))]
+        kinds = [f' class="{each}"' if each else "" for each in styles]
         heads = "".join(
             f'<th scope="col" aria-sort="none"{kind}><button type="button">{_text(name)}</button>'
             "</th>"
@@ -338,10 +342,10 @@ class _Writer:
         lines = []
         for place, row in enumerate(rows[:ROWS_SHOWN]):
             cells = zip(row, kinds, strict=True)
-            shown = "".join(f"<td{kind}>{html.escape(_shown(each))}</td>" for each, kind in cells)
+            line = "".join(f"<td{kind}>{html.escape(shown(each))}</td>" for each, kind in cells)
             mark = ' class="marked"' if place in marked else ""
-            lines.append(f"<tr{mark}>{shown}</tr>")
-        data = _json({"rows": rows, "numeric": numeric, "marked": sorted(marked)})
+            lines.append(f"<tr{mark}>{line}</tr>")
+        data = json_for_script({"rows": rows, "styles": styles, "marked": sorted(marked)})
         title = _text(table.title)
         note = f"<p>{self.prose(table.note)}</p>" if table.note else ""
         return (
@@ -375,37 +379,6 @@ def _tools(rows: int, title: str) -> str:
     )
 
 
-def _cell(value: object) -> object:
-    """Return a cell as the script takes it: a text, a number with its text, or None."""
-    if isinstance(value, Cell):
-        known = value.value is not None and math.isfinite(value.value)
-        return [value.value, one_line(value.text)] if known else None
-    if value is None or isinstance(value, str):
-        return None if value is None else one_line(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if hasattr(value, "item"):
-        return _cell(value.item())
-    if isinstance(value, int):
-        return [value, f"{value:,}"]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return [value, f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"]
-    return one_line(str(value))
-
-
-def _shown(cell: object) -> str:
-    if cell is None:
-        return UNKNOWN
-    return str(cell[1]) if isinstance(cell, list) else str(cell)
-
-
-def _is_numeric(column: Sequence[object]) -> bool:
-    known = [each for each in column if each is not None]
-    return bool(known) and all(isinstance(each, list) for each in known)
-
-
 def _with_width(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return a specification that takes the width of the page unless it has one of its own."""
     found = dict(spec)
@@ -414,26 +387,3 @@ def _with_width(spec: Mapping[str, Any]) -> dict[str, Any]:
     if found.get("width") == "container":
         found.setdefault("autosize", {"type": "fit-x", "contains": "padding"})
     return found
-
-
-def _json(value: object) -> str:
-    """Return JSON that can stand in a script element: no text of it ends that element."""
-    found = json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        found = found.replace(character, f"\\u{ord(character):04x}")
-    return found
-
-
-def _plain(value: object) -> object:
-    """Return what JSON can hold: unknown numbers become null, texts are shown on one line."""
-    if isinstance(value, str):
-        return one_line(value)
-    if isinstance(value, Mapping):
-        return {one_line(str(name)): _plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int)) else one_line(str(value))

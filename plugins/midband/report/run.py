@@ -1,29 +1,37 @@
 """The report of a run: how its rank settled, what it rests on, what it cost, what did not run."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
 from midband.report.course import Course, TaskRun, follow
 from midband.report.page import Cell, Chart, Page, Section, Table
+from midband.report.run_charts import (
+    agents_chart,
+    candidate_label,
+    closing_chart,
+    cost_chart,
+    predictions_chart,
+    rates_chart,
+    reference_scores,
+)
 from midband.report.sources import RunResults
 from midband.report.words import (
     basis,
     believe,
     counted,
     dollars,
+    duration,
     headline,
     percent,
     rests_on,
+    rule_text,
 )
 from midband.text import without_credentials
 
-AGENTS_SHOWN = 40
 _FEWEST = 10  # results that a comparison with predictions needs
 _BINS = 8
 
@@ -80,7 +88,7 @@ def _facts(
             f"{len(plan.tasks):,} planned of {len(plan.all_tasks):,}, {chosen}",
         ),
         ("Strategy", plan.strategy),
-        ("Stopping rule", rule_text(plan.stop)),
+        ("Stops when", rule_text(plan.stop)),
         ("Plan", f"{found.plan.digest}, made with {versions or 'an unknown version'}"),
         *found.facts,
         ("Date of the run", _moments(found.dates)),
@@ -89,24 +97,6 @@ def _facts(
         ("Command of this report", without_credentials(command)),
     ]
     return tuple((name, value) for name, value in rows if value)
-
-
-def rule_text(rule: object) -> str:
-    """Return a stopping rule in words: its name, and its settings by name."""
-    if not is_dataclass(rule):
-        return type(rule).__name__
-    name = str(getattr(rule, "name", "") or type(rule).__name__)
-    said = []
-    for each in fields(rule):
-        value = getattr(rule, each.name)
-        if each.name == "rules" or (isinstance(value, tuple) and value and is_dataclass(value[0])):
-            return f" {_JOINS.get(name, name)} ".join(rule_text(part) for part in value)
-        if each.name != "min_tasks" and value is not None:
-            said.append(f"{each.name.replace('_', ' ')} {value}")
-    return f"{name} ({', '.join(said)})" if said else name
-
-
-_JOINS = {"any": "or", "all": "and"}
 
 
 def _moments(dates: Sequence[datetime]) -> str:
@@ -166,8 +156,8 @@ def _rank_section(found: RunResults, course: Course) -> Section:
     of = decision.n_reference + 1
     parts: list[Chart | Table] = []
     if course.looks:
-        parts.append(_closing(course))
-    parts.append(_among(found, course))
+        parts.append(closing_chart(course))
+    parts.append(agents_chart(found, course))
     parts.append(_agents_table(found, course))
     if decision.differences:
         parts.append(_differences_table(course))
@@ -183,190 +173,9 @@ def _rank_section(found: RunResults, course: Course) -> Section:
     return Section(title="The rank", text=tuple(text), parts=tuple(parts))
 
 
-def _closing(course: Course) -> Chart:
-    decision = course.decision
-    of = decision.n_reference + 1
-    values = [
-        {"Tasks": each.tasks, "Best rank": each.low, "Worst rank": each.high, "Rank": each.rank}
-        for each in course.looks
-    ]
-    last = course.looks[-1]
-    x = {
-        "field": "Tasks",
-        "type": "quantitative",
-        "title": "Tasks judged",
-        "scale": {"zero": True, "nice": False},
-        "axis": {"grid": False, "tickMinStep": 1, "format": ",d"},
-    }
-    y = {
-        "type": "quantitative",
-        "title": "Rank (1 is best)",
-        "scale": {"domain": [of, 1], "nice": False, "zero": False},
-        "axis": {"tickMinStep": 1, "format": ",d"},
-    }
-    tooltip = [{"field": name, "format": ",d"} for name in values[0]]
-    spec = {
-        "height": 280,
-        "data": {"values": values},
-        "encoding": {"x": x},
-        "layer": [
-            {
-                "mark": {
-                    "type": "area",
-                    "interpolate": "step-after",
-                    "color": "$accent",
-                    "opacity": 0.22,
-                },
-                "encoding": {
-                    "y": {**y, "field": "Best rank"},
-                    "y2": {"field": "Worst rank"},
-                },
-            },
-            {
-                "mark": {"type": "rule", "color": "$accent", "opacity": 0.35, "strokeWidth": 2},
-                "encoding": {
-                    "y": {**y, "field": "Best rank"},
-                    "y2": {"field": "Worst rank"},
-                    "tooltip": tooltip,
-                },
-            },
-            {
-                "mark": {
-                    "type": "line",
-                    "interpolate": "step-after",
-                    "color": "$second",
-                    "strokeWidth": 2.5,
-                },
-                "encoding": {"y": {**y, "field": "Rank"}},
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 30, "color": "$second"},
-                "encoding": {"y": {**y, "field": "Rank"}, "tooltip": tooltip},
-            },
-        ],
-    }
-    reading = (
-        "The shaded band is the rank interval after each task, and the line is the estimated rank;"
-        " the band narrows as results come in"
-        + (", and the run stops once its rule is met." if decision.claims else ".")
-    )
-    summary = (
-        f"After {counted(last.tasks, 'task')} the rank lies between {last.low} and {last.high} of"
-        f" {of}."
-    )
-    return Chart(title="How the rank interval closed", spec=spec, reading=reading, summary=summary)
-
-
-def _reference_scores(course: Course) -> tuple[Any, Any]:
-    """Return the mean score of each reference agent on the target, and its deviation."""
-    plan = course.plan
-    target = np.ones(len(plan.all_tasks), dtype=bool)
-    if course.decision.target != "full benchmark":
-        target = np.zeros(len(plan.all_tasks), dtype=bool)
-        target[plan.columns] = True
-    return plan.scores_on(target)
-
-
-def _candidate_label(found: RunResults) -> str:
-    return f"{found.agent or 'the candidate'} (this run)"
-
-
-def _among(found: RunResults, course: Course) -> Chart:
-    decision, plan = course.decision, course.plan
-    means, deviations = _reference_scores(course)
-    tied = set(decision.tie_group) if not math.isnan(decision.target_score) else set()
-    rows: list[dict[str, Any]] = [
-        {
-            "Agent": name,
-            "Score": float(means[place]),
-            "Low": float(max(means[place] - deviations[place], 0.0)),
-            "High": float(min(means[place] + deviations[place], 1.0)),
-            "Kind": "cannot be told from the candidate" if name in tied else "reference agent",
-        }
-        for place, name in enumerate(plan.reference_agents)
-    ]
-    known = not math.isnan(decision.target_score)
-    if known:
-        rows.append(
-            {
-                "Agent": _candidate_label(found),
-                "Score": decision.target_score,
-                "Low": decision.target_score_low,
-                "High": decision.target_score_high,
-                "Kind": "candidate",
-            }
-        )
-    centre = decision.target_score if known else 1.0
-    shown = sorted(rows, key=lambda row: abs(row["Score"] - centre))[:AGENTS_SHOWN]
-    shown = sorted(shown, key=lambda row: -row["Score"])
-    kinds = ["candidate", "cannot be told from the candidate", "reference agent"]
-    order = [row["Agent"] for row in shown]
-    y = {"field": "Agent", "type": "nominal", "sort": order, "title": None}
-    x = {"type": "quantitative", "axis": {"format": ".0%", "tickCount": 6}}
-    title = f"Score on the {decision.target}"
-    colour = {
-        "field": "Kind",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": kinds, "range": ["$second", "$accent", "$muted"]},
-    }
-    shape = {
-        "field": "Kind",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": kinds, "range": ["diamond", "circle", "circle"]},
-    }
-    size = {"condition": {"test": "datum.Kind === 'candidate'", "value": 190}, "value": 70}
-    tooltip = [
-        {"field": "Agent"},
-        *({"field": name, "format": ".1%"} for name in ("Score", "Low", "High")),
-        {"field": "Kind"},
-    ]
-    spec = {
-        "height": {"step": 19},
-        "data": {"values": shown},
-        "encoding": {"y": y},
-        "layer": [
-            {
-                "mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.75},
-                "encoding": {
-                    "x": {**x, "field": "Low", "title": title, "scale": {"zero": False}},
-                    "x2": {"field": "High"},
-                    "color": colour,
-                },
-            },
-            {
-                "mark": {"type": "point", "filled": True, "opacity": 1},
-                "encoding": {
-                    "x": {**x, "field": "Score", "title": title, "scale": {"zero": False}},
-                    "color": colour,
-                    "shape": shape,
-                    "size": size,
-                    "tooltip": tooltip,
-                },
-            },
-        ],
-    }
-    reading = "Each dot is an agent's score, and the bar of the candidate shows its bounds."
-    if bool(np.any(deviations > 0)):
-        reading += " Bars of reference agents show the error of results that they lack."
-    if len(rows) > len(shown):
-        reading += f" The {len(shown)} agents nearest to the candidate are shown of {len(rows):,}."
-    above = sum(row["Score"] > centre for row in rows if row["Kind"] != "candidate")
-    summary = (
-        f"{counted(above, 'reference agent')} {'has' if above == 1 else 'have'} a higher score than"
-        f" the candidate, whose score is {percent(centre)}."
-        if known
-        else "The candidate has no score yet."
-    )
-    return Chart(
-        title="The candidate among the known agents", spec=spec, reading=reading, summary=summary
-    )
-
-
 def _agents_table(found: RunResults, course: Course) -> Table:
     decision, plan = course.decision, course.plan
-    means, _ = _reference_scores(course)
+    means, _ = reference_scores(course)
     known = not math.isnan(decision.target_score)
     rows: list[tuple[float, tuple[object, ...]]] = []
     for place, name in enumerate(plan.reference_agents):
@@ -382,11 +191,11 @@ def _agents_table(found: RunResults, course: Course) -> Table:
     if known:
         score = decision.target_score
         rows.append(
-            (score, (_candidate_label(found), Cell(percent(score), score), None, None, None))
+            (score, (candidate_label(found), Cell(percent(score), score), None, None, None))
         )
     rows.sort(key=lambda row: -row[0])
     own = (
-        [n for n, (_, row) in enumerate(rows) if row[0] == _candidate_label(found)] if known else []
+        [n for n, (_, row) in enumerate(rows) if row[0] == candidate_label(found)] if known else []
     )
     return Table(
         title="All agents",
@@ -394,11 +203,12 @@ def _agents_table(found: RunResults, course: Course) -> Table:
             "Agent",
             "Score",
             "Tasks with a result",
-            "Compared with the candidate",
-            "Chance that the candidate is better",
+            "Against the candidate",
+            "Chance to be better",
         ),
         rows=tuple(row for _, row in rows),
-        note="The chance is given for the agents that are nearest. It is an estimate and no claim.",
+        note="The chance that the candidate is better is given for the agents that are nearest. It"
+        " is an estimate and no claim.",
         highlight=tuple(own),
     )
 
@@ -460,104 +270,15 @@ def _prediction_section(course: Course) -> Section | None:
         f"Over {counted(len(runs), 'result')} the model expected {expected:.1f} points in total,"
         f" and the candidate got {total:.1f}."
         + (
-            f" {outside} of {bins} groups lie outside of what chance explains."
+            f" {outside} of {bins} groups of tasks {'lies' if outside == 1 else 'lie'} outside of"
+            f" {'its bar' if outside == 1 else 'their bars'}; about one in twenty does by chance."
             if outside
-            else " No group of tasks lies outside of what chance explains."
+            else " No group of tasks lies outside of its bar."
         ),
     )
-    axis = {"format": ".0%", "tickCount": 5}
-    unit = {"domain": [0, 1], "nice": False}
-    x = {"field": "Predicted", "type": "quantitative", "scale": unit, "axis": axis}
-    y = {"type": "quantitative", "scale": unit, "axis": axis, "title": "Observed score"}
-    tooltip = [
-        *({"field": n, "format": ".1%"} for n in rows[0] if n != "Tasks"),
-        {"field": "Tasks"},
-    ]
-    spec = {
-        "height": 300,
-        "data": {"values": rows},
-        "layer": [
-            {
-                "data": {"values": [{"Predicted": 0, "Same": 0}, {"Predicted": 1, "Same": 1}]},
-                "mark": {"type": "line", "color": "$muted", "strokeDash": [4, 4]},
-                "encoding": {
-                    "x": {**x, "title": "Predicted score"},
-                    "y": {**y, "field": "Same"},
-                },
-            },
-            {
-                "mark": {"type": "bar", "width": 10, "color": "$accent", "opacity": 0.25},
-                "encoding": {
-                    "x": {**x, "title": "Predicted score"},
-                    "y": {**y, "field": "Expected low"},
-                    "y2": {"field": "Expected high"},
-                },
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 90, "color": "$second"},
-                "encoding": {"x": x, "y": {**y, "field": "Observed"}, "tooltip": tooltip},
-            },
-        ],
-    }
-    chart = Chart(
-        title="Observed against predicted",
-        spec=spec,
-        reading=(
-            f"Each dot is a group of about {len(runs) // bins} tasks with similar predictions; it"
-            " should lie within its bar, which spans two standard errors to either side."
-        ),
-        summary=f"{bins - outside} of {bins} groups lie within their bar.",
-        wide=False,
-    )
+    chart = predictions_chart(rows, each=len(runs) // bins, inside=bins - outside)
     return Section(
-        title="Observed against predicted", text=text, parts=(chart, _rates_chart(course))
-    )
-
-
-def _rates_chart(course: Course) -> Chart:
-    """Return which tasks ran, by their pass rate among the known agents."""
-    ran = {each.task for each in course.runs}
-    values = []
-    for low in np.arange(0.0, 1.0, 0.1):
-        inside = [
-            task
-            for task, rate in zip(course.plan.all_tasks, course.pass_rates.tolist(), strict=True)
-            if low <= rate < low + 0.1 or (low > 0.85 and rate == 1.0)
-        ]
-        started = sum(task in ran for task in inside)
-        name = f"{round(100 * low)} to {round(100 * low) + 10} %"
-        base = {"Pass rate": name, "Place": round(10 * low)}
-        values.append({**base, "State": "ran", "Tasks": started})
-        values.append({**base, "State": "did not run", "Tasks": len(inside) - started})
-    spec = {
-        "height": 300,
-        "data": {"values": values},
-        "mark": {"type": "bar"},
-        "encoding": {
-            "x": {
-                "field": "Pass rate",
-                "type": "ordinal",
-                "sort": {"field": "Place"},
-                "title": "Pass rate among the reference agents",
-                "axis": {"labelAngle": -45},
-            },
-            "y": {"field": "Tasks", "type": "quantitative", "title": "Tasks"},
-            "color": {
-                "field": "State",
-                "type": "nominal",
-                "title": None,
-                "scale": {"domain": ["ran", "did not run"], "range": ["$accent", "$faint"]},
-            },
-            "order": {"field": "State", "sort": "descending"},
-            "tooltip": [{"field": "Pass rate"}, {"field": "State"}, {"field": "Tasks"}],
-        },
-    }
-    return Chart(
-        title="Which tasks ran",
-        spec=spec,
-        reading="Each bar holds the tasks of a range of pass rates; the coloured part of it ran.",
-        summary=f"{len(ran):,} of {len(course.plan.all_tasks):,} tasks ran.",
-        wide=False,
+        title="Observed against predicted", text=text, parts=(chart, rates_chart(course))
     )
 
 
@@ -569,75 +290,11 @@ def _cost_section(course: Course) -> Section | None:
     if not math.isnan(money.whole) and money.whole > 0:
         text.append(
             f"The run spent {'about ' if money.is_guessed else ''}{dollars(money.spent)}. The tasks"
-            f" that did not run would have cost about {dollars(money.left)}, by the history:"
-            f" {percent(money.left / money.whole, 0)} of a full run were saved."
+            f" that did not run would have cost about {dollars(money.left)}, by the history. About"
+            f" {percent(money.left / money.whole, 0)} of the cost of a full run was saved."
         )
-    values: list[dict[str, Any]] = [
-        {"Tasks": each.tasks, "Spent": each.usd}
-        for each in course.looks
-        if not math.isnan(each.usd)
-    ]
-    parts: list[Chart | Table] = []
-    if values:
-        values.insert(0, {"Tasks": 0, "Spent": 0.0})
-        x = {
-            "field": "Tasks",
-            "type": "quantitative",
-            "title": "Tasks judged",
-            "axis": {"grid": False, "tickMinStep": 1, "format": ",d"},
-        }
-        y = {
-            "field": "Spent",
-            "type": "quantitative",
-            "title": "US dollars",
-            "axis": {"format": "$,.4~r" if money.spent < 100 else "$,d"},
-        }
-        layers: list[Mapping[str, Any]] = [
-            {
-                "mark": {"type": "area", "color": "$accent", "opacity": 0.2, "line": True},
-                "encoding": {"x": x, "y": y},
-            },
-            {
-                "mark": {"type": "point", "color": "$accent", "filled": True, "size": 25},
-                "encoding": {
-                    "x": x,
-                    "y": y,
-                    "tooltip": [{"field": "Tasks"}, {"field": "Spent", "format": "$,.2f"}],
-                },
-            },
-        ]
-        if not math.isnan(money.whole):
-            whole = {"values": [{"Full run": money.whole, "Label": "expected for a full run"}]}
-            y_whole = {"field": "Full run", "type": "quantitative"}
-            layers += [
-                {
-                    "data": whole,
-                    "mark": {"type": "rule", "color": "$second", "strokeDash": [6, 4], "size": 2},
-                    "encoding": {"y": y_whole},
-                },
-                {
-                    "data": whole,
-                    "mark": {
-                        "type": "text",
-                        "align": "left",
-                        "x": 6,
-                        "dy": 14,
-                        "color": "$second",
-                        "fontSize": 12,
-                    },
-                    "encoding": {"y": y_whole, "text": {"field": "Label"}},
-                },
-            ]
-        parts.append(
-            Chart(
-                title="What was spent as tasks were judged",
-                spec={"height": 240, "data": {"values": values}, "layer": layers},
-                reading="The area is what the judged tasks cost together; the dashed line is what"
-                " all tasks of the benchmark are expected to cost.",
-                summary=f"At the end {dollars(values[-1]['Spent'])} were spent on judged tasks.",
-            )
-        )
-    return Section(title="Cost", text=tuple(text), parts=tuple(parts))
+    chart = cost_chart(course)
+    return Section(title="Cost", text=tuple(text), parts=(chart,) if chart else ())
 
 
 def _tasks_section(found: RunResults, course: Course) -> Section:
@@ -649,7 +306,7 @@ def _tasks_section(found: RunResults, course: Course) -> Section:
             _share(each.predicted),
             _share(each.pass_rate),
             Cell(dollars(each.usd), each.usd),
-            Cell(f"{each.seconds:,.1f} s", each.seconds),
+            Cell(duration(each.seconds), each.seconds),
             "yes" if each.judged else "no",
         )
         for each in course.runs

@@ -9,9 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband.choices import read_plan
+from midband.report.run_logs import (
+    dates_of,
+    find_plan,
+    header_of,
+    inspect_command,
+    is_plan_file,
+    log_facts,
+    log_gaps,
+    logs_in,
+    recorded_verdict,
+    refuse_race,
+)
 from midband.rounds.agent_run import PLAN
 from midband.rounds.journal import FILE, AttemptResult, known_results, parse_events
 from midband.rounds.live import LOGS, ORDER
+from midband.rounds.race_state import RACE_JOURNAL
 from midband.rounds.state import RunState
 from midband_history import InputError, MidbandError, StoreError, UnreadableSourceError
 
@@ -20,10 +33,6 @@ if TYPE_CHECKING:
     from midband.descriptors import ReadOptions
     from midband_history import Record
     from midband_sampler import MaxErrors, Plan
-
-RACE_FILE = "race.jsonl"
-_LOG_SUFFIXES = (".eval", ".json")
-_HEAD = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,33 +130,26 @@ def read_run(source: Path, results: Sequence[Path], asked: Asked) -> RunResults:
     MidbandError
         It cannot be read.
     """
-    if results or _is_plan(source):
+    if results or is_plan_file(source):
         if not results:
             msg = (
                 f"expected results beside the plan {source}, got none: name them after it, as in"
                 " `midband report run PLAN LOGS`"
             )
             raise InputError(msg)
-        if not _is_plan(source):
+        if not is_plan_file(source):
             msg = f"expected a plan before the results, got {source}: name the plan first"
             raise InputError(msg)
         return _by_plan(read_plan(source), source, results, asked)
     if source.is_dir() and (source / FILE).is_file():
         return _of_directory(source, asked)
-    if source.is_dir() and (source / RACE_FILE).is_file():
+    if source.is_dir() and (source / RACE_JOURNAL).is_file():
         msg = f"expected one run, got the race in {source}: use `midband report race {source}`"
         raise InputError(msg)
-    if source.is_dir() and (source / PLAN).is_file() and not _logs_in(source):
+    if source.is_dir() and (source / PLAN).is_file() and not logs_in(source):
         plan = read_plan(source / PLAN)
         return RunResults(plan=plan, results=(), missing=(f"No run was begun in {source}.",))
     return _of_logs(source, asked)
-
-
-def _is_plan(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return b'"midband_plan"' in file.read(_HEAD)
 
 
 class _Listening:
@@ -265,7 +267,7 @@ def _of_live_directory(
 
     logs = directory / LOGS
     inspect = harness.InspectHarness()
-    if not _logs_in(logs):
+    if not logs_in(logs):
         return RunResults(plan=plan, results=(), missing=("The run has not written a log yet.",))
     most = begun.get("max_errors")
     order = inspect.read_live_order(directory / ORDER, plan)
@@ -281,25 +283,11 @@ def _most(text: object) -> "MaxErrors | None":
     return None
 
 
-def _logs_in(path: Path) -> list[Path]:
-    """Return the Inspect logs at a path, the newest last."""
-    if path.is_file():
-        return [path] if path.suffix in _LOG_SUFFIXES else []
-    found = [each for each in path.rglob("*.eval") if each.is_file()]
-    found += [each for each in path.rglob("*.json") if each.is_file() and _is_json_log(each)]
-    return sorted(found, key=lambda each: (each.stat().st_mtime_ns, each.name))
-
-
-def _is_json_log(path: Path) -> bool:
-    with path.open("rb") as file:
-        return b'"status"' in file.read(_HEAD)
-
-
 def _of_logs(
     source: Path, asked: Asked, plan: "Plan | None" = None, order: Sequence[str] = ()
 ) -> RunResults:
     """Read a run from its Inspect logs, which name their plan."""
-    logs = _logs_in(source)
+    logs = logs_in(source)
     if not logs:
         msg = (
             "expected a directory of `midband run`, the Inspect log of an adaptive run, or a plan"
@@ -315,76 +303,16 @@ def _of_logs(
         digests = {log: plan_of_log(log) for log in logs}
         adaptive = [log for log in logs if digests[log]]
         if not adaptive:
-            _refuse_race(logs)
+            refuse_race(logs)
             msg = (
                 f"expected the log of an adaptive run, which names its plan, got {source}, which"
                 " names none: name the plan first, as in `midband report run PLAN LOG`"
             )
             raise InputError(msg)
         logs, digest = adaptive, digests[adaptive[-1]]
-        plan = read_plan(_find_plan(adaptive[-1], digest))
+        plan = read_plan(find_plan(adaptive[-1], digest))
         logs = [log for log in logs if digests[log] == digest]
     return _by_plan(plan, None, logs, asked, order=order)
-
-
-def _refuse_race(logs: Sequence[Path]) -> None:
-    from midband.inspect.race_source import RACE_RECORD
-
-    for log in logs:
-        if RACE_RECORD in (_header_of(log).get("metadata") or {}):
-            msg = f"expected one run, got the log of a race in {log}: use `midband report race`"
-            raise InputError(msg)
-
-
-def _header_of(log: Path) -> dict[str, Any]:
-    """Return what the header of a log says; empty where it cannot be read."""
-    try:
-        from inspect_ai.log import read_eval_log
-
-        header = read_eval_log(str(log), header_only=True)
-    except Exception:  # whatever a foreign file does to Inspect
-        return {}
-    spec = header.eval
-    return {
-        "status": header.status,
-        "metadata": spec.metadata or {},
-        "arguments": {**(spec.task_args or {}), **(getattr(spec, "task_args_passed", {}) or {})},
-        "model": spec.model,
-        "packages": spec.packages or {},
-        "created": spec.created,
-        "started": getattr(header.stats, "started_at", "") or spec.created,
-        "completed": getattr(header.stats, "completed_at", ""),
-        "error": "" if header.error is None else header.error.message,
-    }
-
-
-def _find_plan(log: Path, digest: str) -> Path:
-    """Return the plan of a log: where the run had it, or near the log."""
-    stated = str(_header_of(log).get("arguments", {}).get("plan") or "")
-    near = [log.parent, log.parent.parent]
-    places = [Path(stated)] if stated else []
-    if stated:
-        places += [folder / Path(stated).name for folder in near]
-    for folder in near:
-        with suppress(OSError):
-            places += sorted(each for each in folder.glob("*.json") if _is_plan(each))
-    for place in places:
-        with suppress(OSError):
-            if place.is_file() and _digest_of(place) == digest:
-                return place
-    where = f"at {stated}" if stated else f"beside {log}"
-    msg = (
-        f"expected plan {digest}, which chose the samples of {log}, found it neither {where} nor"
-        " beside the log: name it first, as in `midband report run PLAN LOG`"
-    )
-    raise InputError(msg)
-
-
-def _digest_of(place: Path) -> str:
-    with place.open("rb") as file:
-        file.seek(max(place.stat().st_size - _HEAD, 0))
-        end = file.read().decode(errors="replace")
-    return end.rpartition('"digest": "')[2].partition('"')[0]
 
 
 def _by_plan(
@@ -402,7 +330,7 @@ def _by_plan(
     from midband_history import Metric
 
     options = asked.options
-    headers = [(log, _header_of(log)) for path in paths for log in _logs_in(path)]
+    headers = [(log, header_of(log)) for path in paths for log in logs_in(path)]
     headers = [(log, each) for log, each in headers if each]
     newest = headers[-1][1] if headers else {}
     arguments = newest.get("arguments", {})
@@ -440,17 +368,17 @@ def _by_plan(
         agent=agent,
         started=told.started if told is not None and told.live else None,
         unlogged=() if told is None else told.unlogged,
-        recorded=_recorded(headers, plan),
+        recorded=recorded_verdict(headers, plan),
         max_errors=most,
-        command=_inspect_command(newest),
-        facts=_log_facts(headers),
-        dates=_dates(headers, records),
+        command=inspect_command(newest),
+        facts=log_facts(headers),
+        dates=dates_of(headers, records),
         warnings=tuple(
             f"{each.ignored} results are on tasks that the plan does not hold, and are left out."
             for each in verdicts
             if each.ignored
         ),
-        missing=(*_log_gaps(headers), *_unjudged(verdicts), *asked.notes),
+        missing=(*log_gaps(headers), *_unjudged(verdicts), *asked.notes),
     )
 
 
@@ -473,68 +401,6 @@ def _result(record: "Record") -> AttemptResult:
         seconds=record.duration_s,
         key=record.source_key,
     )
-
-
-def _recorded(headers: Sequence[tuple[Path, Mapping[str, Any]]], plan: "Plan") -> Any:
-    """Return the verdict that the newest log of this plan states."""
-    from midband.inspect.log_file import RECORD
-
-    for _, each in reversed(headers):
-        record = each["metadata"].get(RECORD)
-        if isinstance(record, Mapping) and record.get("plan_digest") == plan.digest:
-            return record
-    return None
-
-
-def _inspect_command(header: Mapping[str, Any]) -> str:
-    """Return the command that makes such a log; empty where no plan chose its samples."""
-    arguments = header.get("arguments", {})
-    plan, task = arguments.get("plan"), arguments.get("task")
-    if not plan or not task:
-        return ""
-    words = ["midband", "inspect", "eval", str(task), "--adaptive", str(plan)]
-    return " ".join([*words, "--model", str(header.get("model", "MODEL"))])
-
-
-def _log_facts(headers: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[tuple[str, str], ...]:
-    if not headers:
-        return ()
-    log, newest = headers[-1]
-    packages = ", ".join(f"{name} {value}" for name, value in sorted(newest["packages"].items()))
-    facts = [("Log", str(log))] + ([("Made with", packages)] if packages else [])
-    if newest["metadata"].get("simulated"):
-        facts.append(("Simulated", "No model was called, and no money was spent."))
-    return tuple(facts)
-
-
-def _log_gaps(headers: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[str]:
-    """Say what the state of the newest log leaves open."""
-    if not headers:
-        return []
-    newest = headers[-1][1]
-    if newest["status"] == "started":
-        return ["The log is unfinished: the run is still going on, or was killed."]
-    if newest["status"] in ("error", "cancelled"):
-        why = " ".join(str(newest["error"]).split())[:300]
-        return [f"The run ended early ({newest['status']}{': ' if why else ''}{why})."]
-    record = newest["metadata"].get("midband_run")
-    if isinstance(record, Mapping) and record.get("failed_open"):
-        why = " ".join(str(record.get("error")).split())[:300]
-        return [f"midband could not judge this run while it ran, and every sample ran: {why}"]
-    return []
-
-
-def _dates(
-    headers: Sequence[tuple[Path, Mapping[str, Any]]], records: Sequence["Record"]
-) -> tuple[datetime, ...]:
-    """Return the first and the last moment that is known of the run."""
-    found = [record.started for record in records if record.started is not None]
-    for _, each in headers:
-        for name in ("started", "completed"):
-            with suppress(ValueError):
-                moment = datetime.fromisoformat(str(each[name]))
-                found.append(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    return (min(found), max(found)) if found else ()
 
 
 def known_sum(values: Sequence[float | None]) -> float:

@@ -8,7 +8,7 @@ from midband.report.course import Course, Money
 from midband.report.sources import RunResults
 
 if TYPE_CHECKING:
-    from midband_sampler import Decision, Plan
+    from midband_sampler import Decision, Plan, Rule
 
 _FULL = "full benchmark"
 
@@ -16,6 +16,13 @@ _FULL = "full benchmark"
 def dollars(value: float) -> str:
     """Return an amount of money, to the cent where it is small."""
     return f"${value:,.2f}" if abs(value) < 100 else f"${value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time, in seconds or longer units."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -26,6 +33,43 @@ def percent(value: float, digits: int = 1) -> str:
 def counted(number: int, noun: str, nouns: str = "") -> str:
     """Return a number of things in words."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def rule_text(rule: "Rule") -> str:
+    """Return when a stopping rule stops, in words."""
+    parts = [rule_text(each) for each in getattr(rule, "rules", ())]
+    if parts:
+        return f", {'and' if rule.name == 'all' else 'or'} ".join(parts)
+    said = {name: value for name, value in rule.to_dict().items() if value is not None}
+    level = said.get("confidence")
+    sure = f" with {level * 100:.3g} % confidence" if isinstance(level, float) else ""
+    width, points, agent = said.get("width"), said.get("points"), said.get("agent")
+    match rule.name:
+        case "rank" if isinstance(width, (int, float)):
+            return f"the rank interval spans at most {100 * width:.3g} % of the ranks{sure}"
+        case "score":
+            return f"the score is known to within {points:g} points{sure}"
+        case "top":
+            return f"it is known{sure} whether the candidate is among the best {said.get('k')}"
+        case "beats":
+            return f"it is known{sure} whether the candidate is better or worse than {agent}"
+        case "not-worse":
+            return (
+                f"it is known{sure} whether the candidate is worse than {agent} by more than"
+                f" {points:g} points"
+            )
+        case "budget":
+            spent = [
+                f"${said[unit]:g}" if unit == "usd" else f"{said[unit]:g} {unit}"
+                for unit in ("tasks", "usd", "seconds", "tokens")
+                if unit in said
+            ]
+            return f"{' or '.join(spent)} are spent"
+        case "futility":
+            return "the remaining tasks can no longer change the verdict"
+        case "none":
+            return "all planned tasks have run"
+    return f"the rule {rule.name} is met{sure}"
 
 
 def interval_confidence(decision: "Decision", plan: "Plan") -> float:
@@ -155,7 +199,7 @@ def believe(found: RunResults, course: Course) -> Iterator[str]:
         yield (
             "Calibrated means: the known agents were replayed as if they were new, and the interval"
             " is as wide as they needed. It holds for agents like those. A new kind of agent can"
-            " break it; midband warns where the results look like one."
+            " break it; midband warns where the results suggest one."
         )
     elif made is None:
         yield (
