@@ -4,6 +4,7 @@
 report where a browser is installed.
 """
 
+import itertools
 import os
 import re
 import shlex
@@ -11,10 +12,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
+WIDTH = 100
 BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 PROGRAMS = {"midband": "midband", "inspect": "inspect_ai"}
 _FILE = re.compile(r'^```python title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -35,7 +38,7 @@ def follow(directory: Path) -> list[Step]:
     text = PAGE.read_text(encoding="utf-8")
     for name, content in _FILE.findall(text):
         (directory / name).write_text(content, encoding="utf-8")
-    variables = {**os.environ, "INSPECT_DISPLAY": "plain", "COLUMNS": "100", "NO_COLOR": "1"}
+    variables = {**os.environ, "INSPECT_DISPLAY": "plain", "COLUMNS": str(WIDTH), "NO_COLOR": "1"}
     steps = []
     for command, shown in _STEP.findall(text):
         program, *words = shlex.split(command)
@@ -86,7 +89,10 @@ def _told(command: str, printed: str) -> str:
         return ""
     if command.startswith("midband inspect"):
         printed = printed[printed.index("\nmidband: ") + 1 :]
-    return printed.rstrip() + "\n"
+    lines = (
+        textwrap.wrap(line, WIDTH) if len(line) > WIDTH else [line] for line in printed.split("\n")
+    )
+    return "\n".join(itertools.chain.from_iterable(lines)).rstrip() + "\n"
 
 
 def _photograph(page: Path) -> None:
