@@ -54,7 +54,7 @@ COMMANDS = {
         "midband.cli.study:study", "Measure on your history what a policy saves and risks.", PROVE
     ),
     "report": Lazy(
-        "midband.cli.report:report", "Write a page to read and to share on what happened.", PROVE
+        "midband.cli.report:report", "Write a page on a run, to read and to share.", PROVE
     ),
     "view": Lazy(
         "midband.cli.view:view", "Follow runs, races and the history on a local page.", PROVE
