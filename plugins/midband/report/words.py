@@ -81,7 +81,7 @@ def interval_confidence(decision: "Decision", plan: "Plan") -> float:
     for claim in decision.claims:
         if claim.text.startswith("rank "):
             return claim.confidence
-    from midband_sampler.bounds.sequential import ALWAYS_VALID
+    from midband_sampler import ALWAYS_VALID
 
     always = plan.calibration is None and decision.guarantee == ALWAYS_VALID
     return decision.confidence if always else math.nan
