@@ -187,10 +187,15 @@ def _missing(facts: HistoryFacts) -> list[str]:
         spread = (
             f" The cost of the whole run is known for {counted(whole, 'agent')}." if whole else ""
         )
-        found.append(
-            f"The cost of {uncosted:,} of {int(ran.sum()):,} results is unknown, so what a plan"
-            f" saves in money can only be said for the others.{spread}"
-        )
+        if uncosted == ran.sum():
+            found.append(
+                f"No result has a cost, so what a plan saves in money cannot be said.{spread}"
+            )
+        else:
+            found.append(
+                f"The cost of {uncosted:,} of {int(ran.sum()):,} results is unknown, so what a plan"
+                f" saves in money can only be said for the others.{spread}"
+            )
     nameless = sum(not model for model in matrix.models)
     if nameless:
         found.append(f"The model of {counted(nameless, 'agent')} is unknown.")

@@ -56,37 +56,31 @@ def _agents(facts: HistoryFacts) -> Section:
 def _agent_table(facts: HistoryFacts, order: list[int]) -> Table:
     matrix = facts.matrix
     scores, total = matrix.full_scores(), len(matrix.tasks)
-    named = any(
-        model not in ("", agent) for model, agent in zip(matrix.models, matrix.agents, strict=True)
-    )
-    rows = []
-    for row in order[:_MOST_ROWS]:
-        ran = int((matrix.attempts[row] > 0).sum())
-        model = [matrix.models[row] or None] if named else []
-        date = matrix.dates[row]
-        rows.append(
-            (
-                matrix.agents[row],
-                *model,
-                None if np.isnat(date) else str(date.astype("M8[D]")),
-                _points(float(scores[row])),
-                ran,
-                total - ran,
-                facts.unscored.get(matrix.agents[row], 0),
-                _dollars(matrix, row),
-            )
-        )
-    model_column = ("Model",) if named else ()
+    shown = order[:_MOST_ROWS]
+    ran = (matrix.attempts > 0).sum(axis=1)
+    dates = matrix.dates.astype("datetime64[D]")
+    columns: dict[str, list[object]] = {
+        "Agent": [matrix.agents[row] for row in shown],
+        "Model": [matrix.models[row] or None for row in shown],
+        "First run": [None if np.isnat(dates[row]) else str(dates[row]) for row in shown],
+        "Score, %": [_points(float(scores[row])) for row in shown],
+        "Tasks": [int(ran[row]) for row in shown],
+        "Missing": [total - int(ran[row]) for row in shown],
+        "No score": [facts.unscored.get(matrix.agents[row], 0) for row in shown],
+        "Cost": [_dollars(matrix, row) for row in shown],
+    }
+    if columns["Model"] == columns["Agent"]:
+        del columns["Model"]
+    # What is unknown throughout is said above, and takes no room here.
+    known = {name: each for name, each in columns.items() if any(v is not None for v in each)}
     return Table(
         title="Agents",
-        columns=(
-            "Agent", *model_column, "First run", "Score, %", "Tasks", "Missing", "No score", "Cost",
-        ),
-        rows=tuple(rows),
+        columns=tuple(known),
+        rows=tuple(zip(*known.values(), strict=True)),
         note=_cut(len(order), "agent", "the best")
         + "A score is the mean over the tasks that the agent ran. Missing counts tasks without a"
         " result, and No score counts attempts that gave none.",
-    )  # fmt: skip
+    )
 
 
 def _dollars(matrix: OutcomeMatrix, row: int) -> Cell | None:
