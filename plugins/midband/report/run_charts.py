@@ -177,9 +177,9 @@ def agents_chart(found: RunResults, course: Course) -> Chart:
         "field": "Kind",
         "type": "nominal",
         "title": None,
-        "scale": {"domain": kinds, "range": ["diamond", "circle", "circle"]},
+        "scale": {"domain": kinds, "range": ["diamond", "circle", "square"]},
     }
-    size = {"condition": {"test": "datum.Kind === 'candidate'", "value": 190}, "value": 70}
+    size = {"condition": {"test": "datum.Kind === 'candidate'", "value": 190}, "value": 60}
     tooltip = [
         {"field": "Agent"},
         {"field": "Score", "format": ".1%"},
