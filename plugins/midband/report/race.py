@@ -117,7 +117,7 @@ def _facts(facts: RaceFacts, command: str) -> tuple[tuple[str, str], ...]:
     found.append(("Report", f"made {moment:%Y-%m-%d %H:%M} UTC with midband {__version__}"))
     if command:
         found.append(("Command of this report", without_credentials(command)))
-    return tuple(found)
+    return tuple((name, value) for name, value in found if value)
 
 
 def _missing(facts: RaceFacts) -> list[str]:

@@ -239,10 +239,12 @@ def test_many_candidates_with_foreign_names_fit_a_page_in_a_browser(
     assert names[3] in shown
 
 
-def test_names_lose_only_what_all_share() -> None:
+def test_names_lose_only_what_does_not_tell_them_apart() -> None:
     assert short_names(["x/a", "x/b"]) == {"x/a": "a", "x/b": "b"}
     assert short_names(["x/a", "y/a"]) == {"x/a": "x/a", "y/a": "y/a"}
+    assert short_names(["x/a", "y/b"]) == {"x/a": "a", "y/b": "b"}
     assert short_names(["x/a"]) == {"x/a": "x/a"}
+    assert short_names(["x/", "y/b"]) == {"x/": "x/", "y/b": "y/b"}
 
 
 def test_a_place_without_a_race_is_refused(tmp_path: Path) -> None:
