@@ -306,7 +306,8 @@ def _spend(verdict: racing.RaceVerdict) -> Section:
 def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
     order = [each.candidate for each in verdict.ranked if each.state != racing.APART]
     names = short_names([each.candidate for each in verdict.ranked])
-    parts = []
+    parts: list[Chart | Table] = []
+    text: list[str] = []
     if verdict.confidence is not None:
         spec = ranks_over_results(facts.course, order, names)
         if spec is not None:
@@ -328,7 +329,7 @@ def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
                 " results of all candidates together.",
             )
         )
-    return Section(title="The course of the race", parts=tuple(parts))
+    return Section(title="The course of the race", text=tuple(text), parts=tuple(parts))
 
 
 def _without_score(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:

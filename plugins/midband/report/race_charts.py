@@ -216,7 +216,7 @@ def spend(verdict: racing.RaceVerdict, names: Mapping[str, str]) -> dict[str, An
 def ranks_over_results(
     course: Sequence[Look], order: Sequence[str], names: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """Draw how many ranks were open for each candidate as results came in."""
+    """Draw how many ranks were open for each candidate; None where that never changed."""
     if len(course) < 2:
         return None
     rows: list[dict[str, Any]] = []
@@ -237,9 +237,9 @@ def ranks_over_results(
                     }
                 )  # fmt: skip
         rows += [strip for strip in strips if strip["to"] > strip["from"]]
-    if not rows:
+    most = max((row["open"] for row in rows), default=0)
+    if all(row["open"] == most for row in rows):
         return None
-    most = max(row["open"] for row in rows)
     return {
         "data": {"values": rows},
         "mark": {"type": "bar", "height": {"band": 0.7}},
