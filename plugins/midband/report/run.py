@@ -163,7 +163,7 @@ def _rank_section(found: RunResults, course: Course) -> Section:
         parts.append(_differences_table(course))
     text = [
         f"The candidate is ranked among {counted(len(plan.reference_agents), 'reference agent')} on"
-        f" the {decision.target}: ranks go from 1, the best, to {of}."
+        f" the {decision.target}: ranks go from 1, the best, to {of:,}."
     ]
     if decision.tie_group and decision.rank is not None:
         text.append(

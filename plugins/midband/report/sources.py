@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from midband.choices import read_plan
 from midband.report.run_logs import (
     dates_of,
+    digest_of_log,
     find_plan,
     header_of,
     inspect_command,
@@ -294,16 +295,16 @@ def _of_logs(
             f" and results, got {source}: name one of these"
         )
         raise InputError(msg)
-    from midband.inspect import is_installed, plan_of_log
+    from midband.inspect import is_installed
 
     if not is_installed():
         msg = f"expected Inspect AI to read {source}, found none: pip install 'midband[inspect]'"
         raise UnreadableSourceError(msg)
     if plan is None:
-        digests = {log: plan_of_log(log) for log in logs}
+        refuse_race(logs)
+        digests = {log: digest_of_log(log) for log in logs}
         adaptive = [log for log in logs if digests[log]]
         if not adaptive:
-            refuse_race(logs)
             msg = (
                 f"expected the log of an adaptive run, which names its plan, got {source}, which"
                 " names none: name the plan first, as in `midband report run PLAN LOG`"
