@@ -316,7 +316,7 @@ def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
                     title="Ranks still open as results came in",
                     spec=spec,
                     reading="The bluer a strip, the fewer ranks were left for the candidate; it"
-                    " changes where a claim was made.",
+                    " changes where a claim was made, and its last piece is where the race stands.",
                 )
             )
     spec = scores_over_results(facts.course, order, names)

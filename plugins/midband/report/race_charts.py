@@ -220,13 +220,15 @@ def ranks_over_results(
     if len(course) < 2:
         return None
     rows: list[dict[str, Any]] = []
+    # A claim at the very end would else have no width.
+    ends = [look.results for look in course[1:]]
+    ends.append(ends[-1] + max(1, ends[-1] // 40))
     for candidate in order:
         strips: list[dict[str, Any]] = []
-        for look, following in zip(course, [*course[1:], course[-1]], strict=True):
+        for look, end in zip(course, ends, strict=True):
             if candidate not in look.ranks:
                 continue
             low, high = look.ranks[candidate]
-            end = following.results
             if strips and (strips[-1]["low"], strips[-1]["high"]) == (low, high):
                 strips[-1]["to"] = end
             else:

@@ -127,7 +127,7 @@ def test_an_open_race_says_which_pairs_could_not_be_separated_and_by_how_much_th
     assert "not settled" in page.verdict[1]
     assert "could not be separated" in text_of(page)
     by_name = {
-        name: {each.task: each.score for each in results if each.candidate == name}
+        name: {each.task: each.score or 0.0 for each in results if each.candidate == name}
         for name in plan.candidates
     }
     for first, second, shared, better, worse, gap in rows_of(
@@ -168,7 +168,9 @@ def test_the_course_leads_to_the_verdict_and_claims_nothing_at_the_start() -> No
     assert [look.results for look in course] == sorted(look.results for look in course)
     shown = parts(page_of(facts))["Ranks still open as results came in"]
     assert isinstance(shown, Chart)
-    assert shown.spec["data"]["values"]
+    strips: list[dict[str, Any]] = shown.spec["data"]["values"]
+    last = {row["candidate"]: (row["low"], row["high"]) for row in strips}
+    assert last == course[-1].ranks
 
 
 def test_a_race_side_by_side_is_replayed_in_the_order_of_its_results() -> None:
