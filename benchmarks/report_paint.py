@@ -1,6 +1,7 @@
 """How large the page of a large history is, and how soon a browser shows it.
 
-``PYTHONPATH=. python benchmarks/report_paint.py [AGENTS TASKS]`` prints one line for each width of a window.
+``PYTHONPATH=. python benchmarks/report_paint.py [AGENTS TASKS]`` prints a line for each width of a
+window.
 """
 
 import sys

@@ -117,7 +117,7 @@ def _facts(facts: RaceFacts, command: str) -> tuple[tuple[str, str], ...]:
     found.append(("Report", f"made {moment:%Y-%m-%d %H:%M} UTC with midband {__version__}"))
     if command:
         found.append(("Command of this report", without_credentials(command)))
-    return tuple(found)
+    return tuple((name, value) for name, value in found if value)
 
 
 def _missing(facts: RaceFacts) -> list[str]:
@@ -306,7 +306,8 @@ def _spend(verdict: racing.RaceVerdict) -> Section:
 def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
     order = [each.candidate for each in verdict.ranked if each.state != racing.APART]
     names = short_names([each.candidate for each in verdict.ranked])
-    parts = []
+    parts: list[Chart | Table] = []
+    text: list[str] = []
     if verdict.confidence is not None:
         spec = ranks_over_results(facts.course, order, names)
         if spec is not None:
@@ -315,7 +316,7 @@ def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
                     title="Ranks still open as results came in",
                     spec=spec,
                     reading="The bluer a strip, the fewer ranks were left for the candidate; it"
-                    " changes where a claim was made.",
+                    " changes where a claim was made, and its last piece is where the race stands.",
                 )
             )
     spec = scores_over_results(facts.course, order, names)
@@ -328,7 +329,7 @@ def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
                 " results of all candidates together.",
             )
         )
-    return Section(title="The course of the race", parts=tuple(parts))
+    return Section(title="The course of the race", text=tuple(text), parts=tuple(parts))
 
 
 def _without_score(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:

@@ -8,16 +8,16 @@ from midband.report.race_facts import Look
 from midband_sampler import racing
 
 _NAMED = 6  # candidates that have a colour of their own
+_LABELLED = 8  # more names than these would lie on each other
 _LABELS = {"labelLimit": 170, "ticks": False, "domain": False}
 _ANSWER = {"in the answer": "$accent", "not in the answer": "$muted", "still open": "$second"}
 
 
 def short_names(candidates: Sequence[str]) -> dict[str, str]:
-    """Return the names without the provider, or folder, that all of them share."""
-    heads = {name.rpartition("/")[0] for name in candidates}
-    if len(candidates) < 2 or len(heads) > 1:
-        return {name: name for name in candidates}
-    return {name: name.rpartition("/")[2] or name for name in candidates}
+    """Return the names without their providers, or folders, where they are distinct without."""
+    short = {name: name.rpartition("/")[2] for name in candidates}
+    distinct = len({*short.values()}) == len(short) > 1 and all(short.values())
+    return short if distinct else {name: name for name in candidates}
 
 
 def ranks_left_open(verdict: racing.RaceVerdict, names: Mapping[str, str]) -> dict[str, Any] | None:
@@ -103,9 +103,14 @@ def cost_against_accuracy(
     ]
     if not rows:
         return None
+    few = len(rows) <= _LABELLED
+    labelled = [row for row in rows if few or row["answer"] != "others"]
     x = {
         "field": "usd", "type": "quantitative", "title": "Mean cost of a result, US dollars",
-        "axis": {"format": "$,.2~r" if max(paid.values()) < 1 else "$,.2f"},
+        "axis": {
+            "format": "$,.2~r" if max(paid.values()) < 1 else "$,.2f",
+            "tickCount": 5, "labelOverlap": True,
+        },
         "scale": {"domain": [0, 1.15 * max(paid.values()) or 1], "nice": False},
     }  # fmt: skip
     y = {
@@ -141,6 +146,7 @@ def cost_against_accuracy(
                 },
             },
             {
+                "data": {"values": labelled},
                 "mark": {
                     "type": "text", "dy": -14, "color": "$ink", "fontSize": 12, "limit": 150,
                 },
@@ -210,17 +216,19 @@ def spend(verdict: racing.RaceVerdict, names: Mapping[str, str]) -> dict[str, An
 def ranks_over_results(
     course: Sequence[Look], order: Sequence[str], names: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """Draw how many ranks were open for each candidate as results came in."""
+    """Draw how many ranks were open for each candidate; None where that never changed."""
     if len(course) < 2:
         return None
     rows: list[dict[str, Any]] = []
+    # A claim at the very end would else have no width.
+    ends = [look.results for look in course[1:]]
+    ends.append(ends[-1] + max(1, ends[-1] // 40))
     for candidate in order:
         strips: list[dict[str, Any]] = []
-        for look, following in zip(course, [*course[1:], course[-1]], strict=True):
+        for look, end in zip(course, ends, strict=True):
             if candidate not in look.ranks:
                 continue
             low, high = look.ranks[candidate]
-            end = following.results
             if strips and (strips[-1]["low"], strips[-1]["high"]) == (low, high):
                 strips[-1]["to"] = end
             else:
@@ -231,9 +239,9 @@ def ranks_over_results(
                     }
                 )  # fmt: skip
         rows += [strip for strip in strips if strip["to"] > strip["from"]]
-    if not rows:
+    most = max((row["open"] for row in rows), default=0)
+    if all(row["open"] == most for row in rows):
         return None
-    most = max(row["open"] for row in rows)
     return {
         "data": {"values": rows},
         "mark": {"type": "bar", "height": {"band": 0.7}},

@@ -225,17 +225,18 @@ class RaceCells:
         budget = f" with a budget of {lead[1]}" if lead[1] else ""
         false = max((cell["false_claims"] for cell in cells), default=0.0)
         allowed = cells[0]["nominal"]
+        most = "at most " if len(cells) > 1 else ""
         claims = "It claims nothing, because the question asks for no confidence."
         if allowed is not None:
             claims = (
-                f"A claim was false in at most {100 * false:.1f} % of the races of a benchmark,"
-                f" where {100 * (1 - allowed):.3g} % is allowed."
+                f"Something false was claimed in {most}{100 * false:.1f} % of the races, where"
+                f" {100 * (1 - allowed):.3g} % is allowed."
             )
         races = sum(int(cell["draws"]) for cell in self._cells)
         where = _listed(self._benchmarks)
         return (
-            f"To {lead[2]}, {lead[0]}{budget} answered right in {right} of the races on {where}, at"
-            f" {price} of the full price.",
+            f"Allocation {lead[0]}{budget} answered {lead[2]} right in {right} of the races on"
+            f" {where}, at {price} of the full price.",
             claims,
             f"This rests on {counted(races, 'replayed race')} between recorded agents; the full"
             " price is every candidate on every task.",

@@ -145,14 +145,14 @@ def test_a_study_of_races_has_a_page_of_its_own(tmp_path: Path) -> None:
     RaceStudy([matrix], settings).run(output=tmp_path)
     page = study_page(tmp_path)
     (cell,) = json.loads((tmp_path / "cells.json").read_text())
-    assert page.verdict[0].startswith("To top:1:0.8, uniform answered right in")
+    assert page.verdict[0].startswith("Allocation uniform answered top:1:0.8 right in")
     assert f"{100 * cell['right']:.0f} %" in page.verdict[0]
     assert "20 % is allowed" in page.verdict[1]
     assert {"Right answers against their price", "False claims", "All allocations"} <= {
         each.title for each in page.sections
     }
     (tmp_path / "cells.json").unlink()
-    assert study_page(tmp_path).verdict[0].startswith("To top:1:0.8")
+    assert study_page(tmp_path).verdict[0].startswith("Allocation uniform")
 
 
 def test_the_page_fits_narrow_and_wide_windows(
