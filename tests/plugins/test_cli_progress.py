@@ -4,7 +4,9 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
+import subprocess
 import sys
 import termios
 import threading
@@ -14,13 +16,21 @@ from io import TextIOWrapper
 from pathlib import Path
 
 import pytest
-from tests.plugins.rounds.conftest import Bench, MakeBench, make_bench, toy_history
+from tests.plugins.rounds.conftest import (
+    ADAPTER,
+    Bench,
+    MakeBench,
+    environment,
+    gate,
+    make_bench,
+    toy_history,
+)
 
 from midband.cli import progress
 from midband.cli.root import run
 from midband_sampler import RankSettled
 
-__all__ = ["make_bench", "toy_history"]
+__all__ = ["gate", "make_bench", "toy_history"]
 
 Call = Callable[..., tuple[int, str, str]]
 HIDES, SHOWS = "\x1b[?25l", "\x1b[?25h"
@@ -40,8 +50,14 @@ class Terminal:
             write_through=True,
         )
         self._parts: list[bytes] = []
+        self._came = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def waits_for(self, text: bytes) -> bool:
+        """Wait until the terminal has got a text; it is closed at the latest when the run ends."""
+        with self._came:
+            return self._came.wait_for(lambda: text in self.bytes, timeout=600)
 
     def _read(self) -> None:
         while True:
@@ -51,7 +67,9 @@ class Terminal:
                 return
             if not part:
                 return
-            self._parts.append(part)
+            with self._came:
+                self._parts.append(part)
+                self._came.notify_all()
 
     def close(self) -> None:
         self.stream.close()
@@ -235,6 +253,29 @@ def test_ctrl_c_leaves_a_clean_terminal(
     assert (code, out) == (130, "")
     assert error.rindex(SHOWS) > error.rindex(HIDES)
     assert drawn(error)[-1] == "midband: interrupted"
+
+
+@pytest.mark.slow
+def test_one_ctrl_c_in_a_run_is_told_above_the_board(bench: Bench, gate: Path) -> None:
+    terminal = Terminal()
+    running = subprocess.Popen(
+        [sys.executable, str(ADAPTER), *bench.words("--round-size", 4, arguments=("--gate", gate))],
+        stdout=subprocess.PIPE,
+        stderr=terminal.stream,
+        text=True,
+        process_group=0,
+        env={**environment(), "TERM": "xterm"},
+    )
+    with gate.open("w"):
+        os.killpg(running.pid, signal.SIGINT)
+        assert terminal.waits_for(b"the round will be finished")
+    out, _ = running.communicate(timeout=600)
+    terminal.close()
+    error = terminal.bytes.decode()
+    assert running.returncode == 130, error
+    assert "to continue: repeat the command" in out
+    assert error.rindex(SHOWS) > error.rindex(HIDES)
+    assert "Traceback" not in error
 
 
 def test_long_work_tells_a_pipe_of_each_tenth(
