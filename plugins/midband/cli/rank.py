@@ -254,6 +254,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
         row = _row(verdicts[0])
         better = row.pop("better_than")
         del row["warnings"]  # the verdict says them
+        row |= _ended(verdicts[0])
         row["claims"] = "; ".join(
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
@@ -271,7 +272,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     columns = ("agent", "rank", "low", "high", "score", "tasks_run", "reason")
     print_table(
         columns,
-        [[_row(verdict)[name] for name in columns] for verdict in verdicts],
+        [[{**_row(verdict), **_ended(verdict)}[name] for name in columns] for verdict in verdicts],
         title=f"{plan.benchmark} on the {plan.target}" if verdicts else "",
     )
     for warning in plan.warnings if verdicts else ():
@@ -279,6 +280,12 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     for verdict in verdicts:
         for warning in verdict.decision.warnings[len(plan.warnings) :]:
             warn(f"{verdict.agent}: {warning}")
+
+
+def _ended(verdict: "Verdict") -> dict[str, str]:
+    """Return why a finished run ended, for people."""
+    decision = verdict.decision
+    return {"reason": decision.reason if decision.stop else "the stopping rule was not met"}
 
 
 def _beside_the_verdict(row: Mapping[str, object]) -> dict[str, object]:
