@@ -244,7 +244,7 @@ def _oddities(plan: "Plan", verdicts: "list[Verdict]") -> "Iterator[str]":
     known = set(plan.reference_agents)
     if own := [verdict.agent for verdict in verdicts if verdict.agent in known]:
         yield (
-            f"ranked against itself too, because the plan knows it: {listed(own)};"
+            f"ranked against itself too, as one of the plan's own agents: {listed(own)};"
             " `midband plan --exclude-agent` leaves an agent out"
         )
 
