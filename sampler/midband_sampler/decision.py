@@ -1,14 +1,11 @@
 """The decision: what a session can say, and on what it rests."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-import numpy as np
-
-from midband_history import Column, FloatArray, Frames, InputError, Metric, Rows
-from midband_sampler.bounds.base import TIE, Bounds, Interval
+from midband_history import Column, Frames, InputError, Metric, Rows
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
 from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.kernel import ALL_RUN
@@ -17,7 +14,6 @@ from midband_sampler.plain_lines import INDENT, WIDTH, folded, interval_bar, mar
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
-NEAREST = 5
 GOING_ON = "going on"
 _SHOWN_CLAIMS = 5
 _SHOWN_AGENTS = 3
@@ -429,41 +425,13 @@ def _money(decision: Decision) -> list[str]:
     if math.isnan(spent):
         return [] if math.isnan(rest) else [f"the other tasks were expected to cost ${rest:,.2f}"]
     text = f"about ${spent:,.2f} spent on these tasks"
-    if not math.isnan(rest):
+    if rest > 0:
         text += f"; ${rest:,.2f} expected for the others"
     return [text]
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def nearest(
-    better: FloatArray, agents: Sequence[str], asked_for: Sequence[str]
-) -> dict[str, float]:
-    """Return the chances of the agents whose comparison is least certain, then those asked for.
-
-    Parameters
-    ----------
-    better : ndarray of float64, shape (n_agents,)
-        NaN where nothing is known.
-    agents, asked_for : sequence of str
-        Ties go to the agent that stands first.
-    """
-    closest = np.abs(better - 0.5).argsort(kind="stable")[:NEAREST].tolist()
-    shown = dict.fromkeys([*(agents[place] for place in closest), *asked_for])
-    chances = {name: float(better[agents.index(name)]) for name in shown}
-    return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
-
-
-def tied(bounds: Bounds, interval: Interval, agents: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the references that the score bounds do not separate from the candidate."""
-    if math.isnan(interval.score):
-        return agents
-    scores, margins = bounds.reference_scores, bounds.reference_margins
-    margin = TIE if margins is None else margins + TIE
-    inside = (scores >= interval.score_low - margin) & (scores <= interval.score_high + margin)
-    return tuple(agents[place] for place in np.flatnonzero(inside))
 
 
 def scale_of(metric: Metric | None) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler.beginning import start_kernel, watch
-from midband_sampler.bounds.base import real, unknown, whole
-from midband_sampler.decision import GOING_ON, Decision, nearest, scale_of, tied
+from midband_sampler.bounds.base import nearest, real, tied, unknown, whole
+from midband_sampler.decision import GOING_ON, Decision, scale_of
 from midband_sampler.estimators import ChoiceLog, Estimate, Results, mean_known, mean_of_tasks
 from midband_sampler.kernel import ALL_RUN
 from midband_sampler.plan import Plan

@@ -317,7 +317,7 @@ def _oddities(plan: "Plan", verdicts: "list[Verdict]") -> "Iterator[str]":
     known = set(plan.reference_agents)
     if own := [verdict.agent for verdict in verdicts if verdict.agent in known]:
         yield (
-            f"ranked against itself too, because the plan knows it: {listed(own)};"
+            f"ranked against itself too, as one of the plan's own agents: {listed(own)};"
             " `midband plan --exclude-agent` leaves an agent out"
         )
 
@@ -327,6 +327,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
         row = _row(verdicts[0])
         better = row.pop("better_than")
         del row["warnings"]  # the verdict says them
+        row |= _ended(verdicts[0])
         row["claims"] = "; ".join(
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
@@ -344,7 +345,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     columns = ("agent", "rank", "low", "high", "score", "tasks_run", "reason")
     print_table(
         columns,
-        [[_row(verdict)[name] for name in columns] for verdict in verdicts],
+        [[{**_row(verdict), **_ended(verdict)}[name] for name in columns] for verdict in verdicts],
         title=f"{plan.benchmark} on the {plan.target}" if verdicts else "",
     )
     for warning in plan.warnings if verdicts else ():
@@ -352,6 +353,12 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     for verdict in verdicts:
         for warning in verdict.decision.warnings[len(plan.warnings) :]:
             warn(f"{verdict.agent}: {warning}")
+
+
+def _ended(verdict: "Verdict") -> dict[str, str]:
+    """Return why a finished run ended, for people."""
+    decision = verdict.decision
+    return {"reason": decision.reason if decision.stop else "the stopping rule was not met"}
 
 
 def _beside_the_verdict(row: Mapping[str, object]) -> dict[str, object]:
