@@ -1,16 +1,9 @@
 """How records join the store: staged in bulk, checked against what is held, added as a whole."""
 
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
-from datetime import UTC, datetime
-from importlib.util import find_spec
-from itertools import islice
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from midband_history.connection import (
     fetch,
@@ -22,47 +15,17 @@ from midband_history.connection import (
 from midband_history.errors import InputError
 from midband_history.labels import read_labels
 from midband_history.metrics import Metric
+from midband_history.record_columns import stage_empty, stage_records
 from midband_history.records import (
-    OUTCOME_KINDS,
     Incoming,
-    Record,
     clean_id,
-    sane_amount,
-    sane_date,
-    settings_text,
 )
 from midband_history.summaries import AddReport, Counts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_CHUNK = 50_000
 _STAGED = ("incoming", "incoming_runs", "incoming_tasks")
-_KINDS = {kind: number for number, kind in enumerate(OUTCOME_KINDS)}
-_AMOUNTS = ("cost_usd", "tokens", "duration_s")
-
-
-def _known(name: str) -> str:
-    return f"CASE WHEN NOT isnan({name}) THEN {name} END AS {name}"
-
-
-_INSERT = (
-    "INSERT INTO incoming BY NAME SELECT * REPLACE ("
-    + ", ".join(_known(name) for name in ("score", *_AMOUNTS))
-    + ", CASE passed WHEN 1 THEN true WHEN 0 THEN false END AS passed) FROM midband_chunk"
-)
-_INSERT_RUNS = (
-    f"INSERT INTO incoming_runs BY NAME SELECT * REPLACE ({_known('run_cost_usd')})"
-    " FROM midband_chunk"
-)
-_INSERT_TASKS = "INSERT INTO incoming_tasks BY NAME FROM midband_chunk"
-# What a row of each table of names says, after its number and its place.
-_OF_RUNS = (
-    *("source_id", "benchmark", "agent", "model", "scaffold", "agent_version", "settings"),
-    *("run_id", "harness", "harness_version", "started", "run_cost_usd", "metric", "version"),
-    "whole",
-)
-_OF_TASKS = ("source_id", "benchmark", "task_id", "task_digest", "part")
 
 
 def add_incoming(connection: "DuckDBPyConnection", sources: Sequence[Incoming]) -> list[AddReport]:
@@ -278,7 +241,7 @@ def note_range(
     connection: "DuckDBPyConnection", benchmark: str, metric: Metric, low: float, high: float
 ) -> None:
     """Remember values of a metric whose source was refused: they contradict its assumed scale."""
-    stage_records(connection, [], {})
+    stage_empty(connection)
     connection.execute(
         "INSERT INTO incoming_runs (run, place, source_id, benchmark, metric)"
         " VALUES (0, 0, 0, ?, 0)",
@@ -296,49 +259,6 @@ def refusal(name: str, reason: str) -> InputError:
     return InputError(f"{name}: {reason}" if name else reason)
 
 
-def stage_empty(connection: "DuckDBPyConnection") -> None:
-    """Make the staging tables ``incoming`` and ``incoming_metrics``, without a row."""
-    connection.execute(statement("stage"))
-
-
-def stage_records(
-    connection: "DuckDBPyConnection",
-    records: Iterable[tuple[int, Record]],
-    metrics: dict[Metric, int],
-) -> None:
-    """Fill the staging tables with records, each with the id of its source.
-
-    A bounded number of them is in memory at a time. Metrics that are met get a number in `metrics`.
-    """
-    stage_empty(connection)
-    rest = iter(records)
-    counts = {"run": 0, "task": 0, "place": 0}
-    while chunk := list(islice(rest, _CHUNK)):
-        for insert, columns in _chunk_columns(chunk, metrics, counts):
-            with _pandas_found_or_not():
-                connection.register("midband_chunk", columns)
-                try:
-                    connection.execute(insert)
-                finally:
-                    connection.unregister("midband_chunk")
-
-
-@contextmanager
-def _pandas_found_or_not() -> Iterator[None]:
-    """Say once where there is no pandas: DuckDB 1.x looks for it again at each value of a text.
-
-    50,000 records took 20 s in the searches alone.
-    """
-    if "pandas" in sys.modules or find_spec("pandas") is not None:
-        yield
-        return
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # documented: an import then fails
-    try:
-        yield
-    finally:
-        sys.modules.pop("pandas", None)
-
-
 def stage_metrics(connection: "DuckDBPyConnection", metrics: Mapping[Metric, int]) -> None:
     """Say in ``incoming_metrics`` what the numbers of the staged rows mean."""
     if metrics:
@@ -346,104 +266,3 @@ def stage_metrics(connection: "DuckDBPyConnection", metrics: Mapping[Metric, int
             "INSERT INTO incoming_metrics VALUES (?, ?, ?, ?, ?, ?, ?)",
             [[number, *astuple(metric)] for metric, number in metrics.items()],
         )
-
-
-def as_utc(moment: datetime | None) -> datetime | None:
-    """Return a moment in UTC without its zone, as the store holds it; naive times are UTC."""
-    if moment is None or moment.tzinfo is None:
-        return moment
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _chunk_columns(
-    numbered: Sequence[tuple[int, Record]], metrics: dict[Metric, int], counts: dict[str, int]
-) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """Return the columns of each staging table, with the statement that takes them in.
-
-    Parameters
-    ----------
-    counts : dict of str to int
-        How many runs, tasks and places are taken; brought up to date.
-    """
-    first = counts["place"]
-    runs: dict[tuple[object, ...], int] = {}
-    tasks: dict[tuple[object, ...], int] = {}
-    run_of, task_of = [], []
-    for source_id, record in numbered:
-        metric = metrics.setdefault(record.metric, len(metrics))
-        run = (
-            *(source_id, record.benchmark, record.agent, record.model, record.scaffold),
-            *(record.agent_version, settings_text(record.settings), record.run_id),
-            *(record.harness, record.harness_version, record.started, record.run_cost_usd),
-            *(metric, record.benchmark_version, record.whole_benchmark),
-        )
-        # As text: 1 and 1.0 are one key of a dict, and two tasks.
-        task = (
-            *(source_id, record.benchmark, str(record.task_id), record.task_digest, record.part),
-        )
-        run_of.append(counts["run"] + runs.setdefault(run, len(runs)))
-        task_of.append(counts["task"] + tasks.setdefault(task, len(tasks)))
-    chunk = [record for _, record in numbered]
-    passed = [record.counts_as_passed for record in chunk]
-    columns: dict[str, np.ndarray] = {
-        "source_id": np.array([source_id for source_id, _ in numbered], dtype=np.int32),
-        "run": np.array(run_of, dtype=np.int32),
-        "task": np.array(task_of, dtype=np.int32),
-        "place": np.arange(first, first + len(chunk), dtype=np.int64),
-        "attempt": np.array([record.attempt for record in chunk], dtype=np.int32),
-        "kind": np.array([_KINDS[record.kind] for record in chunk], dtype=np.int8),
-        "score": _floats([record.score for record in chunk]),
-        "passed": np.array([-1 if each is None else each for each in passed], dtype=np.int8),
-        "source_key": _texts([record.source_key for record in chunk]),
-        "scored": _moments([record.scored_at for record in chunk]),
-    }
-    for name in _AMOUNTS:
-        columns[name] = _floats([sane_amount(getattr(each, name), name) for each in chunk])
-    found = [
-        (_INSERT_RUNS, _name_columns(runs, _OF_RUNS, "run", counts)),
-        (_INSERT_TASKS, _name_columns(tasks, _OF_TASKS, "task", counts)),
-        (_INSERT, columns),
-    ]
-    counts["place"] += len(chunk)
-    return found
-
-
-def _name_columns(
-    rows: dict[tuple[object, ...], int], names: tuple[str, ...], number: str, counts: dict[str, int]
-) -> dict[str, np.ndarray]:
-    """Return the columns of a table of names, whose rows are in order of their first use."""
-    columns: dict[str, np.ndarray] = {
-        number: np.arange(counts[number], counts[number] + len(rows), dtype=np.int32),
-        "place": np.arange(counts["place"], counts["place"] + len(rows), dtype=np.int64),
-    }
-    counts[number] += len(rows)
-    for name, values in zip(names, zip(*rows, strict=True), strict=True):
-        given: Sequence[Any] = values
-        if name == "started":
-            columns[name] = _moments([sane_date(each) for each in given])
-        elif name == "run_cost_usd":
-            columns[name] = _floats([sane_amount(each, name) for each in given])
-        elif name in ("source_id", "metric"):
-            columns[name] = np.array(given, dtype=np.int32)
-        elif name == "whole":
-            columns[name] = np.array(given, dtype=bool)
-        else:
-            columns[name] = _texts(given)
-    return columns
-
-
-def _floats(values: Sequence[float | None]) -> np.ndarray:
-    return np.array([np.nan if each is None else each for each in values], dtype=float)
-
-
-def _moments(values: Sequence[datetime | None]) -> np.ndarray:
-    return np.array(
-        [np.datetime64("NaT", "us") if each is None else as_utc(each) for each in values],
-        dtype="datetime64[us]",
-    )
-
-
-def _texts(values: Sequence[object]) -> np.ndarray:
-    out = np.empty(len(values), dtype=object)
-    out[:] = [clean_id(str(each)) for each in values]
-    return out

@@ -18,7 +18,6 @@ from midband_history.frames import Rows
 from midband_history.ingest import (
     add_incoming,
     add_staged,
-    as_utc,
     next_source_ids,
     note_range,
     refusal,
@@ -36,6 +35,7 @@ from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
 from midband_history.notebook import notebook_html
 from midband_history.rates import add_up_cells, rates_of_tasks
+from midband_history.record_columns import as_utc
 from midband_history.records import Incoming, Record
 from midband_history.staging import known_format, stage_table
 from midband_history.summaries import (

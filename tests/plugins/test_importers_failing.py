@@ -11,7 +11,8 @@ import pytest
 from midband import get_plugin_manager, hookimpl
 from midband.descriptors import Importer, ReadOptions
 from midband.importers.reading import read_records
-from midband.importers.sources import ImportEndedError, import_paths
+from midband.importers.reports import ImportEndedError
+from midband.importers.sources import import_paths
 from midband_history import History, Record, StoreError, Table, UnreadableSourceError
 
 Call = Callable[..., tuple[int, str, str]]

@@ -13,7 +13,8 @@ from midband.adapters import files as _files
 from midband.cli.root import run
 from midband.descriptors import Importer, ReadOptions
 from midband.importers import discovery
-from midband.importers.sources import ImportReport, import_paths
+from midband.importers.reports import ImportReport
+from midband.importers.sources import import_paths
 from midband.importers.tabular import open_table
 from midband_history import History, Record, UnreadableSourceError
 

@@ -8,7 +8,8 @@ import pytest
 
 from midband.descriptors import ReadOptions
 from midband.importers.reading import read_records
-from midband.importers.sources import ImportReport, import_paths
+from midband.importers.reports import ImportReport
+from midband.importers.sources import import_paths
 from midband_history import History, InputError, OutcomeMatrix
 
 HEADER = "benchmark,task_id,agent,score\n"

@@ -29,8 +29,9 @@ from midband_history.connection import (
 )
 from midband_history.damage import first_line
 from midband_history.errors import StoreError
-from midband_history.ingest import add_staged, next_source_ids, stage_empty, stage_records
+from midband_history.ingest import add_staged, next_source_ids
 from midband_history.metrics import Metric
+from midband_history.record_columns import copy_flat, stage_empty
 from midband_history.records import Incoming, Note, Record
 
 if TYPE_CHECKING:
@@ -126,20 +127,22 @@ class Inbox:
         metrics: dict[Metric, int] = {}
         numbered = ((n, record) for n, source in enumerate(sources) for record in source.records)
         unfinished = self.folder / f"{uuid.uuid4().hex}.unfinished"
-        try:
-            stage_records(connection, numbered, metrics)
-            if not connection.execute("FROM incoming LIMIT 1").fetchall():
-                return None
-            self.folder.mkdir(parents=True, exist_ok=True)
+
+        def copy(rows: str) -> str:
             described = {
                 "format": _FORMAT,
                 "sources": [_described(each) for each in sources],
                 "metrics": [asdict(each) for each in metrics],
             }
-            connection.execute(
-                f"COPY ({statement('staged')}) TO {quoted(str(unfinished))} (FORMAT parquet,"
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return (
+                f"COPY ({rows}) TO {quoted(str(unfinished))} (FORMAT parquet,"
                 f" COMPRESSION zstd, KV_METADATA {{midband: {quoted(json.dumps(described))}}})"
             )
+
+        try:
+            if not copy_flat(connection, numbered, metrics, copy):
+                return None
             name = f"{time.time_ns():020d}-{uuid.uuid4().hex}-{_digest(unfinished)}{_SUFFIX}"
             confirm(unfinished)
             unfinished.rename(self.folder / name)

@@ -513,16 +513,6 @@ WHERE benchmark_id NOT IN (SELECT benchmark_id FROM runs)
 -- name: folded
 SELECT name FROM batches WHERE list_contains(CAST($names AS VARCHAR[]), name);
 
--- name: staged
--- The staged rows with their names, as a batch of the inbox holds them.
-SELECT
-    incoming.* EXCLUDE (place), incoming_runs.* EXCLUDE (run, place, source_id, said),
-    incoming_tasks.* EXCLUDE (task, place, source_id, benchmark, said)
-FROM incoming
-JOIN incoming_runs USING (run)
-JOIN incoming_tasks USING (task)
-ORDER BY incoming.place
-
 -- name: stage_batches
 -- Rows of batches of the inbox, with the sources, metrics and names of each batch numbered anew.
 CREATE OR REPLACE TEMP TABLE batch_rows AS

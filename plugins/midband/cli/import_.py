@@ -16,7 +16,7 @@ from midband.cli.output import count, echo, open_history, print_json, print_tabl
 from midband_history import StoreError
 
 if TYPE_CHECKING:
-    from midband.importers.sources import ImportReport, SourceReport
+    from midband.importers.reports import ImportReport, SourceReport
 
 _SHOWN_NOTES = 20
 _SHOWN_COUNTS = 40
@@ -38,7 +38,8 @@ def import_(
     the same again adds nothing. docs/importing.md says for every format what is read. The exit code
     is 1 if a file was refused or nothing was found.
     """
-    from midband.importers.sources import ImportEndedError, import_paths
+    from midband.importers.reports import ImportEndedError
+    from midband.importers.sources import import_paths
 
     ended = ""
     options = read_options(**reading)
@@ -100,7 +101,7 @@ def _as_dict(report: "ImportReport", where: str) -> dict[str, object]:
 
 def _show(report: "ImportReport", where: str) -> None:
     from midband.importers.discovery import path_text
-    from midband.importers.sources import NO_RESULTS
+    from midband.importers.reports import NO_RESULTS
 
     for source in report.refused:
         echo(f"midband: refused {source.error}", err=True)

@@ -11,7 +11,8 @@ import pytest
 from midband._manager import get_plugin_manager
 from midband.descriptors import ReadOptions
 from midband.importers.reading import read_source
-from midband.importers.sources import ImportReport, import_paths
+from midband.importers.reports import ImportReport
+from midband.importers.sources import import_paths
 from midband_history import History, Record
 
 SHARED = Path(__file__).parents[4] / "shared"
