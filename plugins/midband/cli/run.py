@@ -103,8 +103,8 @@ def run(
     If a run was stopped or killed, the same command resumes it. Nothing that finished is run again.
     Ctrl-C lets the running round finish, and a second Ctrl-C ends it.
 
-    PLAN may be a suite that `midband plan --all` wrote. Its plans run one after the other, each in a
-    directory of its own below --output, and share the limits.
+    PLAN may be a suite that `midband plan --all` wrote. Its plans run one after the other, each in
+    a directory of its own below --output, and share the limits.
 
     With the harness inspect, the whole run is one round, which ends once the verdict is settled.
 
