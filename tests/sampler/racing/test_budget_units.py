@@ -1,5 +1,7 @@
 """Budgets in dollars, seconds and tokens: what nobody told is never free."""
 
+from typing import Any
+
 import pytest
 
 from midband_sampler.racing import Race, RacePlan, make_race
@@ -19,7 +21,8 @@ def _run(race: Race, told: dict[str, float | None], unit: str) -> int:
     results = 0
     while jobs := race.ask(2):
         for candidate, task in jobs:
-            race.tell(candidate, task, score=1.0, **{unit: told[candidate]})
+            cost: dict[str, Any] = {unit: told[candidate]}
+            race.tell(candidate, task, score=1.0, **cost)
             results += 1
     return results
 
