@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FILE = "suite.json"
 FORMAT = 1
 _MOST_BYTES = 1 << 24
-_SHOWN = 8
+_SHOWN, _HEAD = 8, 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +225,13 @@ def _last(name: str) -> str:
 def is_suite(path: Path | str) -> bool:
     """Whether a path is the directory or the file of a suite."""
     place = Path(path)
-    return (place / FILE).is_file() if place.is_dir() else place.name == FILE
+    if place.is_dir():
+        return (place / FILE).is_file()
+    try:
+        with place.open("rb") as file:
+            return b'"midband_suite"' in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def joint_confidence(confidences: Sequence[float]) -> float:

@@ -181,7 +181,7 @@ def test_any_other_file_is_refused_in_one_line(
 ) -> None:
     place = tmp_path_factory.getbasetemp() / FILE
     place.write_bytes(content)
-    assert is_suite(place)
+    assert is_suite(place.parent)
     with pytest.raises(PlanError) as caught:
         Suite.read(place)
     assert "\n" not in str(caught.value)

@@ -184,11 +184,9 @@ def _section(
 
 
 def _race_section(logs: Sequence[Path]) -> str:
-    from inspect_ai.log import read_eval_log
+    from midband.inspect import race_report_in
 
-    from midband.inspect import race_report
-
-    report = race_report([read_eval_log(str(path), header_only=True) for path in logs])
+    report = race_report_in(logs)
     if report.get("verdict") is None:
         msg = f"expected the verdict of a race in its logs, got none: {report.get('error')}"
         raise InputError(msg)

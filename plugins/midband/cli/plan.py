@@ -282,6 +282,9 @@ def _one_benchmark(
 ) -> str:
     """Return the benchmark of a single plan, after a check of what stands beside it."""
     context = click.get_current_context()
+    if suite and str(output) == "-":
+        msg = "expected a directory for the suite after --output, got -: name one"
+        raise click.UsageError(msg, context)
     if suite:
         for name in ("candidates", "tasks", "always"):
             if name in (given := _given()):
@@ -348,5 +351,6 @@ def _facts(made: Plan, output: Path, stop_text: str) -> dict[str, object]:
         "explore": made.explore or None,
         "attempts": None if made.attempts is None else made.attempts.most,
         "reference_agents": len(made.reference_agents),
+        "mean_tokens": made.mean_tokens,
         "digest": made.digest,
     }

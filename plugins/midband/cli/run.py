@@ -101,6 +101,9 @@ def run(
     If a run was stopped or killed, the same command resumes it. Nothing that finished is run again.
     Ctrl-C lets the running round finish, and a second Ctrl-C ends it.
 
+    PLAN may be a suite that `midband plan --all` wrote. Its plans run one after the other, each in
+    a directory of its own below --output, and share the limits.
+
     With the harness inspect, the whole run is one round, which ends once the verdict is settled.
 
     With --gate, the last line and the exit code say whether the new agent is worse than a baseline
@@ -347,6 +350,8 @@ def inspect(
 
     \b
       --adaptive PLAN       Run the tasks of PLAN, and stop once its rule is met.
+                            A suite of `midband plan --all` holds the plans of
+                            several tasks.
       --race RACE           Let the models of --model A,B,... race by a plan of
                             `midband plan --candidates`. A question will do in
                             its place, such as top:1:0.9, order:0.9 or
@@ -359,6 +364,9 @@ def inspect(
       --max-errors N|SHARE  End the run once more attempts than this have no
                             usable result. By default it ends when none of the
                             first ten has one.
+      --total-usd X         Start no sample that is expected to take the whole
+      --total-seconds X     command above this, over all its tasks and models.
+      --total-tokens N
       --allow-changed       Accept tasks whose content has changed since the plan
                             was made.
 

@@ -146,7 +146,7 @@ def race_markdown(verdict: Mapping[str, Any], *, ended: str = "") -> str:
     ranked = [
         {
             **each,
-            "rank": f"{each['rank_low']} to {each['rank_high']}",
+            "rank": " to ".join(dict.fromkeys([str(each["rank_low"]), str(each["rank_high"])])),
             "score": None if each["score"] is None else f"{100 * each['score']:.1f} %",
             "tasks": f"{each['tasks']} of {each['total']}",
         }

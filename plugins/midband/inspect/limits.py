@@ -51,10 +51,12 @@ class TotalLimits:
     def __init__(self, most: Mapping[str, float], ledger: Path | None = None) -> None:
         self.most = dict(most)
         self._ledger = ledger
-        self._ended: dict[str, dict[str, float | None]] = {}
+        self._ended: set[str] = set()
+        self._sums = dict.fromkeys(UNITS, 0.0)
+        self._known = dict.fromkeys(UNITS, 0)
         self._expected: dict[Hashable, dict[str, float]] = {}
-        if ledger is not None:
-            self._ended.update(_read(ledger))
+        for key, amounts in ({} if ledger is None else _read(ledger)).items():
+            self._count(key, amounts)
 
     @property
     def has_ended(self) -> bool:
@@ -73,24 +75,29 @@ class TotalLimits:
         """Take in what one sample cost, once."""
         if key in self._ended:
             return
-        self._ended[key] = dict(zip(UNITS, amounts, strict=True))
+        named = dict(zip(UNITS, amounts, strict=True))
+        self._count(key, named)
         if self._ledger is not None:
-            line = json.dumps({"sample": key, **self._ended[key]})
+            line = json.dumps({"sample": key, **named})
             with suppress(OSError), self._ledger.open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
 
+    def _count(self, key: str, amounts: Mapping[str, float | None]) -> None:
+        self._ended.add(key)
+        for unit, amount in amounts.items():
+            if amount is not None:
+                self._sums[unit] += float(amount)
+                self._known[unit] += 1
+
     def mean(self, unit: str) -> float:
         """Return the mean known amount of a sample; NaN where none is known."""
-        known = [each for every in self._ended.values() if (each := every[unit]) is not None]
-        return math.fsum(known) / len(known) if known else math.nan
+        known = self._known[unit]
+        return self._sums[unit] / known if known else math.nan
 
     def spent(self, unit: str) -> float:
         """Return what was spent; a sample of an unknown amount counts as the mean of the others."""
-        mean = self.mean(unit)
-        return math.fsum(
-            mean if each[unit] is None else float(each[unit] or 0.0)
-            for each in self._ended.values()
-        )
+        unknown = len(self._ended) - self._known[unit]
+        return self._sums[unit] + (unknown * self.mean(unit) if unknown else 0.0)
 
     def refusal(self, expected: Mapping[str, float], *, times: int = 1) -> str:
         """Return why no more may be started; empty if it may.
@@ -121,7 +128,11 @@ class TotalLimits:
             cost = each * times
             if spent + ahead + cost > most + 1e-9:
                 what = "the next sample and those at work are expected to"
-                return limit_reached(unit, spent, most, what, ahead + cost)
+                reason = limit_reached(unit, spent, most, what, ahead + cost)
+                unknown = len(self._ended) - self._known[unit]
+                if unknown:
+                    reason += f"; {unknown} samples did not say, and count as the mean"
+                return reason
         return ""
 
 
@@ -257,10 +268,13 @@ def shared_limits(most: Mapping[str, float], spec: "EvalSpec | None") -> TotalLi
 
 def _ledger(spec: "EvalSpec") -> Path | None:
     """Return the file beside the logs that keeps what was spent; None for logs elsewhere."""
-    from inspect_ai._control.eval_state import get_eval_state
+    try:
+        from inspect_ai._control.eval_state import get_eval_state
 
-    state = get_eval_state(spec.eval_id)
-    location = "" if state is None else str(state.log_location).removeprefix("file://")
+        state = get_eval_state(spec.eval_id)
+        location = "" if state is None else str(state.log_location).removeprefix("file://")
+    except Exception:  # a version that keeps it elsewhere: each call then counts anew
+        return None
     folder = Path(location).parent
     return folder / LEDGER if location and "://" not in location and folder.is_dir() else None
 

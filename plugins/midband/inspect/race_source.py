@@ -290,6 +290,13 @@ def race_report(logs: "Sequence[EvalLog]") -> dict[str, Any]:
     return max(found, key=lambda record: (record["verdict"] or {}).get("results", -1))
 
 
+def race_report_in(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return `race_report` of the logs in these files."""
+    from inspect_ai.log import read_eval_log
+
+    return race_report([read_eval_log(str(path), header_only=True) for path in paths])
+
+
 async def _earlier(race_id: str, plan: "RacePlan", metric: Metric, current: RunningEval) -> Earlier:
     """Return what the logs beside this eval's hold of the same race, from earlier attempts."""
     results: dict[tuple[str, str], SampleResult] = {}

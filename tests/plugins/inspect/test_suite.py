@@ -100,3 +100,24 @@ def test_a_task_without_a_plan_is_refused_before_it_runs(bench: Path, suite: Pat
     assert "\n" not in str(caught.value)
     with pytest.raises(RefusedError, match="put the first plan back"):
         adaptive(task=f"{bench}@toy", plan=str(suite), plan_digest="another")
+
+
+def test_a_log_that_is_named_after_our_task_is_of_its_own_benchmark(
+    make: MakePlan, bench: Path
+) -> None:
+    """Inspect Flow names a log after the task that it runs, which is midband/adaptive."""
+    from inspect_ai import eval as inspect_eval
+    from inspect_ai import task_with
+
+    from midband.importers.reading import read_records
+
+    prepared = adaptive(task=f"{bench}@toy", plan=str(make()))
+    (log,) = inspect_eval(
+        task_with(prepared, name="midband/adaptive"),
+        model="mockllm/model",
+        log_dir=str(bench.parent / "flow"),
+        display="none",
+        max_samples=1,
+    )
+    assert log.eval.task.endswith("adaptive")
+    assert {record.benchmark for record in read_records([bench.parent / "flow"])} == {"toy"}
