@@ -1,6 +1,7 @@
 """The page of one run or race: what is known, how it came to this, and what it rests on."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from midband.view import markup
 from midband.view.markup import Axis, Cell, Step, dollars, number, percent, text, when
@@ -71,8 +72,16 @@ def _run_head(state: RunState, status: str) -> str:
     )
 
 
+def is_here(place: str) -> bool:
+    """Whether results are on this machine."""
+    return bool(place) and "://" not in place and Path(place).exists()
+
+
 def _notes(state: RunState) -> str:
     missing = [state.problem] if state.problem else []
+    place = state.text("directory")
+    if place and not is_here(place):
+        missing.append(f"There is no full report, because the results are not at {place}.")
     if state.number("spent_usd") is None and state.whole("results"):
         missing.append("What it cost is not known: no result says so.")
     return markup.note("warnings", "Warnings", state.list("warnings")) + markup.note(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from midband.view.pages import (
     front_page,
     problem_page,
 )
-from midband.view.run_pages import run_page
+from midband.view.run_pages import is_here, run_page
 from midband.view.state import RunState, StateReader, runs_directory
 from midband_history import InputError, MidbandError
 
@@ -150,17 +151,21 @@ def make_app(*, history: Path | None = None, runs: Path | None = None) -> Starle
         has = _found("history", "history_page") is not None
         return benchmark_page(view, report=f"/benchmarks/{view.key}/report" if has else "")
 
+    building = threading.Lock()  # one after the other: each needs a core and much memory
+
     def run_report(request: "Request") -> str | None:
         state = _state_of(request, places)
         build = None if state is None else _report_of(state)
-        return None if build is None else build()
+        with building:
+            return None if build is None else build()
 
     def history_report(request: "Request") -> str | None:
         view = places.history.benchmark(request.path_params["key"])
         page = _found("history", "history_page")
         if view is None or page is None:
             return None
-        return _rendered(page, view.summary.name, history_path=places.history.path)
+        with building:
+            return _rendered(page, view.summary.name, history_path=places.history.path)
 
     routes = [Route("/page.css", partial(_asset, "midband.report", "page.css", "text/css"))]
     for name, kind in (("view.css", "text/css"), ("view.js", "text/javascript")):
@@ -187,7 +192,7 @@ def _state_of(request: "Request", places: Places) -> RunState | None:
 def _report_of(state: RunState) -> Callable[[], str] | None:
     """Return what builds the full report of a run; None where its results are not here."""
     place = state.text("directory")
-    if not place or "://" in place or not Path(place).exists():
+    if not is_here(place):
         return None
     if state.kind == "race":
         race_page = _found("race", "race_page")

@@ -56,7 +56,7 @@ def test_the_open_page_follows_a_run_to_its_end(
         "--round-size", 5, arguments=("--cost", 0.5, "--gate", gate, "--gate-at", held)
     ) as process:
 
-        def follow(page: "Page") -> None:
+        def follow(page: "Page") -> str:
             card = page.locator(".card")
             card.get_by_text("10 of 40 planned tasks").wait_for()
             assert "So far: rank" in card.inner_text()
@@ -83,10 +83,11 @@ def test_the_open_page_follows_a_run_to_its_end(
             assert page.locator(".plot path.band").first.get_attribute("d") != band
             assert page.locator("#numbers-rank tbody tr").count() == 9
             assert overflow(page) <= 0
+            return page.url
 
-        chromium.see(address, follow, width=SMALL)
+        shown = chromium.see(address, follow, width=SMALL)
         assert process.wait() == 0
-    chromium.check(address)
+    chromium.check(shown, widths=(1024, 1600))
 
 
 def test_a_hostile_state_is_text_and_its_table_sorts_by_keyboard(

@@ -16,6 +16,7 @@ from tests.plugins.view.conftest import DEAD, ELSEWHERE, Change, Write, look
 
 from midband.view import CandidateState, Look, Point
 from midband_history import History, Record
+from midband_sampler import Never, make_plan
 
 pytest.importorskip("starlette", reason="needs midband[view]")
 pytest.importorskip("httpx", reason="needs httpx")
@@ -53,6 +54,16 @@ Client = Callable[..., Asker]
 def client(runs: Path, tmp_path: Path) -> Client:
     """Return what asks a server of these runs and of a history, which is not there by default."""
     return lambda history=None: Asker(history or tmp_path / "none.duckdb", runs)
+
+
+@pytest.fixture
+def toy_run(tmp_path: Path, store: Path) -> Path:
+    """The directory of a run that has only been planned."""
+    with History.open(store, read_only=True) as history:
+        plan = make_plan(history.outcomes("toy"), strategy="random", stop=Never())
+    (tmp_path / "run").mkdir()
+    plan.write(tmp_path / "run" / "plan.json")
+    return tmp_path / "run"
 
 
 def paths(found: Asker) -> list[str]:
@@ -350,3 +361,29 @@ def test_the_state_of_another_place_can_be_shown(start: Write, runs: Path, tmp_p
     (elsewhere / f"{found['id']}.json").write_text(json.dumps(found))
     shown = Asker(tmp_path / "none.duckdb", elsewhere).get("/").text
     assert f"/runs/{found['id']}" in shown
+
+
+def test_the_full_report_is_made_when_it_is_asked_for(
+    client: Client, start: Write, change: Change, tmp_path: Path, toy_run: Path
+) -> None:
+    start(directory=toy_run).look(lambda: look(1, low=1, high=12, rank=3), now=True)
+    (tmp_path / "other").mkdir()
+    empty = change("5" * 16, texts={"directory": str(tmp_path / "other")})
+    gone = change("6" * 16, texts={"directory": "/results/gone"})
+    away = change("7" * 16, texts={"directory": "s3://bucket/logs"})
+    found = client()
+    changed = {f"/runs/{each.stem}" for each in (empty, gone, away)}
+    (run,) = {each for each in paths(found) if each.startswith("/runs/")} - changed
+    assert f'href="{run}/report"' in found.get(run).text
+    answer = found.get(f"{run}/report")
+    assert answer.status_code == 200
+    assert "No run was begun" in answer.text
+    assert "connect-src" not in answer.headers["content-security-policy"]
+    broken = found.get(f"/runs/{empty.stem}/report")
+    assert broken.status_code == 500
+    assert "The report could not be made" in broken.text
+    assert "Traceback" not in broken.text
+    for path in (gone, away):
+        shown = found.get(f"/runs/{path.stem}").text
+        assert "There is no full report" in shown
+        assert found.get(f"/runs/{path.stem}/report").status_code == 404
