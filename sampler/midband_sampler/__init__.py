@@ -3,7 +3,7 @@
 from midband_sampler.beginning import sequential_bounds, start_kernel
 from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
-from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.bounds.sequential import ALWAYS_VALID, SequentialRankBounds
 from midband_sampler.calibration import MIN_REPLAYS
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
@@ -50,6 +50,7 @@ from midband_sampler.task_checks import Cohort, TaskCheck, TaskInCohort, TaskRep
 
 __all__ = [
     "ALL_RUN",
+    "ALWAYS_VALID",
     "AUTO",
     "MIN_COVERAGE",
     "MIN_REPLAYS",

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from midband_history import Record
     from midband_sampler import Plan
 
-_LOG_SUFFIXES = (".eval", ".json")
 _HEAD = 200
 
 
@@ -27,7 +26,8 @@ def is_plan_file(path: Path) -> bool:
 def logs_in(path: Path) -> list[Path]:
     """Return the Inspect logs at a path, the newest last."""
     if path.is_file():
-        return [path] if path.suffix in _LOG_SUFFIXES else []
+        is_log = path.suffix == ".eval" or (path.suffix == ".json" and _is_json_log(path))
+        return [path] if is_log else []
     found = [each for each in path.rglob("*.eval") if each.is_file()]
     found += [each for each in path.rglob("*.json") if each.is_file() and _is_json_log(each)]
     return sorted(found, key=lambda each: (each.stat().st_mtime_ns, each.name))
@@ -57,7 +57,17 @@ def header_of(log: Path) -> dict[str, Any]:
         "started": getattr(header.stats, "started_at", "") or spec.created,
         "completed": getattr(header.stats, "completed_at", ""),
         "error": "" if header.error is None else header.error.message,
+        "stopping": getattr(getattr(header.results, "early_stopping", None), "metadata", None),
     }
+
+
+def digest_of_log(log: Path) -> str:
+    """Return the digest of the plan that chose the samples of a log; empty where none did."""
+    from midband.inspect import plan_of_log
+
+    note = header_of(log).get("metadata", {}).get("midband")
+    stated = note.get("plan_digest") if isinstance(note, Mapping) else None
+    return plan_of_log(log) or str(stated or "")
 
 
 def refuse_race(logs: Sequence[Path]) -> None:
@@ -106,11 +116,14 @@ def _digest_of(place: Path) -> str:
 
 
 def recorded_verdict(headers: Sequence[tuple[Path, Mapping[str, Any]]], plan: "Plan") -> Any:
-    """Return the verdict that the newest log of this plan states."""
+    """Return the verdict that the newest log of this plan states.
+
+    A run that chose its samples states it in its metadata, one in a fixed order where it stopped.
+    """
     from midband.inspect.log_file import RECORD
 
     for _, each in reversed(headers):
-        record = each["metadata"].get(RECORD)
+        record = each["metadata"].get(RECORD) or each["stopping"]
         if isinstance(record, Mapping) and record.get("plan_digest") == plan.digest:
             return record
     return None

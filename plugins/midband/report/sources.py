@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from midband.choices import read_plan
 from midband.report.run_logs import (
     dates_of,
+    digest_of_log,
     find_plan,
     header_of,
     inspect_command,
@@ -239,6 +240,11 @@ def _of_directory(directory: Path, asked: Asked) -> RunResults:
             f"Round {open_round['name']} has begun and not ended: the run is still going on, or was"
             " stopped in this round. Its results are not known yet."
         )
+    if events and events[-1]["event"] == "stopped":
+        missing.append(
+            f"The run ended for want of results ({events[-1].get('reason', 'unknown')}). The same"
+            " command tries again."
+        )
     if not events:
         missing.append("The journal is empty: nothing has run yet.")
     waiting = [*state.waiting, *(open_round["tasks"] if open_round is not None else ())]
@@ -294,16 +300,16 @@ def _of_logs(
             f" and results, got {source}: name one of these"
         )
         raise InputError(msg)
-    from midband.inspect import is_installed, plan_of_log
+    from midband.inspect import is_installed
 
     if not is_installed():
         msg = f"expected Inspect AI to read {source}, found none: pip install 'midband[inspect]'"
         raise UnreadableSourceError(msg)
     if plan is None:
-        digests = {log: plan_of_log(log) for log in logs}
+        refuse_race(logs)
+        digests = {log: digest_of_log(log) for log in logs}
         adaptive = [log for log in logs if digests[log]]
         if not adaptive:
-            refuse_race(logs)
             msg = (
                 f"expected the log of an adaptive run, which names its plan, got {source}, which"
                 " names none: name the plan first, as in `midband report run PLAN LOG`"
