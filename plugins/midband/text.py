@@ -8,6 +8,8 @@ from typing import TextIO
 
 HIDDEN = "***"
 BLOCK_WIDTH = 80
+# For what wraps the lines itself, as a viewer of logs does.
+UNFOLDED = 1_000_000
 _LEAST_WIDTH = 20
 # C0 and C1 (tab, newline, ESC and what opens an OSC among them), line separators, what turns the
 # direction of writing, and the halves of characters that stand for bytes of no encoding.

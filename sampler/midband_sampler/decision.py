@@ -379,7 +379,7 @@ def _money(decision: Decision) -> list[str]:
     if math.isnan(spent):
         return [] if math.isnan(rest) else [f"the other tasks were expected to cost ${rest:,.2f}"]
     text = f"about ${spent:,.2f} spent on these tasks"
-    if not math.isnan(rest):
+    if rest > 0:
         text += f"; ${rest:,.2f} expected for the others"
     return [text]
 

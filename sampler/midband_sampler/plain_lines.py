@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 WIDTH = 80
+UNFOLDED = 1_000_000
 _LEAST_WIDTH = 20
 _LEAST_BAR = 9
 _MOST_BAR = 50

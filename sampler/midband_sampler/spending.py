@@ -251,7 +251,7 @@ def none_usable(*, results: int, judged: int) -> str:
         return ""
     return (
         f"{TOO_MANY_ERRORS}: none of the first {judged} attempts has a usable result"
-        " (--max-errors 100% goes on)"
+        " (--max-errors 100% never ends a run)"
     )
 
 

@@ -1,89 +1,35 @@
 """Progress and verdicts on terminals: what a person sees, and what a pipe gets."""
 
-import fcntl
 import os
 import pty
 import re
-import struct
+import signal
+import subprocess
 import sys
-import termios
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
 import pytest
-from tests.plugins.rounds.conftest import Bench, MakeBench, make_bench, toy_history
+from tests.plugins.rounds.conftest import (
+    ADAPTER,
+    Bench,
+    MakeBench,
+    environment,
+    gate,
+    make_bench,
+    toy_history,
+)
+from tests.plugins.terminals import CONTROLS, HIDES, SHOWS, Terminal, drawn
 
 from midband.cli import progress
 from midband.cli.root import run
 from midband_sampler import RankSettled
 
-__all__ = ["make_bench", "toy_history"]
+__all__ = ["gate", "make_bench", "toy_history"]
 
 Call = Callable[..., tuple[int, str, str]]
-HIDES, SHOWS = "\x1b[?25l", "\x1b[?25h"
-_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
-class Terminal:
-    """A terminal that standard error is connected to while the context lives."""
-
-    def __init__(self, *, width: int = 80, encoding: str = "utf-8") -> None:
-        self.master, self.slave = pty.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-        self.stream = TextIOWrapper(
-            os.fdopen(self.slave, "wb", buffering=0),
-            encoding=encoding,
-            errors="backslashreplace",
-            write_through=True,
-        )
-        self._parts: list[bytes] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                part = os.read(self.master, 65536)
-            except OSError:  # what Linux says once the other side is closed
-                return
-            if not part:
-                return
-            self._parts.append(part)
-
-    def close(self) -> None:
-        self.stream.close()
-        self._reader.join(timeout=60)
-        os.close(self.master)
-
-    @property
-    def bytes(self) -> bytes:
-        return b"".join(self._parts)
-
-
-@pytest.fixture
-def on_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command whose standard error is a terminal; return code, output and what it got."""
-    monkeypatch.setenv("TERM", "xterm-256color")
-    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-
-    def _run(*words: object, width: int = 80, encoding: str = "utf-8") -> tuple[int, str, str]:
-        terminal = Terminal(width=width, encoding=encoding)
-        with monkeypatch.context() as patched:
-            patched.setattr(sys, "stderr", terminal.stream)
-            code = run([str(word) for word in words])
-        terminal.close()
-        return code, capsys.readouterr().out, terminal.bytes.decode(encoding)
-
-    return _run
-
-
-def drawn(text: str) -> list[str]:
-    """Return the lines that were drawn, without what moves the cursor."""
-    return [line for line in re.split(r"[\r\n]+", _CONTROLS.sub("\n", text)) if line.strip()]
 
 
 @pytest.fixture
@@ -112,7 +58,7 @@ def test_a_person_sees_a_board_and_a_pipe_gets_lines(
     code, plain_out, plain = bench.call(*words)
     assert code == 0
     assert plain_out.splitlines()[0] == out.splitlines()[0]
-    assert not _CONTROLS.search(plain)
+    assert not CONTROLS.search(plain)
     assert "\r" not in plain
     assert len(plain.splitlines()) <= 6  # two lines a round
 
@@ -235,6 +181,29 @@ def test_ctrl_c_leaves_a_clean_terminal(
     assert (code, out) == (130, "")
     assert error.rindex(SHOWS) > error.rindex(HIDES)
     assert drawn(error)[-1] == "midband: interrupted"
+
+
+@pytest.mark.slow
+def test_one_ctrl_c_in_a_run_is_told_above_the_board(bench: Bench, gate: Path) -> None:
+    terminal = Terminal()
+    running = subprocess.Popen(
+        [sys.executable, str(ADAPTER), *bench.words("--round-size", 4, arguments=("--gate", gate))],
+        stdout=subprocess.PIPE,
+        stderr=terminal.stream,
+        text=True,
+        process_group=0,
+        env={**environment(), "TERM": "xterm"},
+    )
+    with gate.open("w"):
+        os.killpg(running.pid, signal.SIGINT)
+        assert terminal.waits_for(b"the round will be finished")
+    out, _ = running.communicate(timeout=600)
+    terminal.close()
+    error = terminal.bytes.decode()
+    assert running.returncode == 130, error
+    assert "to continue: repeat the command" in out
+    assert error.rindex(SHOWS) > error.rindex(HIDES)
+    assert "Traceback" not in error
 
 
 def test_long_work_tells_a_pipe_of_each_tenth(

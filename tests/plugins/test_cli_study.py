@@ -1,6 +1,7 @@
 """``midband study``: from a history to cells, a report and a verdict."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,3 +185,13 @@ def test_options_that_mean_nothing_for_races_are_refused(
     code, _, error = call("study", "--history", store, *options)
     assert code in {1, 2}
     one_line(error, named)
+
+
+def test_a_person_sees_how_many_replays_are_done(store: Path, on_terminal: Call) -> None:
+    words = ("study", "--history", store, "--strategy", "random", "--stop", "tasks:5")
+    code, out, error = on_terminal(*words)
+    assert code == 0, error
+    assert re.search(r"\d+ of \d+ replays?", error)
+    assert "\x1b" not in out
+    assert out.startswith("benchmark")
+    assert on_terminal(*words, "--quiet")[1:] == (out, "")

@@ -24,6 +24,7 @@ from midband.cli.options import (
     TARGET,
     LateHelp,
     as_of_option,
+    examples,
     history_option,
     json_option,
     metric_options,
@@ -44,13 +45,12 @@ if TYPE_CHECKING:
     from midband_history import History, OutcomeMatrix
 
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
-EXAMPLES = """\b
-Examples:
-  midband plan gaia --output plan.json --stop rank:0.95:0.2
-  midband plan gaia --stop "beats:my-agent or usd:20"
-  midband plan gaia --strategy cost --always smoke_tests.txt --explore 0.1
-  midband plan gaia --candidates race.toml --output race.json
-"""
+EXAMPLES = examples(
+    "midband plan gaia --output plan.json --stop rank:0.95:0.2",
+    'midband plan gaia --stop "beats:my-agent or usd:20"',
+    "midband plan gaia --strategy cost --always smoke_tests.txt --explore 0.1",
+    "midband plan gaia --candidates race.toml --output race.json",
+)
 # What the plan of a race has as well; the other settings are those of a single agent.
 _OF_A_RACE = {
     *("benchmark", "output", "candidates", "tasks", "metric", "version", "as_of"),

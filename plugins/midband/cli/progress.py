@@ -9,18 +9,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from midband.cli.output import count, echo, is_quiet
+from midband.cli.output import count, echo, is_quiet, listed
 from midband.text import one_line, terminal_width
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
 
+    from midband.rounds import RoundEnd
+
 _PER_SECOND = 4
 _LEAST_BAR, _MOST_BAR = 6, 40
 # Where nobody watches, one line tells of each further tenth of long work.
 _PLAIN_SECONDS = 30.0
 _TENTH = 0.1
+_SHOWN = 5
 _DUMB = ("dumb", "unknown")
 
 now = time.monotonic
@@ -64,6 +67,11 @@ class Board:
         A line each.
     doing : mapping of str to tuple of str and float
         What is running, by a key, and since when.
+    started : float
+    stream : text stream
+        The terminal.
+    counts : callable, optional
+        Asked once a second, while `total` is unknown, how many pieces were begun.
     """
 
     noun: str
@@ -75,6 +83,15 @@ class Board:
     doing: dict[str, tuple[str, float]] = field(default_factory=dict)
     started: float = field(default_factory=lambda: now())
     stream: "TextIO | None" = field(default_factory=lambda: sys.stderr)
+    counts: Callable[[], int] | None = None
+    _asked: float = -math.inf
+
+    def _counting(self) -> None:
+        """Ask how many pieces were begun, where somebody else alone knows."""
+        if self.counts is not None and self.total is None and now() - self._asked >= 1.0:
+            self._asked = now()
+            with suppress(Exception):
+                self.done = self.counts()
 
     def left(self) -> float | None:
         """Return the seconds that are left at the pace so far; None where nothing foretells it."""
@@ -87,6 +104,7 @@ class Board:
         from rich.text import Text
 
         try:
+            self._counting()
             width = min(options.max_width, terminal_width(self.stream, most=options.max_width))
             lines = self._lines(width, ascii_only=options.ascii_only)
         except Exception:  # a display that cannot be drawn is no reason to stop what it shows
@@ -121,7 +139,7 @@ class Board:
 
     def _counted(self) -> str:
         if self.total is None:
-            return f"{count(self.done, self.noun)}" if self.done else "starting"
+            return f"{count(self.done, self.noun)} begun" if self.done else "running"
         return f"{self.done:,} of {count(self.total, self.noun)}"
 
     def _doing(self) -> Iterator[str]:
@@ -256,6 +274,27 @@ def spent_text(spent: float, limit: float | None) -> str:
         known = "an unknown part" if math.isnan(spent) else f"${spent:,.2f}"
         return f"{known} of ${limit:,.2f} spent"
     return "" if math.isnan(spent) or not spent else f"${spent:,.2f} spent"
+
+
+def oddities(end: "RoundEnd", *, place: str = "") -> Iterator[str]:
+    """Say what is odd about a round, whose directory stands in `place`."""
+    if end.status != "finished":
+        codes = f", exit {' and '.join(map(str, end.codes))}" if any(end.codes) else ""
+        yield f"{end.status}{codes}; its output is in {place}{end.name}/output.log"
+    yield from (f"unreadable: {line}" for line in end.unreadable)
+    yield from end.notes
+    if end.dropped:
+        yield f"no result for {listed(end.dropped, _SHOWN)}"
+    for kind in sorted({result.kind for result in end.results} - {"valid"}):
+        tasks = dict.fromkeys(result.task for result in end.results if result.kind == kind)
+        yield f"{kind.replace('_', ' ')} in {listed(list(tasks), _SHOWN)}"
+    if end.extra:
+        yield f"not asked for, and left out: {listed(end.extra, _SHOWN)}"
+    if end.duplicates:
+        yield f"{count(end.duplicates, 'result')} known already"
+    open_tasks = [task for task in end.tasks if task in end.open_tasks()]
+    if open_tasks:
+        yield f"not finished: {listed(open_tasks, _SHOWN)}"
 
 
 @contextmanager

@@ -26,9 +26,9 @@ from midband.cli.output import (
     print_facts,
     print_json,
 )
-from midband.cli.progress import Display, display, interrupted, spent_text
+from midband.cli.progress import Display, display, interrupted, oddities, spent_text
 from midband.cli.recording import Recorder, record_option
-from midband.cli.run import check_driven, oddities
+from midband.cli.run import check_driven
 from midband_history import InputError
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from midband.cli.gate import (
 )
 from midband.cli.options import (
     EXISTING,
+    examples,
     history_option,
     json_option,
     max_errors_option,
@@ -45,12 +46,11 @@ if TYPE_CHECKING:
     from midband_sampler import MaxErrors, NotWorse, Plan
 
 
-EXAMPLES = """\b
-Examples:
-  midband rank plan.json logs/
-  midband rank plan.json logs/ --gate not-worse:my-agent:2
-  midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo
-"""
+EXAMPLES = examples(
+    "midband rank plan.json logs/",
+    "midband rank plan.json logs/ --gate not-worse:my-agent:2",
+    "midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo",
+)
 
 
 @click.command(epilog=EXAMPLES)
@@ -244,7 +244,7 @@ def _oddities(plan: "Plan", verdicts: "list[Verdict]") -> "Iterator[str]":
     known = set(plan.reference_agents)
     if own := [verdict.agent for verdict in verdicts if verdict.agent in known]:
         yield (
-            f"ranked against itself too, being one of the plan's own agents: {listed(own)};"
+            f"ranked against itself too, as one of the plan's own agents: {listed(own)};"
             " `midband plan --exclude-agent` leaves an agent out"
         )
 
@@ -254,6 +254,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
         row = _row(verdicts[0])
         better = row.pop("better_than")
         del row["warnings"]  # the verdict says them
+        row |= _ended(verdicts[0])
         row["claims"] = "; ".join(
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
@@ -271,7 +272,7 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     columns = ("agent", "rank", "low", "high", "score", "tasks_run", "reason")
     print_table(
         columns,
-        [[_row(verdict)[name] for name in columns] for verdict in verdicts],
+        [[{**_row(verdict), **_ended(verdict)}[name] for name in columns] for verdict in verdicts],
         title=f"{plan.benchmark} on the {plan.target}" if verdicts else "",
     )
     for warning in plan.warnings if verdicts else ():
@@ -279,6 +280,12 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     for verdict in verdicts:
         for warning in verdict.decision.warnings[len(plan.warnings) :]:
             warn(f"{verdict.agent}: {warning}")
+
+
+def _ended(verdict: "Verdict") -> dict[str, str]:
+    """Return why a finished run ended, for people."""
+    decision = verdict.decision
+    return {"reason": decision.reason if decision.stop else "the stopping rule was not met"}
 
 
 def _beside_the_verdict(row: Mapping[str, object]) -> dict[str, object]:
@@ -313,5 +320,7 @@ def _show_everyone(
             title=f"{plan.benchmark}: all ranks at once hold at {confidence:.0%}",
         )
     if left_out:
-        warn(f"left out, being in the plan or without every task: {listed(left_out)}")
+        warn(
+            f"left out, because they are in the plan or did not run every task: {listed(left_out)}"
+        )
     return 0

@@ -20,14 +20,12 @@ from midband.cli.options import (
     rounds_options,
 )
 from midband.cli.output import count, echo, echo_block, is_quiet, listed, print_facts, print_json
-from midband.cli.progress import Display, display, interrupted, spent_text
+from midband.cli.progress import Display, display, interrupted, oddities, spent_text
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
 from midband_history import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from midband.descriptors import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
     from midband_sampler import Decision, MaxErrors, NotWorse, Plan
@@ -108,7 +106,7 @@ def run(
     from midband._gate import gate_of_decision, gated_plan
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
-    from midband.rounds import Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
+    from midband.rounds import ORDER, Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
 
     harnesses = get_plugin_manager().harnesses()
     harness = choose(harnesses, harness_name, kind="HARNESS")
@@ -139,9 +137,12 @@ def run(
             recorder = Recorder(
                 directory, benchmark=plan.benchmark, history_path=history_path, shown=shown
             )
-        screen = _Screen(shown, max_usd=max_usd, recorder=recorder)
+        alone = isinstance(harness, LiveHarness)
+        screen = _Screen(shown, max_usd=max_usd, recorder=recorder, live=alone)
         interrupt = Interrupt(partial(interrupted, shown))
         if isinstance(harness, LiveHarness):
+            order = partial(harness.read_live_order, directory / ORDER, plan)
+            shown.board.counts = lambda: len(order())
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
             report = live.run()
         else:
@@ -183,10 +184,19 @@ class _Screen:
     max_usd : float or None
         The limit of the run, US dollars.
     recorder : Recorder or None
+    live : bool
+        Whether the harness asks for each task itself, so that nothing is known before it ends.
     """
 
-    def __init__(self, shown: Display, *, max_usd: float | None, recorder: Recorder | None) -> None:
-        self._shown, self._max_usd, self._recorder = shown, max_usd, recorder
+    def __init__(
+        self,
+        shown: Display,
+        *,
+        max_usd: float | None,
+        recorder: Recorder | None,
+        live: bool = False,
+    ) -> None:
+        self._shown, self._max_usd, self._recorder, self._live = shown, max_usd, recorder, live
 
     def note(self, line: str) -> None:
         """Say a line."""
@@ -194,8 +204,11 @@ class _Screen:
 
     def round_started(self, batch: "Round", standing: "Standing") -> None:
         """Show what runs."""
-        self._stands(standing)
         line = f"{batch.name}: running {count(len(batch.tasks), 'task')}"
+        if self._live:
+            line = f"{batch.name}: running up to {count(len(batch.tasks), 'task')}"
+        else:
+            self._stands(standing)
         self._shown.begins("", line, plainly=line)
 
     def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
@@ -225,27 +238,6 @@ class _Screen:
 def _rank(decision: "Decision") -> str:
     of = decision.n_reference + 1
     return f"rank {decision.rank or 'unknown'} of {of} ({decision.low} to {decision.high})"
-
-
-def oddities(end: "RoundEnd", *, place: str = "") -> "Iterator[str]":
-    """Say what is odd about a round, whose directory stands in `place`."""
-    if end.status != "finished":
-        codes = f", exit {' and '.join(map(str, end.codes))}" if any(end.codes) else ""
-        yield f"{end.status}{codes}; its output is in {place}{end.name}/output.log"
-    yield from (f"unreadable: {line}" for line in end.unreadable)
-    yield from end.notes
-    if end.dropped:
-        yield f"no result for {listed(end.dropped, _SHOWN)}"
-    for kind in sorted({result.kind for result in end.results} - {"valid"}):
-        tasks = dict.fromkeys(result.task for result in end.results if result.kind == kind)
-        yield f"{kind.replace('_', ' ')} in {listed(list(tasks), _SHOWN)}"
-    if end.extra:
-        yield f"not asked for, and left out: {listed(end.extra, _SHOWN)}"
-    if end.duplicates:
-        yield f"{count(end.duplicates, 'result')} known already"
-    open_tasks = [task for task in end.tasks if task in end.open_tasks()]
-    if open_tasks:
-        yield f"not finished: {listed(open_tasks, _SHOWN)}"
 
 
 def _money(standing: "Standing") -> str:

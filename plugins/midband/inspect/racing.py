@@ -14,7 +14,7 @@ import anyio
 import numpy as np
 
 from midband.inspect.shown import finite, wrapped
-from midband.text import BLOCK_WIDTH, one_line
+from midband.text import UNFOLDED, one_line
 
 if TYPE_CHECKING:
     from midband.inspect.entrant import Entrant
@@ -302,7 +302,7 @@ class SharedRace:
         found = self.guard(lambda: self._race and self._race.verdict())
         return found or None  # type: ignore[return-value]
 
-    def lines(self, *, width: int = BLOCK_WIDTH, encoding: str = "ascii") -> list[str]:
+    def lines(self, *, width: int = UNFOLDED, encoding: str = "ascii") -> list[str]:
         """Say what is known so far in words."""
         verdict = self.verdict
         if verdict is None:

@@ -11,7 +11,13 @@ from midband.rounds.collect import plan_to_read_by
 from midband.rounds.earlier import earlier_run
 from midband.rounds.journal import AttemptResult, RoundEnd, RunJournal
 from midband.rounds.process import Interrupt, last_lines
-from midband.rounds.run_settings import Listener, RunReport, RunSettings, check_attempts
+from midband.rounds.run_settings import (
+    Listener,
+    RunReport,
+    RunSettings,
+    check_attempts,
+    rounds_text,
+)
 from midband.rounds.state import MAX_BARREN, RoundPlanner, RunState
 from midband_history import InputError
 from midband_sampler import Plan, Session
@@ -99,7 +105,7 @@ class RoundDriver:
             )
             self._run.restore()
             if self._state.rounds:
-                self.note(f"going on after {self._state.rounds} rounds in {self.directory}")
+                self.note(f"continuing after {rounds_text(self._state.rounds)} in {self.directory}")
             self._run.finish_earlier()
             self._bring()
             report = self._loop()

@@ -127,7 +127,9 @@ class LiveDriver:
         command = self._command(batch)
         batch.directory.mkdir()
         if status:
-            self.listener.note(f"going on in {self.directory}: its log is unfinished ({status})")
+            self.listener.note(
+                f"continuing in {self.directory}, whose log is unfinished ({status})"
+            )
         self._begin(batch)
         self.listener.round_started(batch, self._standing())
         end, _ = run_steps(
@@ -214,7 +216,9 @@ class LiveDriver:
             return self._report("interrupted", interrupted=True)
         place = f"see {batch.directory}" if batch is not None else f"see {self.directory}"
         if end == TIMED_OUT:
-            return self._report(f"ended by --timeout: repeat the command to go on, {place}", True)
+            return self._report(
+                f"ended by --timeout: repeat the command to continue, {place}", True
+            )
         log = f"its log says {status}" if status else "it left no log"
         return self._report(f"{self.harness.name} did not finish, {log}: {place}", True)
 

@@ -27,7 +27,7 @@ from midband.rounds.race_state import (
     folders,
     harness_plan,
 )
-from midband.rounds.run_settings import RunSettings, check_attempts
+from midband.rounds.run_settings import RunSettings, check_attempts, rounds_text
 from midband.rounds.state import MAX_BARREN, Costs
 from midband_history import InputError, Metric, MidbandError
 from midband_sampler import Plan
@@ -236,7 +236,9 @@ class RaceDriver:
             if found is not None:
                 self._read_by = replace(self._read_by, metric=found)
                 self._journal.write("run", {**self._header(), "measured": asdict(found)})
-                self.listener.note(f"results are read by {found.label}, as the first name it")
+                self.listener.note(
+                    f"the results are read by {found.label}, which the first of them name"
+                )
         return self._read_by
 
     def _header(self) -> dict[str, object]:
@@ -262,7 +264,8 @@ class RaceDriver:
         for lane in self._lanes:
             lane.run.restore()
         if self._rounds.rounds:
-            self.listener.note(f"going on after {self._rounds.rounds} rounds in {self.directory}")
+            done = rounds_text(self._rounds.rounds)
+            self.listener.note(f"continuing after {done} in {self.directory}")
         for lane in self._lanes:
             lane.run.finish_earlier()
 

@@ -202,6 +202,11 @@ class Listener(Protocol):
         """Receive a line for the user."""
 
 
+def rounds_text(rounds: int) -> str:
+    """Return a number of rounds in words."""
+    return f"{rounds} round{'' if rounds == 1 else 's'}"
+
+
 def fixed_order(plan: "Plan") -> tuple[str, ...]:
     """Return the tasks that a run without midband goes through, in the plan's order."""
     return plan.fixed().tasks[: plan.max_tasks]

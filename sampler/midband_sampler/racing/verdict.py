@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from midband_sampler.plain_lines import WIDTH, folded, marks_for, ranks_drawn
+from midband_sampler.plain_lines import UNFOLDED, folded, marks_for, ranks_drawn
 
 SETTLED = "the question is settled"
 SPENT = "the budget is spent"
@@ -194,14 +194,15 @@ class RaceVerdict:
             text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
         return text
 
-    def lines(self, *, width: int = WIDTH, encoding: str = "ascii") -> list[str]:
+    def lines(self, *, width: int = UNFOLDED, encoding: str = "ascii") -> list[str]:
         """Say it in plain words; the table of candidates comes in the middle.
 
         Parameters
         ----------
         width : int
-            Most columns of a line. Text breaks at words. The table leaves out what matters least
-            until it fits, and exceeds the width only for the sake of long names.
+            Most columns of a line; by default each sentence is one line. Text breaks at words. The
+            table leaves out what matters least until it fits, and exceeds the width only for the
+            sake of long names.
         encoding : str
             Of where the lines are shown: ranks are drawn in plain ASCII unless it is a form of
             Unicode.
@@ -238,7 +239,7 @@ class RaceVerdict:
             )
         return [*lines, self.paid, *(f"Note: {each}." for each in self.warnings)]
 
-    def table(self, *, width: int = WIDTH, encoding: str = "ascii") -> list[str]:
+    def table(self, *, width: int = UNFOLDED, encoding: str = "ascii") -> list[str]:
         """Return the candidates as the lines of a table; see `lines`."""
         columns = self._columns(encoding)
         for name in _LEFT_OUT:

@@ -13,6 +13,7 @@ import pytest
 from tests.plugins.rounds.adapter import Plugin
 from tests.plugins.rounds.conftest import Call, Ledger, line_with, spawned
 from tests.plugins.rounds.stand_in import score
+from tests.plugins.terminals import HIDES, SHOWS, drawn
 
 from midband import get_plugin_manager
 from midband_history import History, Metric, Record
@@ -101,6 +102,23 @@ def track(tmp_path: Path, call: Call) -> Iterator[Track]:
     manager.register(plugin, name="stand-in-of-races")
     yield Track(tmp_path, call)
     manager._pluggy.unregister(plugin)
+
+
+def test_a_person_sees_who_is_still_in(track: Track, on_terminal: Call) -> None:
+    assert track.plan()[0] == 0
+    words = track.words("--max-usd", 60, "--parallel", 2, arguments=("--cost", 0.5))
+    code, out, error = on_terminal(*words)
+    assert code == 0, error
+    assert out.splitlines()[0] == "The best is big."
+    assert any(line.split()[:3] == ["rank", "ranks", "candidate"] for line in out.splitlines())
+    lines = drawn(error)
+    assert any("of 120 results" in line for line in lines)
+    assert any("3 of 3 candidates still in: small, mid, big" in line for line in lines)
+    assert any("ahead: big; $" in line and "of $60.00 spent" in line for line in lines)
+    assert any("big r001: running" in line for line in lines)
+    assert error.rindex(SHOWS) > error.rindex(HIDES)
+    words = track.words("--quiet", arguments=("--cost", 0.5))
+    assert on_terminal(*words)[::2] == (0, "")
 
 
 def test_a_race_settles_its_question_and_pays_for_nothing_twice(track: Track) -> None:
