@@ -32,14 +32,12 @@ def _documented() -> dict[str, list[str]]:
 
 def _why_not(words: list[str]) -> str | None:
     """Say which other test runs a command, or why none can here; None if it is run here."""
-    if words[0] in {"run", "race", "inspect"}:
-        return "tests/plugins/adapters, rounds and inspect run them: they need a harness"
+    if words[0] not in {"import", "history", "rates", "plan", "rank", "study", "plugins"}:
+        return "needs a harness or a run, which the tests in tests/plugins have"
     if words[0] == "import" and any("://" in word for word in words):
         return "needs the network; tests/plugins/test_starter_histories.py answers in its place"
     if words[0] in {"import", "rank"} and not any(word in TABLES for word in words):
         return "needs a harness's files; the tests of its adapter have these"
-    if words[0] == "demo" or "plan.json" in words[:2] or "live.json" in words[:2]:
-        return "tests/end_to_end runs them"
     if words[0] == "study" and "--strategy" not in words:
         return "tests/plugins/test_cli_study.py runs smaller ones: these take long"
     return None
@@ -138,7 +136,8 @@ def test_commands_in_documents_run(
 def _benchmark(words: list[str]) -> str:
     named = [words[n + 1] for n, word in enumerate(words[:-1]) if word == "--benchmark"]
     place = {"plan": 1, "rates": 1, "history": 1 if "--export" in words else 2}.get(words[0], 99)
-    return (named or words[place : place + 1] or ["b"])[0]
+    told = (named or words[place : place + 1] or ["b"])[0]
+    return "b" if told.startswith("-") else told
 
 
 def _source(words: list[str]) -> str:

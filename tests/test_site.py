@@ -65,7 +65,7 @@ def test_the_reference_holds_every_public_name(site: Path, package: str) -> None
     text = (site / "api" / f"{package}.html").read_text(encoding="utf-8")
     for name in importlib.import_module(package).__all__:
         shown = re.search(rf'[#"]midband\w*(?:\.\w+)*\.{name}"', text)
-        assert shown or f"<code>{name}</code>" in text, name
+        assert shown or f"<code>{name}</code>" in text, f"name it in docs/api/{package}.md: {name}"
 
 
 def test_the_glossary_is_that_of_the_reports() -> None:
