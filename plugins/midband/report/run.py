@@ -308,6 +308,7 @@ def _tasks_section(found: RunResults, course: Course) -> Section:
             _share(each.pass_rate),
             Cell(dollars(each.usd), each.usd),
             Cell(duration(each.seconds), each.seconds),
+            Cell(f"{each.tokens:,.0f}", each.tokens),
             "yes" if each.judged else "no",
         )
         for each in course.runs
@@ -326,6 +327,7 @@ def _tasks_section(found: RunResults, course: Course) -> Section:
                     "Pass rate",
                     "Cost",
                     "Time",
+                    "Tokens",
                     "Judged",
                 ),
                 rows=ran,
