@@ -288,11 +288,11 @@ def _cost_section(course: Course) -> Section | None:
         return None
     text = []
     if not math.isnan(money.whole) and money.whole > 0:
+        decision, saved = course.decision, percent(money.left / money.whole, 0)
         text.append(
             f"The run spent {'about ' if money.is_guessed else ''}{dollars(money.spent)}. By the"
-            f" history the tasks that did not run cost about {dollars(money.left)}, which is"
-            f" {percent(money.left / money.whole, 0)} of a full run."
-            + (" This was saved." if course.decision.stop else "")
+            f" history, the tasks that did not run are expected to cost about {dollars(money.left)}."
+            + (f" That saved about {saved} of the cost of a full run." if decision.stop else "")
         )
     chart = cost_chart(course)
     return Section(title="Cost", text=tuple(text), parts=(chart,) if chart else ())
