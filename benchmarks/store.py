@@ -92,13 +92,12 @@ def _fill(folder: Path, rows: int) -> None:
 
     tasks, block = 10_000, 50
     names = {"tasks": tasks, "large": tasks * 9 // 10, "agents": rows // (tasks * ATTEMPTS)}
-    with History.open(folder / "history.duckdb") as history:
-        with history._writing() as connection:
-            connection.execute(_DIMENSIONS.format(**names))
-            for first in range(0, names["agents"], block):
-                last = min(first + block, names["agents"])
-                query = _ATTEMPTS.format(**names, first=first, last=last, attempts=ATTEMPTS)
-                connection.execute(query)
+    with History.open(folder / "history.duckdb") as history, history._writing() as connection:
+        connection.execute(_DIMENSIONS.format(**names))
+        for first in range(0, names["agents"], block):
+            last = min(first + block, names["agents"])
+            query = _ATTEMPTS.format(**names, first=first, last=last, attempts=ATTEMPTS)
+            connection.execute(query)
 
 
 def _add_up(folder: Path) -> None:
