@@ -6,7 +6,9 @@ from types import MappingProxyType
 
 TERMS: Mapping[str, str] = MappingProxyType(
     {
-        "candidate": "The new agent whose rank is asked for.",
+        "candidate": (
+            "The new agent whose rank is asked for, or one of the agents that a race compares."
+        ),
         "reference agent": (
             "An agent of the history whose results are known. The candidate is ranked among the"
             " reference agents."
@@ -25,8 +27,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
             " confidence. Rank 1 is the best."
         ),
         "confidence": (
-            "How often an interval of this kind holds the true rank, over many runs. The guarantee"
-            " says under which conditions."
+            "How often a statement of this kind is true, over many runs: that an interval holds the"
+            " true rank, or that an answer is right. The guarantee says under which conditions."
         ),
         "guarantee": "The reason why the stated confidence holds, and for which agents.",
         "always-valid": (
@@ -44,8 +46,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "look": "A moment at which the stopping rule is asked, usually after each result.",
         "stopping rule": "What the run stops by: for instance, a rank interval that is narrow.",
         "claim": (
-            "A statement that the stopping rule makes at its stop, with its confidence. A run that"
-            " ends for another reason makes no claim."
+            "A statement that the stopping rule makes at its stop, or a race at its end, with its"
+            " confidence. A run that ends for another reason makes no claim."
         ),
         "band": (
             "The tasks of middle difficulty, which some known agents solve and others do not. Tasks"
@@ -74,6 +76,17 @@ TERMS: Mapping[str, str] = MappingProxyType(
             "A warning that the results are improbable for an agent like those of the history."
         ),
         "race": "A comparison of several candidates that stops paying for those that have lost.",
+        "full price": "What a race would cost that ran every candidate on every task.",
+        "indifference zone": "Candidates whose scores are so close need not be told apart.",
+        "allocation": "How a race decides which candidate runs the next task.",
+        "discrimination": (
+            "How well a task tells strong agents from weak ones: the correlation of the scores on"
+            " it with the scores on the other tasks. It is negative where weaker agents do better."
+        ),
+        "ceiling": (
+            "The rank correlation that one full run of every agent reaches with other attempts of"
+            " the same agents. No policy that sees one attempt a task can be expected to do better."
+        ),
         "coverage": "The share of replays in which the stated interval held the true rank.",
         "replay": "A known agent is treated as if it were new, with its recorded results.",
     }
