@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
 from midband.inspect.scores import SampleResult, task_id
-from midband.inspect.shown import caption_of, counter_text, finite, say_at_exit, wrapped
+from midband.inspect.shown import PREFIX, caption_of, counter_text, finite, say_at_exit, wrapped
 from midband.text import BLOCK_WIDTH, one_line
 
 if TYPE_CHECKING:
@@ -241,8 +241,11 @@ class LiveRun:
         # One plan runs once with a model: what a later attempt says stands.
         say_at_exit(
             f"{self._digest} {self.model}",
-            lambda width, encoding: (
-                f"{self._verdict(resume=resume, width=width, encoding=encoding)}\n  (tasks {how})"
+            lambda width, encoding: "\n".join(
+                (
+                    self._verdict(resume=resume, width=width - len(PREFIX), encoding=encoding),
+                    f"  (tasks {how})",
+                )
             ),
         )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from midband_sampler import Decision
 
 VERDICT = "midband_verdict"
-_PREFIX = "midband: "
+PREFIX = "midband: "
 # Five captions and counters, and Inspect's own, go into 120 columns.
 _CAPTION = 7
 _DATE = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
@@ -211,10 +211,10 @@ def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
 
 
 def _print() -> None:
-    width, encoding = block_width(sys.stderr) - len(_PREFIX), encoding_of(sys.stderr)
+    width, encoding = block_width(sys.stderr), encoding_of(sys.stderr)
     for text in _LINES.values():
         first, *rest = text(width, encoding).split("\n")
-        for line in (f"{_PREFIX}{first}", *rest):
+        for line in (f"{PREFIX}{first}", *rest):
             print(one_line(line), file=sys.stderr)
 
 
