@@ -54,6 +54,7 @@ from midband_history.summaries import (
     PassRate,
     Removed,
     SourceFault,
+    SourceSummary,
     VersionSummary,
 )
 from midband_history.tables import TABLE_COLUMNS, Table
@@ -96,6 +97,7 @@ __all__ = [
     "Rows",
     "Salvaged",
     "SourceFault",
+    "SourceSummary",
     "StatedAggregate",
     "StoreError",
     "Table",

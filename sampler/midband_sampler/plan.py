@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -97,6 +98,8 @@ class Plan(Frames):
         The new agent that the plan was made for; None where nothing was said of it.
     estimator : str
         What the score on the target is estimated by; see `PlanSettings`.
+    mean_tokens : float
+        Mean number of tokens of an attempt in the history; NaN where it holds none.
     added_strategy : Strategy or None
         What `strategy` names where it is not one of midband's own.
     """
@@ -130,6 +133,7 @@ class Plan(Frames):
     version: str = ""
     candidate: Candidate | None = None
     estimator: str = "auto"
+    mean_tokens: float = math.nan
     added_strategy: Strategy | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from midband.inspect.hooks import AdaptiveStopping
     from midband.inspect.log_file import metadata_in, plan_of_log
     from midband.inspect.logs import FORMAT, live_orders
-    from midband.inspect.race_source import race_report
+    from midband.inspect.race_source import race_report, race_report_in
     from midband.inspect.race_task import prepare_race
     from midband.inspect.scores import benchmark_name, score_value, task_digest
     from midband.inspect.task import prepare_task
@@ -41,6 +41,7 @@ __all__ = [
     "prepare_task",
     "race",
     "race_report",
+    "race_report_in",
     "run_config_text",
     "run_demo",
     "score_value",
@@ -58,7 +59,7 @@ _HOMES = {
     "hooks": ("AdaptiveStopping",),
     "log_file": ("metadata_in", "plan_of_log"),
     "logs": ("FORMAT", "live_orders"),
-    "race_source": ("race_report",),
+    "race_source": ("race_report", "race_report_in"),
     "race_task": ("prepare_race",),
     "scores": ("benchmark_name", "score_value", "task_digest"),
     "task": ("prepare_task",),

@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import inspect_ai
-from inspect_ai.hooks import Hooks, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
+from inspect_ai.hooks import Hooks, RunEnd, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
 from inspect_ai.util import EarlyStop, display_counter, display_type
 
 from midband.inspect.command import LOGS, MAX_SAMPLES
+from midband.inspect.limits import Share, shared_limits
 from midband.inspect.live import ChoosingRun, LiveRun, live_runs
 from midband.inspect.log_file import RECORD
 from midband.inspect.metric import UNKNOWN_METRIC, ScoreReader, metric_of
 from midband.inspect.racing import live_entrants
-from midband.inspect.scores import attempt_cost, task_id
+from midband.inspect.scores import attempt_cost, attempt_tokens, task_id
 from midband.inspect.shown import (
     RunningEval,
     begin_run,
@@ -65,6 +66,8 @@ class _ByPlan:
         The metric of the run; the plan's by default.
     max_errors : MaxErrors, optional
         Ends a run early; see `Session`.
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost, by unit; see `TotalLimits`.
 
     Attributes
     ----------
@@ -76,6 +79,7 @@ class _ByPlan:
     _: KW_ONLY
     metric: "Metric | None" = None
     max_errors: "MaxErrors | None" = None
+    limits: "Mapping[str, float] | None" = None
     verdicts: "dict[str, Decision | None]" = field(default_factory=dict, init=False)
 
     def settings(self, spec: "EvalSpec | None", *, eval_id: str, epochs: int) -> dict[str, Any]:
@@ -88,6 +92,9 @@ class _ByPlan:
             "reader": ScoreReader(metric, spec=spec),
             "show": None if display_type() == "plain" else display_counter,
             "max_errors": self.max_errors,
+            "share": Share(shared_limits(self.limits, spec), self.plan, eval_id)
+            if self.limits
+            else Share(),
             "score_on_error": bool(spec and getattr(spec.config, "score_on_error", None)),
         }
 
@@ -327,7 +334,7 @@ class AdaptiveStopping(_ByPlan):
     ) -> EarlyStop | None:
         """Say whether a sample that is about to start can be skipped."""
         current = current_run()
-        reason = None if current is None else current.reason_to_skip()
+        reason = None if current is None else current.reason_to_skip(id)
         return None if reason is None else EarlyStop(id=id, epoch=epoch, reason=reason)
 
     async def complete_sample(
@@ -368,7 +375,14 @@ class Observer(Hooks):
         _EVALS[data.run_id] = len(data.task_names)
 
     async def on_run_end(self, data: "RunEnd") -> None:
-        """Print the verdicts, unless the run is one attempt of an eval set."""
+        """Hear of evals that died or were cancelled, whose end nobody else tells of; say verdicts.
+
+        An eval set has several runs, and its verdicts are printed when it ends.
+        """
+        status = {log.eval.eval_id: log.status for log in data.logs}
+        for eval_id, run in list(live_runs().items()):
+            if eval_id in status or not status:
+                run.kept.end(run, run.decision, status=status.get(eval_id, "cancelled"))
         of_a_set = getattr(data, "eval_set_id", None) and hasattr(Hooks, "on_eval_set_end")
         if not of_a_set:
             say_now()
@@ -404,7 +418,7 @@ def evals_in_run(run_id: str) -> int:
 
 def note_sample(run: "LiveRun | Entrant", sample: "EvalSample") -> bool:
     """Tell what a sample cost, and its error where that counts; return whether it counts."""
-    run.spent(sample.id, sample.epoch, *attempt_cost(sample))
+    run.spent(sample.id, sample.epoch, (*attempt_cost(sample), attempt_tokens(sample)), sample.uuid)
     if sample.error is None or (run.score_on_error and sample.scores):
         return False
     run.errored(sample.id, sample.epoch, str(sample.error.message))

@@ -65,6 +65,7 @@ _OPERATIONAL = frozenset(
 )
 # Names of metrics of which less is better; whether that holds for the values is not said.
 _REVERSE = re.compile(r"(error|failure|fail|refusal|hallucination)_?rate|perplexity|loss\b")
+_OWN_TASKS = ("midband/adaptive", "midband/race", "adaptive", "race")
 _LIMITS = ("message_limit", "token_limit", "turn_limit", "time_limit", "working_limit")
 
 
@@ -205,7 +206,7 @@ class _Run:
             "task_args": _task_args(spec),
             **{name: getattr(spec.config, name, None) for name in _LIMITS},
         }
-        task = benchmark_name(_inner_task(spec))
+        task = _task_of(spec)
         version = spec.task_version
         self._ended = moment(header.stats.completed_at) or _started(header)
         self._shuffled = numbered_after_shuffle(spec)
@@ -360,17 +361,6 @@ def _started(header: "EvalLog") -> "datetime | None":
     return moment(header.stats.started_at) or moment(header.eval.created)
 
 
-def _inner_task(spec: Any) -> str:
-    """Return the name of the task, of an adaptive one the inner task's.
-
-    What runs it may give the task the name by which it found it, such as ``midband/adaptive``.
-    """
-    note = (spec.metadata or {}).get("midband")
-    named = note.get("benchmark") if isinstance(note, Mapping) else None
-    ours = spec.task in ("midband/adaptive", "midband/race")
-    return named if ours and isinstance(named, str) and named else str(spec.task)
-
-
 def _task_args(spec: Any) -> dict[str, object]:
     """Return the arguments given to the task; of midband's own task, those of the inner one."""
     ours = (spec.metadata or {}).get("midband")
@@ -445,3 +435,15 @@ def _orders(plan: "Plan", paths: Iterable[Path]) -> "dict[str, LiveOrder]":
         if run not in orders or len(tasks) >= len(orders[run].tasks):
             orders[run] = LiveOrder(tasks=tasks, unlogged=unlogged)
     return orders
+
+
+def _task_of(spec: Any) -> str:
+    """Return the benchmark of a log.
+
+    Inspect Flow names a log after the task that it was told to run, which for a run by a plan is
+    ours. Such a log says itself which benchmark it is of.
+    """
+    note = (spec.metadata or {}).get("midband")
+    own = spec.task in _OWN_TASKS and isinstance(note, Mapping)
+    name = note.get("benchmark") if own and isinstance(note, Mapping) else None
+    return benchmark_name(name if isinstance(name, str) and name else spec.task)

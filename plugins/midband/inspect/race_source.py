@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -17,11 +18,12 @@ from midband.inspect.hooks import (
     wanted_samples,
     width_of,
 )
+from midband.inspect.limits import shared_limits
 from midband.inspect.log_file import RACE_RECORD
 from midband.inspect.metric import ScoreReader
 from midband.inspect.race_command import candidate_of, hand_back
 from midband.inspect.racing import Earlier, SharedRace, shared_race, still_to_run
-from midband.inspect.scores import SampleResult, attempt_cost, task_id
+from midband.inspect.scores import SampleResult, attempt_cost, attempt_tokens, task_id
 from midband.inspect.shown import (
     RunningEval,
     forget_verdict,
@@ -61,6 +63,8 @@ class RaceSource(SampleSource):
         Names the race over all attempts at it. If it is empty, a retry and an eval set go on with
         the race that the log of the first attempt names.
     metric : Metric
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost, by unit.
 
     Attributes
     ----------
@@ -74,6 +78,7 @@ class RaceSource(SampleSource):
     samples: "Mapping[str, Sample]"
     race_id: str
     metric: Metric
+    limits: "Mapping[str, float] | None" = None
     verdicts: "dict[str, RaceVerdict | None]" = field(default_factory=dict, init=False)
 
     async def next_samples(self) -> "list[Sample] | None":
@@ -178,6 +183,7 @@ class RaceSource(SampleSource):
             score_on_error=bool(config and getattr(config, "score_on_error", None)),
             fails_on_error=config is None or config.fail_on_error is not False,
             outside=outside,
+            limits=shared_limits(self.limits, spec) if self.limits else None,
         )
         current.entrant = entrant
         if spec is not None:
@@ -185,7 +191,7 @@ class RaceSource(SampleSource):
             known = spec.metadata or {}
             note = {**known.get("midband", {}), "race": shared.race_id}
             spec.metadata = {**known, "midband": note}
-        say_at_end(f"race {shared.race_id}", lambda: "\n".join(_said(shared)))
+        say_at_end(f"race {shared.race_id}", partial(_said, shared))
         return entrant
 
     def _mind_the_end(self, current: RunningEval, entrant: Entrant) -> None:
@@ -258,8 +264,9 @@ def _record(current: RunningEval, entrant: Entrant, *, over: bool) -> None:
         entrant.shared.fail(error)
 
 
-def _said(shared: SharedRace) -> list[str]:
-    return [f"race {shared.plan.question.text} on {shared.plan.benchmark}", *shared.lines()]
+def _said(shared: SharedRace, width: int, encoding: str) -> str:
+    head = f"race {shared.plan.question.text} on {shared.plan.benchmark}"
+    return "\n".join([head, *shared.lines(width=width, encoding=encoding)])
 
 
 def race_report(logs: "Sequence[EvalLog]") -> dict[str, Any]:
@@ -281,6 +288,13 @@ def race_report(logs: "Sequence[EvalLog]") -> dict[str, Any]:
         msg = "expected logs of a race, got none: run the task that `prepare_race` returns"
         raise InputError(msg)
     return max(found, key=lambda record: (record["verdict"] or {}).get("results", -1))
+
+
+def race_report_in(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return `race_report` of the logs in these files."""
+    from inspect_ai.log import read_eval_log
+
+    return race_report([read_eval_log(str(path), header_only=True) for path in paths])
 
 
 async def _earlier(race_id: str, plan: "RacePlan", metric: Metric, current: RunningEval) -> Earlier:
@@ -321,10 +335,11 @@ def _read(
         if task not in known:
             continue
         usd, seconds = attempt_cost(each)
+        tokens = attempt_tokens(each)
         scored = reader.read(each.scores) if each.error is None else None
         kind = "valid" if each.error is None else "infra_error"
         attempts.setdefault(task, []).append(
-            SampleResult(score=scored, kind=kind, usd=usd, seconds=seconds)
+            SampleResult(score=scored, kind=kind, usd=usd, seconds=seconds, tokens=tokens)
         )
         note = (each.metadata or {}).get("midband")
         if isinstance(note, Mapping) and isinstance(note.get("place"), int):

@@ -15,8 +15,9 @@ from weakref import WeakValueDictionary
 import anyio
 import numpy as np
 
-from midband.inspect.shown import finite
-from midband.text import one_line
+from midband.inspect.kept import KeptRace
+from midband.inspect.shown import finite, wrapped
+from midband.text import UNFOLDED, one_line
 
 if TYPE_CHECKING:
     from midband.inspect.entrant import Entrant
@@ -114,6 +115,7 @@ class SharedRace:
     starters: int = 0
     error: str = field(default="", init=False)
     warnings: list[str] = field(default_factory=list, init=False)
+    kept: KeptRace = field(default_factory=KeptRace, init=False)
     opened: bool = field(default=False, init=False)
     lock: anyio.Lock = field(default_factory=anyio.Lock, init=False)
     _order: Sequence[str] = field(default=(), init=False)
@@ -216,6 +218,7 @@ class SharedRace:
         self._done[candidate] += known is None
         self._results[candidate, task] = result
         self._stalled.discard(candidate)
+        self.kept.result(candidate, task, result)
         self.guard(partial(self._tell, candidate, task, result))
         self._tell_others()
 
@@ -309,12 +312,14 @@ class SharedRace:
         found = self.guard(lambda: self._race and self._race.verdict())
         return found or None  # type: ignore[return-value]
 
-    def lines(self) -> list[str]:
+    def lines(self, *, width: int = UNFOLDED, encoding: str = "ascii") -> list[str]:
         """Say what is known so far in words."""
         verdict = self.verdict
         if verdict is None:
             return [f"race {self.plan.question.text}: no verdict, {self.error}"]
-        return [*verdict.lines(), *(f"Warning: {each}." for each in self.warnings)]
+        said = verdict.lines(width=width, encoding=encoding)
+        more = (line for each in self.warnings for line in wrapped(f"Warning: {each}.", width, ""))
+        return [*said, *more]
 
     def report(self, *, judged: bool) -> dict[str, object]:
         """Return what the log keeps.
@@ -334,6 +339,7 @@ class SharedRace:
             "allocation": plan.allocation.name,
             "candidates": list(plan.candidates),
             "order": [] if self._race is None else list(self._race.order),
+            "tasks_total": len(plan.tasks),
             "over": self._race is not None and self._race.done,
             "verdict": None if verdict is None else verdict.to_dict(),
             "warnings": list(self.warnings),
@@ -433,6 +439,8 @@ class SharedRace:
 
     def _tell_others(self) -> None:
         self._version += 1
+        over = not self._running and (self._over or self._all_begun)
+        self.kept.changed(self, self._race, over=over)
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()
@@ -446,4 +454,5 @@ def _tell(race: "Race", candidate: str, task: str, result: "SampleResult") -> No
         outcome=result.kind,
         usd=result.usd,
         seconds=result.seconds,
+        tokens=result.tokens,
     )

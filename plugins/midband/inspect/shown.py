@@ -21,7 +21,7 @@ from inspect_ai.scorer._scorer import SCORER_METRICS, scorer_metrics, unique_sco
 from inspect_ai.util import display_type
 
 from midband.inspect.log_file import RACE_RECORD, RECORD
-from midband.text import one_line
+from midband.text import block_width, encoding_of, one_line
 
 if TYPE_CHECKING:
     from inspect_ai import Task
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VERDICT = "midband_verdict"
+_PREFIX = "midband: "
 SCORED_AGAIN = "scored again since the run"
-_TAG = "midband: "
 # Five captions and counters, and Inspect's own, go into 120 columns.
 _CAPTION = 7
 _DATE = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
-_LINES: dict[str, Callable[[], str]] = {}
+_LINES: dict[str, Callable[[int, str], str]] = {}
 
 
 @dataclass(eq=False)
@@ -102,15 +102,15 @@ def keep_verdict(spec: "EvalSpec", text: str, tag: str) -> None:
     """
     forget_verdict(spec)
     spec.metadata = {VERDICT: text, **(spec.metadata or {})}
-    spec.tags = [*(spec.tags or ()), one_line(f"{_TAG}{tag}")]
+    spec.tags = [*(spec.tags or ()), one_line(f"{_PREFIX}{tag}")]
 
 
 def forget_verdict(spec: "EvalSpec") -> None:
     """Remove what an earlier attempt said, which a retry brings with it."""
     if VERDICT in (spec.metadata or {}):
         spec.metadata = {k: each for k, each in (spec.metadata or {}).items() if k != VERDICT}
-    if any(tag.startswith(_TAG) for tag in spec.tags or ()):
-        spec.tags = [tag for tag in spec.tags or () if not tag.startswith(_TAG)] or None
+    if any(tag.startswith(_PREFIX) for tag in spec.tags or ()):
+        spec.tags = [tag for tag in spec.tags or () if not tag.startswith(_PREFIX)] or None
 
 
 def decision_tag(decision: "Decision | None") -> str:
@@ -253,11 +253,12 @@ def _with_ours(metrics: Any, key: str) -> Any:
     }
 
 
-def say_at_end(key: str, text: Callable[[], str]) -> None:
+def say_at_end(key: str, text: Callable[[int, str], str]) -> None:
     """Print a text when the ``inspect`` command ends, or the run; of those of one key the last.
 
-    It is asked for when it is printed. The command prints on stderr when it exits. A program that
-    calls Inspect itself hears of it by `say_now` when its run ends.
+    It is asked for when it is printed, for so many columns and for the encoding of what it is
+    printed to. The command prints on stderr when it exits. A program that calls Inspect itself
+    hears of it by `say_now` when its run ends.
     """
     if _is_command() and not _LINES:
         atexit.register(_print)
@@ -321,12 +322,12 @@ def counter_text(decision: "Decision", *, alone: bool) -> str:
     return f"{decision.low}-{decision.high} {share}%{'!' if decision.warnings else ''}"
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
     """Return a text as further lines of a verdict, which break at words."""
     return wrap(
         " ".join(text.split()),
         width,
-        initial_indent="  ",
+        initial_indent=indent,
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,
@@ -334,10 +335,12 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _print(file: TextIO | None = None) -> None:
+    stream = sys.stderr if file is None else file
+    width, encoding = block_width(stream) - len(_PREFIX), encoding_of(stream)
     for text in list(_LINES.values()):
-        first, *rest = text().split("\n")
-        for line in (f"midband: {first}", *rest):
-            print(one_line(line), file=sys.stderr if file is None else file)
+        first, *rest = text(width, encoding).split("\n")
+        for line in (f"{_PREFIX}{first}", *rest):
+            print(one_line(line), file=stream)
 
 
 def finite(value: object) -> object:
