@@ -16,6 +16,7 @@ from midband.view.saying import (
     kind,
     name_of,
     progress,
+    standing,
 )
 from midband.view.state import RACE, RUNNING, CandidateState, RunState
 
@@ -55,7 +56,7 @@ def run_page(state: RunState, *, report: str = "", benchmark: str = "") -> LiveP
 
 
 def _run_head(state: RunState, status: str) -> str:
-    lines = [basis(state), ending(state, status)]
+    lines = [basis(state), standing(state), ending(state, status)]
     more = "".join(
         f"<p{' class=second' if not place else ''}>{text(line)}</p>"
         for place, line in enumerate(filter(None, lines))

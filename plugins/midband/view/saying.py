@@ -4,6 +4,8 @@ from midband.view import markup
 from midband.view.markup import dollars, text
 from midband.view.state import DIED, ENDED, RACE, RUNNING, UNHEARD, UNREADABLE, RunState
 
+# How the line of a race's verdict begins that says what is claimed.
+_CLAIMING = ("The answer ", "Nothing is claimed")
 STATUS = {
     RUNNING: "running",
     ENDED: "ended",
@@ -61,6 +63,14 @@ def basis(state: RunState) -> str:
     return f"{said}; about {dollars(spent)} spent." if spent is not None else f"{said}."
 
 
+def standing(state: RunState) -> str:
+    """Say of a race whether its answer is claimed, in the words of its verdict."""
+    lines = state.list("lines")
+    if state.kind != RACE or len(lines) < 2 or not lines[1].startswith(_CLAIMING):
+        return ""
+    return lines[1]
+
+
 def ending(state: RunState, status: str) -> str:
     """Say why it ended, or that it does not look as if it still ran, and what is claimed."""
     reason = state.text("reason").rstrip(".")
@@ -69,6 +79,8 @@ def ending(state: RunState, status: str) -> str:
     if no_level and not state.list("claims"):
         unmet = " No confidence is claimed, because the stopping rule has not been met."
     if status == ENDED:
+        if reason.startswith("ended "):
+            return f"It {reason}.{unmet}"
         return (f"It ended: {reason}." if reason else "It has ended.") + unmet
     if status == DIED:
         return (
