@@ -59,6 +59,7 @@ class Chromium:
         *,
         width: int = 1024,
         dark: bool = False,
+        ready: str = "html[data-charts=drawn]",
     ) -> Found:
         """Open a page, wait until it is ready, and return what `then` finds in it.
 
@@ -74,10 +75,14 @@ class Chromium:
             Of the window, in pixels.
         dark : bool
             Whether the user prefers dark pages.
+        ready : str
+            What the page holds once it is ready.
         """
-        return self._thread.submit(self._see, str(address), then, width, dark).result()
+        return self._thread.submit(self._see, str(address), then, width, dark, ready).result()
 
-    def _see(self, address: str, then: "Callable[[Page], Found]", width: int, dark: bool) -> Found:
+    def _see(
+        self, address: str, then: "Callable[[Page], Found]", width: int, dark: bool, ready: str
+    ) -> Found:
         address = address if "://" in address else Path(address).absolute().as_uri()
         problems: list[str] = []
         note = problems.append
@@ -95,7 +100,7 @@ class Chromium:
             page.on("console", heard)
             page.on("request", asked)
             page.goto(address)
-            page.wait_for_selector("html[data-charts=drawn]", state="attached")
+            page.wait_for_selector(ready, state="attached")
             problems += page.locator("figure[data-state=failed] .canvas").all_inner_texts()
             assert not problems, problems
             found = then(page)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.browsing import Chromium, chromium_running
+from tests.plugins.terminals import on_terminal
 
 from midband.cli.root import run
 from midband_history import History, Record
+
+__all__ = ["on_terminal"]
 
 Call = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., None]

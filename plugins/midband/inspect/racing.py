@@ -3,6 +3,8 @@
 import json
 import logging
 import math
+import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -14,8 +16,8 @@ import anyio
 import numpy as np
 
 from midband.inspect.kept import KeptRace
-from midband.inspect.shown import finite
-from midband.text import one_line
+from midband.inspect.shown import finite, wrapped
+from midband.text import UNFOLDED, one_line
 
 if TYPE_CHECKING:
     from midband.inspect.entrant import Entrant
@@ -48,6 +50,11 @@ def still_to_run(plan: "RacePlan") -> list[str]:
     return [plan.candidates[row] for row in rows]
 
 
+def new_race_id() -> str:
+    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
+    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
+
+
 def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
     """Return the race that the evals of one command share; a new one for the first of them.
 
@@ -56,7 +63,7 @@ def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
     key = f"{race_id} {run_id} {plan.digest}"
     found = _RACES.get(key)
     if found is None:
-        found = _RACES[key] = SharedRace(plan, race_id=race_id or run_id)
+        found = _RACES[key] = SharedRace(plan, race_id=race_id or new_race_id())
     return found
 
 
@@ -305,12 +312,14 @@ class SharedRace:
         found = self.guard(lambda: self._race and self._race.verdict())
         return found or None  # type: ignore[return-value]
 
-    def lines(self) -> list[str]:
+    def lines(self, *, width: int = UNFOLDED, encoding: str = "ascii") -> list[str]:
         """Say what is known so far in words."""
         verdict = self.verdict
         if verdict is None:
             return [f"race {self.plan.question.text}: no verdict, {self.error}"]
-        return [*verdict.lines(), *(f"Warning: {each}." for each in self.warnings)]
+        said = verdict.lines(width=width, encoding=encoding)
+        more = (line for each in self.warnings for line in wrapped(f"Warning: {each}.", width, ""))
+        return [*said, *more]
 
     def report(self, *, judged: bool) -> dict[str, object]:
         """Return what the log keeps.
@@ -330,6 +339,7 @@ class SharedRace:
             "allocation": plan.allocation.name,
             "candidates": list(plan.candidates),
             "order": [] if self._race is None else list(self._race.order),
+            "tasks_total": len(plan.tasks),
             "over": self._race is not None and self._race.done,
             "verdict": None if verdict is None else verdict.to_dict(),
             "warnings": list(self.warnings),
@@ -444,4 +454,5 @@ def _tell(race: "Race", candidate: str, task: str, result: "SampleResult") -> No
         outcome=result.kind,
         usd=result.usd,
         seconds=result.seconds,
+        tokens=result.tokens,
     )

@@ -82,6 +82,7 @@ def _facts(
         ("Candidate", found.agent or "unknown"),
         ("Agents", f"{counted(len(plan.reference_agents), 'reference agent')} and the candidate"),
         ("Benchmark", plan.benchmark + (f", version {plan.version}" if plan.version else "")),
+        ("Date of the run", _moments(found.dates)),
         ("Metric", metric),
         (
             "Tasks",
@@ -91,7 +92,6 @@ def _facts(
         ("Stops when", rule_text(plan.stop)),
         ("Plan", f"{found.plan.digest}, made with {versions or 'an unknown version'}"),
         *found.facts,
-        ("Date of the run", _moments(found.dates)),
         ("History up to", plan.as_of),
         ("Report", f"made {made:%Y-%m-%d %H:%M} UTC with midband {version('midband')}"),
         ("Command of this report", without_credentials(command)),
@@ -163,7 +163,7 @@ def _rank_section(found: RunResults, course: Course) -> Section:
         parts.append(_differences_table(course))
     text = [
         f"The candidate is ranked among {counted(len(plan.reference_agents), 'reference agent')} on"
-        f" the {decision.target}: ranks go from 1, the best, to {of}."
+        f" the {decision.target}: ranks go from 1, the best, to {of:,}."
     ]
     if decision.tie_group and decision.rank is not None:
         text.append(
@@ -289,9 +289,10 @@ def _cost_section(course: Course) -> Section | None:
     text = []
     if not math.isnan(money.whole) and money.whole > 0:
         text.append(
-            f"The run spent {'about ' if money.is_guessed else ''}{dollars(money.spent)}. The tasks"
-            f" that did not run would have cost about {dollars(money.left)}, by the history. About"
-            f" {percent(money.left / money.whole, 0)} of the cost of a full run was saved."
+            f"The run spent {'about ' if money.is_guessed else ''}{dollars(money.spent)}. By the"
+            f" history the tasks that did not run cost about {dollars(money.left)}, which is"
+            f" {percent(money.left / money.whole, 0)} of a full run."
+            + (" This was saved." if course.decision.stop else "")
         )
     chart = cost_chart(course)
     return Section(title="Cost", text=tuple(text), parts=(chart,) if chart else ())

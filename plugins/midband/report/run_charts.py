@@ -133,12 +133,15 @@ def agents_chart(found: RunResults, course: Course) -> Chart:
     rows: list[dict[str, Any]] = [
         {
             "Agent": name,
-            "Score": float(means[place]),
-            "Low": float(max(means[place] - deviations[place], 0.0)),
-            "High": float(min(means[place] + deviations[place], 1.0)),
+            "Score": score,
+            "Low": max(score - error, 0.0) if error else None,
+            "High": min(score + error, 1.0) if error else None,
+            "Bounds": f"one standard error is {percent(error)}" if error else "taken as exact",
             "Kind": "cannot be told from the candidate" if name in tied else "reference agent",
         }
-        for place, name in enumerate(plan.reference_agents)
+        for name, score, error in zip(
+            plan.reference_agents, means.tolist(), deviations.tolist(), strict=True
+        )
     ]
     known = not math.isnan(decision.target_score)
     if known:
@@ -148,6 +151,8 @@ def agents_chart(found: RunResults, course: Course) -> Chart:
                 "Score": decision.target_score,
                 "Low": decision.target_score_low,
                 "High": decision.target_score_high,
+                "Bounds": f"{percent(decision.target_score_low)} to"
+                f" {percent(decision.target_score_high)}",
                 "Kind": "candidate",
             }
         )
@@ -172,12 +177,13 @@ def agents_chart(found: RunResults, course: Course) -> Chart:
         "field": "Kind",
         "type": "nominal",
         "title": None,
-        "scale": {"domain": kinds, "range": ["diamond", "circle", "circle"]},
+        "scale": {"domain": kinds, "range": ["diamond", "circle", "square"]},
     }
-    size = {"condition": {"test": "datum.Kind === 'candidate'", "value": 190}, "value": 70}
+    size = {"condition": {"test": "datum.Kind === 'candidate'", "value": 190}, "value": 60}
     tooltip = [
         {"field": "Agent"},
-        *({"field": name, "format": ".1%"} for name in ("Score", "Low", "High")),
+        {"field": "Score", "format": ".1%"},
+        {"field": "Bounds"},
         {"field": "Kind"},
     ]
     spec = {
@@ -207,7 +213,9 @@ def agents_chart(found: RunResults, course: Course) -> Chart:
     }
     reading = "Each dot is an agent's score, and the bar of the candidate shows its bounds."
     if bool(np.any(deviations > 0)):
-        reading += " Bars of reference agents show the error of results that they lack."
+        reading += (
+            " The bar of a reference agent is one standard error, for the results that it lacks."
+        )
     if shared:
         reading += f" All names begin with {shared}"
         reading += "" if reading.endswith(".") else "."

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from midband_history import Record
     from midband_sampler import Plan
 
-_LOG_SUFFIXES = (".eval", ".json")
 _HEAD = 200
 
 
@@ -27,7 +26,8 @@ def is_plan_file(path: Path) -> bool:
 def logs_in(path: Path) -> list[Path]:
     """Return the Inspect logs at a path, the newest last."""
     if path.is_file():
-        return [path] if path.suffix in _LOG_SUFFIXES else []
+        is_log = path.suffix == ".eval" or (path.suffix == ".json" and _is_json_log(path))
+        return [path] if is_log else []
     found = [each for each in path.rglob("*.eval") if each.is_file()]
     found += [each for each in path.rglob("*.json") if each.is_file() and _is_json_log(each)]
     return sorted(found, key=lambda each: (each.stat().st_mtime_ns, each.name))
@@ -78,7 +78,7 @@ def refuse_race(logs: Sequence[Path]) -> None:
     InputError
         One of them is of a race.
     """
-    from midband.inspect.race_source import RACE_RECORD
+    from midband.inspect.log_file import RACE_RECORD
 
     for log in logs:
         if RACE_RECORD in (header_of(log).get("metadata") or {}):

@@ -240,6 +240,11 @@ def _of_directory(directory: Path, asked: Asked) -> RunResults:
             f"Round {open_round['name']} has begun and not ended: the run is still going on, or was"
             " stopped in this round. Its results are not known yet."
         )
+    if events and events[-1]["event"] == "stopped":
+        missing.append(
+            f"The run ended for want of results ({events[-1].get('reason', 'unknown')}). The same"
+            " command tries again."
+        )
     if not events:
         missing.append("The journal is empty: nothing has run yet.")
     waiting = [*state.waiting, *(open_round["tasks"] if open_round is not None else ())]
@@ -249,7 +254,7 @@ def _of_directory(directory: Path, asked: Asked) -> RunResults:
         agent=state.earlier.agent,
         started=tuple(listening.started) if begun.get("live") else None,
         free=frozenset(paid - state.given),
-        extra_usd=state.extra_usd,
+        extra_usd=state.paid["usd"].extra,
         open_tasks=tuple(dict.fromkeys(waiting)),
         max_errors=asked.max_errors,
         command=command,

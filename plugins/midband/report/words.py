@@ -94,7 +94,7 @@ def headline(decision: "Decision", plan: "Plan") -> str:
         return "Nothing is known yet: no task has a result that can be judged."
     if decision.rank is None:
         why = "no attempt brought a usable result" if not decision.results else "too few results"
-        return f"The rank among {of} agents is unknown: {why}."
+        return f"The rank among {of:,} agents is unknown: {why}."
     others = [each for each in decision.claims if not each.text.startswith("rank ")]
     if others and len(others) == len(decision.claims):
         first = "; ".join(
@@ -104,15 +104,12 @@ def headline(decision: "Decision", plan: "Plan") -> str:
         return f"{first[0].upper()}{first[1:]} at the stop{more}."
     where = "" if decision.target == _FULL else f" on the {decision.target}"
     so_far = "" if decision.stop else " so far"
-    text = f"Rank {decision.rank} of {of}{where}{so_far}"
+    text = f"Rank {decision.rank:,} of {of:,}{where}{so_far}"
     confidence = interval_confidence(decision, plan)
     if decision.low != decision.high:
-        text += f", between {decision.low} and {decision.high}"
+        text += f", between {decision.low:,} and {decision.high:,}"
     if math.isnan(confidence):
-        why = "the stopping rule has not been met"
-        if decision.stop:
-            why = f"the run ended without its rule ({decision.reason})"
-        return f"{text}. No confidence is claimed, because {why}."
+        return f"{text}; no confidence is claimed{'' if decision.stop else ' yet'}."
     level = f"{confidence * 100:.3g} % confidence"
     when = "at the stop" if decision.claims else "at every look"
     return f"{text} with {level} {when}."
@@ -132,7 +129,7 @@ def spending(money: Money) -> str:
     """Say what was spent of what a full run would have cost."""
     if math.isnan(money.spent):
         return "what it cost is not known"
-    about = "about " if money.is_guessed or not math.isnan(money.whole) else ""
+    about = "about " if money.is_guessed or money.left > 0 else ""
     of = "" if math.isnan(money.whole) else f" of {dollars(money.whole)}"
     return f"{about}{dollars(money.spent)}{of} spent"
 
@@ -151,8 +148,8 @@ def rests_on(found: RunResults, course: Course) -> str:
     claimed = [each.text for each in decision.claims]
     if decision.rank is not None and claimed and not any(t.startswith("rank ") for t in claimed):
         parts.append(
-            f"The rank is {decision.rank} of {decision.n_reference + 1} on the {decision.target},"
-            f" between {decision.low} and {decision.high}."
+            f"The rank is {decision.rank:,} of {decision.n_reference + 1:,} on the"
+            f" {decision.target}, between {decision.low:,} and {decision.high:,}."
         )
     judged = decision.results + decision.errors + decision.unscored
     if judged:
@@ -173,7 +170,8 @@ def _ended(course: Course) -> str:
     decision = course.decision
     if not decision.stop:
         return "The stopping rule has not been met." if decision.tasks_run else ""
-    return f"The run stopped after {counted(decision.tasks_run, 'task')}: {decision.reason}."
+    text = f"The run stopped after {counted(decision.tasks_run, 'task')}: {decision.reason}."
+    return text if decision.claims else f"{text} Its stopping rule claims nothing."
 
 
 def believe(found: RunResults, course: Course) -> Iterator[str]:
@@ -216,8 +214,8 @@ def believe(found: RunResults, course: Course) -> Iterator[str]:
         )
     if not decision.claims:
         yield (
-            "No claim is made, because the stopping rule was not met. The interval is what is known"
-            " so far."
+            "The stopping rule claims nothing, because it was not met. The interval is what is"
+            " known so far."
         )
     yield _checked(found, course)
 

@@ -344,7 +344,7 @@ class AgentRun:
         codes: tuple[int, ...] = ()
         if not self.settings.in_process:
             _, codes = self._steps(batch, self._command(batch), first=self.state.next_step)
-        self.owner.note(f"{batch.name} was left open: reading what it brought")
+        self.owner.note(f"{batch.name} was not finished: reading its results")
         found = self.directory / begun["results"]
         prepared = Prepared(batch=batch, command=None)
         self.end(prepared, Ran(status=INTERRUPTED, codes=codes, results=found))

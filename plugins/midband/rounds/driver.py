@@ -11,7 +11,13 @@ from midband.rounds.collect import plan_to_read_by
 from midband.rounds.earlier import earlier_run
 from midband.rounds.journal import AttemptResult, RoundEnd, RunJournal
 from midband.rounds.process import Interrupt, last_lines
-from midband.rounds.run_settings import Listener, RunReport, RunSettings, check_attempts
+from midband.rounds.run_settings import (
+    Listener,
+    RunReport,
+    RunSettings,
+    check_attempts,
+    rounds_text,
+)
 from midband.rounds.state import MAX_BARREN, RoundPlanner, RunState
 from midband.view import Look, StateKeeper, look_at_decision
 from midband_history import InputError
@@ -102,7 +108,8 @@ class RoundDriver:
             with self._keeper.minding():
                 self._run.restore()
                 if self._state.rounds:
-                    self.note(f"going on after {self._state.rounds} rounds in {self.directory}")
+                    rounds = rounds_text(self._state.rounds)
+                    self.note(f"continuing after {rounds} in {self.directory}")
                 self._run.finish_earlier()
                 self._bring()
                 report = self._loop()
@@ -190,6 +197,7 @@ class RoundDriver:
                 outcome=result.kind,
                 usd=result.cost_usd,
                 seconds=result.seconds,
+                tokens=result.tokens,
             )
 
     def begun(self, batch: "Round") -> None:

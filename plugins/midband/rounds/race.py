@@ -14,6 +14,7 @@ import numpy as np
 from midband.race_file import arguments_of, read_race
 from midband.rounds.agent_run import AgentRun, Prepared, Ran, arguments_digest, others_message
 from midband.rounds.collect import metric_found, plan_to_read_by
+from midband.rounds.costs import Costs
 from midband.rounds.earlier import EarlierRace, earlier_race
 from midband.rounds.journal import RunJournal
 from midband.rounds.process import Interrupt, last_lines
@@ -27,8 +28,8 @@ from midband.rounds.race_state import (
     folders,
     harness_plan,
 )
-from midband.rounds.run_settings import RunSettings, check_attempts
-from midband.rounds.state import MAX_BARREN, Costs
+from midband.rounds.run_settings import UNITS, RunSettings, check_attempts, rounds_text
+from midband.rounds.state import MAX_BARREN
 from midband.view import Look, StateKeeper, look_at_race
 from midband_history import InputError, Metric, MidbandError
 from midband_sampler import Plan
@@ -190,12 +191,16 @@ class RaceDriver:
     def _connect(self, lane: Lane, journal: RunJournal) -> None:
         lane.keeper = self._keeper
         settings = replace(self.settings, arguments=self._arguments[lane.name])
-        lane.costs = Costs(
-            self._plan,
-            lane.state,
-            attempts=settings.attempts,
-            elsewhere=self._rounds.typical_usd,
-        )
+        lane.costs = {
+            unit: Costs(
+                self._plan,
+                lane.state,
+                attempts=settings.attempts,
+                elsewhere=partial(self._rounds.typical, unit),
+                unit=unit,
+            )
+            for unit in UNITS
+        }
         lane.run = AgentRun(
             harness=self.harness,
             plan=self._plan,
@@ -256,7 +261,9 @@ class RaceDriver:
             if found is not None:
                 self._read_by = replace(self._read_by, metric=found)
                 self._journal.write("run", {**self._header(), "measured": asdict(found)})
-                self.listener.note(f"results are read by {found.label}, as the first name it")
+                self.listener.note(
+                    f"the results are read by {found.label}, which the first of them name"
+                )
         return self._read_by
 
     def _header(self) -> dict[str, object]:
@@ -282,7 +289,8 @@ class RaceDriver:
         for lane in self._lanes:
             lane.run.restore()
         if self._rounds.rounds:
-            self.listener.note(f"going on after {self._rounds.rounds} rounds in {self.directory}")
+            done = rounds_text(self._rounds.rounds)
+            self.listener.note(f"continuing after {done} in {self.directory}")
         for lane in self._lanes:
             lane.run.finish_earlier()
 
@@ -331,7 +339,14 @@ class RaceDriver:
         for lane in self._lanes:
             if lane.apart is not None:
                 lane.state.waiting.clear()
+                self._keep_apart(lane.name, lane.apart)
                 self._say_once(f"{lane.name} is set apart: {lane.apart}")
+
+    def _keep_apart(self, candidate: str, why: str) -> None:
+        """Keep for reports who was set apart, which follows from limits that no journal has."""
+        event = {"event": "apart", "candidate": candidate, "reason": why}
+        if self._journal.begun and event not in self._journal.events:
+            self._journal.write("apart", {"candidate": candidate, "reason": why})
 
     def _over(self) -> RaceReport:
         standing = self._rounds.standing()
@@ -351,6 +366,9 @@ class RaceDriver:
     def _report(
         self, reason: str, *, failed: bool = False, interrupted: bool = False
     ) -> RaceReport:
+        if self._journal.begun:
+            end = {"reason": reason, "failed": failed, "interrupted": interrupted}
+            self._journal.write("over", end)
         wrong = [lane for lane in self._lanes if lane.apart is not None or lane.is_barren]
         shown = [lane.run.last_directory() for lane in wrong if lane.run.journal.of("round")]
         return RaceReport(

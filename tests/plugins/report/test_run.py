@@ -215,6 +215,19 @@ def test_two_agents_a_missing_plan_and_foreign_files_are_one_line(
     assert not (tmp_path / "x.duckdb").exists()
 
 
+def test_open_shows_the_page_in_the_browser_of_the_user(
+    always_valid: Plan, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    plan = tmp_path / "plan.json"
+    always_valid.write(plan)
+    table = write_results(tmp_path / "new.csv", {always_valid.tasks[0]: 1.0})
+    target = tmp_path / "a page.html"
+    code, out, _ = call("report", "run", plan, table, *READ, "--output", target, "--open")
+    assert (code, out.strip(), opened) == (0, str(target), [target.as_uri()])
+
+
 def test_rules_are_said_in_words() -> None:
     assert rule_text(parse_stop("rank:0.9:0.1")) == (
         "the rank interval spans at most 10 % of the ranks with 90 % confidence"
