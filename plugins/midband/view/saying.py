@@ -59,8 +59,10 @@ def basis(state: RunState) -> str:
         total = state.whole("tasks_total") or of
         tasks = f"{done:,} of {total:,} tasks" if total else markup.count(done, "task")
         said = f"{tasks} ran, {without:,} without a result"
-    spent = state.number("spent_usd")
-    return f"{said}; about {dollars(spent)} spent." if spent is not None else f"{said}."
+    spent, tokens = state.number("spent_usd"), state.whole("spent_tokens")
+    if spent is not None:
+        return f"{said}; about {dollars(spent)} spent."
+    return f"{said}; {tokens:,} tokens spent." if tokens else f"{said}."
 
 
 def standing(state: RunState) -> str:
