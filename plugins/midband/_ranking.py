@@ -162,7 +162,7 @@ def rank_records(
             for task in order.tasks:
                 session.start(task)
             for task in order.unlogged:
-                session.tell(task, outcome="missing", usd=0.0, seconds=0.0)
+                session.tell(task, outcome="missing", usd=0.0, seconds=0.0, tokens=0.0)
         if record.task_id in planned:
             told[record.agent].add(record.task_id)
             key = (record.agent, record.run_id, record.task_id, record.attempt)
@@ -199,6 +199,7 @@ def _tell(session: Session, record: "Record", kept: Told) -> None:
         outcome=record.kind,
         usd=record.cost_usd,
         seconds=record.duration_s,
+        tokens=record.tokens,
     )
 
 

@@ -1,5 +1,6 @@
 """``midband plugins`` and ``midband demo``: what there is, and what it does, without a history."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -88,6 +89,9 @@ def demo(directory: Path, history_path: Path | None, as_json: bool) -> int:
             click.echo()
         print_facts(_summary(outcome), title="What the simulation shows")
         echo(f"Open this in a browser to see it: {' and '.join(outcome.reports)}")
+        store = history_path or directory / "history.duckdb"
+        words = ["midband", "view", "--state", str(directory / "state"), "--history", str(store)]
+        echo(f"See its runs on a local page: {shlex.join(words)} --open")
     return 0
 
 

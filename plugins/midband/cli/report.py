@@ -1,5 +1,6 @@
 """``midband report``: pages that say what came of runs, races and studies."""
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -7,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli.options import EXISTING, max_errors_option, read_options, source_options
+from midband.cli.options import (
+    EXISTING,
+    history_option,
+    max_errors_option,
+    metric_options,
+    read_options,
+    source_options,
+)
 from midband.cli.output import echo, warn
 from midband_history import InputError, StoreError
 
@@ -132,4 +140,73 @@ def run(
     found = read_run(source, results, asked)
     target = output or beside(results[0] if results else source)
     write_page(run_page(found, command=command_line()), target, opens=opens)
+    return 0
+
+
+@report.command(
+    epilog="Example: midband report race races/june --open",
+)
+@click.argument("source", metavar="SOURCE", type=EXISTING)
+@output_options
+def race(source: Path, output: Path | None, opens: bool) -> int:
+    """Show who is best, what is tied, what each candidate cost, and how the race went.
+
+    SOURCE is a directory of `midband race`, or one with the logs of `midband inspect eval --race`,
+    or one of these logs. A race that is still going on can be shown as well.
+    """
+    from midband.report.race import race_page
+
+    page = race_page(source, command=command_line())
+    write_page(page, output or beside(source), opens=opens)
+    return 0
+
+
+@report.command(
+    epilog="Example: midband report history gaia --output gaia.html",
+)
+@click.argument("benchmark", metavar="BENCHMARK")
+@output_options
+@metric_options
+@history_option
+def history(
+    benchmark: str,
+    output: Path | None,
+    opens: bool,
+    metric: str | None,
+    version: str | None,
+    history_path: Path | None,
+) -> int:
+    """Show what the history holds of BENCHMARK, which plans it supports, and what it lacks.
+
+    The page is written into the current directory unless --output names another place.
+    """
+    from midband.report.history import history_page
+
+    page = history_page(
+        benchmark,
+        history_path=history_path,
+        metric=metric,
+        version=version,
+        command=command_line(),
+    )
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", benchmark).strip(".-") or "benchmark"
+    write_page(page, output or Path(f"{name}-history-report.html"), opens=opens)
+    return 0
+
+
+@report.command(
+    epilog="Example: midband report study study/ --open",
+)
+@click.argument("source", metavar="SOURCE", type=EXISTING)
+@output_options
+def study(source: Path, output: Path | None, opens: bool) -> int:
+    """Show what policies would have saved, and how often they would have been wrong.
+
+    SOURCE is the directory of `midband study --output`. A study that is not complete can be shown
+    as well. The page is `report.html` in that directory unless --output names another place.
+    """
+    from midband.report.study import study_page
+
+    page = study_page(source, command=command_line())
+    write_page(page, output or source / "report.html", opens=opens)
     return 0

@@ -56,6 +56,9 @@ COMMANDS = {
     "report": Lazy(
         "midband.cli.report:report", "Write a page on a run, to read and to share.", PROVE
     ),
+    "view": Lazy(
+        "midband.cli.view:view", "Follow runs, races and the history on a local page.", PROVE
+    ),
     "plugins": Lazy("midband.cli.about:plugins", "Show the plugins and what they add."),
     "demo": Lazy("midband.cli.about:demo", "Watch a simulated run stop early, without any keys."),
 }

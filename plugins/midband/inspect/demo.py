@@ -34,6 +34,7 @@ REPORTS = (("run", "adaptive", "report.html"),)
 COST_USD = 0.04  # what a simulated attempt would cost on average; no money is spent
 _SPREAD = 2.4
 MARKER = "SIMULATED.txt"
+STATE = "state"
 _NOTE = (
     "Everything in this directory was made by `midband demo`. The agents and the tasks are\n"
     "simulated: no model was called and no money was spent. The logs are real Inspect logs.\n"
@@ -94,6 +95,19 @@ class Outcome:
 
 def run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) -> Outcome:
     """Tell the whole story in `directory`, which is emptied first if a demo made it."""
+    before = os.environ.get("MIDBAND_STATE")
+    # What is simulated does not stand among the user's own runs.
+    os.environ["MIDBAND_STATE"] = str(directory.absolute() / STATE)
+    try:
+        return _run_demo(directory, history, say)
+    finally:
+        if before is None:
+            del os.environ["MIDBAND_STATE"]
+        else:
+            os.environ["MIDBAND_STATE"] = before
+
+
+def _run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) -> Outcome:
     began = time.monotonic()
     _prepare(directory)
     store = history or directory / "history.duckdb"

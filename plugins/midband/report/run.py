@@ -289,9 +289,10 @@ def _cost_section(course: Course) -> Section | None:
     text = []
     if not math.isnan(money.whole) and money.whole > 0:
         text.append(
-            f"The run spent {'about ' if money.is_guessed else ''}{dollars(money.spent)}. The tasks"
-            f" that did not run would have cost about {dollars(money.left)}, by the history. About"
-            f" {percent(money.left / money.whole, 0)} of the cost of a full run was saved."
+            f"The run spent {'about ' if money.is_guessed else ''}{dollars(money.spent)}. By the"
+            f" history the tasks that did not run cost about {dollars(money.left)}, which is"
+            f" {percent(money.left / money.whole, 0)} of a full run."
+            + (" This was saved." if course.decision.stop else "")
         )
     chart = cost_chart(course)
     return Section(title="Cost", text=tuple(text), parts=(chart,) if chart else ())

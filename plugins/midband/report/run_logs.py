@@ -78,7 +78,7 @@ def refuse_race(logs: Sequence[Path]) -> None:
     InputError
         One of them is of a race.
     """
-    from midband.inspect.race_source import RACE_RECORD
+    from midband.inspect.log_file import RACE_RECORD
 
     for log in logs:
         if RACE_RECORD in (header_of(log).get("metadata") or {}):

@@ -254,7 +254,7 @@ def _of_directory(directory: Path, asked: Asked) -> RunResults:
         agent=state.earlier.agent,
         started=tuple(listening.started) if begun.get("live") else None,
         free=frozenset(paid - state.given),
-        extra_usd=state.extra_usd,
+        extra_usd=state.paid["usd"].extra,
         open_tasks=tuple(dict.fromkeys(waiting)),
         max_errors=asked.max_errors,
         command=command,

@@ -109,10 +109,7 @@ def headline(decision: "Decision", plan: "Plan") -> str:
     if decision.low != decision.high:
         text += f", between {decision.low:,} and {decision.high:,}"
     if math.isnan(confidence):
-        why = "the stopping rule has not been met"
-        if decision.stop:
-            why = f"the run ended without its rule ({decision.reason})"
-        return f"{text}. No confidence is claimed, because {why}."
+        return f"{text}; no confidence is claimed{'' if decision.stop else ' yet'}."
     level = f"{confidence * 100:.3g} % confidence"
     when = "at the stop" if decision.claims else "at every look"
     return f"{text} with {level} {when}."
@@ -173,7 +170,8 @@ def _ended(course: Course) -> str:
     decision = course.decision
     if not decision.stop:
         return "The stopping rule has not been met." if decision.tasks_run else ""
-    return f"The run stopped after {counted(decision.tasks_run, 'task')}: {decision.reason}."
+    text = f"The run stopped after {counted(decision.tasks_run, 'task')}: {decision.reason}."
+    return text if decision.claims else f"{text} Its stopping rule claims nothing."
 
 
 def believe(found: RunResults, course: Course) -> Iterator[str]:
@@ -216,8 +214,8 @@ def believe(found: RunResults, course: Course) -> Iterator[str]:
         )
     if not decision.claims:
         yield (
-            "No claim is made, because the stopping rule was not met. The interval is what is known"
-            " so far."
+            "The stopping rule claims nothing, because it was not met. The interval is what is"
+            " known so far."
         )
     yield _checked(found, course)
 
