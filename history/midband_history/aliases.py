@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from midband_history.cells import refresh_all_cells
 from midband_history.connection import fetch_value, run_all
 from midband_history.errors import InputError
 from midband_history.labels import read_aliases
@@ -67,6 +68,7 @@ def set_alias(connection: "DuckDBPyConnection", what: str, alias: str, name: str
         _check_scales(connection, (alias, name), old, new)
         steps = ("merge_tasks", "merge_metrics", "merge_runs", "drop_orphans")
         run_all(connection, *steps, bound={"old": old, "new": new})
+        refresh_all_cells(connection)
     return int(moved)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
+from midband_history.cells import refresh_cells
 from midband_history.connection import (
     fetch,
     fetch_dicts,
@@ -80,6 +81,7 @@ def add_staged(
     last["run"] = fetch_value(connection, "SELECT coalesce(max(run_id), 0) FROM runs")
     run_all(connection, "match_contents", "add_tasks", "add_agents", "add_runs")
     run_all(connection, "number_metrics", "resolve")
+    run_all(connection, "find_superseded")
     superseded = fetch_value(connection, statement("drop_superseded"))
     run_all(connection, "add_outcomes", "see_metrics")
     if removed:
@@ -91,7 +93,12 @@ def add_staged(
         run_all(connection, "drop_refused", bound=last)
     if removed or superseded:
         run_all(connection, "drop_orphans")
-    _drop(connection, "resolved", "repeated", "numbered_metrics", "removed")
+    refresh_cells(
+        connection,
+        f"SELECT DISTINCT run_id FROM outcomes WHERE source_id >= {min(ids)}"
+        " UNION SELECT run_id FROM removed UNION SELECT run_id FROM superseded",
+    )
+    _drop(connection, "resolved", "repeated", "numbered_metrics", "removed", "superseded")
     _drop(connection, *_STAGED, "incoming_metrics")
     _keep_notes(connection, number_of)
     return reports

@@ -316,6 +316,29 @@ def read_contents(
     ]
 
 
+def read_version(
+    connection: "DuckDBPyConnection",
+    benchmark_id: int,
+    as_of: datetime | None,
+    wanted: str | None,
+    *,
+    benchmark: str,
+) -> Version:
+    """Return one version as `choose_version` does, without a look at the results where it can."""
+    if wanted is None and fetch(connection, "plain_version", benchmark_id=benchmark_id)[0][0]:
+        rows = fetch(connection, "plain_tasks", benchmark_id=benchmark_id)
+        return Version(
+            label="",
+            names=tuple(name for _, name, _ in rows),
+            digests=tuple(digest for *_, digest in rows),
+            column_of={task: place for place, (task, *_) in enumerate(rows)},
+            by_label=frozenset(),
+        )
+    return choose_version(
+        read_contents(connection, benchmark_id, as_of), wanted, benchmark=benchmark
+    )
+
+
 def labels_of(contents: Sequence[Content]) -> list[str]:
     """Return the version labels, the one that was run last first; ties by name, backwards."""
     newest: dict[str, datetime] = {}

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from midband_history.cells import read_runs
 from midband_history.connection import cursor_of, dicts_of, fetch, statement, utc
 from midband_history.errors import InputError
 from midband_history.frames import Column, Frames
-from midband_history.labels import AgentRow, Version, choose_version, read_contents
+from midband_history.grids import GridReader
+from midband_history.labels import AgentRow, read_version
 from midband_history.metrics import UNKNOWN_METRIC, Metric, as_metric
 from midband_history.records import OUTCOME_KINDS, Record
 
@@ -83,6 +85,12 @@ class OutcomeMatrix(Frames):
     without_score: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        shape = f"{len(self.agents)} agents x {len(self.tasks)} tasks"
+        return (
+            f"<OutcomeMatrix of {self.benchmark!r}: {shape}, {int(self.attempts.sum())} attempts>"
+        )
+
     def __post_init__(self) -> None:
         shape = (len(self.agents), len(self.tasks))
         if not self.without_score.size:
@@ -97,9 +105,10 @@ class OutcomeMatrix(Frames):
                 twice = next(label for label in labels if labels.count(label) > 1)
                 msg = f"expected every {kind} once, got {twice!r} twice: give them unique labels"
                 raise InputError(msg)
-        known = self.scores[~np.isnan(self.scores)]
-        if known.size and (known.min() < 0 or known.max() > 1):
-            msg = f"expected scores in [0, 1], got {known.min():g} to {known.max():g}: rescale them"
+        low = np.fmin.reduce(self.scores, axis=None, initial=np.inf)
+        high = np.fmax.reduce(self.scores, axis=None, initial=-np.inf)
+        if low < 0 or high > 1:
+            msg = f"expected scores in [0, 1], got {low:g} to {high:g}: rescale them"
             raise InputError(msg)
 
     @classmethod
@@ -227,121 +236,51 @@ def build_matrix(
     Agents without a valid attempt are left out; a task that was only tried in vain stays, as NaN.
     Rows are in order of labels, columns in order of task ids, whatever the order of import.
     """
-    chosen = choose_version(
-        read_contents(connection, benchmark_id, as_of), version, benchmark=benchmark
+    chosen = read_version(connection, benchmark_id, as_of, version, benchmark=benchmark)
+    runs = read_runs(
+        connection, benchmark_id=benchmark_id, agents=agents, as_of=as_of, version=chosen.label
     )
-    found = connection.execute(
-        statement("attempts"),
-        {
+    reader = GridReader(
+        connection=connection,
+        runs=runs,
+        agents=agents,
+        chosen=chosen,
+        metric=metric,
+        bound={
             "benchmark_id": benchmark_id,
-            "as_of": as_of,
             "metric_id": metric_id,
             "unnamed_id": unnamed_id,
+            "as_of": as_of,
             "version": chosen.label,
-            "agent_ids": [number for agent in agents for number in agent.agent_ids],
         },
-    ).fetchnumpy()
-    task_ids = np.asarray(found["task_id"])
-    counted, notes = _of_version(chosen, task_ids, np.asarray(found["same_version"]) == 1)
-    valid = counted & (np.asarray(found["valid"]) == 1)
-    ran = set(np.unique(np.asarray(found["agent_id"])[valid]).tolist())
-    agents = [agent for agent in agents if ran.intersection(agent.agent_ids)]
-    used = sorted({chosen.column_of[task] for task in np.unique(task_ids[counted]).tolist()})
-    column = {place: new for new, place in enumerate(used)}
-    column_of = {task: column.get(place, 0) for task, place in chosen.column_of.items()}
-    row_of = {number: row for row, agent in enumerate(agents) for number in agent.agent_ids}
-    shape = (len(agents), len(used))
-
-    def cells_of(mask: NDArray[np.bool_]) -> IntArray:
-        rows = _renumber(np.asarray(found["agent_id"])[mask], row_of)
-        return rows * len(used) + _renumber(task_ids[mask], column_of)
-
-    cells = cells_of(valid)
-    scores = np.clip(metric.units(np.asarray(found["score"])[valid]), 0.0, 1.0)
-    each = _attempt_scores(cells, scores, shape)
-    size = shape[0] * shape[1]
-    attempts = np.bincount(cells, minlength=size).reshape(shape).astype(np.int64)
-    in_row = np.isin(np.asarray(found["agent_id"]), list(row_of))
-    missing = np.bincount(cells_of(counted & ~valid & in_row), minlength=size)
+    )
+    every = reader.read()
+    ran, used = every.tried()
+    grids = every.select(ran, used)
+    agents = [agent for agent, kept in zip(agents, ran, strict=True) if kept]
+    places = np.flatnonzero(used).tolist()
     return OutcomeMatrix(
         benchmark=benchmark,
         agents=tuple(agent.label for agent in agents),
-        tasks=tuple(chosen.names[place] for place in used),
-        scores=_mean_of_attempts(each, attempts),
-        attempts=attempts,
+        tasks=tuple(chosen.names[place] for place in places),
+        scores=grids.scores,
+        attempts=grids.attempts,
         models=tuple(agent.model for agent in agents),
         scaffolds=tuple(agent.scaffold for agent in agents),
         dates=np.array(
             [np.datetime64("NaT", "s") if a.first is None else a.first for a in agents],
             dtype="datetime64[s]",
         ),
-        cost_usd=_cell_means(cells, np.asarray(found["cost_usd"])[valid], shape),
-        duration_s=_cell_means(cells, np.asarray(found["duration_s"])[valid], shape),
+        cost_usd=grids.cost_usd,
+        duration_s=grids.duration_s,
         run_cost_usd=np.array([agent.run_cost_usd for agent in agents], dtype=float),
-        task_digests=tuple(chosen.digests[place] for place in used),
-        attempt_scores=each,
+        task_digests=tuple(chosen.digests[place] for place in places),
+        attempt_scores=grids.attempt_scores,
         metric=metric,
         version=chosen.label,
-        without_score=missing.reshape(shape).astype(np.int64),
-        notes=notes,
+        without_score=grids.without_score,
+        notes=reader.notes(),
     )
-
-
-def _of_version(
-    chosen: Version, task_ids: IntArray, same_version: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Tell which attempts are at tasks of the version, and what was left out."""
-    there = np.isin(task_ids, list(chosen.column_of))
-    unsure = np.isin(task_ids, list(chosen.by_label)) & ~same_version
-    notes = []
-    if gone := int(np.sum(~there)):
-        notes.append(
-            f"{gone:,} results at other contents of the tasks, or at other tasks, left out"
-        )
-    if unsure.any():
-        notes.append(
-            f"{int(unsure.sum()):,} results without a content digest left out, since several"
-            " contents of their tasks are known: import them with --benchmark-version LABEL"
-        )
-    return there & ~unsure, tuple(notes)
-
-
-def _renumber(ids: IntArray, place_of: dict[int, int]) -> IntArray:
-    """Replace store ids by positions in the matrix."""
-    table = np.zeros(max(place_of, default=0) + 1, dtype=np.int64)
-    for identifier, place in place_of.items():
-        table[identifier] = place
-    return table[ids.astype(np.int64)]
-
-
-def _attempt_scores(cells: IntArray, scores: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    """Lay each cell's attempts side by side in the order given, NaN-padded on the right."""
-    order = np.argsort(cells, kind="stable")
-    ordered = cells[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if ordered.size else order
-    sizes = np.diff(np.r_[starts, ordered.size])
-    nth = np.arange(ordered.size) - np.repeat(starts, sizes)
-    width = int(sizes.max()) if sizes.size else 0
-    out = np.full((shape[0] * shape[1], width), np.nan)
-    out[ordered, nth] = scores[order]
-    return out.reshape(*shape, width)
-
-
-def _mean_of_attempts(each: FloatArray, attempts: IntArray) -> FloatArray:
-    total = np.nansum(each, axis=2) if each.size else np.zeros(attempts.shape)
-    return np.asarray(
-        np.divide(total, attempts, out=np.full(attempts.shape, np.nan), where=attempts > 0)
-    )
-
-
-def _cell_means(cells: IntArray, values: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    """Mean of the known values of each cell; NaN where none is known."""
-    known = ~np.isnan(values)
-    size = shape[0] * shape[1]
-    total = np.bincount(cells[known], weights=values[known], minlength=size)
-    count = np.bincount(cells[known], minlength=size)
-    means = np.divide(total, count, out=np.full(size, np.nan), where=count > 0)
-    return np.asarray(means.reshape(shape))
 
 
 def read_records(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from midband_history.cells import refresh_cells
 from midband_history.connection import fetch_dicts, fetch_value, run_all
 from midband_history.errors import InputError
 
@@ -297,6 +298,11 @@ def _name(connection: "DuckDBPyConnection", benchmark_id: int, number: int, labe
         )
         raise InputError(msg)
     run_all(connection, "join_metrics", bound={"old": number, "new": held})
+    refresh_cells(
+        connection,
+        f"SELECT run_id FROM outcomes WHERE metric_id = {int(held)}"
+        f" UNION SELECT run_id FROM cells WHERE metric_id = {number}",
+    )
 
 
 def joinable(one: Metric, two: Metric) -> bool:

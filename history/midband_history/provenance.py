@@ -19,6 +19,7 @@ from midband_history.backends import (
     is_lake,
 )
 from midband_history.backends.file import PATIENCE_S
+from midband_history.cells import refresh_cells
 from midband_history.connection import (
     default_path,
     fetch,
@@ -142,6 +143,10 @@ class Upkeep:
     def set_aside(self) -> list[Path]:
         """Return the batches that the history has refused or could not read."""
         return [] if self.path is None else Inbox(self.path).set_aside()
+
+    def waiting(self) -> list[str]:
+        """Return the batches that still lie in the inbox, oldest first; readers count them."""
+        return [] if self.path is None else Inbox(self.path).names()
 
     def benchmark_name(self, name: str) -> str:
         """Return the name that the history uses for a benchmark: of an alias, what it stands for.
@@ -306,8 +311,11 @@ class Upkeep:
         """
         if damaged := find_damage(self._connection):
             return [], damaged
-        stale = find_stale(self._connection, readers)
-        return stale, find_faults(self._connection)
+        return self.stale(readers), find_faults(self._connection)
+
+    def stale(self, readers: Mapping[str, int]) -> list[SourceFault]:
+        """Return the sources that an older importer has read; the part of `check` that is quick."""
+        return find_stale(self._connection, readers)
 
     def mend(self) -> tuple[list[str], list[str]]:
         """Put right what can be put right without losing an attempt, and say what is left.
@@ -422,5 +430,6 @@ def _forget(connection: "DuckDBPyConnection", pairs: Sequence[tuple[int, int]]) 
     )
     steps = ("forget_outcomes", "see_again", "forget_sources", "drop_orphans")
     run_all(connection, *steps, bound={"first": _ALL})
+    refresh_cells(connection, "SELECT DISTINCT run_id FROM forgotten")
     for table in ("taken_away", "forgotten"):
         connection.execute(f"DROP TABLE {table}")

@@ -1,18 +1,21 @@
-"""Sums over a matrix that are worked out where the attempts lie."""
+"""Sums over a matrix that are worked out where its cells lie."""
 
 import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from midband_history.cells import read_runs
 from midband_history.connection import dicts_of, statement
-from midband_history.labels import AgentRow, Version, choose_version, read_contents
+from midband_history.labels import AgentRow, Version, read_version
 from midband_history.metrics import Metric
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# Cells that are added up at once: the sums of more of them leave the caches, and the memory.
+# Cells of several runs that are joined at once: more of them leave the caches, and the memory.
 _CELLS = 500_000
+# What the whole numbers count in which sums are given.
+_SCORE, _AMOUNT = 2**100, 2**70
 
 
 def add_up_cells(
@@ -28,7 +31,7 @@ def add_up_cells(
     metric: Metric,
     version: str | None,
 ) -> tuple[Version, list[dict[str, Any]]]:
-    """Summarise the matrix that `build_matrix` would return, without fetching an attempt.
+    """Summarise the matrix that `build_matrix` would return, without fetching a cell.
 
     Parameters
     ----------
@@ -41,36 +44,37 @@ def add_up_cells(
         The tasks to which `place` refers, and the rows, those of some agents after those of others;
         `line` is a place in `agents`.
     """
-    chosen = choose_version(
-        read_contents(connection, benchmark_id, as_of), version, benchmark=benchmark
-    )
+    chosen = read_version(connection, benchmark_id, as_of, version, benchmark=benchmark)
     worst, best = metric.low, metric.high
     if metric.lower_is_better:
         worst, best = best, worst
-    tasks = list(chosen.column_of)
+    runs = read_runs(
+        connection, benchmark_id=benchmark_id, agents=agents, as_of=as_of, version=chosen.label
+    )
+    single = unnamed_id is None and runs.single(chosen)
+    steps = ("chosen_cells", "single_cells" if single else "joined_cells", "scored_cells", what)
+    query = " ".join(statement(name) for name in steps)
+    step = len(agents) if single else max(1, _CELLS // max(1, len(chosen.column_of)))
     rows: list[dict[str, Any]] = []
-    step = max(1, _CELLS // max(1, len(tasks)))
     for first in range(0, len(agents), step):
-        block = agents[first : first + step]
-        lines = [(n, first + line) for line, agent in enumerate(block) for n in agent.agent_ids]
-        numbers = [number for number, _ in lines]
+        block = runs.of(range(first, first + step))
+        if not block.ids.size:
+            continue
         cursor = connection.execute(
-            f"{statement('cells')} {statement(what)}",
+            query,
             {
-                "task_ids": tasks,
+                "task_ids": list(chosen.column_of),
                 "columns": list(chosen.column_of.values()),
-                "by_label": [task in chosen.by_label for task in tasks],
-                "agent_ids": numbers,
-                "lines": [line for _, line in lines],
-                "first_agent": min(numbers),
-                "last_agent": max(numbers),
+                "by_label": [task in chosen.by_label for task in chosen.column_of],
+                "run_ids": block.ids.tolist(),
+                "lines": block.lines.tolist(),
+                "same_version": block.same_version.tolist(),
+                "first": int(block.ids.min()),
+                "last": int(block.ids.max()),
                 "worst": float(worst),
                 "best": float(best),
-                "benchmark_id": benchmark_id,
                 "metric_id": metric_id,
                 "unnamed_id": unnamed_id,
-                "as_of": as_of,
-                "version": chosen.label,
             },
         )
         rows += dicts_of(cursor, cursor.fetchall())
@@ -90,18 +94,25 @@ def rates_of_tasks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         by_place.setdefault(row["place"], []).append(row)
     found = []
     for place, parts in sorted(by_place.items()):
-        total = {name: math.fsum(part[name] for part in parts) for name in parts[0]}
+        total = {name: sum(part[name] for part in parts) for name in parts[0]}
         found.append(
             {
                 "place": place,
-                **{name: int(total[name]) for name in ("agents", "attempts", "without_score")},
-                "pass_rate": _ratio(total["scores"], total["agents"]),
-                "cost_usd": _ratio(total["costs"], total["with_cost"]),
-                "duration_s": _ratio(total["durations"], total["with_duration"]),
+                **{name: total[name] for name in ("agents", "attempts", "without_score")},
+                "pass_rate": _ratio(total["scores"], total["agents"] * _SCORE),
+                "cost_usd": _ratio(total["costs"], total["with_cost"] * _AMOUNT),
+                "duration_s": _ratio(total["durations"], total["with_duration"] * _AMOUNT),
             }
         )
     return found
 
 
-def _ratio(total: float, count: float) -> float:
+def means_of_agents(rows: list[dict[str, Any]]) -> dict[int, tuple[int, float]]:
+    """Return the number of tasks with a score, and their mean, by the line of each agent."""
+    return {
+        row["line"]: (row["tasks"], _ratio(row["scores"], row["tasks"] * _SCORE)) for row in rows
+    }
+
+
+def _ratio(total: int, count: int) -> float:
     return total / count if count else math.nan

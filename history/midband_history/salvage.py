@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband_history.backends import LakeAddress, is_lake
+from midband_history.cells import refresh_all_cells
 from midband_history.connection import (
     STORAGE_VERSION,
     apply_migrations,
@@ -239,7 +240,8 @@ def _copy_all(connection: "DuckDBPyConnection", damaged: Path, notes: list[str])
     apply_migrations(connection, until=number)
     lost: Counter[int | None] = Counter()
     reduced: Counter[int | None] = Counter()
-    for table in sorted(set(tables_of(connection)) & held - {"midband_migrations"}):
+    # Cells are counted anew from the attempts that are kept.
+    for table in sorted(set(tables_of(connection)) & held - {"midband_migrations", "cells"}):
         for first, last in _copy_table(connection, table):
             rows = f"rows {first:,} to {last:,} of the table {table}"
             if table == _ATTEMPTS and (without := _copy_without(connection, first, last)):
@@ -252,6 +254,7 @@ def _copy_all(connection: "DuckDBPyConnection", damaged: Path, notes: list[str])
     before = _attempts_by_source(connection)
     apply_migrations(connection, after=number)
     run_all(connection, "drop_incomplete", "repair_sources", "repair_orphans")
+    refresh_all_cells(connection)
     after = _attempts_by_source(connection)
     lost.update({each: n - after.get(each, 0) for each, n in before.items()})
     lost += Counter()  # leaves out sources of which nothing is lost

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from midband_history.cells import count_wrong_cells, refresh_all_cells
 from midband_history.connection import fetch, fetch_value, run_all
 from midband_history.damage import first_line
 from midband_history.errors import StoreError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 # DuckDB keeps rows in groups of this size and reads vectors of 2,048 of them.
 _GROUP = 122_880
 _VECTOR = 2_048
+_WRONG_CELLS = "sums of a run at a task that are not those of its attempts"
 
 
 class _Dimension(NamedTuple):
@@ -151,8 +153,11 @@ def failing_ranges(read: Callable[[int, int], None], last: int) -> Iterator[tupl
 
 
 def find_faults(connection: "DuckDBPyConnection") -> list[str]:
-    """Return a line for each kind of contradiction: keys, references, ranges, doubles."""
-    return [f"{number:,} {fault}" for fault, number in fetch(connection, "faults") if number]
+    """Return a line for each kind of contradiction: keys, references, ranges, doubles, sums."""
+    found = [f"{number:,} {fault}" for fault, number in fetch(connection, "faults") if number]
+    if wrong := count_wrong_cells(connection):
+        found.append(f"{wrong:,} {_WRONG_CELLS}")
+    return found
 
 
 def find_stale(connection: "DuckDBPyConnection", readers: Mapping[str, int]) -> list[SourceFault]:
@@ -186,6 +191,7 @@ def mend(connection: "DuckDBPyConnection") -> tuple[list[str], list[str]]:
     left : list of str
         What is still wrong, and which sources to import again.
     """
+    wrong_cells = count_wrong_cells(connection)
     done = _drop_copies(connection)
     before = dict(fetch(connection, "faults"))
     run_all(connection, "repair_sources")
@@ -210,6 +216,10 @@ def mend(connection: "DuckDBPyConnection") -> tuple[list[str], list[str]]:
         run_all(connection, "repair_orphans")
         texts = ", ".join(f"{number:,} {name}" for name, number in orphans)
         done.append(f"removed what no attempt refers to: {texts}")
+    if wrong_cells:
+        done.append(f"added up anew {wrong_cells:,} {_WRONG_CELLS}")
+    if done:
+        refresh_all_cells(connection)
     left = find_faults(connection)
     left += [f"import again, to replace attempts that lack a part: {name}" for name in again]
     return done, left

@@ -33,7 +33,8 @@ from midband_history.labels import (
 from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
 from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
-from midband_history.rates import add_up_cells, rates_of_tasks
+from midband_history.notebook import notebook_html
+from midband_history.rates import add_up_cells, means_of_agents, rates_of_tasks
 from midband_history.record_columns import as_utc
 from midband_history.records import Incoming, Record
 from midband_history.staging import known_format, stage_table
@@ -43,9 +44,12 @@ from midband_history.summaries import (
     BenchmarkSummary,
     LeftOut,
     PassRate,
+    SourceSummary,
     VersionSummary,
 )
 from midband_history.tables import Table
+
+_NO_SCORE = (0, float("nan"))
 
 
 @says_why
@@ -144,6 +148,38 @@ class History(Sharing):
             found.append(BenchmarkSummary(first=first, last=last, metrics=metrics, **row))
         return found
 
+    def __repr__(self) -> str:
+        return f"<History {self.name}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            held = self.benchmarks()
+        except Exception as problem:  # a notebook shows what it can: this one may be closed
+            return notebook_html(f"History {self.name}: it cannot be read ({problem}).")
+        known = ("benchmark", "tasks", "agents", "attempts", "without a score")
+        columns = (*known, "first run", "last run", "US dollars")
+        rows = [
+            (
+                each.name,
+                each.tasks,
+                each.agents,
+                each.attempts,
+                each.without_score,
+                each.first,
+                each.last,
+                each.cost_usd,
+            )
+            for each in held
+        ]
+        attempts = sum(each.attempts for each in held)
+        plural = "" if len(held) == 1 else "s"
+        caption = f"History {self.name}: {len(held)} benchmark{plural}, {attempts:,} attempts."
+        return notebook_html(caption, columns=columns, rows=rows)
+
+    def last_imports(self) -> dict[str, datetime | None]:
+        """Return when results on each benchmark were last imported, UTC, in order of name."""
+        return {name: utc(moment) for name, moment in fetch(self._connection, "last_imports")}
+
     def metrics(self, benchmark: str) -> Rows[MetricSummary]:
         """Summarise the metrics by which a benchmark has results, in order of name."""
         found = read_metrics(self._connection, self._id(benchmark))
@@ -173,6 +209,12 @@ class History(Sharing):
             )
         return found
 
+    def sources(self, benchmark: str) -> Rows[SourceSummary]:
+        """Summarise the sources that a benchmark has attempts from, the largest first."""
+        number = self._id(benchmark)
+        found = fetch_dicts(self._connection, "sources_of_benchmark", benchmark_id=number)
+        return Rows((SourceSummary(**row) for row in found), of=SourceSummary)
+
     def agents(
         self, benchmark: str, *, metric: str | None = None, version: str | None = None
     ) -> Rows[AgentSummary]:
@@ -183,8 +225,8 @@ class History(Sharing):
         benchmark = self.benchmark_name(benchmark)
         benchmark_id = self._id(benchmark)
         chosen = self._choose(benchmark, metric=metric, version=version)
-        found = add_up_cells(self._connection, "means_of_agents", **chosen)[1]
-        means = {chosen["agents"][row["line"]].label: row for row in found}
+        found = means_of_agents(add_up_cells(self._connection, "means_of_agents", **chosen)[1])
+        means = {chosen["agents"][line].label: one for line, one in found.items()}
         missing = dict(fetch(self._connection, "without_score", benchmark_id=benchmark_id))
         summaries = (
             AgentSummary(
@@ -192,8 +234,8 @@ class History(Sharing):
                 model=row.model,
                 scaffold=row.scaffold,
                 first=utc(row.first),
-                tasks=means[row.label]["tasks"] if row.label in means else 0,
-                mean=means[row.label]["mean"] if row.label in means else float("nan"),
+                tasks=means.get(row.label, _NO_SCORE)[0],
+                mean=means.get(row.label, _NO_SCORE)[1],
                 without_score=sum(missing.get(number, 0) for number in row.agent_ids),
             )
             for row in read_agents(self._connection, benchmark, benchmark_id, None)
@@ -223,6 +265,15 @@ class History(Sharing):
             for place, row in zip(places, found, strict=True)
         )
         return Rows(rates, of=PassRate)
+
+    def mean_tokens(self, benchmark: str, *, as_of: datetime | None = None) -> float:
+        """Return the mean number of tokens of an attempt; NaN where none is recorded.
+
+        Every attempt counts that ran, whatever its metric.
+        """
+        bound = {"benchmark_id": self._id(benchmark), "as_of": as_utc(as_of)}
+        ((mean,),) = fetch(self._connection, "mean_tokens", **bound)
+        return float("nan") if mean is None else float(mean)
 
     def outcomes(
         self,

@@ -203,3 +203,19 @@ def _list_without_credentials(value: Iterable[object]) -> list[object]:
     if len(words) == len(items):
         return list(arguments_without_credentials(words))
     return [settings_without_credentials(item) for item in items]
+
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_MARKS = re.compile(r"([\\`*_{}\[\]|~#$])")
+# An empty comment keeps what follows from becoming a mention, a reference or a link.
+_LINKS = re.compile(r"(@|\\#|(?i:GH)(?=-\d)|:(?=//)|(?i:www)(?=\.))")
+_BREAK = "<!-- -->"
+
+
+def marked(text: str) -> str:
+    """Return a text of whatever origin that Markdown and HTML show as it is, on one line.
+
+    Nothing in it is markup, ends a cell of a table, mentions anybody or becomes a link.
+    """
+    plain = "".join(_ENTITIES.get(each, each) for each in one_line(text))
+    return _LINKS.sub(rf"\1{_BREAK}", _MARKS.sub(r"\\\1", plain))

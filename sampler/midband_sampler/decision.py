@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
 
-from midband_history import Column, Frames, Metric, Rows
+from midband_history import Column, Frames, InputError, Metric, Rows
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
 from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.kernel import ALL_RUN
+from midband_sampler.notebook import decision_html, decision_repr
 from midband_sampler.plain_lines import INDENT, WIDTH, folded, interval_bar, marks_for
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
@@ -73,8 +75,8 @@ class Decision(Frames):
         Reference agents whose score lies within the bounds of the candidate's: they cannot be told
         from it at this confidence.
     spent_usd, spent_seconds, spent_tokens : float
-        Cost of the judged tasks, the history's mean standing in for dollars that were not told;
-        NaN where not known.
+        Cost of the judged tasks, the history's mean standing in for dollars and tokens that were
+        not told; NaN where not known.
     cost_saved_usd : float
         Expected cost of the benchmark's tasks that were not run, from the history; NaN if
         the history has no costs.
@@ -151,6 +153,48 @@ class Decision(Frames):
             for name, value in plain.items()
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Decision":
+        """Return the decision that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            None stands for a number that is not known. Further entries are ignored.
+
+        Raises
+        ------
+        InputError
+            A field is missing, or cannot be what it says.
+        """
+        try:
+            values: dict[str, Any] = {
+                each.name: math.nan
+                if data[each.name] is None and each.type is float
+                else data[each.name]
+                for each in fields(cls)
+                if each.name in data
+                or (each.default is MISSING and each.default_factory is MISSING)
+            }
+            values["claims"] = tuple(
+                Claim(text=str(each["text"]), confidence=float(each["confidence"]))
+                for each in values["claims"]
+            )
+            for name in ("tie_group", "warnings"):
+                values[name] = tuple(map(str, values[name]))
+            values["better_than"] = dict(values["better_than"])
+            values["differences"] = {
+                agent: {name: math.nan if value is None else value for name, value in each.items()}
+                for agent, each in values.get("differences", {}).items()
+            }
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            msg = (
+                "expected a decision as Decision.to_dict writes it, got one without a usable"
+                f" {problem}: judge the results again with `midband rank`"
+            )
+            raise InputError(msg) from problem
+
     def frame(self) -> Mapping[str, Column]:
         """Return one row with all that is said."""
         return Rows([self]).frame()
@@ -212,6 +256,12 @@ class Decision(Frames):
     def __str__(self) -> str:
         """Return the verdict in words, with every warning."""
         return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return decision_repr(self)
+
+    def _repr_html_(self) -> str:
+        return decision_html(self)
 
 
 def verdict_lines(

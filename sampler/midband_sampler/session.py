@@ -102,7 +102,7 @@ class Session:
     def _reset(self) -> None:
         self._kernel = self._begun()
         self._posterior = self._kernel.bounds.posterior
-        self._spending = Spending()
+        self._spending = Spending(self.plan.mean_tokens)
         self._drift = watch(self.plan, self._posterior)
         self._judged: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()

@@ -26,8 +26,11 @@ def test_a_history_becomes_cells_and_a_report(store: Path, tmp_path: Path, call:
         assert 0 < cell["fraction_run"] <= 1
         assert cell["coverage_low"] <= cell["coverage"] <= cell["coverage_high"]
     report = (output / "report.html").read_text(encoding="utf-8")
-    assert "<svg" in report
-    assert "toy" in report
+    assert "Study of toy" in report
+    assert "midband study" not in error
+    kept = json.loads((output / "study.json").read_text(encoding="utf-8"))
+    assert kept["kind"] == "study"
+    assert "Command" in kept["about"]
 
 
 def test_a_study_of_nothing_in_particular_has_a_row_of_the_band_stopped_by_the_bootstrap(

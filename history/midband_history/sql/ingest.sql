@@ -368,18 +368,24 @@ SELECT
 FROM resolved JOIN twice USING (key)
 GROUP BY key, metric_id;
 
--- name: drop_superseded
+-- name: find_superseded
 -- An attempt that was scored again: the later scoring takes the place of what is held, whatever the
 -- metric of either.
-DELETE FROM outcomes
-USING (
+CREATE OR REPLACE TEMP TABLE superseded AS
+SELECT DISTINCT outcomes.key, outcomes.metric_id, outcomes.run_id
+FROM outcomes
+JOIN (
     FROM resolved LEFT JOIN repeated USING (key, metric_id)
     WHERE scored IS NOT NULL AND (chosen IS NULL OR chosen = place)
-) AS newer
-WHERE outcomes.key = newer.key
-    AND (outcomes.scored IS NULL OR outcomes.scored < newer.scored)
+) AS newer ON newer.key = outcomes.key
+WHERE (outcomes.scored IS NULL OR outcomes.scored < newer.scored)
     AND (outcomes.metric_id <> newer.metric_id OR outcomes.kind <> newer.kind
         OR outcomes.score IS DISTINCT FROM newer.score);
+
+-- name: drop_superseded
+DELETE FROM outcomes
+USING superseded
+WHERE outcomes.key = superseded.key AND outcomes.metric_id = superseded.metric_id;
 
 -- name: add_outcomes
 INSERT INTO outcomes

@@ -4,9 +4,11 @@
 -- One attempt may be held under several metrics; it counts once.
 WITH per_metric AS (
     SELECT
-        run_id, metric_id, sum(cost_usd) AS cost_usd, count(*) AS attempts,
-        count(*) FILTER (WHERE kind <> 0) AS without_score
-    FROM outcomes GROUP BY run_id, metric_id
+        run_id, metric_id,
+        sum(coalesce(cost_usd, 0) + coalesce(lost_usd, 0))
+            FILTER (cost_usd IS NOT NULL OR lost_usd IS NOT NULL) AS cost_usd,
+        sum(valid + without_score) AS attempts, sum(without_score) AS without_score
+    FROM cells GROUP BY run_id, metric_id
 ),
 per_run AS (
     SELECT
@@ -43,13 +45,16 @@ SELECT
 FROM metrics
 LEFT JOIN (
     SELECT
-        outcomes.metric_id,
-        count(DISTINCT outcomes.agent_id) FILTER (WHERE outcomes.kind = 0) AS agents,
-        count(*) FILTER (WHERE outcomes.kind = 0) AS scored, count(*) AS attempts
-    FROM outcomes
-    WHERE outcomes.metric_id IN (
-        SELECT metric_id FROM metrics WHERE benchmark_id = $benchmark_id)
-    GROUP BY outcomes.metric_id
+        metric_id, count(DISTINCT runs.agent_id) FILTER (scored > 0) AS agents,
+        sum(scored) AS scored, sum(attempts) AS attempts
+    FROM (
+        SELECT metric_id, run_id, sum(valid) AS scored, sum(valid + without_score) AS attempts
+        FROM cells
+        WHERE metric_id IN (SELECT metric_id FROM metrics WHERE benchmark_id = $benchmark_id)
+        GROUP BY metric_id, run_id
+    ) AS of_run
+    JOIN runs USING (run_id)
+    GROUP BY metric_id
 ) AS found USING (metric_id)
 WHERE metrics.benchmark_id = $benchmark_id
 ORDER BY metrics.name, metrics.key;
@@ -104,85 +109,32 @@ SELECT
 FROM tasks
 LEFT JOIN (
     SELECT
-        outcomes.task_id, ordered.version, bool_or(ordered.whole) AS whole,
+        cells.task_id, ordered.version, bool_or(ordered.whole) AS whole,
         max(ordered.started) AS started, max(ordered.nth) AS nth
-    FROM outcomes JOIN ordered USING (run_id)
-    GROUP BY outcomes.task_id, ordered.version
+    FROM cells JOIN ordered USING (run_id)
+    GROUP BY cells.task_id, ordered.version
 ) AS used USING (task_id)
 WHERE tasks.benchmark_id = $benchmark_id
 ORDER BY tasks.name, "order", tasks.digest;
 
 -- name: attempts
--- Every attempt at one benchmark by the chosen agents, in the order in which they count. An attempt
--- that has no score, and no metric by the source's word, is one by every metric.
+-- The scored attempts at one benchmark by some agents, in the order in which they count.
 SELECT
-    outcomes.agent_id, outcomes.task_id,
-    CAST(outcomes.kind = 0 AS TINYINT) AS valid,
-    CAST(runs.version = $version AND $version <> '' AS TINYINT) AS same_version,
-    CAST(coalesce(outcomes.score, 'nan') AS DOUBLE) AS score,
-    CAST(coalesce(outcomes.cost_usd, 'nan') AS DOUBLE) AS cost_usd,
-    CAST(coalesce(outcomes.duration_s, 'nan') AS DOUBLE) AS duration_s
+    outcomes.agent_id, outcomes.task_id, runs.version = $version AND $version <> '' AS same_version,
+    CAST(coalesce(outcomes.score, 'nan') AS DOUBLE) AS score
 FROM outcomes JOIN runs USING (run_id)
 WHERE runs.benchmark_id = $benchmark_id
-    AND (outcomes.metric_id = $metric_id
-        OR (outcomes.kind <> 0 AND outcomes.metric_id = CAST($unnamed_id AS INTEGER)))
+    AND outcomes.kind = 0 AND outcomes.metric_id = $metric_id
     AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP))
-    AND list_contains(CAST($agent_ids AS INTEGER[]), outcomes.agent_id)
+    AND outcomes.agent_id IN (SELECT unnest(CAST($agent_ids AS INTEGER[])))
+    AND outcomes.agent_id BETWEEN $first AND $last
 ORDER BY runs.started NULLS LAST, runs.name, outcomes.attempt, outcomes.key;
 
--- name: cells
--- The attempts of the chosen agents at the tasks of a version, added up by agent and task without
--- being fetched; what follows reads it. The same attempts count as in a matrix of `attempts`, with
--- their scores brought from $worst to $best to [0, 1]. `by_label` tasks count under their version
--- only. Sums are compensated, so that they hardly depend on the order in which threads add.
-WITH wanted_tasks AS (
-    SELECT unnest(CAST($task_ids AS INTEGER[])) AS task_id,
-        unnest(CAST($columns AS INTEGER[])) AS place,
-        unnest(CAST($by_label AS BOOLEAN[])) AS by_label
-),
-wanted_agents AS (
-    SELECT unnest(CAST($agent_ids AS INTEGER[])) AS agent_id,
-        unnest(CAST($lines AS INTEGER[])) AS line
-),
-cells AS MATERIALIZED (
-    SELECT
-        line, place, count(*) FILTER (kind = 0) AS attempts,
-        count(*) FILTER (kind <> 0) AS without_score,
-        coalesce(fsum(
-            least(greatest((score - $worst) / ($best - $worst), 0), 1)
-        ) FILTER (kind = 0 AND NOT isnan(score)), 0) / count(*) FILTER (kind = 0) AS score,
-        favg(outcomes.cost_usd) FILTER (kind = 0 AND NOT isnan(outcomes.cost_usd)) AS cost_usd,
-        favg(duration_s) FILTER (kind = 0 AND NOT isnan(duration_s)) AS duration_s
-    FROM outcomes
-    JOIN runs USING (run_id)
-    JOIN wanted_tasks USING (task_id)
-    JOIN wanted_agents ON wanted_agents.agent_id = outcomes.agent_id
-    WHERE runs.benchmark_id = $benchmark_id
-        AND outcomes.agent_id BETWEEN $first_agent AND $last_agent
-        AND (metric_id = $metric_id
-            OR (kind <> 0 AND metric_id = CAST($unnamed_id AS INTEGER)))
-        AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP))
-        AND (NOT by_label OR (runs.version = $version AND $version <> ''))
-    GROUP BY line, place
-)
-
--- name: rates_of_tasks
--- An agent without any score here is no agent of the benchmark; a task it tried in vain stays.
-SELECT
-    place, coalesce(fsum(score) FILTER (attempts > 0), 0) AS scores,
-    count(*) FILTER (attempts > 0) AS agents, CAST(sum(attempts) AS BIGINT) AS attempts,
-    coalesce(fsum(cost_usd), 0) AS costs, count(cost_usd) AS with_cost,
-    coalesce(fsum(duration_s), 0) AS durations, count(duration_s) AS with_duration,
-    CAST(coalesce(sum(without_score) FILTER (
-        line IN (SELECT line FROM cells WHERE attempts > 0)), 0) AS BIGINT) AS without_score
-FROM cells
-GROUP BY place;
-
--- name: means_of_agents
-SELECT line, count(*) AS tasks, favg(score) AS mean
-FROM cells
-WHERE attempts > 0
-GROUP BY line;
+-- name: mean_tokens
+SELECT favg(tokens)
+FROM outcomes JOIN runs USING (run_id)
+WHERE benchmark_id = $benchmark_id AND tokens >= 0 AND isfinite(tokens)
+    AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP));
 
 -- name: run_sizes
 SELECT run_id, count(*) FROM outcomes JOIN runs USING (run_id)
@@ -208,6 +160,16 @@ WHERE outcomes.run_id BETWEEN $first AND $last
     AND (CAST($benchmark_id AS INTEGER) IS NULL OR runs.benchmark_id = $benchmark_id)
 ORDER BY outcomes.run_id, tasks.name, outcomes.attempt, outcomes.key;
 
+-- name: plain_version
+-- Whether every task of a benchmark has one content, and its runs name fewer than two versions.
+SELECT
+    (SELECT count(*) = count(DISTINCT name) FROM tasks WHERE benchmark_id = $benchmark_id)
+    AND (SELECT count(DISTINCT version) FROM runs
+        WHERE benchmark_id = $benchmark_id AND version <> '') < 2;
+
+-- name: plain_tasks
+SELECT task_id, name, digest FROM tasks WHERE benchmark_id = $benchmark_id ORDER BY name;
+
 -- name: left_out
 SELECT
     count(*) FILTER (WHERE started > CAST($as_of AS TIMESTAMP)) AS later,
@@ -218,10 +180,12 @@ WHERE benchmark_id = $benchmark_id;
 
 -- name: agents_of_tasks
 -- The agents that tried each task of one benchmark.
-SELECT outcomes.task_id, list(DISTINCT outcomes.agent_id)
-FROM outcomes JOIN tasks USING (task_id)
-WHERE benchmark_id = $benchmark_id
-GROUP BY outcomes.task_id;
+SELECT cells.task_id, list(DISTINCT runs.agent_id)
+FROM cells
+JOIN runs USING (run_id)
+JOIN tasks ON tasks.task_id = cells.task_id
+WHERE tasks.benchmark_id = $benchmark_id
+GROUP BY cells.task_id;
 
 -- name: without_score
 -- How many attempts of each agent at one benchmark have no score; by several metrics, once.
@@ -235,6 +199,16 @@ FROM (
     HAVING bool_and(outcomes.kind <> 0)
 )
 GROUP BY agent_id;
+
+-- name: sources_of_benchmark
+-- The sources that a benchmark has attempts from, the largest first.
+SELECT
+    sources.name AS source, sources.reader, count(*) AS attempts,
+    count(DISTINCT outcomes.agent_id) AS agents, max(sources.added_at) AS added
+FROM outcomes JOIN sources USING (source_id)
+WHERE outcomes.metric_id IN (SELECT metric_id FROM metrics WHERE benchmark_id = $benchmark_id)
+GROUP BY sources.name, sources.reader
+ORDER BY attempts DESC, source;
 
 -- name: why
 -- Every attempt behind the number of one task, with where it comes from.
@@ -273,3 +247,13 @@ LEFT JOIN sources USING (source_id)
 WHERE (CAST($benchmark_id AS INTEGER) IS NULL OR runs.benchmark_id = $benchmark_id)
     AND (CAST($run AS VARCHAR) IS NULL OR runs.name = $run)
 GROUP BY ALL;
+
+-- name: last_imports
+-- When results on each benchmark last came in, UTC.
+SELECT benchmarks.name, max(sources.added_at)
+FROM (SELECT DISTINCT run_id, source_id FROM outcomes) AS held
+JOIN runs USING (run_id)
+JOIN benchmarks USING (benchmark_id)
+JOIN sources USING (source_id)
+GROUP BY benchmarks.name
+ORDER BY benchmarks.name;

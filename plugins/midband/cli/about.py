@@ -1,12 +1,13 @@
 """``midband plugins`` and ``midband demo``: what there is, and what it does, without a history."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
 from midband.cli.options import examples, history_option, json_option
-from midband.cli.output import is_quiet, print_facts, print_json, print_table, warn
+from midband.cli.output import echo, is_quiet, print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,10 @@ def demo(directory: Path, history_path: Path | None, as_json: bool) -> int:
         if not is_quiet():
             click.echo()
         print_facts(_summary(outcome), title="What the simulation shows")
+        echo(f"Open this in a browser to see it: {' and '.join(outcome.reports)}")
+        store = history_path or directory / "history.duckdb"
+        words = ["midband", "view", "--state", str(directory / "state"), "--history", str(store)]
+        echo(f"See its runs on a local page: {shlex.join(words)} --open")
     return 0
 
 

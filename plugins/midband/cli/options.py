@@ -395,6 +395,16 @@ def rounds_options(command: Command) -> Command:
             " default there is no limit.",
         ),
         click.option(
+            "--max-seconds",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Spend no more seconds of work than this, over all attempts.",
+        ),
+        click.option(
+            "--max-tokens",
+            type=click.IntRange(min=1),
+            help="Spend no more tokens than this, over all attempts.",
+        ),
+        click.option(
             "--attempts",
             type=click.IntRange(min=1),
             default=1,

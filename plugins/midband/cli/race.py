@@ -29,6 +29,7 @@ from midband.cli.output import (
 from midband.cli.progress import Display, display, interrupted, oddities, spent_text
 from midband.cli.recording import Recorder, record_option
 from midband.cli.run import check_driven
+from midband.cli.summary import command_markdown, race_markdown, write_summary
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def race(
     record: bool,
     attempts: int,
     max_usd: float | None,
+    max_seconds: float | None,
+    max_tokens: int | None,
     max_tasks: int | None,
     timeout: float | None,
     benchmark: str | None,
@@ -128,7 +131,7 @@ def race(
     harness = choose(harnesses, harness_name, kind="HARNESS")
     _check_rounds(harness, harnesses)
     plan = _with_tasks(race_path, tasks, directory)
-    rule = checked_gate(gate, summary)
+    rule = checked_gate(gate)
     if rule is not None:
         check_gate_of_race(plan, rule)
     settings = RaceSettings(
@@ -137,6 +140,8 @@ def race(
         round_size=round_size,
         attempts=attempts,
         max_usd=max_usd,
+        max_seconds=max_seconds,
+        max_tokens=max_tokens,
         max_tasks=max_tasks,
         timeout=timeout,
         benchmark=benchmark,
@@ -157,10 +162,20 @@ def race(
         report = RaceDriver(harness, plan, directory, settings, screen, interrupt).run()
     if not as_json:
         _show(report, plan, directory)
+    section = race_markdown(report.standing.verdict.to_dict(), ended=report.reason)
     if rule is not None and not (report.failed or report.interrupted):
         found = gate_of_race(plan, rule, report.standing.verdict)
         beside = _as_dict(report, directory)
-        return finish_gate(found, summary=summary, as_json=as_json, beside=beside, warned=True)
+        return finish_gate(
+            found,
+            summary=summary,
+            as_json=as_json,
+            beside=beside,
+            warned=True,
+            section=section,
+        )
+    if summary is not None:
+        write_summary(summary, section + command_markdown())
     if as_json:
         print_json(_as_dict(report, directory))
     return report.exit_code
@@ -272,6 +287,8 @@ def _as_dict(report: "RaceReport", directory: Path) -> dict[str, object]:
         "rounds": standing.rounds,
         "recorded_usd": standing.recorded_usd,
         "spent_usd": standing.spent_usd,
+        "spent_seconds": standing.spent_seconds,
+        "spent_tokens": standing.spent_tokens,
         "exit_code": report.exit_code,
         "directory": str(directory),
     }
@@ -286,6 +303,7 @@ def _show(report: "RaceReport", plan: "RacePlan", directory: Path) -> None:
             "ended": report.reason,
             "rounds": standing.rounds,
             "spent_usd": spent if spent else None,
+            "spent_tokens": standing.spent_tokens or None,
         }
     )
     for line in report.last_lines:

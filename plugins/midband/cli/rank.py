@@ -36,12 +36,21 @@ from midband.cli.output import (
     warn,
 )
 from midband.cli.results import plan_records, reference_named
+from midband.cli.summary import (
+    command_markdown,
+    decision_markdown,
+    suite_markdown,
+    warning_list,
+    write_summary,
+)
+from midband.text import marked
 from midband_history import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from midband._ranking import Verdict
+    from midband.cli.rank_suite import SuiteRanking
     from midband_history import Record
     from midband_sampler import MaxErrors, NotWorse, Plan
 
@@ -49,6 +58,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "midband rank plan.json logs/",
     "midband rank plan.json logs/ --gate not-worse:my-agent:2",
+    "midband rank suite/ logs/",
     "midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo",
 )
 
@@ -113,6 +123,9 @@ def rank(
     the same verdict. A run that chose its tasks live is judged in the order that it chose. Results
     of other benchmarks are left out, and a note names them.
 
+    PLAN may be a suite that `midband plan --all` wrote. The verdict is then a table with a row for
+    each benchmark, and says with what confidence all rows hold together.
+
     With --gate the exit code says whether the new agent in LOGS is worse than a baseline by more
     than a margin. Standard output is then one line. The baseline is an agent of PLAN. To compare
     two sets of results without a plan, name the new results instead of PLAN and LOGS, and the old
@@ -120,13 +133,32 @@ def rank(
     """
     from midband._ranking import is_old, rank_records
     from midband.choices import read_plan
+    from midband.cli.rank_suite import SuiteRanking, check_suite_options
     from midband.importers.reading import check_columns
     from midband.inspect import live_orders
+    from midband.suite import Suite, is_suite
 
     options = read_options(**reading)
     check_columns(options.columns)
     format_name = reading["format_name"]
-    rule = checked_gate(gate, summary)
+    if is_suite(plan_path):
+        check_suite_options(
+            {"--gate": gate, "--versus": versus, "--all": everyone, "--baseline": baselines}
+        )
+        return _rank_suite(
+            SuiteRanking(
+                suite=Suite.read(plan_path),
+                paths=paths,
+                options=options,
+                format_name=format_name,
+                agents=agents,
+                allow_changed=allow_changed,
+                max_errors=max_errors,
+            ),
+            summary,
+            as_json=as_json,
+        )
+    rule = checked_gate(gate)
     compared = {"--baseline": baselines, "--cluster": cluster, "--target": target}
     given = [name for name, value in compared.items() if value]
     if rule is None and given:
@@ -163,6 +195,9 @@ def rank(
         options = replace(options, prefer_metric=plan.metric.label)
     orders = live_orders(plan, paths, format_name=format_name)
     records = plan_records(plan, paths, format_name, options, agents) if paths else []
+    if everyone and summary is not None:
+        msg = "expected --summary with LOGS to judge, got --all: leave one of them out"
+        raise click.UsageError(msg)
     if everyone:
         return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)
     if plan.metric is None and is_old(plan) and any(record.metric.known for record in records):
@@ -185,10 +220,30 @@ def rank(
             "neither the plan nor the results name their metric: they are taken to be by the same,"
             " --metric NAME says which"
         )
-    for line in _oddities(plan, verdicts):
+    odd = list(_oddities(plan, verdicts))
+    for line in odd:
         warn(line)
+    if summary is not None:
+        write_summary(summary, _markdown(plan, verdicts, odd) + command_markdown())
     if not verdicts:
         warn("found no results in these logs")
+        return 1
+    return 0
+
+
+def _rank_suite(ranking: "SuiteRanking", summary: Path | None, *, as_json: bool) -> int:
+    """Judge results by a suite."""
+    from midband.cli.rank_suite import show_suite
+
+    if not ranking.paths:
+        msg = "expected LOGS to rank, got none: name them after the suite"
+        raise click.UsageError(msg)
+    verdict = ranking.verdict()
+    show_suite(verdict, as_json=as_json)
+    if summary is not None:
+        write_summary(summary, suite_markdown(verdict) + command_markdown())
+    if not verdict.agents:
+        warn("found no results of the suite's benchmarks in these logs")
         return 1
     return 0
 
@@ -214,8 +269,26 @@ def _gate_plan(
     if not asked.paths:
         msg = "expected LOGS of the new agent, got none: name them after the plan"
         raise click.UsageError(msg)
-    result, verdict = gate_by_plan(read_plan(plan_path), rule, asked)
-    return finish_gate(result, summary=summary, as_json=as_json, beside={"verdict": _row(verdict)})
+    plan = read_plan(plan_path)
+    result, verdict = gate_by_plan(plan, rule, asked)
+    return finish_gate(
+        result,
+        summary=summary,
+        as_json=as_json,
+        beside={"verdict": _row(verdict)},
+        section=_markdown(plan, [verdict]),
+    )
+
+
+def _markdown(plan: "Plan", verdicts: "Sequence[Verdict]", odd: "Sequence[str]" = ()) -> str:
+    """Return the verdicts as sections, with what is odd about them."""
+    sections = [
+        decision_markdown(each.decision, agent=each.agent, benchmark=plan.benchmark)
+        for each in verdicts
+    ]
+    if not sections:
+        sections = [f"### {marked(plan.benchmark)}: no results\n"]
+    return "\n".join([*sections, *warning_list(odd)]) + ("\n" if odd else "")
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:

@@ -53,6 +53,12 @@ COMMANDS = {
     "study": Lazy(
         "midband.cli.study:study", "Measure on your history what a policy saves and risks.", PROVE
     ),
+    "report": Lazy(
+        "midband.cli.report:report", "Write a page on a run, to read and to share.", PROVE
+    ),
+    "view": Lazy(
+        "midband.cli.view:view", "Follow runs, races and the history on a local page.", PROVE
+    ),
     "plugins": Lazy("midband.cli.about:plugins", "Show the plugins and what they add."),
     "demo": Lazy("midband.cli.about:demo", "Watch a simulated run stop early, without any keys."),
 }

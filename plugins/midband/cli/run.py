@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli.gate import Asked, checked_gate, finish_gate, gate_by_plan, gate_options
+from midband.cli.gate import checked_gate, finish_gate, gate_options
 from midband.cli.options import (
-    FILE,
+    EXISTING,
     examples,
     history_option,
     json_option,
@@ -23,12 +23,13 @@ from midband.cli.output import count, echo, echo_block, is_quiet, listed, print_
 from midband.cli.progress import Display, display, interrupted, oddities, spent_text
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
+from midband.cli.summary import command_markdown, decision_markdown, summary_path, write_summary
 from midband_history import InputError
 
 if TYPE_CHECKING:
     from midband.descriptors import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
-    from midband_sampler import Decision, MaxErrors, NotWorse, Plan
+    from midband_sampler import Decision, MaxErrors, Plan
 
 _SHOWN = 5
 _INTERRUPTED = 130
@@ -41,7 +42,7 @@ _INTERRUPTED = 130
     ),
 )
 @click.argument("harness_name", metavar="HARNESS")
-@click.argument("plan_path", metavar="PLAN", type=FILE)
+@click.argument("plan_path", metavar="PLAN", type=EXISTING)
 @click.argument("arguments", metavar="-- ARGUMENTS", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--output",
@@ -75,6 +76,8 @@ def run(
     round_size: int | None,
     attempts: int,
     max_usd: float | None,
+    max_seconds: float | None,
+    max_tokens: int | None,
     max_tasks: int | None,
     timeout: float | None,
     benchmark: str | None,
@@ -98,6 +101,9 @@ def run(
     If a run was stopped or killed, the same command resumes it. Nothing that finished is run again.
     Ctrl-C lets the running round finish, and a second Ctrl-C ends it.
 
+    PLAN may be a suite that `midband plan --all` wrote. Its plans run one after the other, each in
+    a directory of its own below --output, and share the limits.
+
     With the harness inspect, the whole run is one round, which ends once the verdict is settled.
 
     With --gate, the last line and the exit code say whether the new agent is worse than a baseline
@@ -106,21 +112,20 @@ def run(
     from midband._gate import gate_of_decision, gated_plan
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
+    from midband.cli.rank_suite import check_suite_options
     from midband.rounds import ORDER, Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
+    from midband.suite import Suite, is_suite
 
     harnesses = get_plugin_manager().harnesses()
     harness = choose(harnesses, harness_name, kind="HARNESS")
     check_driven(harness, harnesses)
-    plan = read_plan(plan_path)
-    rule = checked_gate(gate, summary)
-    if rule is not None:
-        rule = replace(rule, agent=reference_named(plan, rule.agent, history_path))
-        _, rule = gated_plan(plan, rule, ahead=True)
     settings = RunSettings(
         arguments=arguments,
         round_size=round_size,
         attempts=attempts,
         max_usd=max_usd,
+        max_seconds=max_seconds,
+        max_tokens=max_tokens,
         max_tasks=max_tasks,
         timeout=timeout,
         benchmark=benchmark,
@@ -130,6 +135,25 @@ def run(
         max_errors=max_errors,
         reading=read_options(**reading),
     )
+    if is_suite(plan_path):
+        from midband.cli.run_suite import run_suite
+
+        check_suite_options({"--gate": gate, "--from": continues, "--benchmark": benchmark})
+        return run_suite(
+            harness,
+            Suite.read(plan_path),
+            directory,
+            settings,
+            record=record,
+            history_path=history_path,
+            summary=summary,
+            as_json=as_json,
+        )
+    plan = read_plan(plan_path)
+    rule = checked_gate(gate)
+    if rule is not None:
+        rule = replace(rule, agent=reference_named(plan, rule.agent, history_path))
+        _, rule = gated_plan(plan, rule, ahead=True)
     # A harness in this process writes where it likes: no display stands in its way.
     with display("task", live=not in_process) as shown:
         recorder = None
@@ -138,7 +162,7 @@ def run(
                 directory, benchmark=plan.benchmark, history_path=history_path, shown=shown
             )
         alone = isinstance(harness, LiveHarness)
-        screen = _Screen(shown, max_usd=max_usd, recorder=recorder, live=alone)
+        screen = Screen(shown, max_usd=max_usd, recorder=recorder, live=alone)
         interrupt = Interrupt(partial(interrupted, shown))
         if isinstance(harness, LiveHarness):
             order = partial(harness.read_live_order, directory / ORDER, plan)
@@ -150,11 +174,25 @@ def run(
     code = 0
     if not as_json:
         _show(report, plan, directory, recorded=record)
+    section = decision_markdown(
+        report.standing.decision,
+        agent="the new agent",
+        benchmark=plan.benchmark,
+        ended=report.reason,
+    )
     if rule is not None:
         found = gate_of_decision(plan, rule, report.standing.decision, candidate="the new agent")
-        beside = _as_dict(report, directory)
-        code = finish_gate(found, summary=summary, as_json=as_json, beside=beside, warned=True)
-    elif as_json:
+        code = finish_gate(
+            found,
+            summary=summary,
+            as_json=as_json,
+            beside=_as_dict(report, directory),
+            warned=True,
+            section=section,
+        )
+    elif summary is not None:
+        write_summary(summary, section + command_markdown())
+    if rule is None and as_json:
         print_json(_as_dict(report, directory))
     if report.interrupted:
         return _INTERRUPTED
@@ -175,7 +213,7 @@ def check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
     raise InputError(msg)
 
 
-class _Screen:
+class Screen:
     """What is shown of a run, and kept of it.
 
     Parameters
@@ -262,6 +300,8 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
         "without_result": standing.without_result,
         "recorded_usd": standing.recorded_usd,
         "spent_usd": standing.spent_usd,
+        "spent_seconds": standing.spent_seconds,
+        "spent_tokens": standing.spent_tokens,
         "remaining_usd": standing.remaining_usd,
         "directory": str(directory),
     }
@@ -275,6 +315,7 @@ def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool)
         "ended": report.reason,
         "rounds": standing.rounds,
         "spent_usd": standing.spent_usd,
+        "spent_tokens": standing.spent_tokens,
         "without_result": listed(standing.without_result, _SHOWN)
         if standing.without_result
         else None,
@@ -309,6 +350,8 @@ def inspect(
 
     \b
       --adaptive PLAN       Run the tasks of PLAN, and stop once its rule is met.
+                            A suite of `midband plan --all` holds the plans of
+                            several tasks.
       --race RACE           Let the models of --model A,B,... race by a plan of
                             `midband plan --candidates`. A question will do in
                             its place, such as top:1:0.9, order:0.9 or
@@ -321,6 +364,9 @@ def inspect(
       --max-errors N|SHARE  End the run once more attempts than this have no
                             usable result. By default it ends when none of the
                             first ten has one.
+      --total-usd X         Start no sample that is expected to take the whole
+      --total-seconds X     command above this, over all its tasks and models.
+      --total-tokens N
       --allow-changed       Accept tasks whose content has changed since the plan
                             was made.
 
@@ -333,13 +379,15 @@ def inspect(
     """
     from importlib.util import find_spec
 
+    from midband.cli.inspect_eval import gated_eval, summarised_eval
+
     if not arguments:
         msg = "expected an Inspect command such as eval, got none"
         raise click.UsageError(msg, click.get_current_context())
     rest, ours = _without_ours(arguments)
     if "--summary" in ours:
-        summary = Path(ours["--summary"])
-    rule = checked_gate(ours.get("--gate", gate), summary)
+        summary = summary_path(ours["--summary"])
+    rule = checked_gate(ours.get("--gate", gate))
     if find_spec("inspect_ai") is None:
         msg = "expected Inspect AI, found none: pip install 'midband[inspect]'"
         raise click.ClickException(msg)
@@ -349,7 +397,9 @@ def inspect(
         history_path = Path(ours["--history"])
     if history_path is not None:
         os.environ["MIDBAND_HISTORY"] = str(history_path)
-    return main(rest) if rule is None else _gated_eval(rest, rule, summary)
+    if rule is not None:
+        return gated_eval(rest, rule, summary)
+    return main(rest) if summary is None else summarised_eval(rest, summary)
 
 
 def _without_ours(arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
@@ -369,63 +419,3 @@ def _without_ours(arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]
             raise click.UsageError(msg, click.get_current_context())
         found[name] = given
     return rest, found
-
-
-def _gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int:
-    """Run an adaptive eval and judge its log; return Inspect's exit code unless it ended well.
-
-    Raises
-    ------
-    InputError
-        The plan does not settle the gate, or several agents would run.
-    """
-    from tempfile import TemporaryDirectory
-
-    from midband._gate import gated_plan
-    from midband.choices import read_plan
-    from midband.descriptors import ReadOptions
-    from midband.inspect import main, parsed
-    from midband_sampler import parse_max_errors
-
-    found = parsed(words)
-    if found.flag == "--race":
-        msg = (
-            "expected no --gate beside --race, got it: let the race ask"
-            " not-worse:NEW:OLD:POINTS:CONFIDENCE, which ends with the codes of a gate"
-        )
-        raise InputError(msg)
-    if found.plan is None:
-        msg = (
-            "expected --adaptive PLAN beside --gate, got none: name the plan, or judge finished"
-            " logs with `midband rank`"
-        )
-        raise InputError(msg)
-    plan = read_plan(Path(found.plan))
-    rule = replace(rule, agent=reference_named(plan, rule.agent, None))
-    _, rule = gated_plan(plan, rule, ahead=True)
-    model = found.value("--model") or os.environ.get("INSPECT_EVAL_MODEL", "")
-    if "," in model:
-        msg = f"expected one model beside --gate, got {model}: run each by itself"
-        raise InputError(msg)
-    with TemporaryDirectory(prefix="midband-") as folder:
-        place = Path(folder) / "logs.txt"
-        code = main(words, logs=place)
-        logs = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
-    if code:
-        return code
-    if not logs or "://" in logs[-1].removeprefix("file://"):
-        where = logs[-1] if logs else "none"
-        msg = (
-            f"expected a log on this machine to judge, got {where}: judge it with"
-            " `midband rank PLAN LOG --gate ...`"
-        )
-        raise click.ClickException(msg)
-    most = found.values.get("plan_max_errors")
-    asked = Asked(
-        paths=(Path(logs[-1].removeprefix("file://")),),
-        agents=(),
-        options=ReadOptions(metric=found.values.get("plan_metric", "")),
-        allow_changed=found.allow_changed,
-        max_errors=parse_max_errors(most) if most else None,
-    )
-    return finish_gate(gate_by_plan(plan, rule, asked)[0], summary=summary)

@@ -14,11 +14,16 @@ from midband.cli.output import (
     open_history,
     print_json,
     print_table,
-    say,
     warn,
 )
 from midband.cli.progress import counted
-from midband.cli.study_race import race_options, study_races, take_race_options
+from midband.cli.study_race import (
+    about_this_study,
+    race_options,
+    study_races,
+    take_race_options,
+    write_study_page,
+)
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
@@ -205,7 +210,9 @@ def study(
             " and use fewer seeds, or more --workers; with --output it can be resumed"
         )
     with counted("replay") as advance:
-        result = grid.run(workers=workers, output=output, progress=advance)
+        result = grid.run(
+            workers=workers, output=output, progress=advance, about=about_this_study()
+        )
     for cell in result.cells:
         if refused := int(str(cell["n_refused"])):
             warn(
@@ -279,24 +286,10 @@ def _report(result: "StudyResult", matrices: "list[OutcomeMatrix]", output: Path
     from midband_sims import ChartError, write_charts
 
     try:
-        paths = write_charts(result, matrices, output, sections=_sections(result))
+        write_charts(result, matrices, output)
     except ChartError as error:
         warn(str(error))
-        return
-    say(f"midband: wrote {paths[0]}")
-
-
-def _sections(result: "StudyResult") -> dict[str, str]:
-    """Render the report sections of plugins; one that fails is warned of, and left out."""
-    from midband._manager import get_plugin_manager
-
-    texts = {}
-    for name, section in get_plugin_manager().report_sections().items():
-        try:
-            texts[name] = str(section.render(result.cells))
-        except Exception as problem:  # whatever a plugin raises must not lose the report
-            warn(f"left out the report section {name}: {type(problem).__name__}: {problem}")
-    return texts
+    write_study_page(output)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -148,7 +148,9 @@ def study_races(
     for missing in grid.skipped:
         warn(missing)
     with counted("race") as advance:
-        result = grid.run(workers=workers, output=output, progress=advance)
+        result = grid.run(
+            workers=workers, output=output, progress=advance, about=about_this_study()
+        )
     for cell in result.cells:
         if refused := int(str(cell["n_refused"])):
             warn(
@@ -157,8 +159,34 @@ def study_races(
                 f" {cell['refused_because']}"
             )
     if output is not None:
-        say(f"midband: wrote {output / 'cells.json'}")
+        write_study_page(output)
     if as_json:
         print_json(list(result.cells))
         return
     print_table(COLUMNS, [[cell[name] for name in COLUMNS] for cell in result.cells])
+
+
+def about_this_study() -> dict[str, object]:
+    """Return what a study keeps of itself for its page: the command, the version and the date."""
+    from datetime import UTC, datetime
+
+    from midband import __version__
+    from midband.cli.report import command_line
+    from midband.text import without_credentials
+
+    begun = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    command = without_credentials(command_line())
+    return {"about": {"Command": command, "Begun": begun, "Run with midband": __version__}}
+
+
+def write_study_page(output: Path) -> None:
+    """Write ``report.html`` into the directory of a study, and say so."""
+    from midband.report import render
+    from midband.report.study import study_page
+
+    page = study_page(output)
+    for warning in page.warnings:
+        if warning.startswith("left out"):
+            warn(warning)
+    (output / "report.html").write_text(render(page), encoding="utf-8")
+    say(f"midband: wrote {output / 'report.html'}")

@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
 
+from midband_history import InputError
+from midband_sampler.notebook import race_verdict_html, race_verdict_repr
 from midband_sampler.plain_lines import UNFOLDED, folded, marks_for, ranks_drawn
 
 SETTLED = "the question is settled"
@@ -151,6 +154,12 @@ class RaceVerdict:
     warnings: tuple[str, ...] = field(default=())
     plan_digest: str = ""
 
+    def __repr__(self) -> str:
+        return race_verdict_repr(self)
+
+    def _repr_html_(self) -> str:
+        return race_verdict_html(self)
+
     @property
     def cost_share(self) -> float:
         """Share of the full price that was paid."""
@@ -284,6 +293,47 @@ class RaceVerdict:
         """Return plain values for JSON; unknown numbers become None."""
         values: dict[str, object] = {**asdict(self), "cost_share": self.cost_share}
         return {name: _plain(value) for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "RaceVerdict":
+        """Return the verdict that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            None stands for a number that is not known. Further entries are ignored.
+
+        Raises
+        ------
+        InputError
+            A field is missing, or cannot be what it says.
+        """
+        try:
+            values = _values(cls, data)
+            values["ranked"] = tuple(Ranked(**_values(Ranked, each)) for each in values["ranked"])
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            msg = (
+                "expected a verdict as RaceVerdict.to_dict writes it, got one without a usable"
+                f" {problem}: judge the results again"
+            )
+            raise InputError(msg) from problem
+
+
+def _values(kind: "type[RaceVerdict | Ranked]", data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record as JSON holds them: tuples again, and NaN for None."""
+    found: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.name in data:
+            value = data[each.name]
+            found[each.name] = math.nan if value is None and each.type is float else _frozen(value)
+        elif each.default is MISSING and each.default_factory is MISSING:
+            raise KeyError(each.name)
+    return found
+
+
+def _frozen(value: object) -> object:
+    return tuple(_frozen(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: object) -> object:
