@@ -291,7 +291,8 @@ def _cost_section(course: Course) -> Section | None:
         decision, saved = course.decision, percent(money.left / money.whole, 0)
         text.append(
             f"The run spent {'about ' if money.is_guessed else ''}{dollars(money.spent)}. By the"
-            f" history, the tasks that did not run are expected to cost about {dollars(money.left)}."
+            " history, the tasks that did not run are expected to cost about"
+            f" {dollars(money.left)}."
             + (f" That saved about {saved} of the cost of a full run." if decision.stop else "")
         )
     chart = cost_chart(course)
