@@ -25,6 +25,7 @@ from midband_sims.units import (
     pack,
     pieces,
     run_unit,
+    varied,
 )
 
 Progress = Callable[[int, int], None]
@@ -124,7 +125,7 @@ class StudySettings:
         values: dict[str, Any] = {}
         for name, value in data.items():
             if name == "plan":
-                values[name] = _varied(value)
+                values[name] = varied(value)
             elif isinstance(names[name], tuple):
                 items = value if isinstance(value, list | tuple) else [value]
                 values[name] = tuple(str(item) for item in items)
@@ -438,21 +439,6 @@ class Study:
             }
             replays.extend({**names, **row} for row in rows)
         return cells, replays
-
-
-def _varied(data: object) -> dict[str, tuple[Any, ...]]:
-    """Read the further settings of plans; a single value stands for a list of one."""
-    if not isinstance(data, Mapping):
-        msg = f"expected settings of plans by name, got {data!r}"
-        raise InputError(msg)
-    return {
-        str(name): tuple(map(_frozen, value if isinstance(value, list | tuple) else (value,)))
-        for name, value in data.items()
-    }
-
-
-def _frozen(value: object) -> object:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _first_replay(unit: Unit) -> Unit:

@@ -358,7 +358,7 @@ class SharedRace:
         order = self._race.order if self._race is not None else self._order
         race = Race(self.plan, together=False, order=order if self.plan.model is not None else ())
         for (name, task), result in self._results.items():
-            _tell(race, name, task, result)
+            result.tell_race(race, name, task)
         for name, why in self._dead.items():
             race.withdraw(name, why)
         self._race = race
@@ -366,7 +366,7 @@ class SharedRace:
 
     def _tell(self, candidate: str, task: str, result: "SampleResult") -> None:
         if self._race is not None:
-            _tell(self._race, candidate, task, result)
+            result.tell_race(self._race, candidate, task)
 
     def _withdraw(self, candidate: str, why: str) -> None:
         if self._race is not None and not self._race.done:
@@ -444,15 +444,3 @@ class SharedRace:
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()
-
-
-def _tell(race: "Race", candidate: str, task: str, result: "SampleResult") -> None:
-    race.tell(
-        candidate,
-        task,
-        score=result.score,
-        outcome=result.kind,
-        usd=result.usd,
-        seconds=result.seconds,
-        tokens=result.tokens,
-    )
