@@ -11,14 +11,7 @@ from weakref import WeakValueDictionary
 from midband.inspect.kept import KeptRun
 from midband.inspect.limits import Amounts, Share
 from midband.inspect.scores import SampleResult, task_id
-from midband.inspect.shown import (
-    PREFIX,
-    caption_of,
-    counter_text,
-    finite,
-    say_at_end,
-    wrapped,
-)
+from midband.inspect.shown import PREFIX, caption_of, counter_text, finite, say_at_end, wrapped
 from midband.text import BLOCK_WIDTH, one_line
 
 if TYPE_CHECKING:
