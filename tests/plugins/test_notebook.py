@@ -150,7 +150,7 @@ def test_a_history_open_and_closed() -> None:
 def test_a_study(matrix: OutcomeMatrix) -> None:
     result = Study([matrix], StudySettings(strategies=("random",), resamples=50, draws=5)).run()
     found = check(result)
-    assert "Study of 1 cells" in found.text
+    assert "Study of 1 cell " in found.text
     assert matrix.benchmark in found.texts
     assert "coverage on the planned tasks" in found.texts
     assert f"{len(result.replays)} replays" in found.text
