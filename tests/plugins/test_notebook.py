@@ -125,19 +125,17 @@ def test_a_race(matrix: OutcomeMatrix) -> None:
 def test_a_history_open_and_closed() -> None:
     with History.in_memory() as history:
         assert "0 benchmarks" in check(history).text
-        for place in range(25):
-            history.add(
-                [
-                    Record(
-                        benchmark=f"bench-{place:02}{'<b>' if place == 3 else ''}",
-                        task_id="t",
-                        agent="a",
-                        score=1.0,
-                        started=datetime(2026, 3, 1, tzinfo=UTC),
-                    )
-                ],
-                source=f"by hand {place}",
+        records = [
+            Record(
+                benchmark=f"bench-{place:02}{'<b>' if place == 3 else ''}",
+                task_id="t",
+                agent="a",
+                score=1.0,
+                started=datetime(2026, 3, 1, tzinfo=UTC),
             )
+            for place in range(25)
+        ]
+        history.add(records, source="by hand")
         found = check(history)
         assert "25 benchmarks, 25 attempts" in found.text
         assert "bench-03<b>" in found.texts
