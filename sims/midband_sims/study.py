@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows, notebook_html
+from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows
 from midband_sampler import PlanSettings
 from midband_sims.cells import described, head_of, summarise
 from midband_sims.executors import workers_of
 from midband_sims.protocols import Split, parse_protocol, too_few_tasks
-from midband_sims.storage import run_journaled, write_results
+from midband_sims.storage import cells_html, run_journaled, write_results
 from midband_sims.units import (
     BAND,
     Names,
@@ -29,14 +29,6 @@ from midband_sims.units import (
 )
 
 Progress = Callable[[int, int], None]
-# What a notebook shows of a cell, and what it calls it there.
-_SHOWN = {
-    "benchmark": "benchmark", "protocol": "protocol", "strategy": "strategy", "stop": "stop",
-    "n_candidates": "candidates", "fraction_run": "share of tasks run",
-    "spearman": "rank correlation", "coverage": "coverage on the full benchmark",
-    "coverage_planned": "coverage on the planned tasks", "nominal": "promised coverage",
-    "cost_saved_share": "share of cost saved",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,10 +161,7 @@ class StudyResult(Frames):
         return f"<StudyResult: {len(self.cells)} cells, {len(self.replays)} replays>"
 
     def _repr_html_(self) -> str:
-        caption = f"Study of {len(self.cells)} cells with {len(self.replays)} replays."
-        rows: Any = [[cell.get(name) for name in _SHOWN] for cell in self.cells]
-        notes = [f"Not served: {each}" for each in self.skipped]
-        return notebook_html(caption, columns=tuple(_SHOWN.values()), rows=rows, notes=notes)
+        return cells_html(self.cells, replays=len(self.replays), skipped=self.skipped)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -3,8 +3,6 @@
 import json
 import logging
 import math
-import secrets
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -16,6 +14,7 @@ import anyio
 import numpy as np
 
 from midband.inspect.kept import KeptRace
+from midband.inspect.race_command import new_race_id
 from midband.inspect.shown import finite, wrapped
 from midband.text import UNFOLDED, one_line
 
@@ -48,11 +47,6 @@ def still_to_run(plan: "RacePlan") -> list[str]:
         return list(plan.candidates)
     rows = np.flatnonzero(np.isnan(plan.known).any(axis=1))
     return [plan.candidates[row] for row in rows]
-
-
-def new_race_id() -> str:
-    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
-    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
 
 
 def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
