@@ -36,6 +36,8 @@ def _why_not(words: list[str]) -> str | None:
         return "needs a harness or a run, which the tests in tests/plugins have"
     if words[0] == "import" and any("://" in word for word in words):
         return "needs the network; tests/plugins/test_starter_histories.py answers in its place"
+    if words[0] == "rank" and "--baseline" not in words:
+        return "needs a run by a plan; tests/end_to_end has one"
     if words[0] in {"import", "rank"} and not any(word in TABLES for word in words):
         return "needs a harness's files; the tests of its adapter have these"
     if words[0] == "study" and "--strategy" not in words:
