@@ -163,7 +163,7 @@ def test_an_outcome_matrix_is_one_line(matrix: OutcomeMatrix) -> None:
 CELLS = st.one_of(st.text(), st.integers(), st.floats(), st.none(), st.booleans())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     caption=st.text(),
     rows=st.lists(st.tuples(CELLS, CELLS), max_size=4),

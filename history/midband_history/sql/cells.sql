@@ -141,7 +141,7 @@ wanted_runs AS (
         unnest(CAST($lines AS INTEGER[])) AS line,
         unnest(CAST($same_version AS BOOLEAN[])) AS same_version
 ),
-chosen AS (
+chosen AS NOT MATERIALIZED (
     SELECT
         line, place, CASE WHEN metric_id = $metric_id THEN valid ELSE 0 END AS attempts,
         without_score, CASE WHEN metric_id = $metric_id THEN cells.score END AS score,
@@ -191,18 +191,28 @@ scored AS NOT MATERIALIZED (
 -- name: rates_of_tasks
 -- An agent without any score here is no agent of the benchmark; a task it tried in vain stays.
 -- Sums are whole numbers, of 2^-100 and 2^-70, so that they do not depend on an order.
-SELECT
-    place, coalesce(sum(CAST(score * pow(2, 100) AS HUGEINT)), 0) AS scores,
-    count(score) AS agents, CAST(sum(attempts) AS BIGINT) AS attempts,
-    coalesce(sum(CAST(cost_usd * pow(2, 70) AS HUGEINT)), 0) AS costs,
-    count(cost_usd) AS with_cost,
-    coalesce(sum(CAST(duration_s * pow(2, 70) AS HUGEINT)), 0) AS durations,
-    count(duration_s) AS with_duration,
-    CAST(coalesce(sum(without_score) FILTER (
-        without_score > 0 AND line IN (SELECT line FROM scored WHERE attempts > 0)), 0) AS BIGINT)
-        AS without_score
-FROM scored
-GROUP BY place;
+SELECT rates.*, CAST(coalesce(failed.without_score, 0) AS BIGINT) AS without_score
+FROM (
+    SELECT
+        place, coalesce(sum(CAST(score * pow(2, 100) AS HUGEINT)), 0) AS scores,
+        count(score) AS agents, CAST(sum(attempts) AS BIGINT) AS attempts,
+        coalesce(sum(CAST(cost_usd * pow(2, 70) AS HUGEINT)), 0) AS costs,
+        count(cost_usd) AS with_cost,
+        coalesce(sum(CAST(duration_s * pow(2, 70) AS HUGEINT)), 0) AS durations,
+        count(duration_s) AS with_duration
+    FROM scored
+    GROUP BY place
+) AS rates
+LEFT JOIN (
+    -- Mostly there is none, and then no cell is looked at.
+    SELECT place, sum(without_score) AS without_score
+    FROM scored
+    WHERE without_score > 0 AND line IN (
+        SELECT DISTINCT line FROM scored
+        WHERE attempts > 0
+            AND line IN (SELECT DISTINCT line FROM scored WHERE without_score > 0))
+    GROUP BY place
+) AS failed USING (place);
 
 -- name: means_of_agents
 SELECT

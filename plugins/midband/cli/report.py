@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,8 @@ def race(source: Path, output: Path | None, opens: bool) -> int:
     """
     from midband.report.race import race_page
 
-    page = race_page(source, command=command_line())
+    # A file stays as it is: only a page that is served has a reason to load itself again.
+    page = replace(race_page(source, command=command_line()), refresh_s=0)
     write_page(page, output or beside(source), opens=opens)
     return 0
 

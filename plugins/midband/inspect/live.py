@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from midband.inspect.kept import KeptRun
 from midband.inspect.limits import Amounts, Share
 from midband.inspect.scores import SampleResult, task_id
-from midband.inspect.shown import caption_of, counter_text, finite, say_at_end, wrapped
+from midband.inspect.shown import PREFIX, caption_of, counter_text, finite, say_at_end, wrapped
 from midband.text import BLOCK_WIDTH, one_line
 
 if TYPE_CHECKING:
@@ -251,8 +251,11 @@ class LiveRun:
         # One plan runs once with a model: what a later attempt says stands.
         say_at_end(
             f"{self._digest} {self.model}",
-            lambda width, encoding: (
-                f"{self._verdict(resume=resume, width=width, encoding=encoding)}\n  (tasks {how})"
+            lambda width, encoding: "\n".join(
+                (
+                    self._verdict(resume=resume, width=width - len(PREFIX), encoding=encoding),
+                    f"  (tasks {how})",
+                )
             ),
         )
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VERDICT = "midband_verdict"
-_PREFIX = "midband: "
+PREFIX = "midband: "
 SCORED_AGAIN = "scored again since the run"
 # Five captions and counters, and Inspect's own, go into 120 columns.
 _CAPTION = 7
@@ -102,15 +102,15 @@ def keep_verdict(spec: "EvalSpec", text: str, tag: str) -> None:
     """
     forget_verdict(spec)
     spec.metadata = {VERDICT: text, **(spec.metadata or {})}
-    spec.tags = [*(spec.tags or ()), one_line(f"{_PREFIX}{tag}")]
+    spec.tags = [*(spec.tags or ()), one_line(f"{PREFIX}{tag}")]
 
 
 def forget_verdict(spec: "EvalSpec") -> None:
     """Remove what an earlier attempt said, which a retry brings with it."""
     if VERDICT in (spec.metadata or {}):
         spec.metadata = {k: each for k, each in (spec.metadata or {}).items() if k != VERDICT}
-    if any(tag.startswith(_PREFIX) for tag in spec.tags or ()):
-        spec.tags = [tag for tag in spec.tags or () if not tag.startswith(_PREFIX)] or None
+    if any(tag.startswith(PREFIX) for tag in spec.tags or ()):
+        spec.tags = [tag for tag in spec.tags or () if not tag.startswith(PREFIX)] or None
 
 
 def decision_tag(decision: "Decision | None") -> str:
@@ -336,10 +336,10 @@ def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
 
 def _print(file: TextIO | None = None) -> None:
     stream = sys.stderr if file is None else file
-    width, encoding = block_width(stream) - len(_PREFIX), encoding_of(stream)
+    width, encoding = block_width(stream), encoding_of(stream)
     for text in list(_LINES.values()):
         first, *rest = text(width, encoding).split("\n")
-        for line in (f"{_PREFIX}{first}", *rest):
+        for line in (f"{PREFIX}{first}", *rest):
             print(one_line(line), file=stream)
 
 

@@ -36,6 +36,11 @@ TERMS: Mapping[str, str] = MappingProxyType(
             " full benchmark."
         ),
         "candidate": "The new agent whose rank is asked for, or one of the agents in a race.",
+        "ceiling": (
+            "The rank correlation that one full run of every agent reaches with other "
+            "attempts of the same agents. No policy that sees one attempt a task can be "
+            "expected to do better."
+        ),
         "claim": (
             "A statement that holds with a stated confidence, such as an interval of ranks. A"
             " run makes a claim only if its stopping rule was met."
@@ -52,6 +57,11 @@ TERMS: Mapping[str, str] = MappingProxyType(
             "A short code that is computed from a content. Equal contents have equal digests,"
             " so a changed task or a changed plan is noticed."
         ),
+        "discrimination": (
+            "How well a task tells strong agents from weak ones: the correlation of the "
+            "scores on it with the scores on the other tasks. It is negative where weaker "
+            "agents do better."
+        ),
         "drift alarm": (
             "A warning that the results are improbable for an agent like those of the history."
         ),
@@ -60,6 +70,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
             " from the results so far. It has bounds."
         ),
         "full benchmark": "All tasks of the benchmark, whether they ran or not.",
+        "full price": ("What a race would cost that ran every candidate on every task."),
         "futility": (
             "The remaining tasks can no longer change the verdict. The stopping rule of this"
             " name ends the run then."

@@ -203,12 +203,15 @@ def _of_directory(directory: Path, asked: Asked) -> RunResults:
         raise InputError(msg)
     harness = str(begun.get("harness", ""))
     plan = replace(plan, benchmark=str(begun.get("benchmark") or plan.benchmark))
-    command = f"midband run {harness} PLAN --output {directory}"
+    command = f"midband run {harness} {directory / PLAN} --output {directory}"
+    if begun.get("attempts", 1) != 1:
+        command += f" --attempts {begun['attempts']}"
+    command += f" -- {begun['words']}" if begun.get("words") else ""
     facts = (("Harness", harness),) if harness else ()
-    if begun:
+    if begun and "words" not in begun:
         missing.append(
-            "The arguments of the harness are not shown, because the journal keeps only their"
-            " digest."
+            "The arguments of the harness are not shown: an earlier version of midband kept only"
+            " their digest."
         )
     if begun.get("live") and "max_tasks" in begun:
         found = _of_live_directory(directory, plan, begun, asked)

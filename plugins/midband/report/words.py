@@ -153,10 +153,10 @@ def rests_on(found: RunResults, course: Course) -> str:
         )
     judged = decision.results + decision.errors + decision.unscored
     if judged:
-        text = f"It rests on {counted(decision.results, 'result')}"
-        text += f" and {counted(decision.errors, 'error')}"
-        text += f", and {decision.unscored:,} unscored" if decision.unscored else ""
-        parts.append(f"{text}.")
+        rest = [counted(decision.results, "result"), counted(decision.errors, "error")]
+        if decision.unscored:
+            rest.append(counted(decision.unscored, "unscored attempt"))
+        parts.append(f"It rests on {', '.join(rest[:-1])} and {rest[-1]}.")
     late = sum(not each.judged for each in course.runs)
     if late and decision.stop:
         parts.append(

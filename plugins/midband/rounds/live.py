@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from midband._ranking import LiveOrder, rank_records
 from midband.descriptors import Round
-from midband.rounds.agent_run import PLAN, arguments_digest, others_message
+from midband.rounds.agent_run import PLAN, arguments_digest, others_message, shown_arguments
 from midband.rounds.collect import plan_to_read_by, reading_by
 from midband.rounds.driver import check_kept_plan
 from midband.rounds.journal import FINISHED, INTERRUPTED, TIMED_OUT, RunJournal
@@ -196,7 +196,8 @@ class LiveDriver:
                 raise InputError(others_message(name, value, self.directory))
 
     def _begin(self, batch: Round) -> None:
-        header = {**self._header(), "benchmark": self.plan.benchmark, "live": True}
+        words = shown_arguments(self.settings.arguments)
+        header = {**self._header(), "benchmark": self.plan.benchmark, "live": True, "words": words}
         if self.plan.metric is None and self._read_by.metric is not None:
             header["metric"] = self._read_by.metric.label
         begun = self._journal.begun

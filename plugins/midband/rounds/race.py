@@ -27,10 +27,10 @@ from midband.rounds.race_state import (
     RaceStanding,
     folders,
     harness_plan,
+    race_keeper,
 )
 from midband.rounds.run_settings import UNITS, RunSettings, check_attempts, rounds_text
 from midband.rounds.state import MAX_BARREN
-from midband.view import Look, StateKeeper, look_at_race
 from midband_history import InputError, Metric, MidbandError
 from midband_sampler import Plan
 
@@ -150,13 +150,8 @@ class RaceDriver:
             if self._before is not None:
                 self._bring(self._before)
             report = self._loop()
-            self._keeper.end(report.reason, failed=report.failed, looks=self._look)
+            self._keeper.end(report.reason, failed=report.failed, looks=self._rounds.look)
             return report
-
-    def _look(self) -> Look:
-        standing = self._rounds.standing()
-        spent = standing.spent_usd or None
-        return look_at_race(standing.verdict, self.plan.candidates, spent_usd=spent)
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
@@ -172,16 +167,8 @@ class RaceDriver:
             self._race = Race(self.plan, step=self._round_size(), order=self._order())
             self._lanes = [Lane(name, self._race, self.listener) for name in self.plan.candidates]
             self._rounds = RaceRounds(self._race, self._lanes, self.harness, self.settings)
-            self._keeper = StateKeeper(
-                kind="race",
-                key=str(self.directory),
-                harness=self.harness.name,
-                benchmark=self.plan.benchmark,
-                agents=self.plan.candidates,
-                plan_digest=self.plan.digest,
-                question=self.plan.question.text,
-                directory=self.directory,
-                note=self.listener.note,
+            self._keeper = race_keeper(
+                self.plan, self.harness, self.directory, note=self.listener.note
             )
             for lane, folder in zip(self._lanes, folders(self.plan.candidates), strict=True):
                 journal = RunJournal(self.directory / folder)
@@ -395,7 +382,7 @@ class RaceDriver:
             raise
         self._keep()
         doing = f"a round of {', '.join(lane.name for lane in lanes)}"
-        self._keeper.look(self._look, doing=doing, now=True)
+        self._keeper.look(self._rounds.look, doing=doing, now=True)
         problems: list[MidbandError] = []
 
         def carry_out(lane: Lane, prepared: Prepared) -> Ran | None:
@@ -410,7 +397,7 @@ class RaceDriver:
                 ran = result()
                 if ran is not None:
                     each[0].run.end(each[1], ran)
-                    self._keeper.look(self._look)
+                    self._keeper.look(self._rounds.look)
             except MidbandError as problem:
                 problems.append(problem)
 

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,13 +13,13 @@ import numpy as np
 from midband.rounds.costs import Costs, limit_reached, mean, refuse_unknown_costs
 from midband.rounds.journal import AttemptResult, RoundEnd
 from midband.rounds.state import MAX_BARREN, RunState
+from midband.view import Look, StateKeeper, look_at_race
 from midband_sampler import Never, Plan
 
 if TYPE_CHECKING:
     from midband.descriptors import Harness, Round
     from midband.rounds.agent_run import AgentRun
     from midband.rounds.run_settings import RunSettings
-    from midband.view import StateKeeper
     from midband_sampler.racing import Race, RacePlan, RaceVerdict
 
 RACE, RACE_JOURNAL = "race.json", "race.jsonl"
@@ -95,7 +96,7 @@ class Lane:
 
     run: "AgentRun"
     costs: dict[str, Costs]
-    keeper: "StateKeeper"
+    keeper: StateKeeper
 
     def __init__(self, name: str, race: "Race", listener: RaceListener) -> None:
         self.name = name
@@ -213,6 +214,12 @@ class RaceRounds:
             spent_tokens=self._spent("tokens"),
         )
 
+    def look(self) -> Look:
+        """Return the state for the local page."""
+        standing = self.standing()
+        names = [lane.name for lane in self._lanes]
+        return look_at_race(standing.verdict, names, spent_usd=standing.spent_usd or None)
+
     def typical(self, unit: str) -> float:
         """Return what an attempt of any candidate has cost on average; NaN if unknown."""
         return mean([cost for lane in self._lanes for cost in lane.state.paid[unit].known])
@@ -316,6 +323,23 @@ def with_untold(verdict: "RaceVerdict", of: Sequence[Lane]) -> "RaceVerdict":
         results=verdict.results + number,
         missing=verdict.missing + number,
         usd=math.fsum(costs) if costs else math.nan,
+    )
+
+
+def race_keeper(
+    plan: "RacePlan", harness: "Harness", directory: Path, *, note: Callable[[str], None]
+) -> StateKeeper:
+    """Return what keeps the state file of a race in a directory."""
+    return StateKeeper(
+        kind="race",
+        key=str(directory),
+        harness=harness.name,
+        benchmark=plan.benchmark,
+        agents=plan.candidates,
+        plan_digest=plan.digest,
+        question=plan.question.text,
+        directory=directory,
+        note=note,
     )
 
 

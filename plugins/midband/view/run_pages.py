@@ -16,8 +16,9 @@ from midband.view.saying import (
     kind,
     name_of,
     progress,
+    standing,
 )
-from midband.view.state import RACE, RUNNING, CandidateState, RunState
+from midband.view.state import DIED, ENDED, RACE, RUNNING, CandidateState, RunState
 
 _SHOWN = 8
 _STEPS = [size * 10**power for power in range(1, 15) for size in (1, 2, 5)]
@@ -55,7 +56,7 @@ def run_page(state: RunState, *, report: str = "", benchmark: str = "") -> LiveP
 
 
 def _run_head(state: RunState, status: str) -> str:
-    lines = [basis(state), ending(state, status)]
+    lines = [basis(state), standing(state), ending(state, status)]
     more = "".join(
         f"<p{' class=second' if not place else ''}>{text(line)}</p>"
         for place, line in enumerate(filter(None, lines))
@@ -181,20 +182,16 @@ def _race_picture(state: RunState) -> str:
 
 def _candidate_row(state: RunState, each: CandidateState, of: int) -> list[Cell]:
     low, high = each.rank_low, each.rank_high
-    ranks = (
-        markup.UNKNOWN
-        if low is None or high is None
-        else f"{low}"
-        if low == high
-        else f"{low}-{high}"
-    )
+    ranks = markup.UNKNOWN
+    if low is not None and high is not None:
+        ranks = f"{low}" if low == high else f"{low}-{high}"
     place = next((n for n, name in enumerate(state.list("agents")) if name == each.name), None)
     course = [] if place is None else [Step(at.at, *at.rank_of(place)) for at in state.course]
     label = f"{each.name}: ranks {ranks} are possible"
     tasks = f"{each.tasks:,}/{each.total:,}" if each.tasks is not None and each.total else None
-    said = text(each.state) + (
-        f'<br><span class="small">{text(each.note)}</span>' if each.note else ""
-    )
+    over = state.shown_status in (ENDED, DIED)
+    stands = "undecided" if over and each.state == RUNNING else each.state
+    why = f'<br><span class="small">{text(each.note)}</span>' if each.note else ""
     return [
         Cell(ranks, low if low is not None else None),
         markup.of_text(each.name),
@@ -204,7 +201,7 @@ def _candidate_row(state: RunState, each: CandidateState, of: int) -> list[Cell]
         markup.of_number(each.tasks, tasks),
         markup.of_number(each.errors),
         markup.of_number(each.usd, dollars(each.usd)),
-        Cell(said, each.state),
+        Cell(text(stands) + why, stands),
     ]
 
 

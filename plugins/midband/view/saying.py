@@ -4,6 +4,8 @@ from midband.view import markup
 from midband.view.markup import dollars, text
 from midband.view.state import DIED, ENDED, RACE, RUNNING, UNHEARD, UNREADABLE, RunState
 
+# How the line of a race's verdict begins that says what is claimed.
+_CLAIMING = ("The answer ", "Nothing is claimed")
 STATUS = {
     RUNNING: "running",
     ENDED: "ended",
@@ -57,8 +59,18 @@ def basis(state: RunState) -> str:
         total = state.whole("tasks_total") or of
         tasks = f"{done:,} of {total:,} tasks" if total else markup.count(done, "task")
         said = f"{tasks} ran, {without:,} without a result"
-    spent = state.number("spent_usd")
-    return f"{said}; about {dollars(spent)} spent." if spent is not None else f"{said}."
+    spent, tokens = state.number("spent_usd"), state.whole("spent_tokens")
+    if spent is not None:
+        return f"{said}; about {dollars(spent)} spent."
+    return f"{said}; {tokens:,} tokens spent." if tokens else f"{said}."
+
+
+def standing(state: RunState) -> str:
+    """Say of a race whether its answer is claimed, in the words of its verdict."""
+    lines = state.list("lines")
+    if state.kind != RACE or len(lines) < 2 or not lines[1].startswith(_CLAIMING):
+        return ""
+    return lines[1]
 
 
 def ending(state: RunState, status: str) -> str:
@@ -69,6 +81,8 @@ def ending(state: RunState, status: str) -> str:
     if no_level and not state.list("claims"):
         unmet = " No confidence is claimed, because the stopping rule has not been met."
     if status == ENDED:
+        if reason.startswith("ended "):
+            return f"It {reason}.{unmet}"
         return (f"It ended: {reason}." if reason else "It has ended.") + unmet
     if status == DIED:
         return (

@@ -74,8 +74,9 @@ def test_a_task_by_its_name_takes_arguments_and_epochs(make: MakePlan, tmp_path:
     assert decision.cost_saved_usd == pytest.approx(saved)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("as_object", [False, True])
+@pytest.mark.parametrize(
+    ("strategy", "as_object"), [(STRATEGIES[0], False), (STRATEGIES[-1], True)]
+)
 def test_a_failed_eval_is_retried_with_its_plan(
     make: MakePlan, toy: Any, tmp_path: Path, strategy: str, as_object: bool
 ) -> None:
@@ -136,7 +137,7 @@ def test_eval_async_works_in_a_running_event_loop(make: MakePlan, toy: Any, tmp_
 
 @races
 def test_a_race_needs_its_models_once_and_says_who_is_best(toy: Any, tmp_path: Path) -> None:
-    task = race(toy.toy(n=100), "top:1:0.9", models=MODELS)
+    task = race(toy.toy(n=60), "top:1:0.9", models=MODELS)
     logs = inspect_eval(task, model=MODELS, **settings(tmp_path))
     found = verdict(logs)
     assert isinstance(found, RaceVerdict)
@@ -150,11 +151,11 @@ def test_a_race_needs_its_models_once_and_says_who_is_best(toy: Any, tmp_path: P
 
 @races
 def test_a_planned_race_runs_from_an_object_and_a_path(toy: Any, tmp_path: Path) -> None:
-    plan = make_race(None, MODELS, question="top:1:0.9", allocation="racing")
+    plan = make_race(None, MODELS[::2], question="top:1:0.9", allocation="racing")
     plan.write(tmp_path / "race.json")
     for each in (plan, tmp_path / "race.json"):
-        task = race(toy.toy(n=60), plan=each)
-        logs = inspect_eval(task, model=MODELS, **settings(tmp_path))
+        task = race(toy.toy(), plan=each)
+        logs = inspect_eval(task, model=MODELS[::2], **settings(tmp_path))
         found = verdict(logs)
         assert isinstance(found, RaceVerdict)
         assert found.best == ("toy/97",)
@@ -168,8 +169,9 @@ def test_a_race_in_an_eval_set_goes_on_with_what_the_first_call_ran(
     asked: list[int] = []
     for _ in range(2):
         toy.CALLS.clear()
-        task = race(toy.toy(n=60, errors="1 2 3", until=str(flag)), "top:1:0.9", models=MODELS)
-        done, logs = eval_set(task, model=MODELS, retry_attempts=0, **settings(tmp_path))
+        inner = toy.toy(errors="1 2 3", until=str(flag))
+        task = race(inner, "top:1:0.9", models=MODELS[::2])
+        done, logs = eval_set(task, model=MODELS[::2], retry_attempts=0, **settings(tmp_path))
         asked.append(sum(toy.CALLS.values()))
         flag.touch()
     assert done

@@ -10,6 +10,7 @@ import inspect_ai
 import pytest
 from inspect_ai import eval as inspect_eval
 from inspect_ai import eval_retry, score
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
 from inspect_ai.scorer import match
 from tests.plugins.inspect.conftest import MakePlan
@@ -31,10 +32,10 @@ def place_of(log: EvalLog) -> str:
     return log.location.removeprefix("file://")
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_tags_and_the_first_metrics_say_the_verdict_and_a_retry_renews_them(
-    make: MakePlan, toy: Any, tmp_path: Path, strategy: str
+    make: MakePlan, toy: Any, tmp_path: Path
 ) -> None:
+    strategy = STRATEGIES[-1]
     flag = tmp_path / "fixed"
     every = " ".join(map(str, range(1, 41, 3)))
     settings = {**SETTINGS, "log_dir": str(tmp_path / "logs")}
@@ -86,7 +87,7 @@ def test_the_log_of_a_race_says_its_rank_and_is_scored_again_like_any_other(
     toy: Any, tmp_path: Path
 ) -> None:
     models = ["toy/30", "toy/97"]
-    task = race(toy.toy(n=60), "top:1:0.9", models=models)
+    task = race(toy.toy(), "top:1:0.9", models=models)
     logs = inspect_eval(task, model=models, log_dir=str(tmp_path / "logs"), **SETTINGS)
     assert [ours(log) for log in logs] == [
         ["midband: rank 2 of 2 (90 %). The best is toy/97."],
@@ -119,13 +120,21 @@ def test_a_tag_says_what_is_not_settled_and_that_there_are_warnings(make: MakePl
     assert told == "rank unknown of 20 (1-20, 90 %), on the planned tasks, not settled, 2 warnings"
 
 
-@pytest.mark.slow
-def test_what_is_refused_is_said_even_with_display_none(tmp_path: Path) -> None:
-    task = f"{Path(__file__).parent / 'toy_benchmark.py'}@toy"
-    models = "mockllm/a,mockllm/b"
-    command = [sys.executable, "-m", "midband", "inspect", "eval", task, "--race", "top:1:0.9"]
-    command += ["--budget", "tasks:1", "--model", models, "--display", "none"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "midband: expected a budget of at least 2 results" in done.stderr
-    assert done.stderr.count("expected") == 1
+def test_what_is_refused_is_said_by_the_command_even_with_display_none(
+    make: MakePlan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = f"{Path(__file__).parent / 'toy_benchmark.py'}"
+    wrong: list[Any] = [
+        lambda: race(f"{task}@toy", "top:1:0.9", models=["a", "b"], budget="tasks:1"),
+        lambda: adaptive(f"{task}@other", make()),
+        lambda: adaptive(f"{task}@none", make()),
+    ]
+    monkeypatch.setattr("midband.inspect.shown._is_command", lambda: True)
+    for display in ("plain", "none"):
+        monkeypatch.setattr("midband.inspect.shown.display_type", lambda chosen=display: chosen)
+        for call in wrong if len(STRATEGIES) == 2 else wrong[1:]:
+            with pytest.raises(PrerequisiteError):
+                call()
+            said = capsys.readouterr().err
+            assert said.count("midband: ") == (display == "none")
+            assert len(said.splitlines()) == (display == "none")

@@ -31,7 +31,16 @@ def test_a_stopped_run_shows_the_verdict_that_the_run_came_to(
     make_bench: MakeBench, chromium: Chromium
 ) -> None:
     bench = make_bench(n=None, stop=RankSettled(0.6, 0.7))
-    arguments = ("--cost", "0.25", "--agent", HOSTILE, "--error", bench.plan.tasks[2])
+    arguments = (
+        "--cost",
+        "0.25",
+        "--agent",
+        HOSTILE,
+        "--error",
+        bench.plan.tasks[2],
+        "--api-key",
+        "QX1",
+    )
     code, out, err = bench.run("--json", arguments=arguments)
     assert code == 0, err
     said = json.loads(out)
@@ -44,6 +53,8 @@ def test_a_stopped_run_shows_the_verdict_that_the_run_came_to(
     assert page.verdict[1].startswith(f"{ran} of 40 tasks ran, 1 without a result; ")
     assert f"${whole:.2f} of $" in page.verdict[1]
     assert HOSTILE in page.title
+    assert f"--ledger {bench.ledger.path} --cost 0.25" in page.facts["Command"]
+    assert "QX1" not in page.path.read_text()
     assert len(page.tables["Tasks that ran"]) == min(ran, 25)
     assert "bounds" in " ".join(page.sections["Can you rely on it?"])
     assert len(page.numbers["How the rank interval closed"]) == said["tasks_run"]
