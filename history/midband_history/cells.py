@@ -112,3 +112,24 @@ def read_runs(
         nth=numbers["nth"],
         alike=numbers["alike"] > 1,
     )
+
+
+def notes_of(gone: int, unsure: int) -> tuple[str, ...]:
+    """Say how many results a matrix leaves out, and why.
+
+    Parameters
+    ----------
+    gone, unsure : int
+        Results at other contents of the tasks, and at contents that are not known.
+    """
+    notes = []
+    if gone:
+        notes.append(
+            f"{gone:,} results at other contents of the tasks, or at other tasks, left out"
+        )
+    if unsure:
+        notes.append(
+            f"{unsure:,} results without a content digest left out, since several"
+            " contents of their tasks are known: import them with --benchmark-version LABEL"
+        )
+    return tuple(notes)

@@ -4,8 +4,8 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from midband_history.cells import read_runs
-from midband_history.connection import dicts_of, statement
+from midband_history.cells import notes_of, read_runs
+from midband_history.connection import dicts_of, fetch, fetch_value, statement
 from midband_history.labels import AgentRow, Version, read_version
 from midband_history.metrics import Metric
 
@@ -79,6 +79,41 @@ def add_up_cells(
         )
         rows += dicts_of(cursor, cursor.fetchall())
     return chosen, rows
+
+
+def left_out_results(
+    connection: "DuckDBPyConnection",
+    *,
+    benchmark: str,
+    benchmark_id: int,
+    agents: list[AgentRow],
+    as_of: datetime | None,
+    metric_id: int,
+    unnamed_id: int | None,
+    metric: Metric,
+    version: str | None,
+) -> tuple[str, ...]:
+    """Return the notes of the matrix that `build_matrix` would return, without building it."""
+    chosen = read_version(connection, benchmark_id, as_of, version, benchmark=benchmark)
+    tasks = fetch_value(
+        connection, "SELECT count(*) FROM tasks WHERE benchmark_id = ?", benchmark_id
+    )
+    if len(chosen.column_of) == tasks and not chosen.by_label:
+        return ()
+    runs = read_runs(
+        connection, benchmark_id=benchmark_id, agents=agents, as_of=as_of, version=chosen.label
+    )
+    (found,) = fetch(
+        connection,
+        "left_out_cells",
+        task_ids=list(chosen.column_of),
+        by_label=[task in chosen.by_label for task in chosen.column_of],
+        run_ids=runs.ids.tolist(),
+        same_version=runs.same_version.tolist(),
+        metric_id=metric_id,
+        unnamed_id=unnamed_id,
+    )
+    return notes_of(*found)
 
 
 def rates_of_tasks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -33,7 +33,12 @@ from midband_history.labels import (
 from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
 from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
-from midband_history.rates import add_up_cells, means_of_agents, rates_of_tasks
+from midband_history.rates import (
+    add_up_cells,
+    left_out_results,
+    means_of_agents,
+    rates_of_tasks,
+)
 from midband_history.record_columns import as_utc
 from midband_history.records import Incoming, Record
 from midband_history.staging import known_format, stage_table
@@ -225,6 +230,21 @@ class History(Sharing):
             for place, row in zip(places, found, strict=True)
         )
         return Rows(rates, of=PassRate)
+
+    def left_out_results(
+        self,
+        benchmark: str,
+        *,
+        as_of: datetime | None = None,
+        metric: str | None = None,
+        version: str | None = None,
+    ) -> tuple[str, ...]:
+        """Return the notes of `outcomes`: how many results at other contents no number counts.
+
+        Parameters as in `outcomes`.
+        """
+        chosen = self._choose(benchmark, as_of=as_of, metric=metric, version=version)
+        return left_out_results(self._connection, **chosen)
 
     def outcomes(
         self,
