@@ -10,7 +10,7 @@ TEAM := .venv-team
 # Small matrices: more threads wait for each other longer than they compute.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types unit team wheel benchmarks clean
+.PHONY: demo test lint types unit team wheel docs benchmarks clean
 
 demo: $(VENV)/.installed-inspect
 	$(BIN)/midband demo --directory demo
@@ -35,6 +35,10 @@ team: $(TEAM)/.installed
 wheel: $(VENV)/.installed-dev
 	$(BIN)/pytest -q -m wheel
 
+# The documentation site, into build/docs.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 benchmarks: $(VENV)/.installed-dev
 	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
 
@@ -42,7 +46,7 @@ clean:
 	rm -rf $(VENV) $(TEAM) demo dist build
 
 $(VENV)/.installed-inspect: pyproject.toml constraints.txt
-	sh .ci/install '$(PYTHON)' '$(VENV)' inspect
+	sh .ci/install '$(PYTHON)' '$(VENV)' inspect,report
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt

@@ -2,12 +2,12 @@
 
 import itertools
 import re
-import shlex
 from pathlib import Path
 
 import click
 import pytest
-from tests.commands import options_of
+from tests.commands import DOCUMENTS, blocks, documented_commands, options_of
+from tests.environments import ROOT
 
 from midband import PluginManager, hookspecs
 from midband.cli.history import history
@@ -15,30 +15,16 @@ from midband.cli.import_ import import_
 from midband.cli.root import COMMANDS, cli
 from midband.cli.run import inspect as inspect_command
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-
-
-def _blocks(path: Path, language: str) -> list[str]:
-    text = path.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def _commands(path: Path) -> list[list[str]]:
-    lines = [line for block in _blocks(path, "console") for line in block.splitlines()]
-    parsed = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines]
-    return [words for words in parsed if words[:1] == ["midband"]]
-
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_python_in_documents_runs(path: Path) -> None:
-    for block in _blocks(path, "python"):
+    for block in blocks(path, "python"):
         exec(compile(block, path.name, "exec"), {"__name__": path.stem})  # noqa: S102
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_in_documents_exist_with_their_options(path: Path) -> None:
-    for words in _commands(path):
+    for words in documented_commands(path):
         command = cli.get_command(click.Context(cli), words[1])
         assert command is not None, words
         if command is inspect_command:
@@ -50,7 +36,7 @@ def test_commands_in_documents_exist_with_their_options(path: Path) -> None:
 
 
 def test_the_readme_shows_the_way_from_logs_to_a_verdict() -> None:
-    shown = {words[1] for words in _commands(ROOT / "README.md")}
+    shown = {words[1] for words in documented_commands(ROOT / "README.md")}
     assert {"import", "rates", "plan", "inspect", "rank", "export", "study"} <= shown
 
 

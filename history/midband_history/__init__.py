@@ -24,6 +24,7 @@ from midband_history.frames import Column, Frames, Rows
 from midband_history.matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
 from midband_history.merging import MergeReport
 from midband_history.metrics import Metric, MetricSummary
+from midband_history.notebook import Bar, notebook_html
 from midband_history.processes import process_pool
 from midband_history.reconcile import Reconciliation, StatedAggregate
 from midband_history.records import (
@@ -53,6 +54,7 @@ from midband_history.summaries import (
     PassRate,
     Removed,
     SourceFault,
+    SourceSummary,
     VersionSummary,
 )
 from midband_history.tables import TABLE_COLUMNS, Table
@@ -62,6 +64,7 @@ __all__ = [
     "TABLE_COLUMNS",
     "AddReport",
     "AgentSummary",
+    "Bar",
     "Batch",
     "BenchmarkSummary",
     "Column",
@@ -94,6 +97,7 @@ __all__ = [
     "Rows",
     "Salvaged",
     "SourceFault",
+    "SourceSummary",
     "StatedAggregate",
     "StoreError",
     "Table",
@@ -109,6 +113,7 @@ __all__ = [
     "extract_zip",
     "list_benchmarks",
     "members_of",
+    "notebook_html",
     "plain_benchmark",
     "process_pool",
     "read_header",

@@ -85,6 +85,12 @@ class OutcomeMatrix(Frames):
     without_score: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        shape = f"{len(self.agents)} agents x {len(self.tasks)} tasks"
+        return (
+            f"<OutcomeMatrix of {self.benchmark!r}: {shape}, {int(self.attempts.sum())} attempts>"
+        )
+
     def __post_init__(self) -> None:
         shape = (len(self.agents), len(self.tasks))
         if not self.without_score.size:

@@ -144,6 +144,10 @@ class Upkeep:
         """Return the batches that the history has refused or could not read."""
         return [] if self.path is None else Inbox(self.path).set_aside()
 
+    def waiting(self) -> list[str]:
+        """Return the batches that still lie in the inbox, oldest first; readers count them."""
+        return [] if self.path is None else Inbox(self.path).names()
+
     def benchmark_name(self, name: str) -> str:
         """Return the name that the history uses for a benchmark: of an alias, what it stands for.
 
@@ -307,8 +311,11 @@ class Upkeep:
         """
         if damaged := find_damage(self._connection):
             return [], damaged
-        stale = find_stale(self._connection, readers)
-        return stale, find_faults(self._connection)
+        return self.stale(readers), find_faults(self._connection)
+
+    def stale(self, readers: Mapping[str, int]) -> list[SourceFault]:
+        """Return the sources that an older importer has read; the part of `check` that is quick."""
+        return find_stale(self._connection, readers)
 
     def mend(self) -> tuple[list[str], list[str]]:
         """Put right what can be put right without losing an attempt, and say what is left.

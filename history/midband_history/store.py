@@ -33,6 +33,7 @@ from midband_history.labels import (
 from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
 from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
+from midband_history.notebook import notebook_html
 from midband_history.rates import (
     add_up_cells,
     left_out_results,
@@ -48,6 +49,7 @@ from midband_history.summaries import (
     BenchmarkSummary,
     LeftOut,
     PassRate,
+    SourceSummary,
     VersionSummary,
 )
 from midband_history.tables import Table
@@ -151,6 +153,38 @@ class History(Sharing):
             found.append(BenchmarkSummary(first=first, last=last, metrics=metrics, **row))
         return found
 
+    def __repr__(self) -> str:
+        return f"<History {self.name}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            held = self.benchmarks()
+        except Exception as problem:  # a notebook shows what it can: this one may be closed
+            return notebook_html(f"History {self.name}: it cannot be read ({problem}).")
+        known = ("benchmark", "tasks", "agents", "attempts", "without a score")
+        columns = (*known, "first run", "last run", "US dollars")
+        rows = [
+            (
+                each.name,
+                each.tasks,
+                each.agents,
+                each.attempts,
+                each.without_score,
+                each.first,
+                each.last,
+                each.cost_usd,
+            )
+            for each in held
+        ]
+        attempts = sum(each.attempts for each in held)
+        plural = "" if len(held) == 1 else "s"
+        caption = f"History {self.name}: {len(held)} benchmark{plural}, {attempts:,} attempts."
+        return notebook_html(caption, columns=columns, rows=rows)
+
+    def last_imports(self) -> dict[str, datetime | None]:
+        """Return when results on each benchmark were last imported, UTC, in order of name."""
+        return {name: utc(moment) for name, moment in fetch(self._connection, "last_imports")}
+
     def metrics(self, benchmark: str) -> Rows[MetricSummary]:
         """Summarise the metrics by which a benchmark has results, in order of name."""
         found = read_metrics(self._connection, self._id(benchmark))
@@ -179,6 +213,12 @@ class History(Sharing):
                 )
             )
         return found
+
+    def sources(self, benchmark: str) -> Rows[SourceSummary]:
+        """Summarise the sources that a benchmark has attempts from, the largest first."""
+        number = self._id(benchmark)
+        found = fetch_dicts(self._connection, "sources_of_benchmark", benchmark_id=number)
+        return Rows((SourceSummary(**row) for row in found), of=SourceSummary)
 
     def agents(
         self, benchmark: str, *, metric: str | None = None, version: str | None = None
@@ -245,6 +285,15 @@ class History(Sharing):
         """
         chosen = self._choose(benchmark, as_of=as_of, metric=metric, version=version)
         return left_out_results(self._connection, **chosen)
+
+    def mean_tokens(self, benchmark: str, *, as_of: datetime | None = None) -> float:
+        """Return the mean number of tokens of an attempt; NaN where none is recorded.
+
+        Every attempt counts that ran, whatever its metric.
+        """
+        bound = {"benchmark_id": self._id(benchmark), "as_of": as_utc(as_of)}
+        ((mean,),) = fetch(self._connection, "mean_tokens", **bound)
+        return float("nan") if mean is None else float(mean)
 
     def outcomes(
         self,

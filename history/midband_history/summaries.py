@@ -247,6 +247,30 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSummary:
+    """What one source holds of one benchmark.
+
+    Parameters
+    ----------
+    source : str
+        The file or directory.
+    reader : str
+        The importer that read it; empty where midband 0.1 did.
+    attempts, agents : int
+        Attempts and agents that the benchmark has from it; an attempt with several metrics counts
+        once for each.
+    added : datetime
+        When it was imported last, UTC.
+    """
+
+    source: str
+    reader: str
+    attempts: int
+    agents: int
+    added: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFault:
     """A source whose results should not be relied on as they are.
 

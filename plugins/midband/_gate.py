@@ -1,12 +1,11 @@
 """The gate: whether a new agent is worse than a baseline by more than a margin, in one line."""
 
 import math
-import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from midband.text import one_line
+from midband.text import marked, one_line
 from midband_history import InputError
 from midband_sampler import NotWorse, parse_stop
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 HELD, FAILED, UNDECIDED = "held", "failed", "undecided"
 EXIT_CODES = {HELD: 0, UNDECIDED: 3, FAILED: 4}
 FORM = "not-worse:BASELINE:POINTS[:CONFIDENCE]"
-_MARKED = re.compile(r"([\\`*_{}\[\]<>|~#&])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +122,9 @@ class GateResult:
             "rests on": self.basis,
             "ended": self.reason,
         }
-        lines = [f"### Gate {head}", "", f"{_marked(self.line())}.", "", "| | |", "|---|---|"]
-        lines += [f"| {name} | {_marked(text)} |" for name, text in rows.items() if text]
-        lines += ["", *(f"- warning: {_marked(each)}" for each in self.warnings)]
+        lines = [f"### Gate {head}", "", f"{marked(self.line())}.", "", "| | |", "|---|---|"]
+        lines += [f"| {name} | {marked(text)} |" for name, text in rows.items() if text]
+        lines += ["", *(f"- warning: {marked(each)}" for each in self.warnings)]
         return "\n".join(lines).rstrip() + "\n"
 
     def to_dict(self) -> dict[str, object]:
@@ -150,11 +148,6 @@ class GateResult:
             "exit_code": self.exit_code,
             "warnings": list(self.warnings),
         }
-
-
-def _marked(text: str) -> str:
-    """Return a text that Markdown shows as it is."""
-    return _MARKED.sub(r"\\\1", one_line(text))
 
 
 def check_gate_of_race(plan: "RacePlan", rule: NotWorse) -> None:

@@ -1,7 +1,7 @@
 """The verdict on finished runs: recorded results told to the session that a live run drives."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from midband_history import InputError, Metric
@@ -42,6 +42,26 @@ class Verdict:
     missing: str = ""
 
 
+@dataclass(kw_only=True)
+class Told:
+    """What the session of one agent was told, for whoever wants to tell it again.
+
+    Parameters
+    ----------
+    live : bool
+        Whether it was judged in the order that the run chose.
+    records : list of Record
+        In the order in which they were told, by the metric of the plan; planned tasks alone.
+    started, unlogged : tuple of str
+        As in `LiveOrder`.
+    """
+
+    live: bool
+    records: "list[Record]" = field(default_factory=list)
+    started: tuple[str, ...] = ()
+    unlogged: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class LiveOrder:
     """What a run that chose its tasks while it went on says of itself.
@@ -66,6 +86,7 @@ def rank_records(
     versus: "Sequence[str]" = (),
     orders: "Mapping[str, LiveOrder] | None" = None,
     max_errors: "MaxErrors | None" = None,
+    kept: "dict[str, Told] | None" = None,
 ) -> list[Verdict]:
     """Rank every agent in the records by the plan, in the order of first appearance.
 
@@ -86,6 +107,8 @@ def rank_records(
         By the run ids of records. An agent's first run decides in which way it is judged.
     max_errors : MaxErrors, optional
         As for `Session`.
+    kept : dict of str to Told, optional
+        Filled with what each agent's session was told.
 
     Raises
     ------
@@ -97,6 +120,7 @@ def rank_records(
     sessions: dict[str, Session] = {}
     ignored: dict[str, int] = {}
     told: dict[str, set[str]] = {}
+    kept = {} if kept is None else kept
     seen: set[str] = set()
     begun: set[tuple[str, str]] = set()
     planned = set(plan.tasks)
@@ -129,13 +153,16 @@ def rank_records(
                 plan, versus=versus, live=order is not None, max_errors=max_errors
             )
             told[record.agent] = set()
+            kept[record.agent] = Told(live=order is not None)
         session = sessions[record.agent]
         if order is not None and (record.agent, record.run_id) not in begun:
             begun.add((record.agent, record.run_id))
+            kept[record.agent].started += order.tasks
+            kept[record.agent].unlogged += order.unlogged
             for task in order.tasks:
                 session.start(task)
             for task in order.unlogged:
-                session.tell(task, outcome="missing", usd=0.0, seconds=0.0)
+                session.tell(task, outcome="missing", usd=0.0, seconds=0.0, tokens=0.0)
         if record.task_id in planned:
             told[record.agent].add(record.task_id)
             key = (record.agent, record.run_id, record.task_id, record.attempt)
@@ -144,12 +171,12 @@ def rank_records(
             elif record.run_id:
                 in_vain.setdefault(key, record)
                 continue
-            _tell(session, record)
+            _tell(session, record, kept[record.agent])
         else:
             ignored[record.agent] = ignored.get(record.agent, 0) + 1
     for key, record in in_vain.items():
         if key not in usable:
-            _tell(sessions[record.agent], record)
+            _tell(sessions[record.agent], record, kept[record.agent])
     return [
         _verdict(agent, session, told[agent], ignored.get(agent, 0))
         for agent, session in sessions.items()
@@ -164,13 +191,15 @@ def _by_content(plan: "Plan") -> dict[str, str]:
     return {digest: found[0] for digest, found in tasks.items() if digest and len(found) == 1}
 
 
-def _tell(session: Session, record: "Record") -> None:
+def _tell(session: Session, record: "Record", kept: Told) -> None:
+    kept.records.append(record)
     session.tell(
         record.task_id,
         score=record.score,
         outcome=record.kind,
         usd=record.cost_usd,
         seconds=record.duration_s,
+        tokens=record.tokens,
     )
 
 

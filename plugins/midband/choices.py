@@ -62,7 +62,10 @@ def other_outcomes(
 def rule_help() -> str:
     """Say how stopping rules are written, those of plugins included."""
     added = _offered(get_plugin_manager().stopping_rules)
-    return f"{', '.join([*rule_forms(), *added])}; joined by and/or."
+    return (
+        f"When a run stops. The rules are {', '.join([*rule_forms(), *added])}. Several are"
+        " joined by the words and, or. docs/guarantees.md explains each."
+    )
 
 
 def _offered(names: Callable[[], Mapping[str, object]]) -> tuple[str, ...]:
@@ -77,8 +80,8 @@ def strategy_help() -> str:
     """List the strategies, those of plugins included."""
     names = [*strategy_names(), *_offered(get_plugin_manager().strategies)]
     return (
-        f"How tasks are chosen: {', '.join(names)}; see docs/strategies.md. auto is"
-        " sampled-information, unless replays of the history's own agents surely speak for another."
+        f"How the tasks are chosen: by {', '.join(names)}. docs/strategies.md explains each. auto"
+        " takes sampled-information unless replays of your history clearly favour another."
     )
 
 
@@ -86,8 +89,8 @@ def varied_help() -> str:
     """Say which settings of plans a study varies."""
     names = (each.name.replace("_", "-") for each in PlanSettings.options() if each.varied)
     return (
-        "A further setting of the plans, such as explore=0.1; once a value to try. One of"
-        f" {', '.join(names)}."
+        "A further setting of the plans that are replayed, such as explore=0.1. Repeat the option"
+        f" for each value to try. The settings are {', '.join(names)}."
     )
 
 

@@ -172,7 +172,7 @@ class ReportSection:
         Its title.
     render : callable
         Turns the cells of the study, as ``midband study --json`` prints them, into the section's
-        text, which the page shows as it stands.
+        text, of which each line is a paragraph.
     summary : str
         One line for ``midband plugins``.
     """

@@ -1,9 +1,16 @@
 """Foreign text: on one line that steers no terminal, and without what looks like a credential."""
 
+import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
 
 HIDDEN = "***"
+BLOCK_WIDTH = 80
+# For what wraps the lines itself, as a viewer of logs does.
+UNFOLDED = 1_000_000
+_LEAST_WIDTH = 20
 # C0 and C1 (tab, newline, ESC and what opens an OSC among them), line separators, what turns the
 # direction of writing, and the halves of characters that stand for bytes of no encoding.
 _STEERING = re.compile(
@@ -21,6 +28,37 @@ def one_line(text: str) -> str:
         Of whatever origin.
     """
     return _STEERING.sub(_shown, text)
+
+
+def block_width(stream: TextIO | None = None) -> int:
+    """Return the columns that a block of lines may take: 80, or fewer on a narrower terminal.
+
+    Parameters
+    ----------
+    stream : text stream, optional
+        Where the lines go; standard output by default.
+    """
+    return terminal_width(sys.stdout if stream is None else stream, most=BLOCK_WIDTH)
+
+
+def terminal_width(stream: TextIO | None, *, most: int) -> int:
+    """Return the columns of a terminal, but `most` at most; `most` for what is none.
+
+    The environment variable COLUMNS goes before what the terminal says.
+    """
+    try:
+        if stream is None or not stream.isatty():
+            return most
+        asked = os.environ.get("COLUMNS", "")
+        width = int(asked) if asked.isdigit() else os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return most
+    return max(min(width, most), _LEAST_WIDTH) if width else most
+
+
+def encoding_of(stream: TextIO | None = None) -> str:
+    """Return the encoding of a stream, standard output by default; ASCII where it has none."""
+    return getattr(sys.stdout if stream is None else stream, "encoding", None) or "ascii"
 
 
 def _shown(found: "re.Match[str]") -> str:
@@ -165,3 +203,19 @@ def _list_without_credentials(value: Iterable[object]) -> list[object]:
     if len(words) == len(items):
         return list(arguments_without_credentials(words))
     return [settings_without_credentials(item) for item in items]
+
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_MARKS = re.compile(r"([\\`*_{}\[\]|~#$])")
+# An empty comment keeps what follows from becoming a mention, a reference or a link.
+_LINKS = re.compile(r"(@|\\#|(?i:GH)(?=-\d)|:(?=//)|(?i:www)(?=\.))")
+_BREAK = "<!-- -->"
+
+
+def marked(text: str) -> str:
+    """Return a text of whatever origin that Markdown and HTML show as it is, on one line.
+
+    Nothing in it is markup, ends a cell of a table, mentions anybody or becomes a link.
+    """
+    plain = "".join(_ENTITIES.get(each, each) for each in one_line(text))
+    return _LINKS.sub(rf"\1{_BREAK}", _MARKS.sub(r"\\\1", plain))

@@ -3,22 +3,23 @@
 from midband_sampler.beginning import sequential_bounds, start_kernel
 from midband_sampler.bounds.betting import Capital, FinitePopulation
 from midband_sampler.bounds.evidence import PairedEProcess, bootstrap_ranks
-from midband_sampler.bounds.sequential import SequentialRankBounds
+from midband_sampler.bounds.sequential import ALWAYS_VALID, SequentialRankBounds
 from midband_sampler.calibration import MIN_REPLAYS
 from midband_sampler.decision import Decision
 from midband_sampler.errors import DigestMismatchError, PlanError
 from midband_sampler.kernel import ALL_RUN, Recorded, replay, replay_order
-from midband_sampler.leaving_out import MIN_COVERAGE
+from midband_sampler.leaving_out import MIN_COVERAGE, can_be_replayed
 from midband_sampler.model.dispersion import Dispersion
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.model.prediction import PredictionModel
 from midband_sampler.model.response import fit_response_model
 from midband_sampler.paired_sample import PairedSample, compare_results
 from midband_sampler.plan import Plan
-from midband_sampler.planning import make_plan
+from midband_sampler.planning import MIN_REFERENCE, make_plan
 from midband_sampler.rank_sets import rank_sets
 from midband_sampler.session import Session
 from midband_sampler.settings import Candidate, Option, PlanSettings
+from midband_sampler.shrinkage import agents_needed
 from midband_sampler.spending import MaxErrors, parse_max_errors
 from midband_sampler.stopping.base import Claim, Rule, Snapshot
 from midband_sampler.stopping.budget import Budget, Never
@@ -50,8 +51,10 @@ from midband_sampler.task_checks import Cohort, TaskCheck, TaskInCohort, TaskRep
 
 __all__ = [
     "ALL_RUN",
+    "ALWAYS_VALID",
     "AUTO",
     "MIN_COVERAGE",
+    "MIN_REFERENCE",
     "MIN_REPLAYS",
     "AllOf",
     "AnyOf",
@@ -96,7 +99,9 @@ __all__ = [
     "TaskInCohort",
     "TaskReport",
     "TopK",
+    "agents_needed",
     "bootstrap_ranks",
+    "can_be_replayed",
     "check_strategy",
     "check_tasks",
     "compare_results",

@@ -15,7 +15,6 @@ from midband_sampler.calibration import (
     Calibration,
     Replays,
     replay_all,
-    required_replays,
 )
 from midband_sampler.drift import surprise_limit
 from midband_sampler.errors import PlanError
@@ -34,6 +33,7 @@ from midband_sampler.shrinkage import (
     LARGEST,
     OTHERS_WEIGHT,
     OtherBenchmarks,
+    agents_needed,
     interval_multipliers,
     narrowest,
 )
@@ -158,10 +158,9 @@ class Calibrating:
             or no level of it covers in enough replays.
         """
         rule, reference = self.rule, self.reference
-        named = len(rule.named_agents)  # these are not replayed
-        needed = required_replays(rule.confidence) + named
-        if self.others.matrices:  # the plan itself asks for MIN_REFERENCE
-            needed = max(named + 1, needed - int(OTHERS_WEIGHT))
+        needed = agents_needed(
+            rule.confidence, others=bool(self.others.matrices), named=len(rule.named_agents)
+        )
         instead = find_strategy(INSTEAD) if wanted is None or not wanted.random_order else wanted
         limit = self.settings.max_tasks
         everything = limit is None or limit >= len(reference.tasks)

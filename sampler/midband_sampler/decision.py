@@ -1,23 +1,22 @@
 """The decision: what a session can say, and on what it rests."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from textwrap import wrap
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
 
-import numpy as np
-
-from midband_history import Column, FloatArray, Frames, Metric, Rows
-from midband_sampler.bounds.base import TIE, Bounds, Interval
+from midband_history import Column, Frames, InputError, Metric, Rows
 from midband_sampler.bounds.bootstrap import RANK_CONFIDENCE, level_text
+from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
+from midband_sampler.kernel import ALL_RUN
+from midband_sampler.notebook import decision_html, decision_repr
+from midband_sampler.plain_lines import INDENT, WIDTH, folded, interval_bar, marks_for
 from midband_sampler.spending import TOO_MANY_ERRORS
 from midband_sampler.stopping.base import Claim
 
-WIDTH = 100
-NEAREST = 5
 GOING_ON = "going on"
-_LEAST_WIDTH = 20
-_HOW_MANY_CLAIMS = 5
+_SHOWN_CLAIMS = 5
+_SHOWN_AGENTS = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,8 +75,8 @@ class Decision(Frames):
         Reference agents whose score lies within the bounds of the candidate's: they cannot be told
         from it at this confidence.
     spent_usd, spent_seconds, spent_tokens : float
-        Cost of the judged tasks, the history's mean standing in for dollars that were not told;
-        NaN where not known.
+        Cost of the judged tasks, the history's mean standing in for dollars and tokens that were
+        not told; NaN where not known.
     cost_saved_usd : float
         Expected cost of the benchmark's tasks that were not run, from the history; NaN if
         the history has no costs.
@@ -154,6 +153,48 @@ class Decision(Frames):
             for name, value in plain.items()
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Decision":
+        """Return the decision that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            None stands for a number that is not known. Further entries are ignored.
+
+        Raises
+        ------
+        InputError
+            A field is missing, or cannot be what it says.
+        """
+        try:
+            values: dict[str, Any] = {
+                each.name: math.nan
+                if data[each.name] is None and each.type is float
+                else data[each.name]
+                for each in fields(cls)
+                if each.name in data
+                or (each.default is MISSING and each.default_factory is MISSING)
+            }
+            values["claims"] = tuple(
+                Claim(text=str(each["text"]), confidence=float(each["confidence"]))
+                for each in values["claims"]
+            )
+            for name in ("tie_group", "warnings"):
+                values[name] = tuple(map(str, values[name]))
+            values["better_than"] = dict(values["better_than"])
+            values["differences"] = {
+                agent: {name: math.nan if value is None else value for name, value in each.items()}
+                for agent, each in values.get("differences", {}).items()
+            }
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            msg = (
+                "expected a decision as Decision.to_dict writes it, got one without a usable"
+                f" {problem}: judge the results again with `midband rank`"
+            )
+            raise InputError(msg) from problem
+
     def frame(self) -> Mapping[str, Column]:
         """Return one row with all that is said."""
         return Rows([self]).frame()
@@ -184,6 +225,20 @@ class Decision(Frames):
         """A counter of about 20 characters; see `short_verdict`."""
         return short_verdict(self)
 
+    @property
+    def holds(self) -> bool:
+        """Whether `confidence` stands behind the bounds of the rank as they are now.
+
+        Bounds that are exact at every look always do. Calibrated ones do where the stopping rule
+        was met and has claimed something, or once the whole target was run.
+        """
+        if self.rank is None or self.too_many_errors or self.guarantee == NOT_RANDOM:
+            return False
+        if self.guarantee == ALWAYS_VALID or self.guarantee.startswith("certain"):
+            return True
+        everything = self.reason == ALL_RUN and self.low == self.high
+        return self.stop and (bool(self.claims) or everything)
+
     def lines(
         self,
         *,
@@ -191,13 +246,22 @@ class Decision(Frames):
         ended: bool = False,
         resume: str = "",
         width: int = WIDTH,
+        encoding: str = "ascii",
     ) -> tuple[str, ...]:
         """Return the verdict in words, a line each; see `verdict_lines`."""
-        return verdict_lines(self, prefix=prefix, ended=ended, resume=resume, width=width)
+        return verdict_lines(
+            self, prefix=prefix, ended=ended, resume=resume, width=width, encoding=encoding
+        )
 
     def __str__(self) -> str:
         """Return the verdict in words, with every warning."""
         return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return decision_repr(self)
+
+    def _repr_html_(self) -> str:
+        return decision_html(self)
 
 
 def verdict_lines(
@@ -207,12 +271,13 @@ def verdict_lines(
     ended: bool = False,
     resume: str = "",
     width: int = WIDTH,
+    encoding: str = "ascii",
 ) -> tuple[str, ...]:
-    """Render a decision as lines for people.
+    """Render a decision as a block of lines for people.
 
-    The first lines say what is known and what it rests on, each warning begins a line of its own.
-    Lines break at words; only a single word that is longer than `width`, such as a path, exceeds
-    it.
+    The first lines say what is known: the rank with a drawing of its interval, and the score. The
+    next ones say what it rests on and what was spent. Each warning begins a line of its own. Where
+    no interval is claimed, none is drawn, and a line says why.
 
     Parameters
     ----------
@@ -220,30 +285,42 @@ def verdict_lines(
     prefix : str
         What the first line begins with, for instance whom the verdict is about.
     ended : bool
-        Whether the run is over: one without a verdict then says so, and does not "go on".
+        Whether the run is over: one without a verdict then says so.
     resume : str
-        How to go on with a run that ended without a verdict, for instance a command.
+        How to continue a run that ended without a verdict, for instance a command.
     width : int
-        Most columns of a line.
+        Most columns of a line. Lines break at words; only a single word that is longer than
+        `width`, such as a path, exceeds it.
+    encoding : str
+        Of where the lines are shown: the drawing is plain ASCII unless it is a form of Unicode.
     """
-    paragraphs = [
-        f"{prefix}{_rank(decision)}, {_score(decision)}, {_progress(decision, ended=ended)}",
-        _basis(decision),
-    ]
-    if ended and resume and decision.reason == GOING_ON:
-        paragraphs.append(f"to go on: {resume}")
-    paragraphs += [f"warning: {each}" for each in decision.warnings]
-    lines: list[str] = []
-    for text in paragraphs:
-        lines += wrap(
-            " ".join(text.split()),
-            max(width, _LEAST_WIDTH),
-            initial_indent="  " if lines else "",
-            subsequent_indent="  ",
-            break_long_words=False,
-            break_on_hyphens=False,
+    bar = ""
+    if decision.holds:
+        bar = interval_bar(
+            decision.rank,
+            decision.low,
+            decision.high,
+            of=decision.n_reference + 1,
+            width=width,
+            marks=marks_for(encoding),
         )
-    return tuple(lines)
+    head = [f"{prefix}{_rank(decision)}"]
+    if prefix and len(head[0]) > width:
+        head = [prefix.rstrip(), _rank(decision)]
+    lead = folded(head, width)
+    paragraphs = [*_open(decision, ended=ended), _score(decision)]
+    paragraphs += [
+        f"score minus that of {agent}: {_points(each['estimate'])} points"
+        f" ({_points(each['low'])} to {_points(each['high'])})"
+        for agent, each in decision.differences.items()
+    ]
+    paragraphs += [_progress(decision, ended=ended), *_claims(decision), *_tied(decision)]
+    paragraphs += _money(decision)
+    if ended and resume and decision.reason == GOING_ON:
+        paragraphs.append(f"to continue: {resume}")
+    paragraphs += [f"warning: {each}" for each in decision.warnings]
+    drawn = (f"{INDENT}{bar}",) if bar else ()
+    return (*lead, *drawn, *folded(paragraphs, width, first=INDENT))
 
 
 def short_verdict(decision: Decision) -> str:
@@ -258,12 +335,34 @@ def short_verdict(decision: Decision) -> str:
 
 
 def _rank(decision: Decision) -> str:
-    of = decision.n_reference + 1
-    where = f"at {decision.confidence * 100:.3g} % on the {decision.target}"
+    of, target = decision.n_reference + 1, f"on the {decision.target}"
     if decision.rank is None:
         why = "no usable result" if not decision.results else "too few results"
-        return f"rank unknown of {of} ({decision.low} to {decision.high} {where}): {why}"
-    return f"rank {decision.rank} of {of} ({decision.low} to {decision.high} {where})"
+        return f"rank unknown of {of} {target}: {why}"
+    bounds = f"{decision.low} to {decision.high}"
+    if decision.low == decision.high:
+        bounds = f"{decision.low}"
+    if not decision.holds:
+        return f"rank {decision.rank} of {of} so far ({bounds} {target}, not claimed)"
+    level = f"at {decision.confidence * 100:.3g} %"
+    calibrated = "" if decision.guarantee == ALWAYS_VALID else ", calibrated"
+    if decision.guarantee.startswith("certain"):
+        level, calibrated = "certain", ""
+    return f"rank {decision.rank} of {of} ({bounds} {level} {target}{calibrated})"
+
+
+def _open(decision: Decision, *, ended: bool) -> list[str]:
+    """Say why no interval is claimed, where none is."""
+    if decision.rank is None or decision.holds:
+        return []
+    if decision.guarantee == NOT_RANDOM:
+        return ["no interval is claimed: the tasks do not run in random order."]
+    if decision.too_many_errors:
+        return ["no interval is claimed: too many attempts ended without a usable result."]
+    if decision.stop:
+        return [f"no interval is claimed: {decision.reason} before the stopping rule was met."]
+    until = "the run ended before the stopping rule was met" if ended else "the run is not over"
+    return [f"no interval is claimed: {until}."]
 
 
 def _score(decision: Decision) -> str:
@@ -271,64 +370,68 @@ def _score(decision: Decision) -> str:
     what = "estimated full score" if whole else f"estimated score on the {decision.target}"
     if math.isnan(decision.target_score):
         return f"{what} unknown"
-    low, high = 100 * decision.target_score_low, 100 * decision.target_score_high
-    text = f"{what} {100 * decision.target_score:.1f} % ({low:.1f} to {high:.1f} %)"
+    text = f"{what} {100 * decision.target_score:.1f} %"
+    if decision.holds:
+        low, high = 100 * decision.target_score_low, 100 * decision.target_score_high
+        text += f" ({low:.1f} to {high:.1f} %)"
     return f"{text} of the scale {decision.scale}" if decision.scale else text
 
 
+def _points(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{100 * value:+.1f}"
+
+
 def _progress(decision: Decision, *, ended: bool) -> str:
-    reason = decision.reason
-    if reason == GOING_ON and ended:
-        reason = "ended before the stopping rule was met"
-    text = f"{decision.tasks_run} of {decision.tasks_total} tasks: {reason}"
-    claims = [each.text for each in decision.claims if each.text != reason]
-    more = len(claims) - _HOW_MANY_CLAIMS
-    if claims:
-        text += f" ({'; '.join(claims[:_HOW_MANY_CLAIMS])}{f'; {more} more' if more > 0 else ''})"
-    return text
-
-
-def _basis(decision: Decision) -> str:
-    parts = [f"{decision.results} result{'' if decision.results == 1 else 's'}"]
-    parts.append(f"{decision.errors} error{'' if decision.errors == 1 else 's'}")
-    if decision.unscored:
-        parts.append(f"{decision.unscored} unscored")
-    text = f"{', '.join(parts)}; {decision.tasks_planned} planned"
+    kind = "tasks" if decision.tasks_planned == decision.tasks_total else "planned tasks"
+    whole = decision.tasks_run == decision.tasks_planned
+    number = "all" if whole else f"{decision.tasks_run} of"
+    text = f"{number} {decision.tasks_planned} {kind} ran"
+    if kind != "tasks":
+        text += f" (of {decision.tasks_total} in the benchmark)"
+    if decision.tasks_without_result:
+        kinds = [_count(decision.errors, "error")] if decision.errors else []
+        kinds += [f"{decision.unscored} unscored"] if decision.unscored else []
+        text += f", {decision.tasks_without_result} without a result"
+        text += f" ({', '.join(kinds)})" if kinds else ""
+    if decision.reason == GOING_ON:
+        text += "; ended before the stopping rule was met" if ended else "; the run is not over"
+    elif decision.reason != ALL_RUN:
+        text += f"; stopped: {decision.reason}"
     if not math.isnan(decision.bootstrap_rank_confidence):
         text += f"; {RANK_CONFIDENCE} {level_text(decision.bootstrap_rank_confidence)}"
-    if not math.isnan(decision.spent_usd):
-        text += f"; ${decision.spent_usd:,.2f} spent on the judged tasks"
-    if not math.isnan(decision.cost_saved_usd):
-        text += f"; ${decision.cost_saved_usd:,.2f} expected for the tasks that were not run"
     return text
 
 
-def nearest(
-    better: FloatArray, agents: Sequence[str], asked_for: Sequence[str]
-) -> dict[str, float]:
-    """Return the chances of the agents whose comparison is least certain, then those asked for.
-
-    Parameters
-    ----------
-    better : ndarray of float64, shape (n_agents,)
-        NaN where nothing is known.
-    agents, asked_for : sequence of str
-        Ties go to the agent that stands first.
-    """
-    closest = np.abs(better - 0.5).argsort(kind="stable")[:NEAREST].tolist()
-    shown = dict.fromkeys([*(agents[place] for place in closest), *asked_for])
-    chances = {name: float(better[agents.index(name)]) for name in shown}
-    return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
+def _claims(decision: Decision) -> list[str]:
+    """Say what is claimed beside the rank and the reason, which stand elsewhere."""
+    bounds = (f"{decision.low} to {decision.high}", f"{decision.low}")
+    said = {decision.reason, *(f"rank {each} of {decision.n_reference + 1}" for each in bounds)}
+    claims = [each for each in decision.claims if each.text not in said]
+    shown = [f"{each.text} ({100 * each.confidence:.3g} %)" for each in claims[:_SHOWN_CLAIMS]]
+    more = len(claims) - len(shown)
+    return [f"claimed: {'; '.join(shown)}{f'; {more} more' if more else ''}"] if shown else []
 
 
-def tied(bounds: Bounds, interval: Interval, agents: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the references that the score bounds do not separate from the candidate."""
-    if math.isnan(interval.score):
-        return agents
-    scores, margins = bounds.reference_scores, bounds.reference_margins
-    margin = TIE if margins is None else margins + TIE
-    inside = (scores >= interval.score_low - margin) & (scores <= interval.score_high + margin)
-    return tuple(agents[place] for place in np.flatnonzero(inside))
+def _tied(decision: Decision) -> list[str]:
+    """Name the agents that the candidate's score does not separate it from."""
+    if not decision.holds or not decision.tie_group:
+        return []
+    names, more = decision.tie_group[:_SHOWN_AGENTS], len(decision.tie_group) - _SHOWN_AGENTS
+    return [f"not told apart from {', '.join(names)}{f' and {more} more' if more > 0 else ''}"]
+
+
+def _money(decision: Decision) -> list[str]:
+    spent, rest = decision.spent_usd, decision.cost_saved_usd
+    if math.isnan(spent):
+        return [] if math.isnan(rest) else [f"the other tasks were expected to cost ${rest:,.2f}"]
+    text = f"about ${spent:,.2f} spent on these tasks"
+    if rest > 0:
+        text += f"; ${rest:,.2f} expected for the others"
+    return [text]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def scale_of(metric: Metric | None) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from midband_sampler.bounds.sequential import ALWAYS_VALID, NOT_RANDOM
 from midband_sampler.calibration import Calibration
 from midband_sampler.errors import PlanError
 from midband_sampler.model.prediction import Attempts, PredictionModel
+from midband_sampler.notebook import plan_html, plan_repr
 from midband_sampler.plan_text import (
     FORMAT,
     MOST_BYTES,
@@ -96,6 +98,8 @@ class Plan(Frames):
         The new agent that the plan was made for; None where nothing was said of it.
     estimator : str
         What the score on the target is estimated by; see `PlanSettings`.
+    mean_tokens : float
+        Mean number of tokens of an attempt in the history; NaN where it holds none.
     added_strategy : Strategy or None
         What `strategy` names where it is not one of midband's own.
     """
@@ -129,6 +133,7 @@ class Plan(Frames):
     version: str = ""
     candidate: Candidate | None = None
     estimator: str = "auto"
+    mean_tokens: float = math.nan
     added_strategy: Strategy | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -419,6 +424,12 @@ class Plan(Frames):
     def __hash__(self) -> int:
         """Hash of the digest."""
         return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return plan_repr(self)
+
+    def _repr_html_(self) -> str:
+        return plan_html(self)
 
 
 def _mean_known(scores: FloatArray) -> FloatArray:

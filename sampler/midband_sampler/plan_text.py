@@ -158,7 +158,7 @@ _NAMES = frozenset(
         "versions", "tasks", "all_tasks", "task_digests", "reference_agents", "reference_scores",
         "expected_cost_usd", "max_tasks", "notes", "calibration", "model", "fallback", "always",
         "explore", "attempts", "cost_unit", "task_costs", "metric", "version", "live",
-        "candidate", "estimator", "in_order", "digest",
+        "candidate", "estimator", "in_order", "mean_tokens", "digest",
     }
 )  # fmt: skip
 AddedRules = Callable[[], Mapping[str, Build]]
@@ -199,6 +199,7 @@ def plain_values(fields: Mapping[str, Any]) -> dict[str, object]:
         "estimator": "" if plan.estimator == "auto" else plan.estimator,
         "fallback": None if plan.fallback is None else plan.fallback.to_dict(),
         "in_order": plan.in_order,
+        "mean_tokens": 0.0 if math.isnan(plan.mean_tokens) else plan.mean_tokens,
         "always": list(plan.always),
         "explore": plan.explore,
         "attempts": None if plan.attempts is None else _attempts_values(plan.attempts),
@@ -280,6 +281,7 @@ def plan_fields(
         if "candidate" in data
         else None,
         "estimator": _estimator(text(data, "estimator")) if "estimator" in data else "auto",
+        "mean_tokens": number(data, "mean_tokens", low=0.0) if "mean_tokens" in data else math.nan,
         "seed": whole(data, "seed"),
         "as_of": text(data, "as_of"),
         "warnings": texts(data, "warnings"),

@@ -9,8 +9,8 @@ import numpy as np
 
 from midband_history import FloatArray, InputError, UnknownTaskError
 from midband_sampler.beginning import start_kernel, watch
-from midband_sampler.bounds.base import real, unknown, whole
-from midband_sampler.decision import GOING_ON, Decision, nearest, scale_of, tied
+from midband_sampler.bounds.base import nearest, real, tied, unknown, whole
+from midband_sampler.decision import GOING_ON, Decision, scale_of
 from midband_sampler.estimators import ChoiceLog, Estimate, Results, mean_known, mean_of_tasks
 from midband_sampler.kernel import ALL_RUN
 from midband_sampler.plan import Plan
@@ -102,7 +102,7 @@ class Session:
     def _reset(self) -> None:
         self._kernel = self._begun()
         self._posterior = self._kernel.bounds.posterior
-        self._spending = Spending()
+        self._spending = Spending(self.plan.mean_tokens)
         self._drift = watch(self.plan, self._posterior)
         self._judged: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()

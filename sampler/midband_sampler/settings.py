@@ -220,7 +220,7 @@ class PlanSettings:
     strategy: str | Strategy = field(
         default=AUTO,
         metadata=_about(
-            "How tasks are chosen; see docs/strategies.md.",
+            "How the tasks are chosen; docs/strategies.md explains each strategy.",
             read=_as_it_is,
             default_text=AUTO,
             varied=False,
@@ -229,7 +229,8 @@ class PlanSettings:
     guarantee: str = field(
         default="auto",
         metadata=_about(
-            "What the confidence rests on; see docs/guarantees.md.",
+            "What the confidence of the verdict rests on; docs/guarantees.md explains each. auto"
+            " calibrates the plan by replays where the history allows it.",
             choices=GUARANTEES,
             default_text="auto",
         ),
@@ -237,7 +238,7 @@ class PlanSettings:
     band: Band = field(
         default_factory=Band,
         metadata=_about(
-            "The pass rates that count as mid-difficulty.",
+            "The pass rates that count as mid-difficulty, from 0 to 1, for --strategy band.",
             float,
             read=_read_band,
             metavar="LOW HIGH",
@@ -248,7 +249,7 @@ class PlanSettings:
     stop: Rule = field(
         default_factory=RankSettled,
         metadata=_about(
-            "When a run may stop.",
+            "The rule by which a run stops.",
             read=_read_stop,
             metavar="RULE",
             default_text="rank:0.95:0.2",
@@ -256,18 +257,28 @@ class PlanSettings:
         ),
     )
     max_tasks: int | None = field(
-        default=None, metadata=_about("Never run more tasks than this.", int, least=1, varied=False)
+        default=None,
+        metadata=_about(
+            "Plan no more tasks than this. By default the strategy alone limits them.",
+            int,
+            metavar="N",
+            least=1,
+            varied=False,
+        ),
     )
     always: tuple[str, ...] = field(
         default=(),
         metadata=_about(
-            "Guard tasks, which run first with every strategy.", read=_read_names, metavar="ID,ID"
+            "The ids of tasks that run first with every strategy.",
+            read=_read_names,
+            metavar="ID,ID",
         ),
     )
     explore: float = field(
         default=0.0,
         metadata=_about(
-            "Choose this share of the tasks at random, for a score estimate without a model.",
+            "Choose this share of the tasks, from 0 to 1, at random. They give an estimate of the"
+            " score that needs no model.",
             float,
             metavar="SHARE",
             default_text="0.0",
@@ -276,8 +287,8 @@ class PlanSettings:
     attempts: int = field(
         default=1,
         metadata=_about(
-            "Allow up to K attempts at a task, where a further attempt is more informative than"
-            " another task; for --strategy information and cost, in your own sessions.",
+            "Allow up to K attempts at a task where a further attempt is more informative than"
+            " another task. Only --strategy information and cost do so, in sessions of your own.",
             int,
             metavar="K",
             least=1,
@@ -287,7 +298,7 @@ class PlanSettings:
     cost_unit: str = field(
         default="usd",
         metadata=_about(
-            "What the strategies cost and cost-fixed minimise.",
+            "The cost that --strategy cost and cost-fixed minimise.",
             choices=COST_UNITS,
             default_text="usd",
         ),
@@ -295,32 +306,34 @@ class PlanSettings:
     estimator: str = field(
         default="auto",
         metadata=_about(
-            "What the score is estimated by; auto is model in a calibrated plan, else paired.",
+            "How the score is estimated. auto is model in a calibrated plan, and paired in others.",
             choices=("auto", *ESTIMATORS),
             default_text="auto",
         ),
     )
     agent: str = field(
         default="",
-        metadata=_about("The new agent that the plan is made for.", metavar="NAME", varied=False),
+        metadata=_about("The name of the new agent, for the record.", metavar="NAME", varied=False),
     )
     model: str = field(
-        default="", metadata=_about("The model of the new agent.", metavar="NAME", varied=False)
+        default="", metadata=_about("The new agent's model.", metavar="NAME", varied=False)
     )
     scaffold: str = field(
-        default="", metadata=_about("The scaffold of the new agent.", metavar="NAME", varied=False)
+        default="",
+        metadata=_about("The program around the new agent's model.", metavar="NAME", varied=False),
     )
     metric: str = field(
         default="",
         metadata=_about(
-            "What scores are scores of: NAME or NAME.KEY.", metavar="NAME", varied=False
+            "The metric that the scores are of, as NAME or NAME.KEY.", metavar="NAME", varied=False
         ),
     )
     seed: int = field(
         default=0,
         metadata=_about(
-            "Seed of all random choices; the same seed gives the same plan.",
+            "The seed of all random choices. The same seed gives the same plan.",
             int,
+            metavar="N",
             least=0,
             default_text="0",
             varied=False,

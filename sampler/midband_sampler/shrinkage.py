@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from midband_history import FloatArray, IntArray, OutcomeMatrix
 from midband_sampler.bounds.calibrated import POSTERIOR, CalibratedBound
-from midband_sampler.calibration import MIN_REPLAYS, replay_all
+from midband_sampler.calibration import MIN_REPLAYS, replay_all, required_replays
 from midband_sampler.errors import PlanError
 from midband_sampler.leaving_out import SCAFFOLD, Fold, can_hold_out_scaffolds, make_folds
 from midband_sampler.stopping.base import Rule
@@ -28,6 +28,23 @@ _MOST_OTHERS, _MOST_AGENTS, _MOST_TASKS = 8, 40, 300
 # that has fewer than four others to tell it.
 _USUAL_SPREAD = 0.39
 _ENOUGH_TO_TELL_SPREAD = 4
+
+
+def agents_needed(confidence: float, *, others: bool = False, named: int = 0) -> int:
+    """Return how many known agents a plan needs to calibrate its intervals by replay.
+
+    Parameters
+    ----------
+    confidence : float
+        Of the stopping rule.
+    others : bool
+        Whether other benchmarks of the history can be replayed as well.
+    named : int
+        Agents that the rule names, which are not replayed.
+    """
+    needed = required_replays(confidence) + named
+    # A plan itself asks for a few more: `planning.MIN_REFERENCE`.
+    return max(named + 1, needed - int(OTHERS_WEIGHT)) if others else needed
 
 
 def interval_multipliers() -> tuple[FloatArray, FloatArray]:

@@ -113,11 +113,18 @@ _UNKNOWN = Cost()
 
 
 class Spending:
-    """Sums the cost of the judged tasks; the history's mean stands in for what was not told."""
+    """Sums the cost of the judged tasks; the history's mean stands in for what was not told.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    mean_tokens : float
+        Mean number of tokens of an attempt in the history; NaN where not known.
+    """
+
+    def __init__(self, mean_tokens: float = math.nan) -> None:
+        self._mean_tokens = mean_tokens
         self.usd = self.seconds = self.tokens = 0.0
-        self._usd_guessed = 0
+        self._guessed = {"usd": 0, "tokens": 0}
         self._missing = {"seconds": 0, "tokens": 0}
 
     def add(self, attempts: Sequence[Cost], *, expected_usd: float) -> None:
@@ -129,15 +136,19 @@ class Spending:
         expected_usd : float
             What one attempt cost in the history; NaN where not known.
         """
-        told = [each.usd for each in attempts if not math.isnan(each.usd)]
-        guessed = len(attempts) - len(told)
-        self.usd += math.fsum(sorted(told)) + (guessed * expected_usd if guessed else 0.0)
-        self._usd_guessed += guessed
+        self.usd += self._total("usd", [each.usd for each in attempts], expected_usd)
+        self.tokens += self._total("tokens", [each.tokens for each in attempts], self._mean_tokens)
         for each in attempts:
             self._missing["seconds"] += math.isnan(each.seconds)
             self._missing["tokens"] += math.isnan(each.tokens)
         self.seconds += math.fsum(sorted(each.seconds for each in attempts))
-        self.tokens += math.fsum(sorted(each.tokens for each in attempts))
+
+    def _total(self, unit: str, amounts: Sequence[float], expected: float) -> float:
+        """Sum the amounts; the expected one stands in for each that is not known."""
+        told = [amount for amount in amounts if not math.isnan(amount)]
+        guessed = len(amounts) - len(told)
+        self._guessed[unit] += guessed
+        return math.fsum(sorted(told)) + (guessed * expected if guessed else 0.0)
 
     def warnings(self, units: Collection[str]) -> tuple[str, ...]:
         """Say what a budget in these units rests on; nothing where every cost was told."""
@@ -147,13 +158,19 @@ class Spending:
                 "the budget in dollars cannot be counted: neither the results nor the history say"
                 " what some attempts cost; nothing stops on it"
             )
-        elif "usd" in units and self._usd_guessed:
+        elif "usd" in units and (guessed := self._guessed["usd"]):
             found.append(
-                f"the cost of {self._usd_guessed} attempts was not told: counted at their mean in"
+                f"the cost of {guessed} attempts was not told: counted at their mean in"
                 f" the history, {self.usd:.2f} USD in all"
             )
+        if "tokens" in units and (guessed := self._guessed["tokens"]) and self.tokens >= 0.0:
+            found.append(
+                f"the number of tokens of {guessed} attempts was not told: counted at the mean of"
+                f" the history, {self.tokens:,.0f} tokens in all"
+            )
         for unit, what in (("seconds", "the duration"), ("tokens", "the number of tokens")):
-            if unit in units and (missing := self._missing[unit]):
+            if unit in units and math.isnan(getattr(self, unit)):
+                missing = self._missing[unit]
                 found.append(
                     f"the budget in {unit} cannot be counted: {what} of {missing} attempts was not"
                     " told; nothing stops on it"
@@ -251,7 +268,7 @@ def none_usable(*, results: int, judged: int) -> str:
         return ""
     return (
         f"{TOO_MANY_ERRORS}: none of the first {judged} attempts has a usable result"
-        " (--max-errors 100% goes on)"
+        " (--max-errors 100% never ends a run)"
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,6 +176,8 @@ def _agreement(
 
 
 Row = Mapping[str, Any]
+PLANNED = "planned tasks"
+RATE_BINS = 20
 BUCKET_NAMES = ("0_2", "2_5", "5_10", "over_10")
 
 
@@ -198,32 +200,73 @@ def summarise(
     averaged over all of them, a measure of a ranking over the rankings of each seed. `nominal` is
     the confidence that the policy's rule states.
     """
+    head = head_of(matrix, protocol=protocol, split=split, policy=policy, nominal=nominal)
     played = [row for row in rows if not row.get("refused")]
-    refused = [str(row["refused"]) for row in rows if row.get("refused")]
-    candidates = sorted({str(row["candidate"]) for row in played})
-    head: dict[str, object] = {
+    baseline = _baseline(matrix, splits, played, seed=seed, draws=draws)
+    ceiling = noise_ceiling(
+        matrix, sorted({i for each in splits for i in each.candidates}), seed=seed, draws=draws
+    )
+    return {
+        **summarise_rows(head, rows),
+        **_named("random", baseline),
+        **_named("ceiling", ceiling),
+        "seconds": seconds,
+    }
+
+
+def head_of(
+    matrix: OutcomeMatrix, *, protocol: str, split: str, policy: Policy, nominal: float
+) -> dict[str, object]:
+    """Return what names a cell, and what is known of it before a replay."""
+    return {
         "benchmark": matrix.benchmark,
         "protocol": protocol,
         "split": split,
         "strategy": policy.strategy,
-        "strategy_ran": _ran(played) or None,
         "stop": policy.stop,
         "budget": policy.budget or None,
         "plan": policy.variant or None,
-        "n_reference": _mean(played, "n_reference"),
-        "n_candidates": len({str(row["candidate"]) for row in rows}),
+        "nominal": nominal,
         "n_tasks": len(matrix.tasks),
-        "n_replays": len(played),
-        "n_refused": len(refused),
-        "refused_because": refused[0] if refused else None,
     }
-    tasks_total = len(matrix.tasks)
+
+
+def described(matrix: OutcomeMatrix) -> dict[str, object]:
+    """Return what a report says of a benchmark, with its tasks counted by pass rate in 20 steps."""
+    rates = matrix.pass_rates()
+    counts, _ = np.histogram(rates[~np.isnan(rates)], bins=RATE_BINS, range=(0, 1))
+    return {
+        "benchmark": matrix.benchmark,
+        "agents": len(matrix.agents),
+        "tasks": len(matrix.tasks),
+        "pass_rates": counts.tolist(),
+    }
+
+
+def summarise_rows(head: Mapping[str, object], rows: Sequence[Row]) -> dict[str, object]:
+    """Sum up replays without their outcomes: all of a cell but its baselines.
+
+    Parameters
+    ----------
+    head : mapping
+        See `head_of`.
+    rows : sequence of mapping
+        All replays of the cell, or those that are finished.
+    """
+    played = [row for row in rows if not row.get("refused")]
+    refused = [str(row["refused"]) for row in rows if row.get("refused")]
+    candidates = sorted({str(row["candidate"]) for row in played})
+    tasks_total = float(str(head["n_tasks"]))
     share = _values(played, "tasks_run") / tasks_total
     low, middle, high = quartiles(share)
     covered = _covers(played, "true")
     planned = _covers(played, "planned")
+    targets = [str(row.get("target", "")) for row in played]
+    claimed = np.where([each == PLANNED for each in targets], planned, covered)
+    claimed = np.where([not each for each in targets], math.nan, claimed)
     conclusive = np.array([bool(row["conclusive"]) for row in played], dtype=bool)
     interval = clopper_pearson(mean_known(covered), len(candidates))
+    of_target = clopper_pearson(mean_known(claimed), len(candidates))
     right, pairs = _pairs(played)
     saved = _values(played, "cost_full_usd") - _values(played, "cost_usd")
     saved_low, saved_middle, saved_high = quartiles(saved)
@@ -231,16 +274,21 @@ def summarise(
     whole = _values(played, "cost_full_usd")
     orders = _orders(played)
     top = max(1, min(5, len(candidates) // 3))
-    baseline = _baseline(matrix, splits, played, seed=seed, draws=draws)
-    ceiling = noise_ceiling(
-        matrix, sorted({i for each in splits for i in each.candidates}), seed=seed, draws=draws
-    )
     accuracy: dict[str, object] = {
         f"pairwise_accuracy_{name}": _ratio(right[place], pairs[place])
         for place, name in enumerate(BUCKET_NAMES)
     }
     return {
-        **head,
+        **{name: head[name] for name in ("benchmark", "protocol", "split", "strategy")},
+        "strategy_ran": _most(str(row.get("strategy_ran") or "") for row in played) or None,
+        **{name: head[name] for name in ("stop", "budget", "plan")},
+        "target": _most(targets) or None,
+        "n_reference": _mean(played, "n_reference"),
+        "n_candidates": len({str(row["candidate"]) for row in rows}),
+        "n_tasks": head["n_tasks"],
+        "n_replays": len(played),
+        "n_refused": len(refused),
+        "refused_because": refused[0] if refused else None,
         "tasks_planned": _mean(played, "tasks_planned"),
         "tasks_run": _mean(played, "tasks_run"),
         "fraction_run": mean_known(share),
@@ -258,7 +306,10 @@ def summarise(
         "coverage_low": interval.low,
         "coverage_high": interval.high,
         "coverage_planned": mean_known(planned),
-        "nominal": nominal,
+        "coverage_claimed": of_target.estimate,
+        "coverage_claimed_low": of_target.low,
+        "coverage_claimed_high": of_target.high,
+        "nominal": head["nominal"],
         "width": mean_known(
             (_values(played, "high") - _values(played, "low"))
             / (_values(played, "n_reference") + 1)
@@ -274,9 +325,6 @@ def summarise(
         "cost_saved_share": _ratio(float(np.sum(saved)), float(np.sum(whole))),
         "cost_basis": ", ".join(sorted({str(row["cost_basis"]) for row in played})) or "unknown",
         "run_seconds": _mean(played, "seconds"),
-        **_named("random", baseline),
-        **_named("ceiling", ceiling),
-        "seconds": seconds,
     }
 
 
@@ -364,9 +412,9 @@ def _pairs(rows: Sequence[Row]) -> tuple[FloatArray, FloatArray]:
     return right, pairs
 
 
-def _ran(rows: Sequence[Row]) -> str:
-    """Strategies of the plans that were replayed, the most frequent first; ties by name."""
-    names = Counter(str(row["strategy_ran"]) for row in rows if row.get("strategy_ran"))
+def _most(texts: Iterable[str]) -> str:
+    """Return the texts that are not empty, the most frequent first; ties by name."""
+    names = Counter(text for text in texts if text)
     return ", ".join(sorted(names, key=lambda name: (-names[name], name)))
 
 

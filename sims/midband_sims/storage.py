@@ -23,6 +23,7 @@ else:
     import msvcrt
 
 LOCK = ".lock"
+ABOUT = "study.json"
 
 
 class _Lock:
@@ -160,6 +161,7 @@ def run_journaled(
     workers: str,
     output: Path | None,
     progress: Callable[[int, int], None] | None,
+    about: Mapping[str, object] | None = None,
 ) -> Iterator[Done]:
     """Run the units that the journal of a directory does not have, and give the results of all.
 
@@ -176,10 +178,14 @@ def run_journaled(
         Directory of the journal; None to keep none.
     progress : callable or None
         Called with units done and units in all.
+    about : mapping, optional
+        What the study is, kept beside the journal so that a report can be made before its end.
     """
     journal = Journal(output / "units.jsonl") if output is not None else None
     results: dict[str, dict[str, object]] = {} if journal is None else journal.results
     try:
+        if output is not None and about is not None:
+            _write_json(output / ABOUT, about)
         missing = [key for key in units if key not in results]
         found = len(units) - len(missing)
         if progress:
@@ -219,14 +225,26 @@ def write_results(
 ) -> None:
     """Write ``cells.json``, ``cells.parquet`` and ``replays.parquet``; no half file is left."""
     try:
-        partial = directory / ".cells.json.part"
-        partial.write_text(cells_json(cells) + "\n", encoding="utf-8")
-        partial.replace(directory / "cells.json")
+        _write_text(directory / "cells.json", cells_json(cells))
         _write_parquet(cells, directory / "cells.parquet")
         _write_parquet(replays, directory / "replays.parquet")
     except (OSError, duckdb.Error) as error:
         msg = f"expected room to write the results to {directory}, got: {error}"
         raise StoreError(msg) from error
+
+
+def _write_json(path: Path, data: Mapping[str, object]) -> None:
+    try:
+        _write_text(path, json.dumps(data, indent=1, ensure_ascii=False))
+    except OSError as error:
+        msg = f"expected room to write {path}, got: {error}"
+        raise StoreError(msg) from error
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def _write_parquet(rows: Sequence[Mapping[str, object]], path: Path) -> None:

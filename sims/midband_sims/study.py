@@ -3,13 +3,13 @@
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows
+from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows, notebook_html
 from midband_sampler import PlanSettings
-from midband_sims.cells import summarise
+from midband_sims.cells import described, head_of, summarise
 from midband_sims.executors import workers_of
 from midband_sims.protocols import Split, parse_protocol, too_few_tasks
 from midband_sims.storage import run_journaled, write_results
@@ -23,11 +23,19 @@ from midband_sims.units import (
     Unit,
     budget_tasks,
     pack,
+    pieces,
     run_unit,
 )
 
-UNIT_REPLAYS = 16
 Progress = Callable[[int, int], None]
+# What a notebook shows of a cell, and what it calls it there.
+_SHOWN = {
+    "benchmark": "benchmark", "protocol": "protocol", "strategy": "strategy", "stop": "stop",
+    "n_candidates": "candidates", "fraction_run": "share of tasks run",
+    "spearman": "rank correlation", "coverage": "coverage on the full benchmark",
+    "coverage_planned": "coverage on the planned tasks", "nominal": "promised coverage",
+    "cost_saved_share": "share of cost saved",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +163,15 @@ class StudyResult(Frames):
     def frame(self) -> Mapping[str, Column]:
         """Return a row a cell; `Rows(result.replays)` is the table of the replays."""
         return Rows(self.cells).frame()
+
+    def __repr__(self) -> str:
+        return f"<StudyResult: {len(self.cells)} cells, {len(self.replays)} replays>"
+
+    def _repr_html_(self) -> str:
+        caption = f"Study of {len(self.cells)} cells with {len(self.replays)} replays."
+        rows: Any = [[cell.get(name) for name in _SHOWN] for cell in self.cells]
+        notes = [f"Not served: {each}" for each in self.skipped]
+        return notebook_html(caption, columns=tuple(_SHOWN.values()), rows=rows, notes=notes)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -318,6 +335,7 @@ class Study:
         workers: str = "1",
         output: Path | None = None,
         progress: Progress | None = None,
+        about: Mapping[str, object] | None = None,
     ) -> StudyResult:
         """Run what is not yet done and sum it up.
 
@@ -326,10 +344,13 @@ class Study:
         workers : str
             See `run_units`. The numbers do not depend on it.
         output : Path, optional
-            Directory for ``units.jsonl`` (the journal), ``cells.parquet``, ``replays.parquet`` and
-            ``cells.json``. A study that was killed goes on from the journal when run again.
+            Directory for ``units.jsonl`` (the journal), ``study.json`` (what is studied),
+            ``cells.parquet``, ``replays.parquet`` and ``cells.json``. A study that was killed goes
+            on from the journal when run again.
         progress : callable, optional
             Called with units done and units in all.
+        about : mapping, optional
+            What ``study.json`` says besides, such as the command.
 
         Raises
         ------
@@ -339,7 +360,12 @@ class Study:
         begun = time.perf_counter()
         units = {unit.key: unit for cell in self._cells for unit in cell.units}
         with run_journaled(
-            run_unit, units, workers=workers, output=output, progress=progress
+            run_unit,
+            units,
+            workers=workers,
+            output=output,
+            progress=progress,
+            about={**self._about(), **(about or {})},
         ) as done:
             cells, replays = self._collect(done.results)
             if output is not None:
@@ -352,6 +378,29 @@ class Study:
             units_found=done.found,
             seconds=time.perf_counter() - begun,
         )
+
+    def _about(self) -> dict[str, object]:
+        """Return what is studied, and which units make which cell."""
+        matrices = {cell.payload.digest: cell.matrix for cell in self._cells}
+        return {
+            "kind": "study",
+            "settings": asdict(self.settings),
+            "skipped": self.skipped,
+            "benchmarks": [described(each) for each in matrices.values()],
+            "cells": [
+                {
+                    "head": head_of(
+                        cell.matrix,
+                        protocol=cell.protocol,
+                        split=cell.label,
+                        policy=cell.policy,
+                        nominal=self.names.stop(cell.policy.stop).confidence,
+                    ),
+                    "units": [unit.key for unit in cell.units],
+                }
+                for cell in self._cells
+            ],
+        }
 
     def _collect(
         self, results: Mapping[str, Mapping[str, Any]]
@@ -404,28 +453,6 @@ def _varied(data: object) -> dict[str, tuple[Any, ...]]:
 
 def _frozen(value: object) -> object:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
-
-
-def pieces(splits: Sequence[Split], *, whole: bool = False) -> list[tuple[Split, ...]]:
-    """Cut splits into pieces of at most `UNIT_REPLAYS` candidates, in order.
-
-    With `whole` no split is cut: its plan is costly to make.
-    """
-    out: list[tuple[Split, ...]] = []
-    batch: list[Split] = []
-    size = 0
-    for split in splits:
-        step = max(len(split.candidates), 1) if whole else UNIT_REPLAYS
-        for start in range(0, len(split.candidates), step):
-            part = split.candidates[start : start + step]
-            if size and size + len(part) > UNIT_REPLAYS:
-                out.append(tuple(batch))
-                batch, size = [], 0
-            batch.append(replace(split, candidates=part))
-            size += len(part)
-    if batch:
-        out.append(tuple(batch))
-    return out
 
 
 def _first_replay(unit: Unit) -> Unit:

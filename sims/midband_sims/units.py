@@ -7,7 +7,7 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -122,6 +122,7 @@ def unpack(payload: Payload) -> OutcomeMatrix:
 
 
 FORMAT = 2
+UNIT_REPLAYS = 16
 BAND = "band"
 PlanVariant = tuple[tuple[str, Any], ...]
 # The literal reading of a mid-difficulty run: the band, stopped on bootstrap rank confidence.
@@ -224,6 +225,28 @@ class Unit:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
+def pieces(splits: Sequence[Split], *, whole: bool = False) -> list[tuple[Split, ...]]:
+    """Cut splits into pieces of at most `UNIT_REPLAYS` candidates, in order.
+
+    With `whole` no split is cut: its plan is costly to make.
+    """
+    out: list[tuple[Split, ...]] = []
+    batch: list[Split] = []
+    size = 0
+    for split in splits:
+        step = max(len(split.candidates), 1) if whole else UNIT_REPLAYS
+        for start in range(0, len(split.candidates), step):
+            part = split.candidates[start : start + step]
+            if size and size + len(part) > UNIT_REPLAYS:
+                out.append(tuple(batch))
+                batch, size = [], 0
+            batch.append(replace(split, candidates=part))
+            size += len(part)
+    if batch:
+        out.append(tuple(batch))
+    return out
+
+
 def run_unit(unit: Unit) -> dict[str, object]:
     """Run the replays of a unit; the rows are plain values, NaN where unknown.
 
@@ -276,7 +299,11 @@ def run_unit(unit: Unit) -> dict[str, object]:
                     bounds=bounds,
                     track=setting.track and unit.seed_index == 0,
                 )
-                ran = {"strategy_ran": plan.strategy, "warnings": list(plan.warnings)}
+                ran = {
+                    "strategy_ran": plan.strategy,
+                    "target": plan.target,
+                    "warnings": list(plan.warnings),
+                }
                 rows.append({**head, **vars(done), **ran})
     return {"rows": rows, "seconds": time.perf_counter() - started}
 

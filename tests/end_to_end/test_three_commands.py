@@ -2,26 +2,20 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests import tutorial
 
 pytest.importorskip("inspect_ai")
 
-from midband.inspect.demo import PROVIDER, agent_names
+from midband.inspect.demo import PROVIDER
 
 N_TASKS = 100
-TASK = f"""
-from inspect_ai import Task, task
-from midband.inspect.simulated import toy_task
-
-@task
-def mine() -> Task:
-    inner = toy_task({N_TASKS})
-    return Task(dataset=inner.dataset, scorer=inner.scorer, solver=inner.solver)
-"""
+BENCHMARK = "toy_benchmark"
 pytestmark = pytest.mark.slow
 
 
@@ -40,30 +34,47 @@ def _call(*words: str | Path, cwd: Path, expected: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with the logs of 12 agents, as plain ``inspect eval`` writes them."""
+def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tutorial.Step]]:
+    """Follow the tutorial from the logs of 12 agents, as plain ``inspect eval`` writes them."""
     where = tmp_path_factory.mktemp("user")
-    (where / "mine.py").write_text(TASK)
-    models = ",".join(f"{PROVIDER}/{agent}" for agent in agent_names()[::2])
-    _call("inspect_ai", "eval", "mine.py", "--model", models, "--log-dir", "logs", cwd=where)
-    return where
+    return where, tutorial.follow(where)
+
+
+@pytest.fixture
+def place(followed: tuple[Path, list[tutorial.Step]]) -> Path:
+    """Return the directory in which the tutorial was followed."""
+    return followed[0]
+
+
+def _in_words(output: str) -> str:
+    """Drop what depends on dates, durations, and the numerics of a machine."""
+    plain = re.sub(r"\b[0-9a-f]{16}\b|[\d.,]*\d", "#", output)
+    plain = re.sub(r"[━┏┳┓┡╇┩└─┴┘═●·\[\]]+", " ", plain)
+    rows = re.sub(r"^(│.*│\n)+", "│\n", re.sub(r" +", " ", plain), flags=re.MULTILINE)
+    return " ".join(rows.split())
+
+
+def test_the_tutorial_shows_what_its_commands_print(
+    followed: tuple[Path, list[tutorial.Step]],
+) -> None:
+    steps = followed[1]
+    assert len(steps) == tutorial.PAGE.read_text(encoding="utf-8").count("$ ") - 1
+    for step in steps:
+        if step.shown:
+            assert _in_words(step.printed) == _in_words(step.shown), step.command
+    (counted,) = (step for step in steps if step.command.startswith("midband import"))
+    assert counted.printed == counted.shown
+    assert sum(bool(step.shown) for step in steps) >= 5
 
 
 def test_three_commands_lead_to_a_run_that_stopped(place: Path) -> None:
-    model = f"{PROVIDER}/agent-new"
-    assert "12 sources" in _call("midband", "import", "logs", cwd=place)
-    _call("midband", "plan", "mine", "--output", "plan.json", cwd=place)
-    run = ("inspect", "eval", "mine.py", "--adaptive", "plan.json", "--model", model)
-    _call("midband", *run, "--log-dir", "new", cwd=place)
-
     from inspect_ai.log import read_eval_log
 
     (path,) = (place / "new").glob("*.eval")
     log = read_eval_log(str(path))
     assert log.status == "success"
-    assert log.results is not None
-    assert log.results.early_stopping is not None
-    said = log.results.early_stopping.metadata
+    assert log.eval.metadata is not None
+    said = log.eval.metadata["midband_run"]
     (ranked,) = json.loads(_call("midband", "rank", "plan.json", "new", "--json", cwd=place))
     assert said["stop"] is True
     for name in ("rank", "low", "high", "confidence", "tasks_run", "reason", "plan_digest"):
@@ -72,9 +83,8 @@ def test_three_commands_lead_to_a_run_that_stopped(place: Path) -> None:
 
 
 def test_a_plan_of_another_benchmark_is_refused_by_name(place: Path) -> None:
-    (place / "other.py").write_text(TASK.replace("def mine", "def other"))
-    _call("midband", "import", "logs", cwd=place)
-    _call("midband", "plan", "mine", "--output", "plan.json", cwd=place)
+    task = (place / f"{BENCHMARK}.py").read_text().replace(f"def {BENCHMARK}", "def other")
+    (place / "other.py").write_text(task.replace("toy_task(100)", "Task(toy_task(100).dataset)"))
     run = ("inspect", "eval", "other.py", "--adaptive", "plan.json")
     model = f"{PROVIDER}/agent-new"
     done = subprocess.run(
@@ -85,7 +95,7 @@ def test_a_plan_of_another_benchmark_is_refused_by_name(place: Path) -> None:
         check=False,
     )
     assert done.returncode != 0
-    assert "mine" in done.stdout + done.stderr
+    assert BENCHMARK in done.stdout + done.stderr
     assert "other" in done.stdout + done.stderr
     assert not list(place.glob("refused/*.eval"))
 
@@ -108,7 +118,7 @@ def test_eight_shells_import_into_one_history_while_a_ninth_plans(place: Path) -
     # Eight overlapping halves; every log is in four of them.
     halves = [[logs[(3 * i + j) % 12] for j in range(6)] for i in range(8)]
     shells = [_start("import", *half, cwd=place, history=history) for half in halves]
-    ninth = _start("plan", "mine", "--output", "plan-of-team.json", cwd=place, history=history)
+    ninth = _start("plan", BENCHMARK, "--output", "plan-of-team.json", cwd=place, history=history)
     for shell in shells[:2]:
         assert shell.stdout is not None
         shell.kill()
@@ -126,6 +136,6 @@ def test_eight_shells_import_into_one_history_while_a_ninth_plans(place: Path) -
     assert benchmark["attempts"] == 12 * N_TASKS
     check = _start("history", "check", cwd=place, history=history)
     assert check.communicate()[0].strip() == "nothing is wrong"
-    plan = _start("plan", "mine", "--output", "plan-of-team.json", cwd=place, history=history)
+    plan = _start("plan", BENCHMARK, "--output", "plan-of-team.json", cwd=place, history=history)
     assert plan.communicate()[0]
     assert plan.returncode == 0

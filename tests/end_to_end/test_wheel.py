@@ -47,6 +47,7 @@ def test_the_wheel_holds_the_four_rooms_and_nothing_else(wheel: Path) -> None:
     rooms = {"midband", "midband_history", "midband_sampler", "midband_sims"}
     assert {top for top in tops if not top.endswith(".dist-info")} == rooms
     assert any(name.endswith(".sql") for name in names)
+    assert {"midband/report/page.css", "midband/report/page.js"} <= set(names)
     for room in rooms:
         assert f"{room}/py.typed" in names
 

@@ -202,7 +202,12 @@ def _studies() -> Iterator[tuple[str, Any]]:
         result = Study([history()], StudySettings(draws=5, resamples=200, **settings)).run()
         for cell in result.cells:
             key = " ".join(str(cell[part]) for part in ("strategy", "stop", "budget"))
-            plain = {k: _known(v) for k, v in cell.items() if k not in ("seconds", "plan")}
+            left_out = ("seconds", "plan", "target")
+            plain = {
+                k: _known(v)
+                for k, v in cell.items()
+                if k not in left_out and not k.startswith("coverage_claimed")
+            }
             plain["strategy_ran"] = NEW_NAMES.get(str(cell["strategy_ran"]), cell["strategy_ran"])
             yield f"study {name} {key}", plain
 

@@ -114,3 +114,14 @@ def test_only_failed_attempts_make_an_empty_matrix() -> None:
         (agent,) = history.agents("toy")
         assert (agent.name, agent.tasks, agent.without_score) == ("a", 0, 1)
         assert np.isnan(agent.mean)
+
+
+def test_the_mean_number_of_tokens_is_over_the_attempts_that_say_it() -> None:
+    told = [Record(benchmark="b", task_id=f"t{n}", agent="a", score=1.0, tokens=n) for n in (0, 4)]
+    untold = Record(benchmark="b", task_id="t9", agent="a", score=0.0)
+    with History.in_memory() as history:
+        history.add([untold])
+        assert np.isnan(history.mean_tokens("b"))
+        history.add(told)
+        assert history.mean_tokens("b") == 2.0
+        assert np.isnan(history.mean_tokens("b", as_of=datetime(2020, 1, 1, tzinfo=UTC)))

@@ -1,18 +1,29 @@
 """What the tests of the command line share: a small history, and a way to call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.browsing import Chromium, chromium_running
+from tests.plugins.terminals import on_terminal
 
 from midband.cli.root import run
 from midband_history import History, Record
+
+__all__ = ["on_terminal"]
 
 Call = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., None]
 N_TASKS = 40
 N_AGENTS = 12
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """Return the one browser of all tests; skip those that need it where there is none."""
+    with chromium_running() as browser:
+        yield browser
 
 
 @pytest.fixture

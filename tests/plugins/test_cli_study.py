@@ -1,6 +1,7 @@
 """``midband study``: from a history to cells, a report and a verdict."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,8 +26,11 @@ def test_a_history_becomes_cells_and_a_report(store: Path, tmp_path: Path, call:
         assert 0 < cell["fraction_run"] <= 1
         assert cell["coverage_low"] <= cell["coverage"] <= cell["coverage_high"]
     report = (output / "report.html").read_text(encoding="utf-8")
-    assert "<svg" in report
-    assert "toy" in report
+    assert "Study of toy" in report
+    assert "midband study" not in error
+    kept = json.loads((output / "study.json").read_text(encoding="utf-8"))
+    assert kept["kind"] == "study"
+    assert "Command" in kept["about"]
 
 
 def test_a_study_of_nothing_in_particular_has_a_row_of_the_band_stopped_by_the_bootstrap(
@@ -184,3 +188,13 @@ def test_options_that_mean_nothing_for_races_are_refused(
     code, _, error = call("study", "--history", store, *options)
     assert code in {1, 2}
     one_line(error, named)
+
+
+def test_a_person_sees_how_many_replays_are_done(store: Path, on_terminal: Call) -> None:
+    words = ("study", "--history", store, "--strategy", "random", "--stop", "tasks:5")
+    code, out, error = on_terminal(*words)
+    assert code == 0, error
+    assert re.search(r"\d+ of \d+ replays?", error)
+    assert "\x1b" not in out
+    assert out.startswith("benchmark")
+    assert on_terminal(*words, "--quiet")[1:] == (out, "")

@@ -238,6 +238,9 @@ def test_a_calibrated_plan_claims_what_its_score_bounds_say() -> None:
         ("not-worse:base:2", NotWorse("base", 2.0)),
         ("not-worse:org/base:v2:0.5:0.9", NotWorse("org/base:v2", 0.5, 0.9)),
         ("not-worse:'a base':0", NotWorse("a base", 0.0)),
+        ("not-worse:'old:2':1.5", NotWorse("old:2", 1.5)),
+        ("not-worse:'old:2':1.5:0.9", NotWorse("old:2", 1.5, 0.9)),
+        ("not-worse:llama:70b:2", NotWorse("llama:70b", 2.0)),
     ],
 )
 def test_the_rule_is_written_as_a_text_and_in_plans(text: str, rule: NotWorse) -> None:
@@ -254,6 +257,8 @@ def test_the_rule_is_written_as_a_text_and_in_plans(text: str, rule: NotWorse) -
         ("not-worse:base:-1", "margin"),
         ("not-worse:base:0.02", "write 2 for two points"),
         ("not-worse:base:2:0.4", "confidence"),
+        ("not-worse:old:2:1.5", "confidence such as 0.95.*'1.5'.*not-worse:'old:2':1.5"),
+        ("not-worse:old:2:95", "confidence such as 0.95"),
     ],
 )
 def test_what_is_no_such_rule_is_refused(text: str, part: str) -> None:

@@ -1,10 +1,18 @@
 """The verdict in words: what stands in it, and that it fits."""
 
+import re
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from midband_history import OutcomeMatrix
-from midband_sampler import Decision, Session, make_plan, parse_stop
+from midband_sampler import Claim, Decision, Session, make_plan, parse_stop
+from midband_sampler.bounds.sequential import NOT_RANDOM
+from midband_sampler.plain_lines import interval_bar
 
 
 def decided(
@@ -31,9 +39,9 @@ def test_the_verdict_says_all_that_it_rests_on() -> None:
         f"estimated full score {100 * decision.full_score:.1f} % ({low:.1f} to {high:.1f} %)"
         in text
     )
-    assert "30 of 40 tasks" in text
-    assert "24 results, 0 errors, 6 unscored; 40 planned" in text
+    assert "30 of 40 tasks ran, 6 without a result (6 unscored)" in text
     assert "$15.00 spent" in text
+    assert f"1 {'-' * 3}" in text or "1 [" in text
     for warning in decision.warnings:
         assert f"warning: {warning}" in text
 
@@ -53,19 +61,22 @@ def test_lines_break_at_words_and_fit(told: int, width: int) -> None:
     )
     assert max(map(len, lines)) <= width
     words = " ".join(decision.lines(width=10_000)).split()
-    assert set(words[1:]) - {"going", "on"} <= set(" ".join(lines).split())
+    drawn = {word for word in words if set(word) <= set("-=o[]")}
+    assert set(words[1:]) - drawn - {"the", "run", "is", "not", "over"} <= set(
+        " ".join(lines).split()
+    )
 
 
 def test_a_run_that_ended_does_not_go_on() -> None:
     decision = decided(12)
-    assert "going on" in str(decision)
+    assert "12 of 40 tasks ran; the run is not over" in str(decision)
     text = " ".join(" ".join(decision.lines(ended=True, resume="midband run")).split())
-    assert "going on" not in text
-    assert "12 of 40 tasks: ended before the stopping rule was met" in text
-    assert "to go on: midband run" in text
+    assert "not over" not in text
+    assert "12 of 40 tasks ran; ended before the stopping rule was met" in text
+    assert "to continue: midband run" in text
     settled = decided(40, stop="tasks:12")
     assert settled.stop
-    assert "to go on" not in " ".join(settled.lines(ended=True, resume="midband run"))
+    assert "to continue" not in " ".join(settled.lines(ended=True, resume="midband run"))
 
 
 def test_the_counter_is_short() -> None:
@@ -73,3 +84,79 @@ def test_the_counter_is_short() -> None:
     assert decision.short == f"#{decision.rank} ({decision.low}-{decision.high}) 30/40!"
     assert decided(30).short.endswith("30/40") or decided(30).warnings
     assert len(decided(0).short) <= 22
+
+
+CALIBRATED = "calibrated on 24 replays of earlier agents, each without its agent"
+
+
+def bars(decision: Decision, **settings: Any) -> list[str]:
+    """Return the lines that draw an interval."""
+    return [line for line in decision.lines(**settings) if re.match(r"  1 \S+ \d+$", line)]
+
+
+def test_an_interval_is_drawn_where_it_stands_among_the_ranks() -> None:
+    decision = decided(40, stop="rank:0.8:0.4")
+    assert decision.stop
+    assert decision.holds
+    (bar,) = bars(decision)
+    cells = bar.split()[1]
+    low, high = cells.index("["), cells.index("]")
+    assert bar.isascii()
+    assert low < cells.index("o") < high
+    share = (high - low) / (len(cells) - 1)
+    assert share == pytest.approx((decision.high - decision.low) / 14, abs=0.05)
+    (unicode_bar,) = bars(decision, encoding="UTF-8")
+    assert len(unicode_bar) == len(bar)
+    assert not unicode_bar.isascii()
+    assert bars(decision, encoding="cp1252") == [bar]
+
+
+def test_nothing_is_drawn_where_nothing_is_claimed() -> None:
+    going = replace(decided(12), guarantee=CALIBRATED)
+    for decision, ended, why in (
+        (decided(0), False, "no usable result"),
+        (going, False, "no interval is claimed: the run is not over"),
+        (going, True, "no interval is claimed: the run ended before the stopping rule was met"),
+        (
+            replace(going, stop=True, reason="budget spent"),
+            True,
+            "no interval is claimed: budget spent before the stopping rule was met",
+        ),
+        (replace(decided(12), guarantee=NOT_RANDOM), True, "do not run in random order"),
+        (
+            replace(decided(12), stop=True, reason="too many errors: 9 attempts"),
+            True,
+            "too many attempts ended without a usable result",
+        ),
+    ):
+        assert not decision.holds
+        assert not bars(decision, ended=ended)
+        text = " ".join(" ".join(decision.lines(ended=ended)).split())
+        assert why in text
+        assert "not told apart" not in text
+        assert " % (" not in text  # no bounds of the score either
+    claimed = replace(going, stop=True, claims=(Claim("rank 2 to 14 of 15", 0.8),))
+    assert claimed.holds
+    assert bars(claimed)
+    assert "calibrated" in claimed.lines()[0]
+
+
+@given(
+    of=st.integers(1, 3000),
+    ends=st.tuples(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000)),
+    width=st.integers(1, 120),
+)
+def test_a_drawing_fits_and_keeps_the_order(
+    of: int, ends: tuple[int, int, int], width: int
+) -> None:
+    low, rank, high = sorted(min(each, of) for each in ends)
+    bar = interval_bar(rank, low, high, of=of, width=width)
+    if not bar:
+        assert of < 2 or width < 20
+        return
+    assert len(bar) + 2 <= width
+    assert re.fullmatch(rf"1 [\-=o\[\]]+ {of}", bar)
+    cells = bar.split()[1]
+    assert cells.count("o") == 1
+    assert cells.find("[") <= cells.index("o")
+    assert cells.rfind("]") == -1 or cells.rfind("]") >= cells.index("o")

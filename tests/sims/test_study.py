@@ -18,6 +18,7 @@ from midband_sims import (
     StudyResult,
     StudySettings,
     SyntheticSettings,
+    read_study,
     recommend,
     synthetic_history,
     write_charts,
@@ -240,16 +241,61 @@ def test_a_verdict_rests_on_counted_replays() -> None:
 
 
 @pytest.mark.slow
-def test_charts_are_one_page_and_pictures(matrix: OutcomeMatrix, tmp_path: Path) -> None:
+def test_charts_are_pictures_with_a_panel_a_benchmark(
+    matrix: OutcomeMatrix, tmp_path: Path
+) -> None:
     pytest.importorskip("altair")
     pytest.importorskip("vl_convert")
     result = Study([matrix], SETTINGS).run()
     paths = write_charts(result, [matrix], tmp_path)
-    page = paths[0].read_text()
-    assert page.count("<svg") == 4
-    assert "<script" not in page
-    assert "src=" not in page
-    assert {path.suffix for path in paths} == {".html", ".png", ".svg"}
+    assert {path.suffix for path in paths} == {".png", ".svg"}
+    assert {path.stem for path in paths} == {"fidelity", "width", "calibration", "pass_rates"}
+    for path in paths:
+        if path.suffix == ".svg":
+            assert matrix.benchmark in path.read_text()
+
+
+def test_an_interval_is_judged_by_the_target_that_it_claims(matrix: OutcomeMatrix) -> None:
+    settings = StudySettings(strategies=("band", "random"), stops=("rank:0.8:0.3",), draws=2)
+    for cell in Study([matrix], settings).run().cells:
+        if cell["strategy"] == "band":
+            assert cell["target"] == "planned tasks"
+            assert cell["coverage_claimed"] == cell["coverage_planned"]
+        else:
+            assert cell["target"] == "full benchmark"
+            assert cell["coverage_claimed"] == cell["coverage"]
+
+
+def test_a_study_that_was_stopped_can_be_read_as_far_as_it_got(
+    matrix: OutcomeMatrix, tmp_path: Path
+) -> None:
+    settings = StudySettings(strategies=("random", "band"), stops=("rank:0.8:0.3",), draws=2)
+    whole = Study([matrix], settings).run(output=tmp_path)
+    complete = read_study(tmp_path)
+    assert complete.complete
+    assert complete.done == complete.planned == whole.units_run
+    assert [dict(cell) for cell in complete.cells] == json.loads(
+        (tmp_path / "cells.json").read_text()
+    )
+    assert complete.replays
+    journal = tmp_path / "units.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(lines[0] + lines[1][:20])
+    half = read_study(tmp_path)
+    assert not half.complete
+    assert (half.done, half.planned) == (1, len(lines))
+    (found,) = (cell for cell in half.cells if cell["n_replays"])
+    (stored,) = (
+        cell
+        for cell in complete.cells
+        if cell["strategy"] == found["strategy"] and cell["n_replays"] == found["n_replays"]
+    )
+    assert found == {name: value for name, value in stored.items() if name in found}
+    assert "random_spearman_mean" not in found
+    journal.write_bytes(lines[0] + b"{}\n")
+    assert "1 lines" in read_study(tmp_path).problems[0]
+    with pytest.raises(InputError, match="study"):
+        read_study(tmp_path / "none")
 
 
 def test_the_band_goes_stale_as_published(shared_data: Path) -> None:

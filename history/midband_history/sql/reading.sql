@@ -130,6 +130,12 @@ WHERE runs.benchmark_id = $benchmark_id
     AND outcomes.agent_id BETWEEN $first AND $last
 ORDER BY runs.started NULLS LAST, runs.name, outcomes.attempt, outcomes.key;
 
+-- name: mean_tokens
+SELECT favg(tokens)
+FROM outcomes JOIN runs USING (run_id)
+WHERE benchmark_id = $benchmark_id AND tokens >= 0 AND isfinite(tokens)
+    AND (CAST($as_of AS TIMESTAMP) IS NULL OR runs.started <= CAST($as_of AS TIMESTAMP));
+
 -- name: run_sizes
 SELECT run_id, count(*) FROM outcomes JOIN runs USING (run_id)
 WHERE CAST($benchmark_id AS INTEGER) IS NULL OR benchmark_id = $benchmark_id
@@ -194,6 +200,16 @@ FROM (
 )
 GROUP BY agent_id;
 
+-- name: sources_of_benchmark
+-- The sources that a benchmark has attempts from, the largest first.
+SELECT
+    sources.name AS source, sources.reader, count(*) AS attempts,
+    count(DISTINCT outcomes.agent_id) AS agents, max(sources.added_at) AS added
+FROM outcomes JOIN sources USING (source_id)
+WHERE outcomes.metric_id IN (SELECT metric_id FROM metrics WHERE benchmark_id = $benchmark_id)
+GROUP BY sources.name, sources.reader
+ORDER BY attempts DESC, source;
+
 -- name: why
 -- Every attempt behind the number of one task, with where it comes from.
 SELECT
@@ -231,3 +247,13 @@ LEFT JOIN sources USING (source_id)
 WHERE (CAST($benchmark_id AS INTEGER) IS NULL OR runs.benchmark_id = $benchmark_id)
     AND (CAST($run AS VARCHAR) IS NULL OR runs.name = $run)
 GROUP BY ALL;
+
+-- name: last_imports
+-- When results on each benchmark last came in, UTC.
+SELECT benchmarks.name, max(sources.added_at)
+FROM (SELECT DISTINCT run_id, source_id FROM outcomes) AS held
+JOIN runs USING (run_id)
+JOIN benchmarks USING (benchmark_id)
+JOIN sources USING (source_id)
+GROUP BY benchmarks.name
+ORDER BY benchmarks.name;

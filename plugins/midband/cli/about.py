@@ -1,28 +1,35 @@
 """``midband plugins`` and ``midband demo``: what there is, and what it does, without a history."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from midband.cli.options import history_option, json_option
-from midband.cli.output import print_facts, print_json, print_table, warn
+from midband.cli.options import examples, history_option, json_option
+from midband.cli.output import echo, is_quiet, print_facts, print_json, print_table, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from midband.inspect import Outcome
 
 
-@click.command(epilog="Example: midband plugins --all --json")
-@click.option("--all", "show_all", is_flag=True, help="Also list those that come with midband.")
+@click.command(epilog=examples("midband plugins --all --json"))
+@click.option(
+    "--all", "show_all", is_flag=True, help="List the plugins that come with midband as well."
+)
 @history_option
 @json_option
 def plugins(show_all: bool, history_path: Path | None, as_json: bool) -> int:
     """Show the plugins, the hooks they implement, and those that failed to load.
 
-    Those that come with midband are left out unless they failed. MIDBAND_DISABLE_PLUGINS
-    switches plugins off by name (a,b; all: every one that does not come with midband),
-    MIDBAND_LOAD_PLUGINS loads only those named. The exit code is 1 where a plugin failed, or two
-    offer one name.
+    Plugins that come with midband are left out unless they failed. The exit code is 1 if a plugin
+    failed, or if two plugins offer the same name.
+
+    The variable MIDBAND_DISABLE_PLUGINS switches plugins off by name, such as a,b. The word all
+    switches off every plugin that does not come with midband. MIDBAND_LOAD_PLUGINS loads only the
+    plugins that it names.
     """
     from midband._manager import get_plugin_manager
 
@@ -50,34 +57,49 @@ def plugins(show_all: bool, history_path: Path | None, as_json: bool) -> int:
     return 1 if conflicts or any(item.status == "failed" for item in found) else 0
 
 
-@click.command(epilog="Example: midband demo --directory /tmp/midband-demo")
+@click.command(epilog=examples("midband demo --directory /tmp/midband-demo"))
 @click.option(
     "--directory",
     "-d",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("midband-demo"),
     show_default=True,
-    help="Where logs, history and plan are written; emptied first if a demo made it.",
+    help="The directory for the logs, the history and the plan. If an earlier demo made it, it is"
+    " emptied first.",
 )
 @history_option
 @json_option
 def demo(directory: Path, history_path: Path | None, as_json: bool) -> int:
-    """Watch an adaptive run stop early: simulated agents, real Inspect, no keys, under 2 minutes.
+    """Watch an adaptive run of simulated agents stop early.
 
-    Needs midband[inspect]. The history is kept inside the directory unless --history is given.
+    The demo runs the real Inspect AI with made-up models. It needs no keys and no network, and
+    takes about two minutes. Install it with `pip install 'midband[inspect]'`. The history is kept
+    inside the directory unless --history names another file.
     """
     from midband.inspect import DemoError, is_installed, run_demo
 
     if not is_installed():
         msg = "expected Inspect AI, which the demo runs, found none: pip install 'midband[inspect]'"
         raise DemoError(msg)
-    outcome = run_demo(directory, history_path, lambda line: click.echo(line, err=as_json))
+    outcome = run_demo(directory, history_path, _narrate(as_json=as_json))
     if as_json:
         print_json(outcome)
     else:
-        click.echo()
+        if not is_quiet():
+            click.echo()
         print_facts(_summary(outcome), title="What the simulation shows")
+        echo(f"Open this in a browser to see it: {' and '.join(outcome.reports)}")
+        store = history_path or directory / "history.duckdb"
+        words = ["midband", "view", "--state", str(directory / "state"), "--history", str(store)]
+        echo(f"See its runs on a local page: {shlex.join(words)} --open")
     return 0
+
+
+def _narrate(*, as_json: bool) -> "Callable[[str], None]":
+    """Return what prints the steps of the demo; nothing where only the result is wanted."""
+    if is_quiet():
+        return lambda line: None
+    return lambda line: click.echo(line, err=as_json)
 
 
 def _summary(outcome: "Outcome") -> dict[str, object]:

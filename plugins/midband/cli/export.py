@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli.options import FILE, history_option, json_option, pairs
-from midband.cli.output import echo, echo_document, open_history, print_facts, print_json, warn
+from midband.cli.options import FILE, examples, history_option, json_option, pairs
+from midband.cli.output import (
+    echo,
+    echo_document,
+    open_history,
+    print_facts,
+    print_json,
+    say,
+    warn,
+)
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -20,26 +28,38 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="Example: midband export plan.json --for inspect --output subset.yaml -- gsm8k.py"
-    " --model openai/gpt-5",
+    epilog=examples(
+        "midband export plan.json --for inspect --output subset.yaml"
+        " -- gsm8k.py --model openai/gpt-5"
+    ),
 )
 @click.argument("plan_path", metavar="PLAN", type=FILE)
 @click.argument("arguments", metavar="[-- ARGUMENTS]", nargs=-1, type=click.UNPROCESSED)
-@click.option("--for", "harness", required=True, help="The harness, as `midband plugins` names it.")
+@click.option(
+    "--for",
+    "harness",
+    required=True,
+    help="The harness that will run the tasks, as `midband plugins --all` names it.",
+)
 @click.option(
     "--output",
     "-o",
     type=click.Path(allow_dash=True, path_type=Path),
-    help="The file or directory to write; standard output by default.",
+    help="The file or directory to write. By default the subset is printed.",
 )
 @click.option(
     "--attempts",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="How often the command runs each task.",
+    metavar="N",
+    help="How many times the command runs each task.",
 )
-@click.option("--benchmark", metavar="NAME", help="The benchmark, if the harness has another name.")
+@click.option(
+    "--benchmark",
+    metavar="NAME",
+    help="What the harness calls the benchmark, if the plan calls it otherwise.",
+)
 @history_option
 @json_option
 def export(
@@ -52,10 +72,10 @@ def export(
     history_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Write the tasks of PLAN as the files with which a harness runs only those.
+    """Write the tasks of PLAN as files with which a harness runs only those tasks.
 
-    The command that uses them is printed to copy, with the harness's own ARGUMENTS in it. For
-    machines where midband is not installed. Such a run cannot stop early: rank its results
+    This is for machines where midband is not installed. The command that uses the files is printed
+    for you to copy, with ARGUMENTS in it. Such a run cannot stop early. Judge its results
     afterwards with `midband rank`.
     """
     from midband._manager import choose, get_plugin_manager
@@ -85,7 +105,7 @@ def export(
     if written.text:
         echo_document(written.text)
     for file in written.files:
-        echo(f"wrote {file}; run it with:", err=True)
+        say(f"wrote {file}; run it with:")
     for line in written.commands:
         echo(line, err=bool(written.text))
     return 0

@@ -1,6 +1,5 @@
 """``--gate``: what it compares, what it prints, and with which code the command ends."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from midband.cli.output import echo, listed, print_json, warn
 from midband.cli.results import plan_records, reference_named, say_note
+from midband.cli.summary import command_markdown, summary_option, write_summary
 from midband.descriptors import ReadOptions
 from midband_history import InputError, Metric, UnreadableSourceError, plain_benchmark
 
@@ -25,18 +25,13 @@ _HEAD = 4096
 
 def gate_options(command: Command) -> Command:
     """Add ``--gate RULE`` and ``--summary FILE``."""
-    command = click.option(
-        "--summary",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Write the gate's result as Markdown; the file that GITHUB_STEP_SUMMARY names is"
-        " added to.",
-    )(command)
+    command = summary_option(command)
     return click.option(
         "--gate",
         metavar="not-worse:BASELINE:POINTS[:CONFIDENCE]",
-        help="End with code 0 if the new agent is not worse than BASELINE by more than POINTS"
-        " percentage points, 3 if that is undecided, 4 if it is worse.",
+        help="Compare the new agent with the agent BASELINE. The exit code is 0 if the new agent is"
+        " not worse by more than POINTS percentage points, 4 if it is worse, and 3 if that is"
+        " undecided. CONFIDENCE is 0.95 by default.",
     )(command)
 
 
@@ -45,15 +40,16 @@ def comparison_options(command: Command) -> Command:
     command = click.option(
         "--target",
         type=click.Choice(["sample", "tasks"]),
-        help="With --baseline: the tasks are a sample of tasks like them (default), or these very"
-        " tasks are all that is asked about.",
+        help="With --baseline: what the comparison speaks of. sample means all tasks of this kind,"
+        " of which these are a sample. tasks means these very tasks.  [default: sample]",
     )(command)
     command = click.option(
         "--cluster",
         metavar="COLUMN",
-        help="With --baseline: tasks of one value are one unit, such as the tasks of a repository;"
-        " a column of the results, a key of the samples' metadata in Inspect logs, part, or"
-        " FILE:COLUMN of a table of task_id and COLUMN.",
+        help="With --baseline: count tasks with the same value as one unit, such as all tasks of"
+        " one repository. COLUMN is a column of the results, a key of the samples' metadata in"
+        " Inspect logs, the word part, or FILE:COLUMN for a table with task_id and COLUMN. By"
+        " default each task is a unit.",
     )(command)
     return click.option(
         "--baseline",
@@ -61,8 +57,8 @@ def comparison_options(command: Command) -> Command:
         multiple=True,
         type=click.Path(exists=True, path_type=Path),
         metavar="RESULTS",
-        help="With --gate: finished results of BASELINE, to compare with task by task, without a"
-        " plan; may be repeated.",
+        help="With --gate: finished results of BASELINE. They are compared task by task, without a"
+        " plan. The option may be repeated.",
     )(command)
 
 
@@ -74,16 +70,11 @@ def is_plan(path: Path) -> bool:
         return b'"midband_plan"' in file.read(_HEAD)
 
 
-def checked_gate(text: str | None, summary: Path | None) -> "NotWorse | None":
-    """Return the gate; None without one, in which case there can be no summary."""
+def checked_gate(text: str | None) -> "NotWorse | None":
+    """Return the gate; None without one."""
     from midband._gate import read_gate
 
-    if text is None:
-        if summary is not None:
-            msg = "expected --gate beside --summary, got none: name the baseline and the margin"
-            raise InputError(msg)
-        return None
-    return read_gate(text)
+    return None if text is None else read_gate(text)
 
 
 def finish_gate(
@@ -93,6 +84,8 @@ def finish_gate(
     as_json: bool = False,
     beside: Mapping[str, object] | None = None,
     warned: bool = False,
+    section: str = "",
+    command: str | None = None,
 ) -> int:
     """Print the result, write the summary and return the exit code.
 
@@ -105,7 +98,12 @@ def finish_gate(
         What a JSON document holds besides.
     warned : bool
         Whether the warnings were printed already.
+    section : str
+        What the summary says besides, as Markdown.
+    command : str, optional
+        The command as Markdown; that of this process by default.
     """
+    command = command_markdown() if command is None else command
     if as_json:
         print_json({**(beside or {}), "gate": result.to_dict()})
     else:
@@ -113,13 +111,7 @@ def finish_gate(
         for warning in () if warned else result.warnings:
             warn(warning)
     if summary is not None:
-        step = os.environ.get("GITHUB_STEP_SUMMARY")
-        added = step is not None and Path(step).absolute() == summary.absolute()
-        try:
-            with summary.open("a" if added else "w", encoding="utf-8", errors="replace") as file:
-                file.write(result.markdown())
-        except OSError as problem:  # the results were paid for: their verdict stands
-            warn(f"the summary cannot be written to {summary}: {problem.strerror}")
+        write_summary(summary, f"{result.markdown()}{chr(10) if section else ''}{section}{command}")
     return result.exit_code
 
 

@@ -13,7 +13,7 @@ from midband.cli.history_check import check, repair, salvage
 from midband.cli.history_inbox import compact
 from midband.cli.history_merge import export_command, merge_command
 from midband.cli.history_tasks import tasks
-from midband.cli.options import as_of_option, history_option, json_option, metric_options
+from midband.cli.options import as_of_option, examples, history_option, json_option, metric_options
 from midband.cli.output import (
     csv_cell,
     echo,
@@ -21,6 +21,7 @@ from midband.cli.output import (
     plain,
     print_json,
     print_table,
+    say,
     say_other_contents,
     say_undated,
 )
@@ -76,15 +77,17 @@ class HistoryGroup(click.Group):
 @click.group(
     cls=HistoryGroup,
     context_settings={"ignore_unknown_options": True},
-    epilog="Example: midband history gaia; midband history why gaia task-7",
+    epilog=examples("midband history gaia", "midband history why gaia task-7"),
 )
 def history() -> None:
-    """Show what the history holds: its benchmarks, or the agents of one.
+    """Show what the history holds, and keep it in order.
 
-    The subcommands show where a number comes from, state what a metric is, join two names of one
-    agent or benchmark, name sources that should be imported again, check the tasks of a benchmark,
-    and remove results. A benchmark that is called like a subcommand is shown by
-    `midband history show NAME`, for example `midband history show check`.
+    Without a subcommand, this shows all benchmarks, or the agents of one BENCHMARK. The subcommands
+    show where a number comes from, state what a metric is, check the tasks, share the history, and
+    put it right.
+
+    If a benchmark has the name of a subcommand, use `midband history show NAME`, for example
+    `midband history show check`.
     """
 
 
@@ -93,40 +96,52 @@ for _command in (check, compact, export_command, merge_command, repair, salvage,
 
 
 @history.command(
-    epilog="Example: midband history gaia --export every-eval-ever --output results/"
-    " --organization 'My Lab' --relationship first_party --developer 'gpt-*=openai'"
+    epilog=examples(
+        "midband history gaia --export every-eval-ever --output results/"
+        " --organization 'My Lab' --relationship first_party --developer 'gpt-*=openai'"
+    )
 )
 @click.argument("benchmark", required=False)
-@click.option("--metric", metavar="NAME[.KEY]", help="The metric, if there are several.")
 @click.option(
-    "--version", metavar="LABEL", help="The version of the benchmark; the newest by default."
+    "--metric",
+    metavar="NAME[.KEY]",
+    help="The metric to show. It is needed if the benchmark has results by several.",
+)
+@click.option(
+    "--version",
+    metavar="LABEL",
+    help="The version of the benchmark to show. By default it is the newest.",
 )
 @click.option(
     "--export",
     "export_format",
     type=click.Choice(["every-eval-ever"]),
-    help="Instead write the results in this format, two files for each run, below --output.",
+    help="Write the results in this format instead, two files for each run, into --output.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The directory that --export writes to.",
+    help="With --export: the directory to write to.",
 )
-@click.option("--organization", metavar="NAME", help="Who provides the results, for --export.")
+@click.option(
+    "--organization",
+    metavar="NAME",
+    help="With --export: who provides the results.  [default: unknown]",
+)
 @click.option(
     "--relationship",
     type=click.Choice(["first_party", "third_party", "collaborative", "other"]),
-    help="The evaluator's relationship to the models, for --export.  [default: other]",
+    help="With --export: how the evaluator is related to the models.  [default: other]",
 )
 @click.option(
     "--developer",
     "developers",
     multiple=True,
     metavar="GLOB=NAME",
-    help="Who made the models that match GLOB, if their names do not say it, for --export; may be"
-    " repeated.",
+    help="With --export: who made the models whose names match GLOB, if the names do not say it."
+    " The option may be repeated.",
 )
 @history_option
 @json_option
@@ -139,9 +154,9 @@ def show(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Show the benchmarks, or the agents of one; or export.
+    """Show all benchmarks, or the agents of one BENCHMARK.
 
-    With --export the results are written as files instead.
+    With --export the results are written as files of another format instead.
     """
     if export_format is not None:
         from midband.cli.export import export_history
@@ -172,10 +187,9 @@ def _say_parts(tasks: list[int]) -> None:
     most = max(tasks, default=0)
     if parts := sum(each < most for each in tasks):
         who = "1 agent" if parts == 1 else f"{parts} agents"
-        echo(
+        say(
             f"the mean of {who} is over fewer than the {most} tasks that others ran: it is no score"
-            " on the benchmark, which `midband rank` estimates",
-            err=True,
+            " on the benchmark, which `midband rank` estimates"
         )
 
 
@@ -189,14 +203,14 @@ def _say_what(store: "History", benchmark: str) -> None:
     """Name the metrics and the versions where a reader must know them."""
     for each in store.metrics(benchmark):
         name = each.metric.label or "unknown"
-        echo(f"metric {name}: {each.metric.scale_text()}, {each.agents} agents", err=True)
+        say(f"metric {name}: {each.metric.scale_text()}, {each.agents} agents")
     versions = store.versions(benchmark)
     if len(versions) > 1:
         for one in versions:
-            echo(f"version {one.label}: {one.tasks} tasks, {one.agents} agents", err=True)
+            say(f"version {one.label}: {one.tasks} tasks, {one.agents} agents")
 
 
-@history.command(epilog="Example: midband history why gaia task-7 'gpt-5*'")
+@history.command(epilog=examples("midband history why gaia task-7 'gpt-5*'"))
 @click.argument("benchmark")
 @click.argument("task")
 @click.argument("agent", required=False)
@@ -205,9 +219,9 @@ def _say_what(store: "History", benchmark: str) -> None:
 def why(
     benchmark: str, task: str, agent: str | None, history_path: Path | None, as_json: bool
 ) -> int:
-    """Show every attempt at a task, and its source.
+    """Show every attempt at TASK, and the source that it came from.
 
-    With AGENT, only its attempts are shown.
+    With AGENT, only the attempts of this agent are shown. AGENT may be a pattern such as 'gpt-5*'.
     """
     with open_history(history_path) as store:
         found = store.why(benchmark, task, agent)
@@ -219,21 +233,27 @@ def why(
 
 
 @history.command(
-    epilog="Example: midband history metric judge --scale 1 10; midband history metric mine"
-    " --name exact_match"
+    epilog=examples(
+        "midband history metric judge --scale 1 10",
+        "midband history metric mine --name exact_match",
+    )
 )
 @click.argument("benchmark")
 @click.argument("metric", required=False, default="")
 @click.option(
-    "--name", metavar="NAME", help="Give this name to the metric that no source has named."
+    "--name", metavar="NAME", help="Give this name to a metric that the sources left unnamed."
 )
 @click.option(
     "--scale",
     type=(float, float),
     metavar="LOW HIGH",
-    help="The least and the greatest value that the metric can give.",
+    help="The least and the greatest value that the metric can give, such as 1 10.",
 )
-@click.option("--lower-is-better/--higher-is-better", default=None, help="Which way is better.")
+@click.option(
+    "--lower-is-better/--higher-is-better",
+    default=None,
+    help="Say whether a low or a high value is good.",
+)
 @history_option
 @json_option
 def metric(
@@ -245,10 +265,10 @@ def metric(
     history_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Show the metrics of a benchmark, or state what one is.
+    """Show the metrics of BENCHMARK, or state what METRIC is.
 
-    The options state the name, scale and direction of METRIC. This changes no result: scores are
-    kept as their sources give them.
+    The options state the name, the scale and the direction of METRIC. No result is changed by this,
+    because scores are kept as their sources give them.
     """
     stated = name is not None or scale is not None or lower_is_better is not None
     with open_history(history_path, read_only=not stated) as store:
@@ -269,7 +289,7 @@ def metric(
     return 0
 
 
-@history.command(epilog="Example: midband history alias agent 'my-agent (gpt-5)' my-agent")
+@history.command(epilog=examples("midband history alias agent 'my-agent (gpt-5)' my-agent"))
 @click.argument("what", type=click.Choice(["agent", "benchmark"]))
 @click.argument("alias", required=False)
 @click.argument("name", required=False)
@@ -278,10 +298,10 @@ def metric(
 def alias(
     what: Any, alias: str | None, name: str | None, history_path: Path | None, as_json: bool
 ) -> int:
-    """Let ALIAS stand for NAME, or list the aliases.
+    """Let ALIAS stand for NAME, or list all aliases.
 
-    Agents that share a name through an alias count as one agent. The results of a benchmark that
-    becomes an alias move to the benchmark NAME.
+    Agents that share a name through an alias count as one agent. If a benchmark becomes an alias,
+    its results move to the benchmark NAME. Without ALIAS and NAME the aliases are listed.
     """
     if (alias is None) != (name is None):
         msg = f"expected ALIAS and NAME, got {alias!r} alone"
@@ -298,13 +318,17 @@ def alias(
     return 0
 
 
-@history.command(epilog="Example: midband history forget --source 'logs/broken*' --benchmark gaia")
+@history.command(epilog=examples("midband history forget --source 'logs/broken*' --benchmark gaia"))
 @click.option(
-    "--source", metavar="PATH", help="The file or directory that they came from; may be a glob."
+    "--source",
+    metavar="PATH",
+    help="Remove what came from this file or directory. PATH may be a pattern.",
 )
-@click.option("--run", "run_id", metavar="ID", help="The id of the run.")
-@click.option("--agent", metavar="NAME", help="The agent's label; may be a glob.")
-@click.option("--benchmark", metavar="NAME", help="The benchmark.")
+@click.option("--run", "run_id", metavar="ID", help="Remove the run with this id.")
+@click.option(
+    "--agent", metavar="NAME", help="Remove the results of this agent. NAME may be a pattern."
+)
+@click.option("--benchmark", metavar="NAME", help="Remove the results on this benchmark.")
 @history_option
 @json_option
 def forget(
@@ -315,10 +339,10 @@ def forget(
     history_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Remove results, and print what was removed.
+    """Remove results from the history, and print what was removed.
 
-    Results are removed if they match every given option. Their files stay where they are and can be
-    imported again. The exit code is 1 if nothing matches.
+    Results are removed if they match every option that is given. The files that they came from stay
+    where they are, and can be imported again. The exit code is 1 if nothing matches.
     """
     with open_history(history_path, read_only=False) as store:
         removed = store.forget(source=source, run=run_id, agent=agent, benchmark=benchmark)
@@ -331,7 +355,7 @@ def forget(
     return 0 if total else 1
 
 
-@click.command(epilog="Example: midband rates gaia --as-of 2025-06-30 --format csv > rates.csv")
+@click.command(epilog=examples("midband rates gaia --as-of 2025-06-30 --format csv > rates.csv"))
 @click.argument("benchmark")
 @as_of_option
 @click.option(
@@ -340,7 +364,7 @@ def forget(
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
-    help="How to print the rates.",
+    help="Print the rates as a table, as CSV or as JSON.",
 )
 @metric_options
 @history_option
@@ -354,10 +378,10 @@ def rates(
     history_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Show the pass rate of every task of BENCHMARK.
+    """Show how often the known agents pass each task of BENCHMARK.
 
-    The rate is the mean over agents of each agent's own mean, so every agent counts once, however
-    many attempts it made.
+    The pass rate is the mean over agents of each agent's own mean. So every agent counts once,
+    however many attempts it made.
     """
     with open_history(history_path) as store:
         found = store.pass_rates(benchmark, as_of=as_of, metric=metric, version=version)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from midband.cli.options import history_option, json_option
+from midband.cli.options import examples, history_option, json_option
 from midband.cli.output import echo, open_history, print_json, print_table
 
 if TYPE_CHECKING:
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 _SHOWN_SOURCES = 20
 
 
-@click.command(epilog="Example: midband history check")
+@click.command(epilog=examples("midband history check"))
 @history_option
 @json_option
 def check(history_path: Path | None, as_json: bool) -> int:
-    """Name damage, contradictions and sources to import again.
+    """Check the history for damage and contradictions.
 
-    Every block of the file is read, so that damage is found wherever it is. A source should be
-    imported again if an older midband read it. The exit code is 1 if something is named.
+    Every block of the file is read, so damage is found wherever it is. Sources that an older
+    midband read, and that should be imported again, are named as well. The exit code is 1 if
+    anything is named.
     """
     from midband._manager import get_plugin_manager
     from midband_history import StoreError
@@ -77,15 +78,15 @@ def _grouped(stale: "list[SourceFault]") -> list[tuple[str, int, str]]:
     return rows
 
 
-@click.command(epilog="Example: midband history repair")
+@click.command(epilog=examples("midband history repair"))
 @history_option
 @json_option
 def repair(history_path: Path | None, as_json: bool) -> int:
-    """Put right what can be put right, and say what it was.
+    """Repair the contradictions that `midband history check` names.
 
-    No attempt is lost: rows that are there twice become one, rows that nothing refers to go, and
-    the seen range of a metric becomes that of its scores. A copy of the file as it was is kept
-    beside it. The exit code is 1 if something is still wrong.
+    No attempt is lost. Rows that are there twice become one, rows that nothing refers to are
+    removed, and the noted range of a metric becomes that of its scores. A copy of the file as it
+    was is kept beside it. The exit code is 1 if something is still wrong.
     """
     from midband_history import default_path, repair_history
 
@@ -105,16 +106,18 @@ def repair(history_path: Path | None, as_json: bool) -> int:
 
 
 @click.command(
-    epilog="Example: midband history salvage history.duckdb rescued.duckdb"
-    " && midband history check --history rescued.duckdb"
+    epilog=examples(
+        "midband history salvage history.duckdb rescued.duckdb",
+        "midband history check --history rescued.duckdb",
+    )
 )
 @click.argument("damaged", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
 def salvage(damaged: Path, new: Path, as_json: bool) -> int:
-    """Read what is readable of a damaged file into a new one.
+    """Copy what is readable of a damaged history file into a new one.
 
-    The file DAMAGED is not touched, and nothing is made up for what cannot be read. The sources of
+    The file DAMAGED is not changed, and nothing is made up for what cannot be read. The sources of
     lost attempts are named, and can be imported again. The exit code is 1 if attempts are lost.
     """
     from midband_history import salvage_history

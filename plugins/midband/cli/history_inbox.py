@@ -4,19 +4,22 @@ from pathlib import Path
 
 import click
 
-from midband.cli.options import history_option, json_option
+from midband.cli.options import examples, history_option, json_option
 from midband.cli.output import count, echo, open_history, print_json
 
 
-@click.command(epilog="Example: midband history compact")
+@click.command(epilog=examples("midband history compact"))
 @history_option
 @json_option
 def compact(history_path: Path | None, as_json: bool) -> int:
-    """Take the batches that lie in the inbox into the history.
+    """Take the batches that wait in the inbox into the history's file.
 
-    Readers count them already, and whoever imports next takes them in too: this makes reading
-    quicker where many batches lie there. A batch that is damaged, or that contradicts the history,
-    is set aside and named. The exit code is 1 if there is such a batch, now or from before.
+    Results that are imported while somebody else writes to the history wait in its inbox. Readers
+    count them already, and the next import takes them in. Use this command to make reading quicker
+    if many batches wait.
+
+    A batch that is damaged, or that contradicts the history, is set aside and named. The exit code
+    is 1 if there is such a batch, now or from before.
     """
     with open_history(history_path, read_only=False, warned=False) as store:
         found = store.compact()

@@ -4,27 +4,31 @@ from pathlib import Path
 
 import click
 
-from midband.cli.options import history_option, json_option
+from midband.cli.options import examples, history_option, json_option
 from midband.cli.output import echo, open_history, print_json, warn
 
 
 @click.command(
     "export",
-    epilog="Example: midband history export gaia.parquet --benchmark gaia --anonymise",
+    epilog=examples("midband history export gaia.parquet --benchmark gaia --anonymise"),
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--benchmark", metavar="NAME", help="Only the results on this benchmark.")
+@click.option(
+    "--benchmark",
+    metavar="NAME",
+    help="Write the results on this benchmark only. By default all results are written.",
+)
 @click.option(
     "--anonymise",
     is_flag=True,
-    help="Give agents, runs and sources made-up names, and leave out models, scaffolds, settings,"
-    " options, notes and digests of sources.",
+    help="Give made-up names to agents, runs and sources, and leave out models, scaffolds,"
+    " settings, options, notes and digests of sources.",
 )
 @click.option(
     "--salt",
     metavar="TEXT",
-    help="Secret on which the made-up names depend, so that two exports with one salt agree."
-    " Random by default.",
+    help="With --anonymise: a secret from which the made-up names follow, so that two exports with"
+    " the same salt agree. By default it is random.",
 )
 @click.option("--private", is_flag=True, help="Let only you read the file (mode 0600).")
 @history_option
@@ -38,10 +42,10 @@ def export_command(
     history_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Write every attempt to FILE, a Parquet file, without loss.
+    """Write every attempt to the Parquet file FILE, without loss.
 
-    `midband history merge` adds the file to another history, and other programs can read it. It
-    holds results only, as the history does: no transcript, prompt or target.
+    `midband history merge` adds the file to another history, and other programs can read it. Like
+    the history, it holds results only, and no transcript, prompt or target.
     """
     with open_history(history_path) as store:
         attempts = store.export(
@@ -60,8 +64,9 @@ def export_command(
 
 @click.command(
     "merge",
-    epilog="Example: midband history merge ../laptop/history.duckdb; midband history merge"
-    " gaia.parquet",
+    epilog=examples(
+        "midband history merge ../laptop/history.duckdb", "midband history merge gaia.parquet"
+    ),
 )
 @click.argument(
     "others",
@@ -73,12 +78,13 @@ def export_command(
 @history_option
 @json_option
 def merge_command(others: tuple[Path, ...], history_path: Path | None, as_json: bool) -> int:
-    """Add every attempt of other histories, with where it comes from.
+    """Add every attempt of other histories, together with its source.
 
-    OTHER is a history file, which is only read, or a file of `midband history export`. What is
-    held already is not added again, so merging twice is harmless. Each OTHER is added as a whole or
-    not at all, but for sources that contradict the history. The exit code is 1 if there are such
-    sources.
+    OTHER is a history file, which is only read, or a file that `midband history export` wrote.
+    Attempts that the history holds already are not added again, so merging twice is harmless.
+
+    Each OTHER is added as a whole or not at all, except for sources that contradict the history.
+    These are left out and named, and the exit code is 1.
     """
     refused = 0
     reports: list[dict[str, object]] = []

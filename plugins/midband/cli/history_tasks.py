@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from midband.cli.options import as_of_option, history_option, json_option, metric_options
+from midband.cli.options import as_of_option, examples, history_option, json_option, metric_options
 from midband.cli.output import (
     count,
     csv_cell,
-    echo,
     open_history,
     plain,
     print_json,
     print_table,
+    say,
     say_other_contents,
     say_undated,
 )
@@ -29,32 +29,34 @@ _KINDS = ("broken", "stale", "flips")
 
 
 @click.command(
-    epilog="Example: midband history tasks gaia --only broken; midband history tasks gaia --by year"
-    " --csv > tasks.csv"
+    epilog=examples(
+        "midband history tasks gaia --only broken",
+        "midband history tasks gaia --by year --csv > tasks.csv",
+    )
 )
 @click.argument("benchmark")
 @click.option(
     "--cohorts",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Make N cohorts with about equally many agents, by the date of each agent's first run."
+    help="Divide the agents into N cohorts of about the same size, by the date of their first runs."
     "  [default: 3, or fewer, so that each has 5 agents]",
 )
 @click.option(
-    "--by", type=click.Choice(["year"]), help="Instead make one cohort of each year's agents."
+    "--by", type=click.Choice(["year"]), help="Make one cohort of the agents of each year instead."
 )
 @click.option(
     "--only",
     type=click.Choice(_KINDS),
     multiple=True,
-    help="Print only tasks that are probably broken, that no longer separate agents (stale), or"
-    " that an agent both passed and failed (flips); may be repeated.",
+    help="Print only the tasks that are probably broken, that no longer separate agents (stale), or"
+    " that an agent both passed and failed (flips). The option may be repeated.",
 )
 @as_of_option
 @metric_options
 @history_option
 @json_option
-@click.option("--csv", "as_csv", is_flag=True, help="Print every number as a CSV file.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print all numbers as CSV.")
 def tasks(
     benchmark: str,
     cohorts: int | None,
@@ -67,12 +69,13 @@ def tasks(
     as_json: bool,
     as_csv: bool,
 ) -> int:
-    """Check every task of BENCHMARK.
+    """Check whether each task of BENCHMARK still tells agents apart.
 
-    It says for each task whether it separates the agents of the newest cohort, how many of the
-    agents that repeated it both passed and failed it, and whether it is probably broken: stronger
-    agents fail it significantly more than weaker ones, or only the weakest pass. "unknown" means
-    that these agents cannot tell, and says why.
+    The table says for each task whether it separates the agents of the newest cohort, and how many
+    of the agents that repeated it both passed and failed it. It also says whether the task is
+    probably broken, because stronger agents fail it significantly more often than weaker ones, or
+    because only the weakest pass it. "unknown" means that there are too few results to tell, and
+    the table says why.
     """
     from midband_sampler import check_tasks
 
@@ -94,8 +97,8 @@ def tasks(
         _print_csv(report, chosen)
     else:
         for number, cohort in enumerate(report.cohorts, 1):
-            echo(_told(number, cohort), err=True)
-        echo(_summary(report), err=True)
+            say(_told(number, cohort))
+        say(_summary(report))
         _print_tasks(report, chosen)
     return 0 if report.tasks else 1
 

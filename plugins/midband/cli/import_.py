@@ -7,12 +7,22 @@ import click
 
 from midband.cli.options import (
     SOURCE,
+    examples,
     history_option,
     json_option,
     read_options,
     source_options,
 )
-from midband.cli.output import count, echo, open_history, print_json, print_table, progress, warn
+from midband.cli.output import (
+    count,
+    echo,
+    open_history,
+    print_json,
+    print_table,
+    say,
+    warn,
+)
+from midband.cli.progress import counted
 from midband_history import StoreError
 
 if TYPE_CHECKING:
@@ -22,7 +32,7 @@ _SHOWN_NOTES = 20
 _SHOWN_COUNTS = 40
 
 
-@click.command("import", epilog="Example: midband import logs/ results.csv --map question=task_id")
+@click.command("import", epilog=examples("midband import logs/ results.csv --map question=task_id"))
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=SOURCE)
 @source_options()
 @history_option
@@ -30,23 +40,28 @@ _SHOWN_COUNTS = 40
 def import_(
     paths: tuple[Path | str, ...], history_path: Path | None, as_json: bool, **reading: Any
 ) -> int:
-    """Read result files, or all result files in directories, into the history.
+    """Read the results in files, or in all files of directories, into the history.
 
-    A path may also be the address of a file: https://HOST/FILE or hf://datasets/OWNER/NAME/FILE.
+    PATH may also be the address of a file: https://HOST/FILE or hf://datasets/OWNER/NAME/FILE.
 
-    Each file is imported as a whole or refused by name; the others are still imported. Importing
-    the same again adds nothing. docs/importing.md says for every format what is read. The exit code
-    is 1 if a file was refused or nothing was found.
+    Each file is imported as a whole, or refused and named. The other files are imported all the
+    same. Importing the same file again adds nothing. docs/importing.md says what is read of each
+    format.
+
+    The exit code is 1 if a file was refused or nothing was found.
     """
     from midband.importers.reports import ImportEndedError
     from midband.importers.sources import import_paths
 
     ended = ""
     options = read_options(**reading)
-    with open_history(history_path, read_only=False) as store, progress("importing") as advance:
+    with (
+        open_history(history_path, read_only=False) as store,
+        counted("file") as shown,
+    ):
         try:
             report = import_paths(
-                store, paths, format=reading["format_name"], options=options, progress=advance
+                store, paths, format=reading["format_name"], options=options, reading=shown.reads
             )
         except ImportEndedError as error:
             report, ended = error.report, str(error)
@@ -117,17 +132,16 @@ def _show(report: "ImportReport", where: str) -> None:
         named = not others and str(first) in text
         notes.append(text if named else f"{path_text(first)}{more}: {text}")
     for line in notes[:_SHOWN_NOTES]:
-        echo(f"midband: note: {line}", err=True)
+        say(f"midband: note: {line}")
     if len(notes) > _SHOWN_NOTES:
-        echo(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json", err=True)
+        say(f"midband: note: {len(notes) - _SHOWN_NOTES} more; see --json")
     if empty := [
         source for source in report.sources if any(n.code == NO_RESULTS for n in source.notes)
     ]:
         more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
-        echo(
+        say(
             f"midband: note: {path_text(empty[0].path)}{more}: no results of its own, as in a run's"
-            " totals",
-            err=True,
+            " totals"
         )
     if not report.sources:
         echo("midband: found no results in these paths", err=True)

@@ -1,13 +1,15 @@
 """Options that commands share, how sources are read among them, and how texts become values."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, time
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from midband.cli.ids import given_ids
+from midband.cli.output import QUIET
 from midband.descriptors import ReadOptions
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., object])
 
 EXISTING = click.Path(exists=True, path_type=Path)
+_EXAMPLE_WIDTH = 72
 _ADDRESSES = ("http://", "https://", "hf://")
 
 
@@ -34,6 +37,24 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 TARGET = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
+def examples(*commands: str) -> str:
+    """Return the end of a help page: commands to copy, which `click` leaves as they stand.
+
+    Parameters
+    ----------
+    *commands : str
+        A line each; one that is too long for a terminal continues behind a backslash.
+    """
+    lines: list[str] = []
+    for command in commands:
+        parts = wrap(command, _EXAMPLE_WIDTH, break_long_words=False, break_on_hyphens=False)
+        lines += [f"  {parts[0]}", *(f"    {part}" for part in parts[1:])]
+        place = len(lines) - len(parts)
+        lines[place:-1] = [f"{line} \\" for line in lines[place:-1]]
+    head = "Examples:" if len(commands) > 1 else "Example:"
+    return "\n".join(["\b", head, *lines])
+
+
 def history_option(command: Command) -> Command:
     """Add ``--history FILE``."""
     return click.option(
@@ -41,12 +62,26 @@ def history_option(command: Command) -> Command:
         "history_path",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="The history file; MIDBAND_HISTORY or one in your user data directory by default.",
+        help="The file of the history. By default it is the file that the variable MIDBAND_HISTORY"
+        " names, or else one in your user data directory.",
     )(command)
 
 
 def json_option(command: Command) -> Command:
-    """Add ``--json``."""
+    """Add ``--json``, and ``--quiet``, of which `midband.cli.output.is_quiet` tells."""
+
+    def keep(context: click.Context, option: click.Parameter, value: bool) -> None:
+        del option
+        if value:
+            context.meta[QUIET] = True
+
+    command = click.option(
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=keep,
+        help="Print the result and errors only, without progress, notes and warnings.",
+    )(command)
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
     )(command)
@@ -78,8 +113,9 @@ def max_errors_option(command: Command) -> Command:
         "--max-errors",
         type=Errors(),
         metavar="N|SHARE",
-        help="End once more attempts have no usable result, such as 5 or 20%; scores of 0 are"
-        " results. By default it ends where none of the first ten has one; 100% never ends.",
+        help="End the run once more attempts than this have no usable result: a number such as 5,"
+        " or a share such as 20%. A score of 0 is a usable result. By default the run ends when"
+        " none of the first ten attempts has one. 100% never ends it.",
     )(command)
 
 
@@ -132,7 +168,8 @@ def as_of_option(command: Command) -> Command:
         "--as-of",
         type=Moment(),
         metavar="DATE",
-        help="Use only results of runs that began by then; a date means the end of that day, UTC.",
+        help="Use only the results of runs that began by this date or time. A date such as"
+        " 2025-06-30 means the end of that day in UTC. By default all results are used.",
     )(command)
 
 
@@ -141,12 +178,13 @@ def metric_options(command: Command) -> Command:
     command = click.option(
         "--version",
         metavar="LABEL",
-        help="The version of the benchmark, as its sources call it; the newest by default.",
+        help="The version of the benchmark, as its sources call it. By default it is the newest.",
     )(command)
     return click.option(
         "--metric",
         metavar="NAME[.KEY]",
-        help="The metric, if the benchmark has results by several, or the name of an unnamed one.",
+        help="The metric to use. It is needed if the benchmark has results by several metrics. It"
+        " can also name a metric that the sources left unnamed.",
     )(command)
 
 
@@ -169,21 +207,25 @@ class LateHelp(click.Option):
 _READING: dict[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "format_name": (
         ("--format",),
-        {"metavar": "NAME", "help": "The format; recognised by default."},
+        {
+            "metavar": "NAME",
+            "help": "The format of the sources, such as inspect or csv. By default it is"
+            " recognised from the files.",
+        },
     ),
     "benchmark": (
         ("--benchmark",),
         {
             "metavar": "NAME",
-            "help": "The name of the benchmark, whatever the sources call it.",
+            "help": "The name of the benchmark. By default it is what the sources call it.",
         },
     ),
     "metric": (
         ("--metric",),
         {
             "metavar": "NAME[.KEY]",
-            "help": "The metric to read (of a table, a column), or the name of an unnamed one; by"
-            " default the source's main one.",
+            "help": "The metric to read. In a table it is a column. It can also name a metric that"
+            " the source left unnamed. By default it is the main metric of the source.",
         },
     ),
     "scale": (
@@ -191,34 +233,49 @@ _READING: dict[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
         {
             "type": (float, float),
             "metavar": "LOW HIGH",
-            "help": "The least and the greatest value that the metric can give.",
+            "help": "The least and the greatest value that the metric can give, such as 1 10. By"
+            " default the source says it, or else it is 0 to 1.",
         },
     ),
     "lower_is_better": (
         ("--lower-is-better/--higher-is-better",),
         {
             "default": None,
-            "help": "Whether a low or a high value is good; by default as the source says.",
+            "help": "Say whether a low or a high value is good. By default the source says it, or"
+            " else a high value is good.",
         },
     ),
-    "agent": (("--agent",), {"metavar": "NAME", "help": "The name of the agent that ran."}),
-    "model": (("--model",), {"metavar": "NAME", "help": "The model that the agent used."}),
-    "scaffold": (("--scaffold",), {"metavar": "NAME", "help": "The program around the model."}),
+    "agent": (
+        ("--agent",),
+        {
+            "metavar": "NAME",
+            "help": "The name of the agent that ran, if the sources do not say it.",
+        },
+    ),
+    "model": (
+        ("--model",),
+        {"metavar": "NAME", "help": "The model that the agent used, if the sources do not say it."},
+    ),
+    "scaffold": (
+        ("--scaffold",),
+        {"metavar": "NAME", "help": "The program around the model, if the sources do not say it."},
+    ),
     "errors": (
         ("--errors",),
         {
             "type": click.Choice(["source", "missing", "failed"]),
             "default": "source",
             "show_default": True,
-            "help": "How attempts that ended in an error count: as the source counts them, as no"
-            " result, or as failures.",
+            "help": "How an attempt counts that ended in an error: as the source counts it"
+            " (source), as no result (missing), or as a score of 0 (failed).",
         },
     ),
     "parts": (
         ("--parts",),
         {
             "is_flag": True,
-            "help": "Put the part (subject, domain) before each task id, as PART/ID.",
+            "help": "Put the part of the benchmark, such as a subject, before each task id:"
+            " PART/ID.",
         },
     ),
     "tasks": (
@@ -227,24 +284,25 @@ _READING: dict[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
             "type": SOURCE,
             "metavar": "FILE",
             "callback": lambda context, option, path: path and given_ids(path, "--tasks"),
-            "help": "All task ids, one a line, or a Parquet file or address of one with a column"
-            " instance_id or task_id, for sources that list only the solved ones; by default those"
-            " that the history holds of the benchmark.",
+            "help": "The ids of all tasks, for sources that list only the solved ones. FILE holds"
+            " one id a line, or is a Parquet file, here or at an address, with a column instance_id"
+            " or task_id. By default they are the tasks that the history holds.",
         },
     ),
     "benchmark_version": (
         ("--benchmark-version",),
         {
             "metavar": "LABEL",
-            "help": "The version of the benchmark that was run, if the source does not say it.",
+            "help": "The version of the benchmark that was run, if the sources do not say it.",
         },
     ),
     "wide": (
         ("--wide",),
         {
             "type": click.Choice(["tasks", "agents"]),
-            "help": "The table has a row for each task and a column for each agent, or a row for"
-            " each agent and a column for each task.",
+            "help": "Read a table in which each row is a task and each column an agent (tasks), or"
+            " each row an agent and each column a task (agents). By default each row is one"
+            " attempt.",
         },
     ),
     "columns": (
@@ -253,15 +311,16 @@ _READING: dict[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
             "multiple": True,
             "metavar": "THEIRS=OURS",
             "callback": lambda context, option, texts: pairs(texts),
-            "help": "Read the column THEIRS as OURS, such as question=task_id; may be repeated.",
+            "help": "Read the column THEIRS of a table as OURS, such as question=task_id. The"
+            " option may be repeated.",
         },
     ),
     "accept_difference": (
         ("--accept-difference",),
         {
             "is_flag": True,
-            "help": "Read a source although its own aggregate differs from its results for no"
-            " known reason.",
+            "help": "Read a source even if the total that it states differs from its results for"
+            " no known reason. By default such a source is refused.",
         },
     ),
 }
@@ -295,38 +354,63 @@ def rounds_options(command: Command) -> Command:
     """Add what every run in rounds takes: attempts, limits, and how its results are read."""
     for option in (
         click.option(
-            "--allow-changed", is_flag=True, help="Accept tasks that changed since the plan."
+            "--allow-changed",
+            is_flag=True,
+            help="Accept tasks whose content has changed since the plan was made. By default they"
+            " end the run with an error.",
         ),
         click.option(
             "--from",
             "continues",
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             metavar="DIR",
-            help="The directory of an earlier call: its results count and are not paid for again.",
+            help="The directory of an earlier run or race. Its results count, and are not paid for"
+            " again.",
         ),
         max_errors_option,
         source_options(only=("metric", "scale", "lower_is_better", "errors")),
-        click.option("--benchmark", metavar="NAME", help="The harness's name of the benchmark."),
+        click.option(
+            "--benchmark",
+            metavar="NAME",
+            help="What the harness calls the benchmark, if the plan calls it otherwise.",
+        ),
         click.option(
             "--timeout",
             type=click.FloatRange(min=0, min_open=True),
             metavar="SECONDS",
-            help="End a round's command after so many seconds; finished results are kept.",
+            help="End the command of a round after so many seconds. Results that are finished by"
+            " then are kept. By default there is no limit.",
         ),
         click.option(
-            "--max-tasks", type=click.IntRange(min=1), help="Never run more tasks than this."
+            "--max-tasks",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Never run more tasks than this. By default the plan alone limits them.",
         ),
         click.option(
             "--max-usd",
             type=click.FloatRange(min=0, min_open=True),
-            help="Spend no more dollars than this.",
+            metavar="DOLLARS",
+            help="Start no round that is expected to take the cost above so many US dollars. By"
+            " default there is no limit.",
+        ),
+        click.option(
+            "--max-seconds",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Spend no more seconds of work than this, over all attempts.",
+        ),
+        click.option(
+            "--max-tokens",
+            type=click.IntRange(min=1),
+            help="Spend no more tokens than this, over all attempts.",
         ),
         click.option(
             "--attempts",
             type=click.IntRange(min=1),
             default=1,
             show_default=True,
-            help="How often each task is run.",
+            metavar="N",
+            help="How many times each task is run.",
         ),
     ):
         command = option(command)
@@ -337,65 +421,3 @@ def read_options(*, format_name: str | None = None, **said: Any) -> ReadOptions:
     """Return what the options say, but for the format, which chooses the importer."""
     del format_name
     return ReadOptions(**{name: value for name, value in said.items() if value is not None})
-
-
-def given_ids(source: "Path | str", option: str) -> tuple[str, ...]:
-    """Read ids from a file or an address, of a data set in Parquet too; raises as `read_ids`."""
-    from midband.importers.fetching import downloaded
-    from midband_history import InputError
-
-    with downloaded([source]) as local:
-        for reason in local.refused.values():
-            raise InputError(reason)
-        (path,) = local.paths
-        if path.suffix.lower() != ".parquet":
-            return read_ids(path, option)
-        return _ids_of_dataset(path, str(local.places.get(str(path), path)))
-
-
-def _ids_of_dataset(path: Path, named: str) -> tuple[str, ...]:
-    import duckdb
-
-    from midband_history import InputError
-
-    form = "expected a Parquet file with a column instance_id or task_id"
-    try:
-        with duckdb.connect() as connection:
-            plain = re.sub(r"([*?\[])", r"[\1]", str(path))  # no part of a name is a pattern
-            rows = connection.read_parquet(plain)
-            column = next((each for each in ("instance_id", "task_id") if each in rows.columns), "")
-            if not column:
-                msg = f"{form}, got {', '.join(rows.columns)} in {named}: name another file"
-                raise InputError(msg)
-            found = rows.select(duckdb.ColumnExpression(column)).fetchall()
-    except duckdb.Error as problem:
-        reason = " ".join(str(problem).split())[:120]
-        msg = f"{form}, cannot read {named}: {reason}"
-        raise InputError(msg) from problem
-    ids = tuple(dict.fromkeys(str(value) for (value,) in found if value is not None))
-    if not ids:
-        msg = f"{form}, got no id in {named}: name another file"
-        raise InputError(msg)
-    return ids
-
-
-def read_ids(path: Path, option: str) -> tuple[str, ...]:
-    """Read one task id a line; blank lines are nothing.
-
-    Raises
-    ------
-    InputError
-        The file is no text, or holds no id.
-    """
-    from midband_history import InputError
-
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        msg = f"expected a text file of task ids, one a line, cannot read {path}: {problem}"
-        raise InputError(msg) from problem
-    ids = tuple(line.strip() for line in lines if line.strip())
-    if not ids:
-        msg = f"expected task ids in {path}, one a line, got none: leave {option} out"
-        raise InputError(msg)
-    return ids

@@ -4,8 +4,7 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from io import TextIOWrapper
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from midband.text import one_line
+from midband.text import block_width, encoding_of, one_line
 from midband_history import StoreError, default_path
 
 if TYPE_CHECKING:
     from midband_history import History
 
+QUIET = "midband.quiet"
 _LEAST_WIDTH = 10
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@")
@@ -41,6 +41,12 @@ def echo_lines(text: str, *, err: bool = False) -> None:
     """Print a text of several lines of ours, each as `echo` does."""
     for line in text.split("\n"):
         echo(line, err=err)
+
+
+def echo_block(lines: Callable[..., Sequence[str]], **settings: object) -> None:
+    """Print the lines of a verdict, which are asked for in the width and encoding of the output."""
+    for line in lines(width=block_width(), encoding=encoding_of(), **settings):
+        echo(line)
 
 
 def echo_document(text: str) -> None:
@@ -111,6 +117,11 @@ def cell(value: object) -> str:
     return one_line(str(value))
 
 
+def _heading(name: str) -> str:
+    """Return what a person reads of the name of a value; programs get the name itself."""
+    return name.replace("_", " ")
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
 ) -> None:
@@ -143,7 +154,7 @@ def print_table(
     for index in shown:
         numeric = index in numbers
         table.add_column(
-            escape(one_line(columns[index])),
+            escape(_heading(one_line(columns[index]))),
             justify="right" if numeric else "left",
             no_wrap=numeric,
             overflow="fold",  # a name that is cut short cannot be copied
@@ -193,16 +204,28 @@ def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:
 
     table = Table.grid(padding=(0, 2))
     for name, text in known.items():
-        table.add_row(f"[bold]{escape(name)}[/bold]", escape(text))
+        table.add_row(f"[bold]{escape(_heading(name))}[/bold]", escape(text))
     console = Console()
     if title:
         console.print(f"[bold]{escape(one_line(title))}[/bold]")
     console.print(table)
 
 
+def is_quiet() -> bool:
+    """Whether the command that runs was asked for its result and errors only."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(QUIET))
+
+
+def say(line: str) -> None:
+    """Print one line on standard error that is neither the result nor an error."""
+    if not is_quiet():
+        echo(line, err=True)
+
+
 def warn(message: str) -> None:
     """Print one warning line on standard error."""
-    echo(f"midband: warning: {message}", err=True)
+    say(f"midband: warning: {message}")
 
 
 def count(number: int, noun: str) -> str:
@@ -214,39 +237,6 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     """Return the first names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-@contextmanager
-def progress(name: str, *, stays: bool = False) -> Iterator[Callable[..., None]]:
-    """Show on a terminal how much of some work is done; in a pipe nothing.
-
-    Parameters
-    ----------
-    name : str
-        What is counted.
-    stays : bool
-        Whether the bar stays when the work is done, and shows the time left before that.
-
-    Yields
-    ------
-    callable
-        Takes the numbers of what is done and of all there is; further arguments are ignored.
-    """
-    if not on_terminal():
-        yield lambda *_: None
-        return
-    from rich import progress as rich_progress
-    from rich.console import Console
-
-    columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-        *([rich_progress.TimeRemainingColumn()] if stays else []),
-    )
-    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=not stays) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total, *_: bar.update(task, completed=done, total=total)
 
 
 def open_history(

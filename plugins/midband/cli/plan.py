@@ -1,32 +1,25 @@
 """``midband plan``: which tasks to run, and when to stop."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from midband import __version__
-from midband._manager import get_plugin_manager
 from midband.choices import (
-    current_name,
-    other_outcomes,
     stopping_rule,
     strategy_named,
-    with_agents,
 )
+from midband.cli.ids import read_ids
 from midband.cli.options import (
     FILE,
-    TARGET,
     LateHelp,
     as_of_option,
+    examples,
     history_option,
     json_option,
     metric_options,
-    read_ids,
 )
 from midband.cli.output import (
     echo,
@@ -34,26 +27,23 @@ from midband.cli.output import (
     open_history,
     print_facts,
     print_json,
-    say_undated,
     warn,
 )
+from midband.cli.plan_request import PlanRequest
 from midband_history import InputError
-from midband_sampler import Option, Plan, PlanSettings, make_plan, renamed_rules
-
-if TYPE_CHECKING:
-    from midband_history import History, OutcomeMatrix
+from midband_sampler import Option, Plan, PlanSettings, renamed_rules
 
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
-EXAMPLES = """\b
-Examples:
-  midband plan gaia --output plan.json --stop rank:0.95:0.2
-  midband plan gaia --stop "beats:my-agent or usd:20"
-  midband plan gaia --strategy cost --always smoke_tests.txt --explore 0.1
-  midband plan gaia --candidates race.toml --output race.json
-"""
+EXAMPLES = examples(
+    "midband plan gaia --output plan.json --stop rank:0.95:0.2",
+    'midband plan gaia --stop "beats:my-agent or usd:20"',
+    "midband plan gaia --strategy cost --always smoke_tests.txt --explore 0.1",
+    "midband plan gaia --candidates race.toml --output race.json",
+    "midband plan --all --output suite",
+)
 # What the plan of a race has as well; the other settings are those of a single agent.
 _OF_A_RACE = {
-    *("benchmark", "output", "candidates", "tasks", "metric", "version", "as_of"),
+    *("benchmarks", "output", "candidates", "tasks", "metric", "version", "as_of"),
     *("exclude_agents", "seed", "history_path", "as_json"),
 }
 
@@ -124,14 +114,28 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("benchmark")
+@click.argument("benchmarks", metavar="[BENCHMARK]...", nargs=-1)
+@click.option(
+    "--all",
+    "suite",
+    is_flag=True,
+    help="Write one plan for each benchmark of the history, or for each that is named, into the"
+    " directory --output (suite by default).",
+)
+@click.option(
+    "--list",
+    "listed_in",
+    type=FILE,
+    metavar="FILE",
+    help="With --all: a file of benchmarks or Inspect tasks, one a line.",
+)
 @click.option(
     "--output",
     "-o",
-    type=TARGET,
+    type=click.Path(allow_dash=True, path_type=Path),
     default=Path("plan.json"),
     show_default=True,
-    help="Where to write the plan; - prints it.",
+    help="The file to write the plan to, or the directory with --all. - prints a plan instead.",
 )
 @plan_options(
     leave_out=("metric", "as_of", "fallback"),
@@ -150,20 +154,23 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
         "--always",
         type=FILE,
         metavar="FILE",
-        help="A file of guard tasks, one id a line, which run first with every strategy.",
+        help="A file of task ids, one a line, that run first with every strategy. By default there"
+        " are none.",
     ),
 )
 @click.option(
     "--candidates",
     type=FILE,
     metavar="FILE",
-    help="Plan a race between the candidates of this TOML file: see docs/race.md.",
+    help="Plan a race between the candidates that this TOML file names; docs/race.md explains"
+    " it. The plan is written to race.json by default.",
 )
 @click.option(
     "--tasks",
     type=FILE,
     metavar="FILE",
-    help="With --candidates: the task ids, one a line; by default all that the history holds.",
+    help="With --candidates: the ids of the tasks, one a line. By default they are all tasks that"
+    " the history holds of the benchmark.",
 )
 @metric_options
 @as_of_option
@@ -172,12 +179,15 @@ def plan_settings(given: Mapping[str, Any], **readers: Callable[[Any], Any]) -> 
     "exclude_agents",
     multiple=True,
     metavar="GLOB",
-    help="Leave out reference agents whose name matches; may be repeated.",
+    help="Leave out the known agents whose names match this pattern, such as 'old-*'. The option"
+    " may be repeated.",
 )
 @history_option
 @json_option
 def plan(
-    benchmark: str,
+    benchmarks: tuple[str, ...],
+    suite: bool,
+    listed_in: Path | None,
     output: Path,
     candidates: Path | None,
     tasks: Path | None,
@@ -189,17 +199,24 @@ def plan(
     as_json: bool,
     **chosen: Any,
 ) -> int:
-    """Choose the tasks of BENCHMARK that a new agent should run, in order, and when to stop.
+    """Choose which tasks of BENCHMARK a new agent runs, in which order, and when it stops.
 
-    The plan holds all that a run needs, so the run does not open the history. With --candidates it
-    is the plan of a race between several agents, for `midband race` and `midband inspect`.
+    The results of known agents in the history decide which tasks are chosen. The plan holds all
+    that a run needs, so a run does not open the history.
+
+    By default the run stops once the agent's rank is known to within a fifth of the ranks with 95 %
+    confidence. --stop sets another rule.
+
+    With --candidates the plan is that of a race, which finds the best of several agents. Run it
+    with `midband race` or with `midband inspect`. With --all it is a suite of several benchmarks.
     """
+    benchmark = _one_benchmark(benchmarks, output, suite=suite, listed_in=listed_in)
     if candidates is not None:
         from midband.cli.plan_race import DEFAULT_OUTPUT, RaceRequest, plan_race
 
         given = _given()
         _refuse_settings_of_one(given)
-        request = RaceRequest(
+        race = RaceRequest(
             benchmark=benchmark,
             candidates=candidates,
             output=output if "output" in given else DEFAULT_OUTPUT,
@@ -211,7 +228,7 @@ def plan(
             seed=plan_settings({"seed": chosen["seed"]}).seed,
             history=history_path,
         )
-        return plan_race(request, as_json=as_json)
+        return plan_race(race, as_json=as_json)
     if tasks is not None:
         msg = "expected --candidates FILE beside --tasks, got none: a plan takes its tasks from the"
         msg += " history"
@@ -222,27 +239,26 @@ def plan(
         stop=stopping_rule,
         always=lambda path: read_ids(path, "--always"),
     )
-    with open_history(history_path) as store:
-        if exclude_agents:
-            everyone = store.outcomes(benchmark, metric=metric, version=version).agents
-            _say_unmatched(exclude_agents, everyone, store, benchmark)
-        matrix = store.outcomes(
-            benchmark, as_of=as_of, exclude_agents=exclude_agents, metric=metric, version=version
-        )
-        if not matrix.agents:
-            _say_nothing_scored(store, benchmark)
-        stop = with_agents(
-            settings.stop, lambda name: current_name(store, benchmark, name, matrix.agents)
-        )
-        unused = _unused(store, benchmark, matrix)
-        others = other_outcomes(store, benchmark, as_of) if settings.predictive else []
-        say_undated(store, benchmark, as_of)
-    made = make_plan(
-        matrix,
-        replace(settings, stop=stop),
-        others=others,
-        versions={"midband": __version__, **get_plugin_manager().versions()},
+    request = PlanRequest(
+        settings=settings,
+        metric=metric,
+        version=version,
+        as_of=as_of,
+        exclude_agents=exclude_agents,
     )
+    if suite:
+        from midband.cli.plan_suite import DEFAULT_OUTPUT as SUITE
+        from midband.cli.plan_suite import plan_suite
+
+        return plan_suite(
+            request,
+            output if "output" in _given() else SUITE,
+            names=[*benchmarks, *(read_ids(listed_in, "--list") if listed_in else ())],
+            history_path=history_path,
+            as_json=as_json,
+        )
+    with open_history(history_path) as store:
+        made, unused = request.make(store, benchmark)
     if str(output) != "-":
         made.write(output)
     for warning in (*made.warnings, *renamed_rules(chosen["stop"])):
@@ -259,6 +275,33 @@ def plan(
     for note in notes:
         echo(note)
     return 0
+
+
+def _one_benchmark(
+    benchmarks: tuple[str, ...], output: Path, *, suite: bool, listed_in: Path | None
+) -> str:
+    """Return the benchmark of a single plan, after a check of what stands beside it."""
+    context = click.get_current_context()
+    if suite and str(output) == "-":
+        msg = "expected a directory for the suite after --output, got -: name one"
+        raise click.UsageError(msg, context)
+    if suite:
+        for name in ("candidates", "tasks", "always"):
+            if name in (given := _given()):
+                msg = f"expected no {given[name]} beside --all, got it: it is of one benchmark"
+                raise click.UsageError(msg, context)
+        return ""
+    if listed_in is not None:
+        msg = "expected --all beside --list, got none: a single plan is of one BENCHMARK"
+        raise click.UsageError(msg, context)
+    if len(benchmarks) != 1:
+        got = ", ".join(benchmarks) or "none"
+        msg = f"expected one BENCHMARK, got {got}: name one, or add --all for a plan of each"
+        raise click.UsageError(msg, context)
+    if output.is_dir():
+        msg = f"expected a file for the plan after --output, got the directory {output}"
+        raise click.UsageError(msg, context)
+    return benchmarks[0]
 
 
 def _given() -> dict[str, str]:
@@ -282,35 +325,6 @@ def _refuse_settings_of_one(given: Mapping[str, str]) -> None:
             raise InputError(msg)
 
 
-def _say_nothing_scored(store: "History", benchmark: str) -> None:
-    """Refuse a benchmark of which no attempt has a score, with what is held instead."""
-    missing = sum(each.without_score for each in store.agents(benchmark))
-    msg = (
-        f"expected results of {benchmark} with a score, got {missing} attempts without one: see"
-        f" `midband history {benchmark}`, and import them with --metric or --errors"
-    )
-    raise InputError(msg)
-
-
-def _unused(store: "History", benchmark: str, matrix: "OutcomeMatrix") -> tuple[str, ...]:
-    """Say in a line which metrics and versions of the benchmark the plan does not use."""
-    metrics = [
-        f"metric {each.metric.label or 'without a name'} ({each.agents} agents)"
-        for each in store.metrics(benchmark)
-        if each.attempts and each.metric.known and not each.metric.same_as(matrix.metric)
-    ]
-    versions = [
-        f"version {each.label or 'without a label'} ({each.tasks} tasks, {each.agents} agents)"
-        for each in store.versions(benchmark)
-        if matrix.version and each.label != matrix.version
-    ]
-    if not metrics and not versions:
-        return ()
-    options = ["--metric"] * bool(metrics) + ["--version"] * bool(versions)
-    line = f"not used of {benchmark}: {', '.join([*metrics, *versions])}"
-    return (f"{line}; {' and '.join(options)} choose",)
-
-
 def _unnamed(made: Plan) -> tuple[str, ...]:
     """Say in a line that nobody has named the plan's metric, and how to."""
     if made.metric is not None:
@@ -319,19 +333,6 @@ def _unnamed(made: Plan) -> tuple[str, ...]:
         f"the history does not name the metric of {made.benchmark}, so results that name theirs are"
         " not accepted: import its sources again, or name it once with --metric NAME",
     )
-
-
-def _say_unmatched(
-    patterns: Sequence[str], agents: Sequence[str], store: "History", benchmark: str
-) -> None:
-    for pattern in patterns:
-        if pattern not in agents and not any(fnmatchcase(agent, pattern) for agent in agents):
-            if store.has_agent(benchmark, pattern):
-                continue
-            warn(
-                f"--exclude-agent {pattern} leaves out nobody: no agent of {benchmark} has such a"
-                f" name, `midband history {benchmark}` lists them"
-            )
 
 
 def _facts(made: Plan, output: Path, stop_text: str) -> dict[str, object]:
@@ -350,5 +351,6 @@ def _facts(made: Plan, output: Path, stop_text: str) -> dict[str, object]:
         "explore": made.explore or None,
         "attempts": None if made.attempts is None else made.attempts.most,
         "reference_agents": len(made.reference_agents),
+        "mean_tokens": made.mean_tokens,
         "digest": made.digest,
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midband import __version__
-from midband.cli.options import read_ids
+from midband.cli.ids import read_ids
 from midband.cli.output import (
     echo,
     echo_document,
@@ -136,13 +136,13 @@ def _from_history(request: RaceRequest, candidates: "Sequence[str]") -> _Found:
     from midband.choices import current_name, other_outcomes
 
     if request.history is None and not History.exists():
-        return _Found(notes=(f"there is no history at {default_path()}: the race goes without",))
+        return _Found(notes=(f"there is no history at {default_path()}: the race goes without it",))
     benchmark = request.benchmark
     with open_history(request.history) as store:
         held = [each.name for each in store.benchmarks()]
         if benchmark not in {*held, *(store.benchmark_name(name) for name in held)}:
             known = f"it holds {listed(held, 5)}" if held else "it is empty"
-            line = f"the history has no results of {benchmark} ({known}): the race goes without"
+            line = f"the history has no results of {benchmark} ({known}): the race goes without it"
             return _Found(notes=(line,))
         matrix = store.outcomes(
             benchmark,
@@ -155,7 +155,7 @@ def _from_history(request: RaceRequest, candidates: "Sequence[str]") -> _Found:
             return _Found(
                 tasks=matrix.tasks,
                 task_digests=dict(zip(matrix.tasks, matrix.task_digests, strict=True)),
-                notes=(f"the history has no scores of {benchmark}: the race goes without",),
+                notes=(f"the history has no scores of {benchmark}: the race goes without it",),
             )
         names = {
             name: current

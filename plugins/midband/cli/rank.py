@@ -1,5 +1,6 @@
 """``midband rank``: the verdict of a plan on finished runs."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,30 +19,48 @@ from midband.cli.gate import (
 )
 from midband.cli.options import (
     EXISTING,
+    examples,
     history_option,
     json_option,
     max_errors_option,
     read_options,
     source_options,
 )
-from midband.cli.output import echo, listed, print_facts, print_json, print_table, warn
+from midband.cli.output import (
+    echo_block,
+    listed,
+    on_terminal,
+    print_facts,
+    print_json,
+    print_table,
+    warn,
+)
 from midband.cli.results import plan_records, reference_named
+from midband.cli.summary import (
+    command_markdown,
+    decision_markdown,
+    suite_markdown,
+    warning_list,
+    write_summary,
+)
+from midband.text import marked
 from midband_history import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from midband._ranking import Verdict
+    from midband.cli.rank_suite import SuiteRanking
     from midband_history import Record
     from midband_sampler import MaxErrors, NotWorse, Plan
 
 
-EXAMPLES = """\b
-Examples:
-  midband rank plan.json logs/
-  midband rank plan.json logs/ --gate not-worse:my-agent:2
-  midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo
-"""
+EXAMPLES = examples(
+    "midband rank plan.json logs/",
+    "midband rank plan.json logs/ --gate not-worse:my-agent:2",
+    "midband rank suite/ logs/",
+    "midband rank new.csv --baseline old.csv --gate not-worse:my-agent:2 --cluster repo",
+)
 
 
 @click.command(epilog=EXAMPLES)
@@ -53,25 +72,32 @@ Examples:
     "agents",
     multiple=True,
     metavar="NAME",
-    help="Rank only this agent; where the logs name no agent, this is its name. May be repeated.",
+    help="Judge only the results of this agent. If the logs name no agent, this is its name. The"
+    " option may be repeated.",
 )
 @click.option(
     "--versus",
     multiple=True,
     metavar="AGENT",
-    help="Show the chance of being better than this reference agent; may be repeated.",
+    help="Show the estimated chance of being better than this known agent. The option may be"
+    " repeated.",
 )
 @click.option(
     "--all",
     "everyone",
     is_flag=True,
-    help="Bound the ranks of all reference agents at once, together with agents of LOGS that ran"
-    " every task; LOGS may be left out.",
+    help="Bound the ranks of all known agents at once, together with the agents of LOGS that ran"
+    " every task. LOGS may be left out.",
 )
 @gate_options
 @comparison_options
 @max_errors_option
-@click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
+@click.option(
+    "--allow-changed",
+    is_flag=True,
+    help="Accept tasks whose content has changed since the plan was made. By default they are an"
+    " error.",
+)
 @history_option
 @json_option
 def rank(
@@ -91,25 +117,48 @@ def rank(
     as_json: bool,
     **reading: Any,
 ) -> int:
-    """Rank the agents of LOGS by PLAN, as an adaptive run would.
+    """Judge the agents whose results are in LOGS by PLAN, as an adaptive run would.
 
     The results are judged in the order of the plan, so a full run and a run that stopped early get
-    the same verdict. A run that chose its tasks live is judged in the order that it chose. A note
-    names results of other benchmarks, which are left out.
+    the same verdict. A run that chose its tasks live is judged in the order that it chose. Results
+    of other benchmarks are left out, and a note names them.
 
-    With --gate the exit code says whether the one new agent in LOGS is worse than a baseline by
-    more than a margin, and standard output is one line. The baseline is an agent of PLAN. Without
-    a plan, PLAN and LOGS are results of the new agent, to compare with those of --baseline.
+    PLAN may be a suite that `midband plan --all` wrote. The verdict is then a table with a row for
+    each benchmark, and says with what confidence all rows hold together.
+
+    With --gate the exit code says whether the new agent in LOGS is worse than a baseline by more
+    than a margin. Standard output is then one line. The baseline is an agent of PLAN. To compare
+    two sets of results without a plan, name the new results instead of PLAN and LOGS, and the old
+    ones with --baseline.
     """
     from midband._ranking import is_old, rank_records
     from midband.choices import read_plan
+    from midband.cli.rank_suite import SuiteRanking, check_suite_options
     from midband.importers.reading import check_columns
     from midband.inspect import live_orders
+    from midband.suite import Suite, is_suite
 
     options = read_options(**reading)
     check_columns(options.columns)
     format_name = reading["format_name"]
-    rule = checked_gate(gate, summary)
+    if is_suite(plan_path):
+        check_suite_options(
+            {"--gate": gate, "--versus": versus, "--all": everyone, "--baseline": baselines}
+        )
+        return _rank_suite(
+            SuiteRanking(
+                suite=Suite.read(plan_path),
+                paths=paths,
+                options=options,
+                format_name=format_name,
+                agents=agents,
+                allow_changed=allow_changed,
+                max_errors=max_errors,
+            ),
+            summary,
+            as_json=as_json,
+        )
+    rule = checked_gate(gate)
     compared = {"--baseline": baselines, "--cluster": cluster, "--target": target}
     given = [name for name, value in compared.items() if value]
     if rule is None and given:
@@ -146,6 +195,9 @@ def rank(
         options = replace(options, prefer_metric=plan.metric.label)
     orders = live_orders(plan, paths, format_name=format_name)
     records = plan_records(plan, paths, format_name, options, agents) if paths else []
+    if everyone and summary is not None:
+        msg = "expected --summary with LOGS to judge, got --all: leave one of them out"
+        raise click.UsageError(msg)
     if everyone:
         return _show_everyone(plan, records, allow_changed=allow_changed, as_json=as_json)
     if plan.metric is None and is_old(plan) and any(record.metric.known for record in records):
@@ -168,10 +220,30 @@ def rank(
             "neither the plan nor the results name their metric: they are taken to be by the same,"
             " --metric NAME says which"
         )
-    for line in _oddities(plan, verdicts):
+    odd = list(_oddities(plan, verdicts))
+    for line in odd:
         warn(line)
+    if summary is not None:
+        write_summary(summary, _markdown(plan, verdicts, odd) + command_markdown())
     if not verdicts:
         warn("found no results in these logs")
+        return 1
+    return 0
+
+
+def _rank_suite(ranking: "SuiteRanking", summary: Path | None, *, as_json: bool) -> int:
+    """Judge results by a suite."""
+    from midband.cli.rank_suite import show_suite
+
+    if not ranking.paths:
+        msg = "expected LOGS to rank, got none: name them after the suite"
+        raise click.UsageError(msg)
+    verdict = ranking.verdict()
+    show_suite(verdict, as_json=as_json)
+    if summary is not None:
+        write_summary(summary, suite_markdown(verdict) + command_markdown())
+    if not verdict.agents:
+        warn("found no results of the suite's benchmarks in these logs")
         return 1
     return 0
 
@@ -197,8 +269,26 @@ def _gate_plan(
     if not asked.paths:
         msg = "expected LOGS of the new agent, got none: name them after the plan"
         raise click.UsageError(msg)
-    result, verdict = gate_by_plan(read_plan(plan_path), rule, asked)
-    return finish_gate(result, summary=summary, as_json=as_json, beside={"verdict": _row(verdict)})
+    plan = read_plan(plan_path)
+    result, verdict = gate_by_plan(plan, rule, asked)
+    return finish_gate(
+        result,
+        summary=summary,
+        as_json=as_json,
+        beside={"verdict": _row(verdict)},
+        section=_markdown(plan, [verdict]),
+    )
+
+
+def _markdown(plan: "Plan", verdicts: "Sequence[Verdict]", odd: "Sequence[str]" = ()) -> str:
+    """Return the verdicts as sections, with what is odd about them."""
+    sections = [
+        decision_markdown(each.decision, agent=each.agent, benchmark=plan.benchmark)
+        for each in verdicts
+    ]
+    if not sections:
+        sections = [f"### {marked(plan.benchmark)}: no results\n"]
+    return "\n".join([*sections, *warning_list(odd)]) + ("\n" if odd else "")
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:
@@ -227,7 +317,7 @@ def _oddities(plan: "Plan", verdicts: "list[Verdict]") -> "Iterator[str]":
     known = set(plan.reference_agents)
     if own := [verdict.agent for verdict in verdicts if verdict.agent in known]:
         yield (
-            f"ranked against itself too, being one of the plan's own agents: {listed(own)};"
+            f"ranked against itself too, as one of the plan's own agents: {listed(own)};"
             " `midband plan --exclude-agent` leaves an agent out"
         )
 
@@ -237,24 +327,25 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
         row = _row(verdicts[0])
         better = row.pop("better_than")
         del row["warnings"]  # the verdict says them
+        row |= _ended(verdicts[0])
         row["claims"] = "; ".join(
             f"{each.text} ({each.confidence:.0%})" for each in verdicts[0].decision.claims
         )
         row["tie_group"] = listed(verdicts[0].decision.tie_group)
-        for line in verdicts[0].decision.lines(
+        echo_block(
+            verdicts[0].decision.lines,
             prefix=f"{verdicts[0].agent}: ",
             ended=True,
             resume="run the tasks that are left, and rank all results together",
-        ):
-            echo(line)
-        print_facts(row)
+        )
+        print_facts(row if not on_terminal() else _beside_the_verdict(row))
         if isinstance(better, dict) and better:
             print_table(("close to", "chance_better"), sorted(better.items()))
         return
     columns = ("agent", "rank", "low", "high", "score", "tasks_run", "reason")
     print_table(
         columns,
-        [[_row(verdict)[name] for name in columns] for verdict in verdicts],
+        [[{**_row(verdict), **_ended(verdict)}[name] for name in columns] for verdict in verdicts],
         title=f"{plan.benchmark} on the {plan.target}" if verdicts else "",
     )
     for warning in plan.warnings if verdicts else ():
@@ -262,6 +353,19 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     for verdict in verdicts:
         for warning in verdict.decision.warnings[len(plan.warnings) :]:
             warn(f"{verdict.agent}: {warning}")
+
+
+def _ended(verdict: "Verdict") -> dict[str, str]:
+    """Return why a finished run ended, for people."""
+    decision = verdict.decision
+    return {"reason": decision.reason if decision.stop else "the stopping rule was not met"}
+
+
+def _beside_the_verdict(row: Mapping[str, object]) -> dict[str, object]:
+    """Return what the verdict's block does not say, for a person."""
+    counts = ("results_outside_plan", "results_not_judged")
+    shown = {name: row[name] for name in counts if row[name]}
+    return {"guarantee": row["guarantee"], **shown, "plan_digest": row["plan_digest"]}
 
 
 def _show_everyone(
@@ -289,5 +393,7 @@ def _show_everyone(
             title=f"{plan.benchmark}: all ranks at once hold at {confidence:.0%}",
         )
     if left_out:
-        warn(f"left out, being in the plan or without every task: {listed(left_out)}")
+        warn(
+            f"left out, because they are in the plan or did not run every task: {listed(left_out)}"
+        )
     return 0

@@ -1,12 +1,12 @@
 """``--record``: what a run has paid for goes into the history while it still runs."""
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from midband.cli.output import count, open_history
+from midband.cli.progress import Display
 from midband.text import one_line
 
 # A run that is paid for does not wait long for others that write to the history.
@@ -15,7 +15,7 @@ _PATIENCE_S = 30.0
 record_option = click.option(
     "--record",
     is_flag=True,
-    help="Import the results into the history after every round.",
+    help="Import the results into the history after every round. By default nothing is imported.",
 )
 
 
@@ -29,7 +29,7 @@ class Recorder:
     benchmark : str
         What the plan calls the benchmark.
     history_path : Path or None
-    note : callable
+    shown : Display
         Told one line for the user.
     """
 
@@ -39,10 +39,10 @@ class Recorder:
         *,
         benchmark: str,
         history_path: Path | None,
-        note: Callable[[str], None],
+        shown: Display,
     ) -> None:
         self._directory, self._benchmark = directory, benchmark
-        self._history_path, self._note = history_path, note
+        self._history_path, self._shown = history_path, shown
         self.recorded = 0
 
     @property
@@ -62,10 +62,10 @@ class Recorder:
             with open_history(self._history_path, read_only=False, patience_s=_PATIENCE_S) as store:
                 report = import_paths(store, [self._directory], options=options)
         except Exception as error:
-            self._note(f"not recorded: {one_line(str(error))}: {self.command}")
+            self._shown.say(f"not recorded: {one_line(str(error))}: {self.command}")
             return
         self.recorded += report.added
         for source in report.refused:
-            self._note(f"not recorded: {one_line(source.error)}")
+            self._shown.say(f"not recorded: {one_line(source.error)}")
         if report.added:
-            self._note(f"recorded {count(report.added, 'attempt')} in the history")
+            self._shown.note(f"recorded {count(report.added, 'attempt')} in the history")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midband.cli.output import echo, listed, open_history, warn
+from midband.cli.output import listed, open_history, say, warn
 from midband.descriptors import ReadOptions
 from midband_history import (
     InputError,
@@ -103,4 +103,4 @@ def _of_benchmark(plan: "Plan", records: "list[Record]", options: ReadOptions) -
 def say_note(path: Path, note: "Note") -> None:
     """Print a note about a source on standard error."""
     if note.code != "not-checkable":
-        echo(f"midband: note: {path}: {note.text}", err=True)
+        say(f"midband: note: {path}: {note.text}")

@@ -16,25 +16,51 @@ EXIT_USAGE = 2
 
 
 class Lazy(NamedTuple):
-    """Where a command stands, and its line in ``midband --help``."""
+    """Where a command stands, what it is for, and its line in ``midband --help``."""
 
     target: str
     summary: str
+    purpose: str = "More"
 
 
+LOOK, PLAN, RUN, PROVE = "Import and look", "Plan", "Run", "Judge, prove and share"
 COMMANDS = {
-    "import": Lazy("midband.cli.import_:import_", "Read results of past runs into the history."),
-    "history": Lazy("midband.cli.history:history", "Show what the history holds."),
-    "rates": Lazy("midband.cli.history:rates", "Show the pass rate of every task of a benchmark."),
-    "plan": Lazy("midband.cli.plan:plan", "Choose the tasks to run and when to stop."),
-    "export": Lazy("midband.cli.export:export", "Write a plan as a harness's own subset."),
-    "inspect": Lazy("midband.cli.run:inspect", "Run Inspect AI adaptively with a plan."),
-    "run": Lazy("midband.cli.run:run", "Run a harness in rounds until the rank is settled."),
-    "race": Lazy("midband.cli.race:race", "Find the best of several candidates in rounds."),
-    "rank": Lazy("midband.cli.rank:rank", "Rank the agents of finished logs by a plan."),
-    "study": Lazy("midband.cli.study:study", "Simulate savings and errors on your own history."),
-    "plugins": Lazy("midband.cli.about:plugins", "Show plugins, their hooks and failures."),
-    "demo": Lazy("midband.cli.about:demo", "Watch a simulated run stop early, offline."),
+    "import": Lazy(
+        "midband.cli.import_:import_", "Read the results of past runs into the history.", LOOK
+    ),
+    "history": Lazy(
+        "midband.cli.history:history", "Show, check, share and repair the history.", LOOK
+    ),
+    "rates": Lazy(
+        "midband.cli.history:rates", "Show how often each task of a benchmark is passed.", LOOK
+    ),
+    "plan": Lazy("midband.cli.plan:plan", "Choose the tasks to run, and when to stop.", PLAN),
+    "export": Lazy(
+        "midband.cli.export:export", "Write a plan as a subset that a harness understands.", PLAN
+    ),
+    "inspect": Lazy(
+        "midband.cli.run:inspect", "Run Inspect AI, and stop once the verdict is settled.", RUN
+    ),
+    "run": Lazy(
+        "midband.cli.run:run", "Run another harness in rounds until the verdict is settled.", RUN
+    ),
+    "race": Lazy(
+        "midband.cli.race:race", "Find the best of several candidates with few tasks.", RUN
+    ),
+    "rank": Lazy(
+        "midband.cli.rank:rank", "Judge finished results by a plan or against a baseline.", PROVE
+    ),
+    "study": Lazy(
+        "midband.cli.study:study", "Measure on your history what a policy saves and risks.", PROVE
+    ),
+    "report": Lazy(
+        "midband.cli.report:report", "Write a page on a run, to read and to share.", PROVE
+    ),
+    "view": Lazy(
+        "midband.cli.view:view", "Follow runs, races and the history on a local page.", PROVE
+    ),
+    "plugins": Lazy("midband.cli.about:plugins", "Show the plugins and what they add."),
+    "demo": Lazy("midband.cli.about:demo", "Watch a simulated run stop early, without any keys."),
 }
 
 
@@ -60,12 +86,17 @@ class LazyGroup(click.Group):
         return self.commands.get(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing ours."""
-        rows = [(name, COMMANDS[name].summary) for name in COMMANDS]
+        """List the commands by what they are for, without importing ours."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, each in COMMANDS.items():
+            sections.setdefault(each.purpose, []).append((name, each.summary))
         for name in self.list_commands(ctx)[len(COMMANDS) :]:
-            rows.append((name, self.commands[name].get_short_help_str(limit=80)))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            text = self.commands[name].get_short_help_str(limit=80)
+            sections.setdefault("Commands of plugins", []).append((name, text))
+        widest = max(len(name) for rows in sections.values() for name, _ in rows)
+        for purpose, rows in sections.items():
+            with formatter.section(purpose):
+                formatter.write_dl([(name.ljust(widest), text) for name, text in rows])
 
     def _ask_plugins(self) -> None:
         if self._asked_plugins:
@@ -82,12 +113,21 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example: midband import logs/ && midband plan gsm8k --output plan.json"
-    " && midband inspect eval gsm8k.py --adaptive plan.json",
+    epilog="""\b
+Examples:
+  midband import logs/
+  midband plan gsm8k --output plan.json
+  midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5
+""",
 )
 @click.version_option(__version__, prog_name="midband")
 def cli() -> None:
-    """Run only the evaluation tasks that still separate agents, until the rank is settled."""
+    """Evaluate a new agent with fewer tasks.
+
+    midband keeps the results of past runs in a history. From it, `midband plan` chooses the tasks
+    that tell a new agent apart from known ones. A run by that plan stops once its verdict is
+    settled, such as the agent's rank, and says how sure the verdict is.
+    """
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -3,47 +3,46 @@
 import math
 import os
 import shlex
-import sys
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli.gate import Asked, checked_gate, finish_gate, gate_by_plan, gate_options
+from midband.cli.gate import checked_gate, finish_gate, gate_options
 from midband.cli.options import (
-    FILE,
+    EXISTING,
+    examples,
     history_option,
     json_option,
     read_options,
     rounds_options,
 )
-from midband.cli.output import count, echo, listed, print_facts, print_json
+from midband.cli.output import count, echo, echo_block, is_quiet, listed, print_facts, print_json
+from midband.cli.progress import Display, display, interrupted, oddities, spent_text
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
-from midband.text import one_line
+from midband.cli.summary import command_markdown, decision_markdown, summary_path, write_summary
 from midband_history import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.progress import Progress
-
     from midband.descriptors import Harness, Round
     from midband.rounds import RoundEnd, RunReport, Standing
-    from midband_sampler import MaxErrors, NotWorse, Plan
+    from midband_sampler import Decision, MaxErrors, Plan
 
 _SHOWN = 5
 _INTERRUPTED = 130
 
 
 @click.command(
-    epilog="Example: midband run harbor plan.json --output runs/new --max-usd 20 --"
-    " -d terminal-bench@2.0 -a claude-code -m anthropic/claude-opus-4-1",
+    epilog=examples(
+        "midband run harbor plan.json --output runs/new --max-usd 20 --"
+        " -d terminal-bench@2.0 -a claude-code -m anthropic/claude-opus-4-1"
+    ),
 )
 @click.argument("harness_name", metavar="HARNESS")
-@click.argument("plan_path", metavar="PLAN", type=FILE)
+@click.argument("plan_path", metavar="PLAN", type=EXISTING)
 @click.argument("arguments", metavar="-- ARGUMENTS", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--output",
@@ -51,14 +50,19 @@ _INTERRUPTED = 130
     "directory",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The directory of this run; the same command resumes it.",
+    help="The directory that keeps this run. The same command with the same directory resumes it.",
 )
 @click.option(
     "--round-size",
     type=click.IntRange(min=1),
-    help="Tasks in a round; a tenth of the planned tasks by default.",
+    metavar="N",
+    help="The number of tasks in a round. By default it is a tenth of the planned tasks.",
 )
-@click.option("--in-process", is_flag=True, help="Load the harness and its model once.")
+@click.option(
+    "--in-process",
+    is_flag=True,
+    help="Load the harness and its model once, in this process, instead of once a round.",
+)
 @record_option
 @rounds_options
 @gate_options
@@ -72,6 +76,8 @@ def run(
     round_size: int | None,
     attempts: int,
     max_usd: float | None,
+    max_seconds: float | None,
+    max_tokens: int | None,
     max_tasks: int | None,
     timeout: float | None,
     benchmark: str | None,
@@ -86,33 +92,40 @@ def run(
     as_json: bool,
     **reading: Any,
 ) -> int:
-    """Run HARNESS on the tasks of PLAN, round by round, until the rank is settled.
+    """Run HARNESS on the tasks of PLAN, round by round, until the verdict is settled.
 
-    ARGUMENTS are passed on to the harness: its model, its agent, its data set. Each round runs the
-    harness's own command on some of the tasks. If the run was stopped or killed, the same command
-    resumes it, and nothing that finished is run again. Ctrl-C lets the running round finish; a
-    second Ctrl-C ends it. With inspect the whole run is one round, which ends once the rank is
-    settled. With --gate, which the plan has to stop by, the last line and the exit code say whether
-    the new agent is worse than a baseline by more than a margin.
+    Each round runs the harness's own command on some of the tasks. ARGUMENTS are passed on to it,
+    such as the model, the agent and the data set. After each round midband reads the results and
+    decides whether to stop.
+
+    If a run was stopped or killed, the same command resumes it. Nothing that finished is run again.
+    Ctrl-C lets the running round finish, and a second Ctrl-C ends it.
+
+    PLAN may be a suite that `midband plan --all` wrote. Its plans run one after the other, each in
+    a directory of its own below --output, and share the limits.
+
+    With the harness inspect, the whole run is one round, which ends once the verdict is settled.
+
+    With --gate, the last line and the exit code say whether the new agent is worse than a baseline
+    by more than a margin. The plan must have been made with the same rule as its --stop.
     """
     from midband._gate import gate_of_decision, gated_plan
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
-    from midband.rounds import Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
+    from midband.cli.rank_suite import check_suite_options
+    from midband.rounds import ORDER, Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
+    from midband.suite import Suite, is_suite
 
     harnesses = get_plugin_manager().harnesses()
     harness = choose(harnesses, harness_name, kind="HARNESS")
     check_driven(harness, harnesses)
-    plan = read_plan(plan_path)
-    rule = checked_gate(gate, summary)
-    if rule is not None:
-        rule = replace(rule, agent=reference_named(plan, rule.agent, history_path))
-        _, rule = gated_plan(plan, rule, ahead=True)
     settings = RunSettings(
         arguments=arguments,
         round_size=round_size,
         attempts=attempts,
         max_usd=max_usd,
+        max_seconds=max_seconds,
+        max_tokens=max_tokens,
         max_tasks=max_tasks,
         timeout=timeout,
         benchmark=benchmark,
@@ -122,14 +135,38 @@ def run(
         max_errors=max_errors,
         reading=read_options(**reading),
     )
-    with progress_bar() as bar:
-        screen = _Screen(bar)
+    if is_suite(plan_path):
+        from midband.cli.run_suite import run_suite
+
+        check_suite_options({"--gate": gate, "--from": continues, "--benchmark": benchmark})
+        return run_suite(
+            harness,
+            Suite.read(plan_path),
+            directory,
+            settings,
+            record=record,
+            history_path=history_path,
+            summary=summary,
+            as_json=as_json,
+        )
+    plan = read_plan(plan_path)
+    rule = checked_gate(gate)
+    if rule is not None:
+        rule = replace(rule, agent=reference_named(plan, rule.agent, history_path))
+        _, rule = gated_plan(plan, rule, ahead=True)
+    # A harness in this process writes where it likes: no display stands in its way.
+    with display("task", live=not in_process) as shown:
+        recorder = None
         if record:
-            screen.recorder = Recorder(
-                directory, benchmark=plan.benchmark, history_path=history_path, note=screen.note
+            recorder = Recorder(
+                directory, benchmark=plan.benchmark, history_path=history_path, shown=shown
             )
-        interrupt = Interrupt(screen.interrupted)
+        alone = isinstance(harness, LiveHarness)
+        screen = Screen(shown, max_usd=max_usd, recorder=recorder, live=alone)
+        interrupt = Interrupt(partial(interrupted, shown))
         if isinstance(harness, LiveHarness):
+            order = partial(harness.read_live_order, directory / ORDER, plan)
+            shown.board.counts = lambda: len(order())
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
             report = live.run()
         else:
@@ -137,11 +174,25 @@ def run(
     code = 0
     if not as_json:
         _show(report, plan, directory, recorded=record)
+    section = decision_markdown(
+        report.standing.decision,
+        agent="the new agent",
+        benchmark=plan.benchmark,
+        ended=report.reason,
+    )
     if rule is not None:
         found = gate_of_decision(plan, rule, report.standing.decision, candidate="the new agent")
-        beside = _as_dict(report, directory)
-        code = finish_gate(found, summary=summary, as_json=as_json, beside=beside, warned=True)
-    elif as_json:
+        code = finish_gate(
+            found,
+            summary=summary,
+            as_json=as_json,
+            beside=_as_dict(report, directory),
+            warned=True,
+            section=section,
+        )
+    elif summary is not None:
+        write_summary(summary, section + command_markdown())
+    if rule is None and as_json:
         print_json(_as_dict(report, directory))
     if report.interrupted:
         return _INTERRUPTED
@@ -162,93 +213,69 @@ def check_driven(harness: "Harness", harnesses: "dict[str, Harness]") -> None:
     raise InputError(msg)
 
 
-class Lines:
-    """Lines on standard error; on a terminal also what is running, and for how long."""
+class Screen:
+    """What is shown of a run, and kept of it.
 
-    def __init__(self, bar: "Progress | None") -> None:
-        self._bar = bar
-        self._running = None if bar is None else bar.add_task("starting", total=None)
+    Parameters
+    ----------
+    shown : Display
+    max_usd : float or None
+        The limit of the run, US dollars.
+    recorder : Recorder or None
+    live : bool
+        Whether the harness asks for each task itself, so that nothing is known before it ends.
+    """
 
-    def runs(self, line: str) -> None:
-        """Show what is running."""
-        if self._bar is None or self._running is None:
-            self.note(line)
-        else:
-            self._bar.reset(self._running, description=one_line(line))
+    def __init__(
+        self,
+        shown: Display,
+        *,
+        max_usd: float | None,
+        recorder: Recorder | None,
+        live: bool = False,
+    ) -> None:
+        self._shown, self._max_usd, self._recorder, self._live = shown, max_usd, recorder, live
 
     def note(self, line: str) -> None:
-        """Print a line."""
-        if self._bar is None:
-            echo(line, err=True)
-        else:
-            self._bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
-
-    def interrupted(self, count: int) -> None:
-        """Say what a Ctrl-C does."""
-        if count == 1:
-            self.note("interrupted: the round will be finished; press again to end it")
-        elif count == 2:
-            self.note("interrupted again: ending the round")
-
-
-class _Screen(Lines):
-    """What is said of a run, and kept of it."""
-
-    recorder: Recorder | None = None
+        """Say a line."""
+        self._shown.note(line)
 
     def round_started(self, batch: "Round", standing: "Standing") -> None:
-        """Say what runs."""
-        self.runs(f"{batch.name}: running {count(len(batch.tasks), 'task')}")
+        """Show what runs."""
+        line = f"{batch.name}: running {count(len(batch.tasks), 'task')}"
+        if self._live:
+            line = f"{batch.name}: running up to {count(len(batch.tasks), 'task')}"
+        else:
+            self._stands(standing)
+        self._shown.begins("", line, plainly=line)
 
     def round_ended(self, end: "RoundEnd", standing: "Standing") -> None:
         """Say what it brought, what is odd about it, and where the run stands."""
+        self._shown.ends("")
+        self._stands(standing)
         for line in oddities(end):
             self.note(f"{end.name}: {line}")
         decision = standing.decision
-        line = (
+        self._shown.plain(
             f"{end.name}: {len(end.scored)} of {count(len(end.tasks), 'task')} scored;"
-            f" rank {decision.rank or 'unknown'} of {decision.n_reference + 1}"
-            f" ({decision.low} to {decision.high}),"
-            f" {decision.tasks_run} of {decision.tasks_planned} tasks"
+            f" {_rank(decision)}, {decision.tasks_run} of {decision.tasks_planned} tasks"
+            f"{_money(standing)}"
         )
-        self.note(line + _money(standing))
-        if self.recorder is not None:
-            self.recorder.record()
+        if self._recorder is not None:
+            self._recorder.record()
+
+    def _stands(self, standing: "Standing") -> None:
+        decision, board = standing.decision, self._shown.board
+        board.done, board.total = decision.tasks_run, decision.tasks_planned
+        money = spent_text(standing.spent_usd, self._max_usd)
+        without = len(standing.without_result)
+        facts = (_rank(decision), money, f"{without} without a result" if without else "")
+        board.facts = ("; ".join(each for each in facts if each),)
 
 
-@contextmanager
-def progress_bar() -> "Iterator[Progress | None]":
-    """Show on a terminal what is running, and for how long."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield bar
-
-
-def oddities(end: "RoundEnd", *, place: str = "") -> "Iterator[str]":
-    """Say what is odd about a round, whose directory stands in `place`."""
-    if end.status != "finished":
-        codes = f", exit {' and '.join(map(str, end.codes))}" if any(end.codes) else ""
-        yield f"{end.status}{codes}; its output is in {place}{end.name}/output.log"
-    yield from (f"unreadable: {line}" for line in end.unreadable)
-    yield from end.notes
-    if end.dropped:
-        yield f"no result for {listed(end.dropped, _SHOWN)}"
-    for kind in sorted({result.kind for result in end.results} - {"valid"}):
-        tasks = dict.fromkeys(result.task for result in end.results if result.kind == kind)
-        yield f"{kind.replace('_', ' ')} in {listed(list(tasks), _SHOWN)}"
-    if end.extra:
-        yield f"not asked for, and left out: {listed(end.extra, _SHOWN)}"
-    if end.duplicates:
-        yield f"{count(end.duplicates, 'result')} known already"
-    open_tasks = [task for task in end.tasks if task in end.open_tasks()]
-    if open_tasks:
-        yield f"not finished: {listed(open_tasks, _SHOWN)}"
+def _rank(decision: "Decision") -> str:
+    of = decision.n_reference + 1
+    return f"rank {decision.rank or 'unknown'} of {of} ({decision.low} to {decision.high})"
 
 
 def _money(standing: "Standing") -> str:
@@ -273,6 +300,8 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
         "without_result": standing.without_result,
         "recorded_usd": standing.recorded_usd,
         "spent_usd": standing.spent_usd,
+        "spent_seconds": standing.spent_seconds,
+        "spent_tokens": standing.spent_tokens,
         "remaining_usd": standing.remaining_usd,
         "directory": str(directory),
     }
@@ -280,15 +309,13 @@ def _as_dict(report: "RunReport", directory: Path) -> dict[str, object]:
 
 def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool) -> None:
     standing = report.standing
-    resume = f"repeat the command, it goes on in {directory}"
-    for line in standing.decision.lines(ended=True, resume=resume):
-        echo(line)
+    resume = f"repeat the command; it continues in {directory}"
+    echo_block(standing.decision.lines, ended=True, resume=resume)
     facts = {
         "ended": report.reason,
         "rounds": standing.rounds,
-        "tasks_started": standing.tasks,
         "spent_usd": standing.spent_usd,
-        "remaining_usd": standing.remaining_usd,
+        "spent_tokens": standing.spent_tokens,
         "without_result": listed(standing.without_result, _SHOWN)
         if standing.without_result
         else None,
@@ -299,7 +326,7 @@ def _show(report: "RunReport", plan: "Plan", directory: Path, *, recorded: bool)
         echo(f"  {line}", err=True)
     if report.failed:
         echo(f"midband: {report.reason}", err=True)
-    if standing.rounds and not recorded:
+    if standing.rounds and not recorded and not is_quiet():
         words = ["midband", "import", str(directory), "--benchmark", plan.benchmark]
         echo(f"keep the results: {shlex.join(words)}")
 
@@ -309,7 +336,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 @click.command(
     context_settings=_PASS_ON,
-    epilog="Example: midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5",
+    epilog=examples("midband inspect eval gsm8k.py --adaptive plan.json --model openai/gpt-5"),
 )
 @gate_options
 @history_option
@@ -317,32 +344,50 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 def inspect(
     gate: str | None, summary: Path | None, history_path: Path | None, arguments: tuple[str, ...]
 ) -> int:
-    """Run `inspect COMMAND...`; with --adaptive PLAN an eval stops once the rank is settled.
+    r"""Run `inspect COMMAND...`, and stop early with --adaptive or --race.
 
-    With --race RACE or --race QUESTION (top:1:0.9, order:0.9, not-worse:NEW:OLD:2:0.95) the models
-    of --model A,B,... race: each one's samples end when the race lets go of it, and the end is one
-    table. A question takes --budget 20% and --allocation NAME; a not-worse question ends with code
-    0 held, 3 undecided, 4 did not hold.
-    eval and eval-set take --adaptive PLAN, --allow-changed (accept tasks whose content has changed
-    since the plan was made), --metric NAME (the scorer, or SCORER.KEY, where the plan does not know
-    its metric) and --max-errors N|SHARE (end a run with more attempts without a usable result; by
-    default when none of the first ten has one). With --gate, which the plan has to stop by, the
-    last line and the exit code say whether the new agent is worse than a baseline by more than a
-    margin. Everything else is Inspect's own and is passed on.
-    An adaptive run takes 4 samples at a time unless --max-samples says otherwise: a stop can only
-    save what has not been started. A plan that chooses live names the next sample after every
-    result (Inspect 0.3.250 or newer; its fixed order runs on others).
-    See docs/harnesses/inspect.md.
+    Inspect's own options are passed on. The commands eval and eval-set take these as well:
+
+    \b
+      --adaptive PLAN       Run the tasks of PLAN, and stop once its rule is met.
+                            A suite of `midband plan --all` holds the plans of
+                            several tasks.
+      --race RACE           Let the models of --model A,B,... race by a plan of
+                            `midband plan --candidates`. A question will do in
+                            its place, such as top:1:0.9, order:0.9 or
+                            not-worse:NEW:OLD:2:0.95.
+      --budget SHARE        With a question: the most that the race may run, such
+                            as 20% of all results. By default all of them.
+      --allocation NAME     With a question: how the race spends its tasks.
+      --metric NAME         The scorer, or SCORER.KEY, if the plan does not know
+                            its metric.
+      --max-errors N|SHARE  End the run once more attempts than this have no
+                            usable result. By default it ends when none of the
+                            first ten has one.
+      --total-usd X         Start no sample that is expected to take the whole
+      --total-seconds X     command above this, over all its tasks and models.
+      --total-tokens N
+      --allow-changed       Accept tasks whose content has changed since the plan
+                            was made.
+
+    An adaptive run takes 4 samples at a time, because a stop can only save what has not been
+    started. --max-samples sets another number. A plan that chooses live names the next sample after
+    every result. This needs Inspect 0.3.250 or newer; older versions run the plan's fixed order.
+
+    A race with a not-worse question ends with the exit code 0 if it held, 4 if it did not hold, and
+    3 if it is undecided. docs/harnesses/inspect.md tells more.
     """
     from importlib.util import find_spec
+
+    from midband.cli.inspect_eval import gated_eval, summarised_eval
 
     if not arguments:
         msg = "expected an Inspect command such as eval, got none"
         raise click.UsageError(msg, click.get_current_context())
     rest, ours = _without_ours(arguments)
     if "--summary" in ours:
-        summary = Path(ours["--summary"])
-    rule = checked_gate(ours.get("--gate", gate), summary)
+        summary = summary_path(ours["--summary"])
+    rule = checked_gate(ours.get("--gate", gate))
     if find_spec("inspect_ai") is None:
         msg = "expected Inspect AI, found none: pip install 'midband[inspect]'"
         raise click.ClickException(msg)
@@ -352,7 +397,9 @@ def inspect(
         history_path = Path(ours["--history"])
     if history_path is not None:
         os.environ["MIDBAND_HISTORY"] = str(history_path)
-    return main(rest) if rule is None else _gated_eval(rest, rule, summary)
+    if rule is not None:
+        return gated_eval(rest, rule, summary)
+    return main(rest) if summary is None else summarised_eval(rest, summary)
 
 
 def _without_ours(arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
@@ -372,63 +419,3 @@ def _without_ours(arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]
             raise click.UsageError(msg, click.get_current_context())
         found[name] = given
     return rest, found
-
-
-def _gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int:
-    """Run an adaptive eval and judge its log; return Inspect's exit code unless it ended well.
-
-    Raises
-    ------
-    InputError
-        The plan does not settle the gate, or several agents would run.
-    """
-    from tempfile import TemporaryDirectory
-
-    from midband._gate import gated_plan
-    from midband.choices import read_plan
-    from midband.descriptors import ReadOptions
-    from midband.inspect import main, parsed
-    from midband_sampler import parse_max_errors
-
-    found = parsed(words)
-    if found.flag == "--race":
-        msg = (
-            "expected no --gate beside --race, got it: let the race ask"
-            " not-worse:NEW:OLD:POINTS:CONFIDENCE, which ends with the codes of a gate"
-        )
-        raise InputError(msg)
-    if found.plan is None:
-        msg = (
-            "expected --adaptive PLAN beside --gate, got none: name the plan, or judge finished"
-            " logs with `midband rank`"
-        )
-        raise InputError(msg)
-    plan = read_plan(Path(found.plan))
-    rule = replace(rule, agent=reference_named(plan, rule.agent, None))
-    _, rule = gated_plan(plan, rule, ahead=True)
-    model = found.value("--model") or os.environ.get("INSPECT_EVAL_MODEL", "")
-    if "," in model:
-        msg = f"expected one model beside --gate, got {model}: run each by itself"
-        raise InputError(msg)
-    with TemporaryDirectory(prefix="midband-") as folder:
-        place = Path(folder) / "logs.txt"
-        code = main(words, logs=place)
-        logs = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
-    if code:
-        return code
-    if not logs or "://" in logs[-1].removeprefix("file://"):
-        where = logs[-1] if logs else "none"
-        msg = (
-            f"expected a log on this machine to judge, got {where}: judge it with"
-            " `midband rank PLAN LOG --gate ...`"
-        )
-        raise click.ClickException(msg)
-    most = found.values.get("plan_max_errors")
-    asked = Asked(
-        paths=(Path(logs[-1].removeprefix("file://")),),
-        agents=(),
-        options=ReadOptions(metric=found.values.get("plan_metric", "")),
-        allow_changed=found.allow_changed,
-        max_errors=parse_max_errors(most) if most else None,
-    )
-    return finish_gate(gate_by_plan(plan, rule, asked)[0], summary=summary)

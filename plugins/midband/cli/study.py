@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midband.cli.options import FILE, LateHelp, history_option, json_option
+from midband.cli.options import FILE, LateHelp, examples, history_option, json_option
 from midband.cli.output import (
     echo,
     echo_lines,
     open_history,
     print_json,
     print_table,
-    progress,
     warn,
 )
-from midband.cli.study_race import race_options, study_races, take_race_options
+from midband.cli.progress import counted
+from midband.cli.study_race import (
+    about_this_study,
+    race_options,
+    study_races,
+    take_race_options,
+    write_study_page,
+)
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
@@ -32,40 +38,62 @@ COLUMNS = (
 
 
 @click.command(
-    epilog="Example: midband study --benchmark gaia --protocol loao --strategy band --strategy"
-    " random --seeds 5 --workers 4 --output study/"
+    epilog=examples(
+        "midband study --benchmark gaia --protocol loao --strategy band --strategy random"
+        " --seeds 5 --workers 4 --output study/"
+    )
 )
 @click.argument("source", required=False, type=FILE, metavar="[FILE.parquet|FILE.toml]")
 @history_option
-@click.option("--benchmark", "benchmarks", multiple=True, help="All of the source by default.")
+@click.option(
+    "--benchmark",
+    "benchmarks",
+    multiple=True,
+    metavar="NAME",
+    help="Study this benchmark. The option may be repeated. By default all benchmarks of the source"
+    " are studied.",
+)
 @click.option(
     "--protocol",
     "protocols",
     multiple=True,
     type=click.Choice(["loao", "loso", "temporal", "random", "self"]),
-    help="Who is new: one agent, one scaffold, later agents, a random fold; self: other attempts"
-    " as truth.  [default: loao]",
+    help="Which agents a replay takes for new: each agent in turn (loao), all agents of one"
+    " scaffold (loso), the later agents (temporal), or a random fold (random). self takes each"
+    " agent in turn and judges it by other attempts of its own. May be repeated.  [default: loao]",
 )
 @click.option(
-    "--cut", "cuts", multiple=True, metavar="DATE", help="Last known day, for temporal; or half."
+    "--cut",
+    "cuts",
+    multiple=True,
+    metavar="DATE",
+    help="With --protocol temporal: the last day of the agents that count as known, or the word"
+    " half. May be repeated.",
 )
 @click.option(
     "--strategy",
     "strategies",
     multiple=True,
     metavar="NAME",
-    help="[default: auto, beside band with --guarantee bootstrap]",
+    help="Replay this strategy. May be repeated.  [default: auto, beside band with --guarantee"
+    " bootstrap]",
 )
 @click.option(
-    "--stop", "stops", multiple=True, metavar="RULE", help="[default: rank:0.95:0.2]; or none."
+    "--stop",
+    "stops",
+    multiple=True,
+    metavar="RULE",
+    help="Stop the replays by this rule, as in `midband plan`, or by none. May be repeated."
+    "  [default: rank:0.95:0.2]",
 )
 @click.option(
     "--budget",
     "budgets",
     multiple=True,
     metavar="N|SHARE",
-    help="At most so many tasks (40), a share of them (0.25, 25%), or the band's number (band). Of"
-    " a race: a share of all results (5%), or results (tasks:300).",
+    help="Run no more tasks than this: a number (40), a share (25%), or as many as the band holds"
+    " (band). With --race it is a share of all results (5%), or a number (tasks:300). May be"
+    " repeated. By default there is no limit.",
 )
 @click.option(
     "--plan",
@@ -80,25 +108,46 @@ COLUMNS = (
     "guarantees",
     multiple=True,
     metavar="NAME",
-    help="The same as --plan guarantee=NAME: always-valid, calibrated, bootstrap or auto.",
+    help="Let the plans rest on this: always-valid, calibrated, bootstrap or auto. It is short for"
+    " --plan guarantee=NAME.",
 )
-@click.option("--seeds", type=click.IntRange(1), help="Replays of each candidate.  [default: 1]")
-@click.option("--seed", type=click.IntRange(0), help="What all randomness descends from.")
-@click.option("--in-flight", type=click.IntRange(1), help="Tasks at once.  [default: 1]")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Replay each new agent this many times.  [default: 1]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="The seed of all random choices. The same seed gives the same study.  [default: 0]",
+)
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Let a replayed run have this many tasks at work at once.  [default: 1]",
+)
 @click.option(
     "--workers",
     default="1",
     show_default=True,
     metavar="SPEC",
-    help="Processes, or dask:tcp://host:port, or ray:host:port.",
+    help="Where the replays run: a number of processes, dask:tcp://HOST:PORT or ray:HOST:PORT.",
 )
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Keep results, charts and report.html there; a killed study goes on from it.",
+    help="Keep the results, the charts and report.html in this directory. A study that was"
+    " interrupted continues from it.",
 )
-@click.option("--recommend", metavar="BENCHMARK", help="Say which policy to use on a benchmark.")
+@click.option(
+    "--recommend",
+    metavar="BENCHMARK",
+    help="Replay several policies on this benchmark, and say which one to use.",
+)
 @race_options
 @json_option
 def study(
@@ -112,12 +161,18 @@ def study(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Replay policies on recorded agents: tasks saved, ranks kept, promises held.
+    """Replay runs on recorded agents, to measure what a policy saves and how often it is wrong.
 
-    Results come from the history, or straight from a Parquet file. A TOML file holds the same
-    options by name (protocols, strategies, stops, budgets, seeds, source, benchmarks, ...). With
-    --race it is races between several agents that are replayed: how often the answer is right,
-    and at which share of the full price.
+    A replay takes an agent of your history for a new one, and runs it by a plan that was made
+    without it. The table says how many tasks that took, how well the ranks were kept, and how often
+    the stated intervals held.
+
+    The results come from the history, or straight from a Parquet file. A TOML file holds the same
+    options by their names, such as protocols, strategies, stops, budgets, seeds, source and
+    benchmarks.
+
+    With --race, races between several agents are replayed. The table says how often the answer was
+    right, and at which share of the full price. docs/studies.md explains every column.
     """
     of_race = take_race_options(given, source=source, recommend=recommend, race=race)
     if race:
@@ -154,8 +209,10 @@ def study(
             f"this grid of {grid.replays} replays will take about {hours:.1f} hours: interrupt it"
             " and use fewer seeds, or more --workers; with --output it can be resumed"
         )
-    with progress("replays", stays=True) as advance:
-        result = grid.run(workers=workers, output=output, progress=advance)
+    with counted("replay") as advance:
+        result = grid.run(
+            workers=workers, output=output, progress=advance, about=about_this_study()
+        )
     for cell in result.cells:
         if refused := int(str(cell["n_refused"])):
             warn(
@@ -205,7 +262,7 @@ def _recommend(
 ) -> None:
     from midband_sims import recommend
 
-    with progress("replays", stays=True) as advance:
+    with counted("replay") as advance:
         verdict: Recommendation = recommend(
             matrix,
             others=others,
@@ -229,24 +286,10 @@ def _report(result: "StudyResult", matrices: "list[OutcomeMatrix]", output: Path
     from midband_sims import ChartError, write_charts
 
     try:
-        paths = write_charts(result, matrices, output, sections=_sections(result))
+        write_charts(result, matrices, output)
     except ChartError as error:
         warn(str(error))
-        return
-    echo(f"midband: wrote {paths[0]}", err=True)
-
-
-def _sections(result: "StudyResult") -> dict[str, str]:
-    """Render the report sections of plugins; one that fails is warned of, and left out."""
-    from midband._manager import get_plugin_manager
-
-    texts = {}
-    for name, section in get_plugin_manager().report_sections().items():
-        try:
-            texts[name] = str(section.render(result.cells))
-        except Exception as problem:  # whatever a plugin raises must not lose the report
-            warn(f"left out the report section {name}: {type(problem).__name__}: {problem}")
-    return texts
+    write_study_page(output)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

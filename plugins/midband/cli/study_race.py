@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from midband.cli.output import echo, print_json, print_table, progress, warn
+from midband.cli.output import print_json, print_table, say, warn
+from midband.cli.progress import counted
 
 if TYPE_CHECKING:
     from midband_history import OutcomeMatrix
@@ -38,47 +39,59 @@ def race_options(command: Command) -> Command:
         click.option(
             "--race",
             is_flag=True,
-            help="Replay races between agents of the history; the options below say which.",
+            help="Replay races between agents of the history. The options below belong to it.",
         ),
         click.option(
             "--question",
             multiple=True,
             metavar="TEXT",
-            help="What a race is to find out: top:K[:CONFIDENCE], order[:CONFIDENCE] or"
-            " not-worse:NEW:OLD:POINTS[:CONFIDENCE].  [default: top:1:0.9, or top:1 with --budget]",
+            help="What each race finds out: top:K[:CONFIDENCE], order[:CONFIDENCE] or"
+            " not-worse:NEW:OLD:POINTS[:CONFIDENCE]. May be repeated.  [default: top:1:0.9, or"
+            " top:1 with --budget]",
         ),
         click.option(
             "--candidates",
             type=click.IntRange(2),
             metavar="N",
-            help="Agents in each race.  [default: half of them, or all with --no-history]",
+            help="The number of agents in each race.  [default: half of them, or all with"
+            " --no-history]",
         ),
         click.option(
             "--allocation",
             multiple=True,
             metavar="NAME",
-            help="contested, racing, halving, uniform, a plugin's, or a baseline: sysrs,"
-            " successive-halving, ucb-e, top-two-thompson, random.  [default: several of them]",
+            help="How a race spends its tasks: contested, racing, halving, uniform or that of a"
+            " plugin. Published baselines are sysrs, successive-halving, ucb-e, top-two-thompson"
+            " and random. May be repeated.  [default: several of them]",
         ),
-        click.option("--draws", type=click.IntRange(1), help="Races of each cell.  [default: 20]"),
         click.option(
-            "--no-history", is_flag=True, help="Race without the other agents as history."
+            "--draws",
+            type=click.IntRange(1),
+            metavar="N",
+            help="The number of races for each row of the table.  [default: 20]",
+        ),
+        click.option(
+            "--no-history",
+            is_flag=True,
+            help="Let the race use no results of the agents that do not take part.",
         ),
         click.option(
             "--split",
             type=click.Choice(["random", "temporal"]),
-            help="Who competes: any agents, or later ones.  [default: random]",
+            help="Which agents race: random ones, or the later ones (temporal).  [default: random]",
         ),
         click.option(
             "--within",
             type=float,
             metavar="POINTS",
-            help="Candidates so close need not be told apart.  [default: 0]",
+            help="Candidates whose scores differ by no more than so many percentage points need not"
+            " be told apart.  [default: 0]",
         ),
         click.option(
             "--replay-guesses",
             is_flag=True,
-            help="Have each race without a confidence say how often such guesses are right.",
+            help="Let each race without a confidence measure by replays how often such a guess is"
+            " right. This takes longer.",
         ),
     )
     for option in reversed(options):
@@ -134,8 +147,10 @@ def study_races(
     grid = RaceStudy(matrices, RaceSettings(**options), others=others, find=allocation_named)
     for missing in grid.skipped:
         warn(missing)
-    with progress("races", stays=True) as advance:
-        result = grid.run(workers=workers, output=output, progress=advance)
+    with counted("race") as advance:
+        result = grid.run(
+            workers=workers, output=output, progress=advance, about=about_this_study()
+        )
     for cell in result.cells:
         if refused := int(str(cell["n_refused"])):
             warn(
@@ -144,8 +159,34 @@ def study_races(
                 f" {cell['refused_because']}"
             )
     if output is not None:
-        echo(f"midband: wrote {output / 'cells.json'}", err=True)
+        write_study_page(output)
     if as_json:
         print_json(list(result.cells))
         return
     print_table(COLUMNS, [[cell[name] for name in COLUMNS] for cell in result.cells])
+
+
+def about_this_study() -> dict[str, object]:
+    """Return what a study keeps of itself for its page: the command, the version and the date."""
+    from datetime import UTC, datetime
+
+    from midband import __version__
+    from midband.cli.report import command_line
+    from midband.text import without_credentials
+
+    begun = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    command = without_credentials(command_line())
+    return {"about": {"Command": command, "Begun": begun, "Run with midband": __version__}}
+
+
+def write_study_page(output: Path) -> None:
+    """Write ``report.html`` into the directory of a study, and say so."""
+    from midband.report import render
+    from midband.report.study import study_page
+
+    page = study_page(output)
+    for warning in page.warnings:
+        if warning.startswith("left out"):
+            warn(warning)
+    (output / "report.html").write_text(render(page), encoding="utf-8")
+    say(f"midband: wrote {output / 'report.html'}")

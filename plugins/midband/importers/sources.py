@@ -54,6 +54,7 @@ def import_paths(
     format: str | None = None,  # noqa: A002 - the name of the command's option
     options: ReadOptions | None = None,
     progress: Progress | None = None,
+    reading: Callable[[int, int, int], None] | None = None,
 ) -> ImportReport:
     """Add the results in files and directories to a history.
 
@@ -74,6 +75,8 @@ def import_paths(
         What the person says about the sources.
     progress : callable, optional
         Called after each source with how many are done, how many there are, and its path.
+    reading : callable, optional
+        Called while sources are read with how many were, of how many, and with how many attempts.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def import_paths(
         opened_sources(local.paths, all_importers(importers), format_name=format) as found,
     ):
         found.rename(local.places)
-        run = _Run(history, options, found, progress)
+        run = _Run(history, options, found, progress, reading)
         for path, reason in ((Path(url), why) for url, why in local.refused.items()):
             run.reports[path] = SourceReport(path=path, error=reason)
         for one in found.unrecognised:
@@ -128,12 +131,15 @@ class _Run:
     options: ReadOptions
     found: Found
     progress: Progress | None
+    reading: Callable[[int, int, int], None] | None = None
     reports: dict[Path, SourceReport] = field(default_factory=dict)
     incoming: dict[Path, Incoming] = field(default_factory=dict)
     pending: list[tuple[Source, Incoming]] = field(default_factory=list)
     salts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     held: int = 0
     done: int = 0
+    attempts: int = 0
+    read: dict[Path, int] = field(default_factory=dict)
 
     def report(self) -> ImportReport:
         """Return what became of the sources so far."""
@@ -267,6 +273,7 @@ class _Run:
         described.records, described.notes = records, notes
         self.pending.append((source, described))
         self.held += len(records)
+        self.tell(source, len(records))
         if len(self.pending) >= _BATCH_SOURCES or self.held >= _BATCH_RECORDS:
             self.flush()
 
@@ -301,6 +308,13 @@ class _Run:
             return
         self.settle(source, SourceReport(path=source.path, error=reason))
 
+    def tell(self, source: Source, attempts: int) -> None:
+        """Tell whoever watches that a source was read."""
+        self.attempts += attempts - self.read.get(source.path, 0)
+        self.read[source.path] = attempts
+        if self.reading is not None:
+            self.reading(len(self.read), len(self.found.sources), self.attempts)
+
     def settle(self, source: Source, report: SourceReport) -> None:
         """Note what became of a source."""
         path = self.found.path(source.path)
@@ -312,5 +326,6 @@ class _Run:
             notes=tuple(replace(note, text=self.found.shown(note.text)) for note in report.notes),
         )
         self.done += 1
+        self.tell(source, self.read.get(source.path, report.added))
         if self.progress is not None:
             self.progress(self.done, len(self.found.sources), path)

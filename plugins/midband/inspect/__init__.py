@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from midband.descriptors import Harness
     from midband.inspect.command import inspect_argv, main, parsed
     from midband.inspect.demo import DemoError, Outcome, run_demo
+    from midband.inspect.from_python import adaptive, race, verdict, verdicts
     from midband.inspect.harness import export_run_config, run_config_text
     from midband.inspect.hooks import AdaptiveStopping
     from midband.inspect.log_file import metadata_in, plan_of_log
     from midband.inspect.logs import FORMAT, live_orders
-    from midband.inspect.race_source import race_report
+    from midband.inspect.race_source import race_report, race_report_in
     from midband.inspect.race_task import prepare_race
     from midband.inspect.scores import benchmark_name, score_value, task_digest
-    from midband.inspect.task import adaptive, prepare_task
+    from midband.inspect.task import prepare_task
 
 __all__ = [
     "FORMAT",
@@ -38,25 +39,30 @@ __all__ = [
     "plan_of_log",
     "prepare_race",
     "prepare_task",
+    "race",
     "race_report",
+    "race_report_in",
     "run_config_text",
     "run_demo",
     "score_value",
     "task_digest",
+    "verdict",
+    "verdicts",
 ]
 
 # Everything but the hook loads on first use: this module is read by `midband --help`.
 _HOMES = {
     "command": ("inspect_argv", "main", "parsed"),
     "demo": ("DemoError", "Outcome", "run_demo"),
+    "from_python": ("adaptive", "race", "verdict", "verdicts"),
     "harness": ("export_run_config", "run_config_text"),
     "hooks": ("AdaptiveStopping",),
     "log_file": ("metadata_in", "plan_of_log"),
     "logs": ("FORMAT", "live_orders"),
-    "race_source": ("race_report",),
+    "race_source": ("race_report", "race_report_in"),
     "race_task": ("prepare_race",),
     "scores": ("benchmark_name", "score_value", "task_digest"),
-    "task": ("adaptive", "prepare_task"),
+    "task": ("prepare_task",),
 }
 
 

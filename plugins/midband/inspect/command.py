@@ -16,14 +16,22 @@ from midband_history import InputError, MidbandError
 COMMANDS = ("eval", "eval-set")
 # Names the file to which a running eval writes where its logs are.
 LOGS = "MIDBAND_LOGS"
+# Lists the tasks of a suite that run by the names `SUITE_TASK` with a number.
+SUITE_TASKS, SUITE_TASK = "MIDBAND_SUITE_TASKS", "midband/suite-"
 MAX_SAMPLES = 4
+_TOTALS = {f"--total-{unit}": f"total_{unit}" for unit in ("usd", "seconds", "tokens")}
 # Options of ours that take a value, by the task argument that they become.
 _VALUES = {
-    "--adaptive": {"--metric": "plan_metric", "--max-errors": "plan_max_errors"},
+    "--adaptive": {
+        "--metric": "plan_metric",
+        "--max-errors": "plan_max_errors",
+        **{option: f"plan_{name}" for option, name in _TOTALS.items()},
+    },
     "--race": {
         "--metric": "race_metric",
         "--budget": "race_budget",
         "--allocation": "race_allocation",
+        **{option: f"race_{name}" for option, name in _TOTALS.items()},
     },
 }
 _RACE = ("race", "race_id", "race_digest", "race_models", *_VALUES["--race"].values())
@@ -58,12 +66,16 @@ def main(argv: Sequence[str], *, logs: Path | None = None) -> int:
         print(f"midband: {one_line(str(error))}", file=sys.stderr)
         return 2
     together = are_of_one_race(arguments)
+    os.environ.pop(SUITE_TASKS, None)
+    if tasks := suite_tasks(argv):
+        os.environ[SUITE_TASKS] = json.dumps(tasks)
     program = ["-P", "-m", "midband.inspect.race_retry"] if together else inspect_program()
     command = [sys.executable, *program, *arguments]
+    environment = os.environ if logs is None else {**os.environ, LOGS: str(logs)}
     if needs_verdict(arguments):
-        return run_for_verdict(command)
+        return run_for_verdict(command, environment)
     if logs is not None:
-        return subprocess.call(command, env={**os.environ, LOGS: str(logs)})
+        return subprocess.call(command, env=environment)
     if os.name == "posix":
         sys.stdout.flush()
         sys.stderr.flush()
@@ -109,7 +121,7 @@ def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None =
             raise InputError(msg)
         return list(argv)
     variables = os.environ if environment is None else environment
-    task = _absolute(found.one_task())
+    tasks = [_absolute(task) for task in found.task_words()]
     width: list[str] = []
     if found.flag == "--race":
         from midband.inspect.race_command import race_arguments
@@ -120,19 +132,34 @@ def inspect_argv(argv: Sequence[str], *, environment: Mapping[str, str] | None =
         )
         width = [] if named else ["--model", ",".join(models)]
     else:
-        from midband.choices import read_plan
-
         plan = Path(found.plan).absolute()
-        ours = {"plan": str(plan), "plan_digest": read_plan(plan).digest}
-    ours = {"task": task, **ours, **found.ours()}
+        ours = {"plan": str(plan), "plan_digest": _digest(plan)}
+    one = {"task": tasks[0]} if len(tasks) == 1 else {}
+    ours = {**one, **ours, **found.ours()}
     settings = [f"{name}={_yaml(value)}" for name, value in ours.items()]
     if found.allow_changed:
         settings.append("allow_changed=true")
     if found.value("--max-samples") is None and not variables.get("INSPECT_EVAL_MAX_SAMPLES"):
         width += ["--max-samples", str(MAX_SAMPLES)]
     pairs = [word for setting in settings for word in ("-T", setting)]
-    runs = "midband/race" if found.flag == "--race" else "midband/adaptive"
-    return [found.command, runs, *pairs, *width, *found.rest]
+    runs = ["midband/race" if found.flag == "--race" else "midband/adaptive"]
+    if not one:
+        runs = [f"{SUITE_TASK}{place}" for place in range(1, len(tasks) + 1)]
+    return [found.command, *runs, *pairs, *width, *found.rest]
+
+
+def suite_tasks(argv: Sequence[str]) -> list[str]:
+    """Return the tasks that run by a suite where there are several; `_registry` registers them."""
+    found = _Arguments.of(argv)
+    tasks = found.task_words() if found.plan is not None else []
+    return [_absolute(task) for task in tasks] if len(tasks) > 1 else []
+
+
+def _digest(plan: Path) -> str:
+    from midband.choices import read_plan
+    from midband.suite import Suite, is_suite
+
+    return Suite.read(plan).digest if is_suite(plan) else read_plan(plan).digest
 
 
 def parsed(argv: Sequence[str]) -> "_Arguments":
@@ -227,10 +254,13 @@ class _Arguments:
 
     def ours(self) -> dict[str, str]:
         """Return the arguments of our task that are given, checked."""
+        from midband.inspect.limits import read_limits
         from midband_sampler import parse_max_errors
 
         if most := self.values.get("plan_max_errors"):
             parse_max_errors(most)
+        for kind in ("plan", "race"):
+            read_limits({name: self.values.get(f"{kind}_{name}") for name in _TOTALS.values()})
         return self.values
 
     @property
@@ -242,9 +272,18 @@ class _Arguments:
 
     def one_task(self) -> str:
         """Return the task, after a check that nothing stands in the way of the flag."""
-        if len(self.tasks) != 1:
+        return self.task_words()[0]
+
+    def task_words(self) -> list[str]:
+        """Return the tasks, of which only a suite takes several; checked as in `one_task`."""
+        from midband.suite import is_suite
+
+        several = self.flag == "--adaptive" and is_suite(self.plan or "")
+        if not self.tasks or (len(self.tasks) > 1 and not several):
             got = ", ".join(self.tasks) or "none"
             msg = f"expected one TASK beside {self.flag}, got {got}: a plan is for one benchmark"
+            if self.flag == "--adaptive" and self.tasks:
+                msg += " (`midband plan --all` makes a suite of several)"
             raise InputError(msg)
         if "--run-config" in self.names:
             msg = f"expected {self.flag} or --run-config, got both: give the settings as options"
@@ -254,7 +293,7 @@ class _Arguments:
             if name == "-T" and key in _OURS:
                 msg = f"expected no -T {key} beside {self.flag}, got {value!r}: midband sets it"
                 raise InputError(msg)
-        return self.tasks[0]
+        return self.tasks
 
 
 def _sort(

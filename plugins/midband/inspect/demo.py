@@ -29,9 +29,12 @@ NEW_ABILITY = 0.5
 # Three more agents that no history knows, weakest first, and their abilities.
 RIVALS = {"agent-red": -0.6, "agent-green": 0.3, "agent-blue": 1.5}
 QUESTION = "top:1:0.9"
+# Kind of report, the logs that it is about, and the page, in the directory of the demo.
+REPORTS = (("run", "adaptive", "report.html"),)
 COST_USD = 0.04  # what a simulated attempt would cost on average; no money is spent
 _SPREAD = 2.4
 MARKER = "SIMULATED.txt"
+STATE = "state"
 _NOTE = (
     "Everything in this directory was made by `midband demo`. The agents and the tasks are\n"
     "simulated: no model was called and no money was spent. The logs are real Inspect logs.\n"
@@ -71,6 +74,8 @@ class Outcome:
         the full one.
     races : dict
         What came of the race of three more agents, without and with the history.
+    reports : tuple of str
+        The pages that say what came of it, that of the stopped run first.
     seconds : float
         Wall time of the whole demonstration.
     """
@@ -83,12 +88,26 @@ class Outcome:
     samples_run: int
     samples_total: int
     races: dict[str, dict[str, object]]
+    reports: tuple[str, ...]
     seconds: float
     simulated: bool = True
 
 
 def run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) -> Outcome:
     """Tell the whole story in `directory`, which is emptied first if a demo made it."""
+    before = os.environ.get("MIDBAND_STATE")
+    # What is simulated does not stand among the user's own runs.
+    os.environ["MIDBAND_STATE"] = str(directory.absolute() / STATE)
+    try:
+        return _run_demo(directory, history, say)
+    finally:
+        if before is None:
+            del os.environ["MIDBAND_STATE"]
+        else:
+            os.environ["MIDBAND_STATE"] = before
+
+
+def _run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) -> Outcome:
     began = time.monotonic()
     _prepare(directory)
     store = history or directory / "history.duckdb"
@@ -127,6 +146,9 @@ def run_demo(directory: Path, history: Path | None, say: Callable[[str], None]) 
     _show([*plan_race, "--history", store], say)
     informed: list[str | Path] = [*race, "--race", planned, "--log-dir", directory / "race-history"]
     _show(informed, say, live=True, only_verdict=True)
+    say("9. A page on the stopped run, to read in a browser and to share.")
+    for kind, logs, page in REPORTS:
+        _show(["report", kind, directory / logs, "--output", directory / page], say)
     return _compare(directory, seconds=time.monotonic() - began)
 
 
@@ -230,6 +252,7 @@ def _compare(directory: Path, *, seconds: float) -> Outcome:
         samples_run=len(stopped_run),
         samples_total=len(full_run),
         races={name: _race_of(directory / name) for name in ("race", "race-history")},
+        reports=tuple(str(directory / page) for _, _, page in REPORTS),
         seconds=seconds,
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from midband.inspect.limits import Amounts, TotalLimits
 from midband.inspect.scores import SampleResult, task_id
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from midband.inspect.metric import ScoreReader
     from midband.inspect.racing import SharedRace
 
-Cost = tuple[float | None, float | None]  # in dollars and in seconds
+NEVER_RAN = SampleResult(score=None, kind="missing", usd=0.0, seconds=0.0, tokens=0.0)
 
 
 def merged(attempts: Sequence[SampleResult]) -> SampleResult:
@@ -28,6 +29,7 @@ def merged(attempts: Sequence[SampleResult]) -> SampleResult:
         kind="valid" if scores else attempts[0].kind,
         usd=total(each.usd for each in attempts),
         seconds=total(each.seconds for each in attempts),
+        tokens=total(each.tokens for each in attempts),
     )
 
 
@@ -67,6 +69,7 @@ class Entrant:
     score_on_error: bool = False
     fails_on_error: bool = True
     outside: str = ""
+    limits: "TotalLimits | None" = None
     ended: bool = field(default=False, init=False)
     last_error: str = field(default="", init=False)
     looked_at: int = field(default=-1, init=False)
@@ -74,7 +77,7 @@ class Entrant:
     _started: dict[str, None] = field(default_factory=dict, init=False)
     _earlier: list[str] = field(default_factory=list, init=False)
     _attempts: dict[tuple[str, int], SampleResult] = field(default_factory=dict, init=False)
-    _spent: dict[tuple[str, int], Cost] = field(default_factory=dict, init=False)
+    _spent: dict[tuple[str, int], Amounts] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._places = max(1, -(-self.width // self.epochs))
@@ -102,9 +105,15 @@ class Entrant:
             if task in self._started:  # at work while the race was begun anew
                 continue
             if task not in self.available:
-                self.shared.tell(self.candidate, task, SampleResult(score=None, kind="missing"))
+                self.shared.tell(
+                    self.candidate,
+                    task,
+                    SampleResult(score=None, kind="missing", usd=0.0, seconds=0.0, tokens=0.0),
+                )
                 continue
             self._started[task] = None
+            if self.limits is not None:
+                self.limits.start((self.eval_id, task), {}, times=self.epochs)
             self.waiting[task] = None
             chosen.append(task)
         self.looked_at = self.shared.version
@@ -135,11 +144,12 @@ class Entrant:
         self._started.update(dict.fromkeys(rest))
         return rest
 
-    def spent(
-        self, sample_id: object, epoch: int, usd: float | None, seconds: float | None
-    ) -> None:
+    def spent(self, sample_id: object, epoch: int, cost: Amounts, uuid: str | None = None) -> None:
         """Take in what a sample cost, before its score or its error."""
-        self._spent[task_id(sample_id), epoch] = (usd, seconds)
+        task = task_id(sample_id)
+        self._spent[task, epoch] = cost
+        if self.limits is not None:
+            self.limits.came(uuid or f"{self.eval_id} {task} {epoch}", cost)
 
     def scored(self, sample_id: object, epoch: int, score: float | None) -> None:
         """Take in a completed sample; None is no information, never 0."""
@@ -156,7 +166,7 @@ class Entrant:
         """Take in that an attempt never ran; all attempts at the task, if none is named."""
         for each in range(1, self.epochs + 1) if epoch is None else (epoch,):
             if (task, each) not in self._attempts:
-                self._spent[task, each] = (0.0, 0.0)
+                self._spent[task, each] = (0.0, 0.0, 0.0)
                 self._came(task, each, None, kind)
 
     def end(self, *, early: bool = False) -> None:
@@ -170,9 +180,18 @@ class Entrant:
     def _in_full(self) -> bool:
         return bool(self.outside or self.shared.error)
 
+    def _is_limited(self) -> bool:
+        """Whether a hard limit of the command keeps another task from starting."""
+        if self.limits is None or self.outside:
+            return False
+        reason = self.limits.refusal({}, times=self.epochs)
+        if reason and not self.waiting:
+            self.shared.note(reason)
+        return bool(reason)
+
     @property
     def _may_start(self) -> bool:
-        if self.ended:
+        if self.ended or self._is_limited():
             return False
         return self.limit is None or len(self._started) < self.limit
 
@@ -186,11 +205,15 @@ class Entrant:
         return None if self.shared.holds(self) else self.shared.ask(self)
 
     def _came(self, task: str, epoch: int, score: float | None, kind: str) -> None:
-        usd, seconds = self._spent.pop((task, epoch), (None, None))
+        if self.limits is not None:
+            self.limits.end((self.eval_id, task))
+        usd, seconds, tokens = self._spent.pop((task, epoch), (None, None, None))
         known = self._attempts.get((task, epoch))
         if known is not None and (known.score is not None or score is None):
             return
-        self._attempts[task, epoch] = SampleResult(score=score, kind=kind, usd=usd, seconds=seconds)
+        self._attempts[task, epoch] = SampleResult(
+            score=score, kind=kind, usd=usd, seconds=seconds, tokens=tokens
+        )
         attempts = [self._attempts.get((task, each)) for each in range(1, self.epochs + 1)]
         if None in attempts:
             return

@@ -7,6 +7,7 @@ imported with the first adaptive task, not at Inspect's start, whose screen coun
 every package.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,36 +16,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import inspect_ai
-from inspect_ai.hooks import Hooks, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
+from inspect_ai.hooks import Hooks, RunEnd, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
 from inspect_ai.util import EarlyStop, display_counter, display_type
 
 from midband.inspect.command import LOGS, MAX_SAMPLES
+from midband.inspect.limits import Share, shared_limits
 from midband.inspect.live import ChoosingRun, LiveRun, live_runs
 from midband.inspect.log_file import RECORD
 from midband.inspect.metric import UNKNOWN_METRIC, ScoreReader, metric_of
 from midband.inspect.racing import live_entrants
-from midband.inspect.scores import attempt_cost, task_id
+from midband.inspect.scores import attempt_cost, attempt_tokens, task_id
 from midband.inspect.shown import (
     RunningEval,
     begin_run,
     current_run,
     running_eval,
     say_in_header,
+    say_now,
 )
 from midband.inspect.whole_run import keep_order, kept_order
 
 if TYPE_CHECKING:
     from inspect_ai import SampleSource
     from inspect_ai.dataset import Sample
+    from inspect_ai.hooks import EvalSetEnd, RunEnd
     from inspect_ai.log import EvalSample, EvalSpec
     from inspect_ai.scorer import SampleScore
     from pydantic import JsonValue
 
     from midband.inspect.entrant import Entrant
     from midband_history import Metric
-    from midband_sampler import MaxErrors, Plan
+    from midband_sampler import Decision, MaxErrors, Plan
 else:  # versions before 0.3.250 have none, and are never given one
     SampleSource = getattr(inspect_ai, "SampleSource", object)
+
+logger = logging.getLogger(__name__)
 
 _EVALS: dict[str, int] = {}
 
@@ -60,12 +66,21 @@ class _ByPlan:
         The metric of the run; the plan's by default.
     max_errors : MaxErrors, optional
         Ends a run early; see `Session`.
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost, by unit; see `TotalLimits`.
+
+    Attributes
+    ----------
+    verdicts : dict of str to Decision or None
+        What the evals that have ended came to, by model; None where midband could not judge.
     """
 
     plan: "Plan"
     _: KW_ONLY
     metric: "Metric | None" = None
     max_errors: "MaxErrors | None" = None
+    limits: "Mapping[str, float] | None" = None
+    verdicts: "dict[str, Decision | None]" = field(default_factory=dict, init=False)
 
     def settings(self, spec: "EvalSpec | None", *, eval_id: str, epochs: int) -> dict[str, Any]:
         """Return what a run is begun with, beside the plan."""
@@ -77,6 +92,9 @@ class _ByPlan:
             "reader": ScoreReader(metric, spec=spec),
             "show": None if display_type() == "plain" else display_counter,
             "max_errors": self.max_errors,
+            "share": Share(shared_limits(self.limits, spec), self.plan, eval_id)
+            if self.limits
+            else Share(),
             "score_on_error": bool(spec and getattr(spec.config, "score_on_error", None)),
         }
 
@@ -148,7 +166,10 @@ class AdaptiveSource(_ByPlan, SampleSource):
         except OSError as error:  # a kill would then lose the order, and nothing else
             run.note(f"the order of the choices cannot be kept: {error}")
         samples = self._named(run, tasks)
-        _record(current, run, over=not samples and (idle or not run.waiting))
+        over = not samples and (idle or not run.waiting)
+        _record(current, run, over=over)
+        if over:
+            self.verdicts[run.model] = run.decision
         return samples or None
 
     def _begin(self, current: RunningEval) -> ChoosingRun:
@@ -286,6 +307,12 @@ class AdaptiveStopping(_ByPlan):
         run.open()
         if self.note:
             run.note(self.note)
+        if not task.config.max_samples:  # the command line always sets it
+            logger.warning(
+                "midband: Inspect may start all samples before the first has ended, and a stop"
+                " saves only samples that have not started; pass max_samples=%s",
+                MAX_SAMPLES,
+            )
         if not run.reader.metric.known:
             run.note(UNKNOWN_METRIC)
         if task.config.log_samples is False:
@@ -307,7 +334,7 @@ class AdaptiveStopping(_ByPlan):
     ) -> EarlyStop | None:
         """Say whether a sample that is about to start can be skipped."""
         current = current_run()
-        reason = None if current is None else current.reason_to_skip()
+        reason = None if current is None else current.reason_to_skip(id)
         return None if reason is None else EarlyStop(id=id, epoch=epoch, reason=reason)
 
     async def complete_sample(
@@ -334,6 +361,7 @@ class AdaptiveStopping(_ByPlan):
             return {"error": "midband was not told of the task's start", "failed_open": True}
         report = current.close()
         say_in_header(current)
+        self.verdicts[current.model] = current.decision
         return cast("dict[str, Any]", report)
 
 
@@ -345,6 +373,23 @@ class Observer(Hooks):
         """Note how many evals one command has."""
         _EVALS.clear()
         _EVALS[data.run_id] = len(data.task_names)
+
+    async def on_run_end(self, data: "RunEnd") -> None:
+        """Hear of evals that died or were cancelled, whose end nobody else tells of; say verdicts.
+
+        An eval set has several runs, and its verdicts are printed when it ends.
+        """
+        status = {log.eval.eval_id: log.status for log in data.logs}
+        for eval_id, run in list(live_runs().items()):
+            if eval_id in status or not status:
+                run.kept.end(run, run.decision, status=status.get(eval_id, "cancelled"))
+        of_a_set = getattr(data, "eval_set_id", None) and hasattr(Hooks, "on_eval_set_end")
+        if not of_a_set:
+            say_now()
+
+    async def on_eval_set_end(self, data: "EvalSetEnd") -> None:
+        """Print the verdicts of an eval set."""
+        say_now()
 
     async def on_task_start(self, data: TaskStart) -> None:
         """Note which eval begins in this context; each attempt begins anew."""
@@ -373,7 +418,7 @@ def evals_in_run(run_id: str) -> int:
 
 def note_sample(run: "LiveRun | Entrant", sample: "EvalSample") -> bool:
     """Tell what a sample cost, and its error where that counts; return whether it counts."""
-    run.spent(sample.id, sample.epoch, *attempt_cost(sample))
+    run.spent(sample.id, sample.epoch, (*attempt_cost(sample), attempt_tokens(sample)), sample.uuid)
     if sample.error is None or (run.score_on_error and sample.scores):
         return False
     run.errored(sample.id, sample.epoch, str(sample.error.message))

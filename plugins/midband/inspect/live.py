@@ -8,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
+from midband.inspect.kept import KeptRun
+from midband.inspect.limits import Amounts, Share
 from midband.inspect.scores import SampleResult, task_id
-from midband.inspect.shown import caption_of, counter_text, finite, say_at_exit, wrapped
-from midband.text import one_line
+from midband.inspect.shown import PREFIX, caption_of, counter_text, finite, say_at_end, wrapped
+from midband.text import BLOCK_WIDTH, one_line
 
 if TYPE_CHECKING:
     from midband.inspect.metric import ScoreReader
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Cost = tuple[float | None, float | None]  # in dollars and in seconds
-_SAID_WIDTH = 100 - len("midband: ")
 _REST = "run the tasks that are left, without --limit and --sample-id, and rank all logs together"
 
 # By Inspect's eval id. One process may run several evals at once, and one that dies never says so:
@@ -56,6 +56,8 @@ class LiveRun:
         Ends the run early; see `Session`.
     score_on_error : bool
         Whether Inspect counts the score of a sample that ended in an error.
+    share : Share, optional
+        The run's part in the hard limits of its command.
     """
 
     live: ClassVar[bool] = False
@@ -69,12 +71,14 @@ class LiveRun:
     show: Callable[[str, str], None] | None
     max_errors: "MaxErrors | None" = None
     score_on_error: bool = False
+    share: Share = field(default_factory=Share)
     error: str = field(default="", init=False)
     warnings: list[str] = field(default_factory=list, init=False)
+    kept: KeptRun = field(default_factory=KeptRun, init=False)
     _caption: str = field(default="", init=False)
     _ended_early: str = field(default="", init=False)
     _results: dict[tuple[str, int], SampleResult] = field(default_factory=dict, init=False)
-    _spent: dict[tuple[str, int], Cost] = field(default_factory=dict, init=False)
+    _spent: dict[tuple[str, int], Amounts] = field(default_factory=dict, init=False)
     _digest: str = field(default="", init=False)
     _skipped: int = field(default=0, init=False)
     _session: "Session | None" = field(default=None, init=False)
@@ -91,6 +95,7 @@ class LiveRun:
         """Return what the log keeps at the end, after a last look at all results."""
         _LIVE.pop(self.eval_id, None)
         self._guard(self._settle)
+        self.kept.end(self, self._decision)
         self._say(resume=_REST)
         return self._last_report()
 
@@ -122,21 +127,23 @@ class LiveRun:
         plain: dict[str, object] = json.loads(json.dumps(finite(report), default=str))
         return plain
 
-    def reason_to_skip(self) -> str | None:
+    def reason_to_skip(self, sample_id: object) -> str | None:
         """Return why the next sample need not run, or None to run it; never waits."""
         if not self._guard(self._is_done):
-            return None
+            beyond = self._guard(partial(self.share.skip, task_id(sample_id), note=self.note))
+            self._skipped += bool(beyond)
+            return str(beyond) if beyond else None
         decision = self.decision
         if decision is None or decision.tasks_run >= decision.tasks_planned:
             return None
         self._skipped += 1
         return decision.reason
 
-    def spent(
-        self, sample_id: object, epoch: int, usd: float | None, seconds: float | None
-    ) -> None:
+    def spent(self, sample_id: object, epoch: int, cost: Amounts, uuid: str | None = None) -> None:
         """Take in what a sample cost, before its score or its error."""
-        self._spent[task_id(sample_id), epoch] = (usd, seconds)
+        task = task_id(sample_id)
+        self._spent[task, epoch] = cost
+        self._guard(partial(self.share.came, task, epoch, uuid, cost))
 
     def scored(self, sample_id: object, epoch: int, score: float | None) -> None:
         """Take in a completed sample; None is no information, never 0."""
@@ -169,11 +176,13 @@ class LiveRun:
         return not self.error and self._session is not None and self._session.done
 
     def _came(self, task: str, epoch: int, score: float | None, kind: str) -> None:
-        usd, seconds = self._spent.pop((task, epoch), (None, None))
-        result = SampleResult(score=score, kind=kind, usd=usd, seconds=seconds)
+        usd, seconds, tokens = self._spent.pop((task, epoch), (None, None, None))
+        result = SampleResult(score=score, kind=kind, usd=usd, seconds=seconds, tokens=tokens)
+        self.kept.result(self.model, task, result)
         self._guard(partial(self._take, task, epoch, result))
 
     def _take(self, task: str, epoch: int, result: SampleResult) -> None:
+        self.share.end(task)
         if (task, epoch) in self._results or self._session is None:
             return
         self._results[task, epoch] = result
@@ -208,11 +217,15 @@ class LiveRun:
         for task, epoch in sorted(self._results):
             self._results[task, epoch].tell(session, task)
 
-    def _verdict(self, *, resume: str = "", width: int = 100) -> str:
+    def _verdict(
+        self, *, resume: str = "", width: int = BLOCK_WIDTH, encoding: str = "ascii"
+    ) -> str:
         """Return what is said of the run once it is over."""
         if (decision := self.decision) is None:
             return f"{self.model}: no verdict, {self.error}"
-        lines = decision.lines(prefix=f"{self.model}: ", ended=True, resume=resume, width=width)
+        lines = decision.lines(
+            prefix=f"{self.model}: ", ended=True, resume=resume, width=width, encoding=encoding
+        )
         said = [text for text in self.warnings if text != self._ended_early]
         more = [line for text in said for line in wrapped(f"warning: {text}", width)]
         return "\n".join([*lines, *more])
@@ -236,15 +249,21 @@ class LiveRun:
     def _say(self, resume: str = "inspect eval-retry LOG") -> None:
         how = "chosen live" if self.live else "in a fixed order"
         # One plan runs once with a model: what a later attempt says stands.
-        say_at_exit(
+        say_at_end(
             f"{self._digest} {self.model}",
-            lambda: f"{self._verdict(resume=resume, width=_SAID_WIDTH)}\n  (tasks {how})",
+            lambda width, encoding: "\n".join(
+                (
+                    self._verdict(resume=resume, width=width - len(PREFIX), encoding=encoding),
+                    f"  (tasks {how})",
+                )
+            ),
         )
 
     def _display(self) -> None:
         if self._session is None:
             return
         self._say()
+        self.kept.changed(self, self._session)
         decision = None if self.show is None else self.decision
         if self.show is None or decision is None:
             return
@@ -342,8 +361,8 @@ class ChoosingRun(LiveRun):
 
     def rest(self) -> list[str]:
         """Return what has not been started, in the plan's order: what runs after an error."""
-        rest = [task for task in self.plan.tasks if task not in self._order]
-        rest = [task for task in rest if task in self.available]
+        left = (task for task in self.plan.tasks if task not in self._order)
+        rest = [task for task in left if task in self.available]
         rest = rest[: max(0, self._limit - len(self._order))]
         for task in rest:
             self._order[task] = len(self._order) + 1
@@ -354,7 +373,7 @@ class ChoosingRun(LiveRun):
         for each in range(1, self.epochs + 1) if epoch is None else (epoch,):
             if (task, each) not in self._results:
                 self._lost.add((task, each))
-                result = SampleResult(score=None, kind=kind, usd=0.0, seconds=0.0)
+                result = SampleResult(score=None, kind=kind, usd=0.0, seconds=0.0, tokens=0.0)
                 self._guard(partial(self._take, task, each, result))
 
     def about(self, task: str) -> dict[str, object]:
@@ -391,11 +410,14 @@ class ChoosingRun(LiveRun):
                 task = self._earlier.pop()
                 if task not in self.available or not session.start(task):
                     continue
+            elif self.share.holds(bool(self._waiting), times=self.epochs, note=self.note):
+                return
             else:
                 asked = session.ask(1)
                 if not asked:
                     return
                 task = asked[0]
+            self.share.start(task, times=self.epochs)
             self._order[task] = len(self._order) + 1
             self._waiting[task] = None
             chosen.append(task)
@@ -411,6 +433,7 @@ class ChoosingRun(LiveRun):
         if known is not None:
             self._lost.discard(key)
         if all((task, each) in self._results for each in range(1, self.epochs + 1)):
+            self.share.end(task)
             if task in self._told:  # what was told cannot be taken back
                 self._session = self._new_session()
                 self._tell(self._session, self._told)

@@ -31,6 +31,8 @@ _MOST_BYTES = 1_000_000_000
 _MOST_OF_SAMPLE = 50_000_000
 # What the header of a live run's log calls the order and the verdict, in its metadata.
 RECORD = "midband_run"
+# The same of a race.
+RACE_RECORD = "midband_race"
 
 
 @dataclass(frozen=True, kw_only=True)

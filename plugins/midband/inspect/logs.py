@@ -65,6 +65,7 @@ _OPERATIONAL = frozenset(
 )
 # Names of metrics of which less is better; whether that holds for the values is not said.
 _REVERSE = re.compile(r"(error|failure|fail|refusal|hallucination)_?rate|perplexity|loss\b")
+_OWN_TASKS = ("midband/adaptive", "midband/race", "adaptive", "race")
 _LIMITS = ("message_limit", "token_limit", "turn_limit", "time_limit", "working_limit")
 
 
@@ -205,7 +206,7 @@ class _Run:
             "task_args": _task_args(spec),
             **{name: getattr(spec.config, name, None) for name in _LIMITS},
         }
-        task = benchmark_name(spec.task)
+        task = _task_of(spec)
         version = spec.task_version
         self._ended = moment(header.stats.completed_at) or _started(header)
         self._shuffled = numbered_after_shuffle(spec)
@@ -434,3 +435,15 @@ def _orders(plan: "Plan", paths: Iterable[Path]) -> "dict[str, LiveOrder]":
         if run not in orders or len(tasks) >= len(orders[run].tasks):
             orders[run] = LiveOrder(tasks=tasks, unlogged=unlogged)
     return orders
+
+
+def _task_of(spec: Any) -> str:
+    """Return the benchmark of a log.
+
+    Inspect Flow names a log after the task that it was told to run, which for a run by a plan is
+    ours. Such a log says itself which benchmark it is of.
+    """
+    note = (spec.metadata or {}).get("midband")
+    own = spec.task in _OWN_TASKS and isinstance(note, Mapping)
+    name = note.get("benchmark") if own and isinstance(note, Mapping) else None
+    return benchmark_name(name if isinstance(name, str) and name else spec.task)

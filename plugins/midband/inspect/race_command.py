@@ -40,7 +40,8 @@ def race_arguments(
     InputError, PlanError
         The race, the question or the models cannot be used.
     """
-    from midband.inspect.race_task import new_race_id, read_race
+    from midband.inspect.race_task import read_race
+    from midband.inspect.racing import new_race_id
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not names and not Path(race).is_file() and not race.endswith(".json"):
@@ -113,7 +114,7 @@ def _unquoted(value: str) -> str:
     return str(json.loads(value)) if value.startswith('"') else value
 
 
-def run_for_verdict(command: Sequence[str]) -> int:
+def run_for_verdict(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
     """Run Inspect, and return the exit code of the verdict, or Inspect's own if that is not 0.
 
     Returns
@@ -121,9 +122,10 @@ def run_for_verdict(command: Sequence[str]) -> int:
     int
         0 held, 1 without a verdict, 3 undecided, 4 did not hold.
     """
+    variables = os.environ if environment is None else environment
     with tempfile.TemporaryDirectory(prefix="midband-") as directory:
         place = Path(directory, "verdict.json")
-        with subprocess.Popen(command, env={**os.environ, VERDICT_FILE: str(place)}) as process:
+        with subprocess.Popen(command, env={**variables, VERDICT_FILE: str(place)}) as process:
             while True:
                 try:
                     code = process.wait()

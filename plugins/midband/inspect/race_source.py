@@ -3,7 +3,8 @@
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -17,16 +18,19 @@ from midband.inspect.hooks import (
     wanted_samples,
     width_of,
 )
+from midband.inspect.limits import shared_limits
+from midband.inspect.log_file import RACE_RECORD
 from midband.inspect.metric import ScoreReader
 from midband.inspect.race_command import candidate_of, hand_back
 from midband.inspect.racing import Earlier, SharedRace, shared_race, still_to_run
-from midband.inspect.scores import SampleResult, attempt_cost, task_id
+from midband.inspect.scores import SampleResult, attempt_cost, attempt_tokens, task_id
 from midband.inspect.shown import (
-    VERDICT,
     RunningEval,
+    forget_verdict,
     keep_verdict,
+    race_tag,
     running_eval,
-    say_at_exit,
+    say_at_end,
 )
 from midband_history import InputError, Metric
 
@@ -37,12 +41,9 @@ if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
     from inspect_ai.log import EvalLog, EvalSample, EvalSpec
 
-    from midband_sampler.racing import RacePlan
+    from midband_sampler.racing import RacePlan, RaceVerdict
 else:  # versions before 0.3.250 have none, and are never given one
     SampleSource = getattr(inspect_ai, "SampleSource", object)
-
-# What the header of a race's log calls the order and the verdict, in its metadata.
-RACE_RECORD = "midband_race"
 
 
 @dataclass(eq=False, repr=False)
@@ -59,8 +60,17 @@ class RaceSource(SampleSource):
     samples : mapping of str to Sample
         The dataset, by task id.
     race_id : str
-        Names the race over all attempts at it; empty for one that cannot be gone on with.
+        Names the race over all attempts at it. If it is empty, a retry and an eval set go on with
+        the race that the log of the first attempt names.
     metric : Metric
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost, by unit.
+
+    Attributes
+    ----------
+    verdicts : dict of str to RaceVerdict or None
+        What the race had come to when the eval of each model ended; None where midband could not
+        judge it.
     """
 
     plan_for: "Callable[[Sequence[str]], RacePlan]"
@@ -68,6 +78,8 @@ class RaceSource(SampleSource):
     samples: "Mapping[str, Sample]"
     race_id: str
     metric: Metric
+    limits: "Mapping[str, float] | None" = None
+    verdicts: "dict[str, RaceVerdict | None]" = field(default_factory=dict, init=False)
 
     async def next_samples(self) -> "list[Sample] | None":
         """Return the next samples, once there are some, or None at the end.
@@ -85,7 +97,10 @@ class RaceSource(SampleSource):
                 self._mind_the_end(current, entrant)
             while True:
                 samples = self._named(entrant, entrant.hand_out(idle=True))
-                _record(current, entrant, over=not samples and not entrant.waits)
+                over = not samples and not entrant.waits
+                _record(current, entrant, over=over)
+                if over:
+                    self.verdicts[entrant.candidate] = entrant.shared.verdict
                 if samples or not entrant.waits:
                     return samples or None
                 await entrant.shared.change(entrant.candidate)
@@ -135,14 +150,15 @@ class RaceSource(SampleSource):
             limit = config.limit
         run_id = "" if spec is None else spec.run_id
         plan = self.plan_for(list(available)[:limit])
-        shared = shared_race(self.race_id, run_id, plan)
+        race_id = self.race_id or _first_id(spec, plan)
+        shared = shared_race(race_id, run_id, plan)
         async with shared.lock:
             if not shared.opened:
                 at_once = None if config is None else config.max_tasks
                 shared.starters = min(evals_in_run(run_id), at_once or 1, len(still_to_run(plan)))
                 earlier = Earlier()
-                if self.race_id:
-                    earlier = await _earlier(self.race_id, plan, self.metric, current)
+                if race_id:
+                    earlier = await _earlier(race_id, plan, self.metric, current)
                 shared.open(earlier)
         model = "" if spec is None else spec.model
         candidate = candidate_of(plan, model) or ""
@@ -167,11 +183,15 @@ class RaceSource(SampleSource):
             score_on_error=bool(config and getattr(config, "score_on_error", None)),
             fails_on_error=config is None or config.fail_on_error is not False,
             outside=outside,
+            limits=shared_limits(self.limits, spec) if self.limits else None,
         )
         current.entrant = entrant
         if spec is not None:
-            spec.metadata = {k: v for k, v in (spec.metadata or {}).items() if k != VERDICT}
-        say_at_exit(f"race {shared.race_id}", lambda: "\n".join(_said(shared)))
+            forget_verdict(spec)
+            known = spec.metadata or {}
+            note = {**known.get("midband", {}), "race": shared.race_id}
+            spec.metadata = {**known, "midband": note}
+        say_at_end(f"race {shared.race_id}", partial(_said, shared))
         return entrant
 
     def _mind_the_end(self, current: RunningEval, entrant: Entrant) -> None:
@@ -203,6 +223,16 @@ class RaceSource(SampleSource):
         return samples
 
 
+def _first_id(spec: "EvalSpec | None", plan: "RacePlan") -> str:
+    """Return the name of a race that none was given: of the attempt before, or of its eval set."""
+    if spec is None:
+        return ""
+    record = (spec.metadata or {}).get(RACE_RECORD)
+    if isinstance(record, Mapping) and record.get("plan_digest") == plan.digest:
+        return str(record.get("race") or "")
+    return f"0-{plan.digest}" if getattr(spec, "eval_set_id", None) else ""
+
+
 def _entrant_of(current: RunningEval | None) -> Entrant | None:
     entrant = None if current is None else current.entrant
     return entrant if isinstance(entrant, Entrant) else None
@@ -228,13 +258,15 @@ def _record(current: RunningEval, entrant: Entrant, *, over: bool) -> None:
             report["outside"] = entrant.outside or None
             spec.metadata = {**(spec.metadata or {}), RACE_RECORD: report}
             if over:
-                keep_verdict(spec, "\n".join(entrant.shared.lines()))
+                text = "\n".join(entrant.shared.lines())
+                keep_verdict(spec, text, race_tag(entrant.shared.verdict, entrant.candidate))
     except Exception as error:  # what cannot be noted must not end the eval
         entrant.shared.fail(error)
 
 
-def _said(shared: SharedRace) -> list[str]:
-    return [f"race {shared.plan.question.text} on {shared.plan.benchmark}", *shared.lines()]
+def _said(shared: SharedRace, width: int, encoding: str) -> str:
+    head = f"race {shared.plan.question.text} on {shared.plan.benchmark}"
+    return "\n".join([head, *shared.lines(width=width, encoding=encoding)])
 
 
 def race_report(logs: "Sequence[EvalLog]") -> dict[str, Any]:
@@ -256,6 +288,13 @@ def race_report(logs: "Sequence[EvalLog]") -> dict[str, Any]:
         msg = "expected logs of a race, got none: run the task that `prepare_race` returns"
         raise InputError(msg)
     return max(found, key=lambda record: (record["verdict"] or {}).get("results", -1))
+
+
+def race_report_in(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return `race_report` of the logs in these files."""
+    from inspect_ai.log import read_eval_log
+
+    return race_report([read_eval_log(str(path), header_only=True) for path in paths])
 
 
 async def _earlier(race_id: str, plan: "RacePlan", metric: Metric, current: RunningEval) -> Earlier:
@@ -296,10 +335,11 @@ def _read(
         if task not in known:
             continue
         usd, seconds = attempt_cost(each)
+        tokens = attempt_tokens(each)
         scored = reader.read(each.scores) if each.error is None else None
         kind = "valid" if each.error is None else "infra_error"
         attempts.setdefault(task, []).append(
-            SampleResult(score=scored, kind=kind, usd=usd, seconds=seconds)
+            SampleResult(score=scored, kind=kind, usd=usd, seconds=seconds, tokens=tokens)
         )
         note = (each.metadata or {}).get("midband")
         if isinstance(note, Mapping) and isinstance(note.get("place"), int):

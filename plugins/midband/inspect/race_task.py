@@ -1,7 +1,5 @@
 """The registered task ``midband/race``: one task for several models, raced against each other."""
 
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -12,9 +10,12 @@ import inspect_ai
 from inspect_ai import Task, task, task_with
 from inspect_ai.dataset import MemoryDataset
 
+from midband.inspect.limits import UNITS, read_limits
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, choose_score, task_digest
+from midband.inspect.shown import say_refused
 from midband.inspect.task import (
+    OBJECTS,
     RefusedError,
     check_tasks,
     has_media,
@@ -52,20 +53,29 @@ def race(
         Accept tasks whose content differs from what the race was planned from.
     **kwargs
         Arguments of the inner task, but for those that ``midband inspect`` adds: ``race_id``,
-        ``race_digest``, ``race_models``, ``race_budget``, ``race_allocation`` and ``race_metric``.
+        ``race_digest``, ``race_models``, ``race_budget``, ``race_allocation``, ``race_metric`` and
+        ``race_total_usd``, ``race_total_seconds`` and ``race_total_tokens``.
     """
+    from midband_sampler.racing import RacePlan
+
     arguments = unwrapped(kwargs)
     given = {
         name: text_of(arguments.pop(f"race_{name}", ""))
         for name in ("id", "digest", "models", "budget", "allocation", "metric")
     }
+    totals = {f"total_{unit}": arguments.pop(f"race_total_{unit}", None) for unit in UNITS}
     try:
-        chosen = read_race(
-            text_of(race),
-            models=[name for name in given["models"].split(",") if name],
-            budget=given["budget"],
-            allocation=given["allocation"],
-            digest=given["digest"],
+        known = None if Path(text_of(race)).is_file() else OBJECTS.get(given["digest"])
+        chosen = (
+            known
+            if isinstance(known, RacePlan)
+            else read_race(
+                text_of(race),
+                models=[name for name in given["models"].split(",") if name],
+                budget=given["budget"],
+                allocation=given["allocation"],
+                digest=given["digest"],
+            )
         )
         return prepare_race(
             load_inner(text_of(task), arguments),
@@ -74,8 +84,10 @@ def race(
             notes={"task": text_of(task), "args": arguments},
             metric=given["metric"],
             race_id=given["id"],
+            limits=read_limits(totals),
         )
     except MidbandError as error:
+        say_refused(error)
         raise RefusedError(str(error)) from error
 
 
@@ -134,11 +146,6 @@ def read_race(
     return found
 
 
-def new_race_id() -> str:
-    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
-    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
-
-
 def prepare_race(
     inner: Task,
     race: "RacePlan | str",
@@ -149,6 +156,7 @@ def prepare_race(
     notes: Mapping[str, Any] | None = None,
     metric: str = "",
     race_id: str = "",
+    limits: Mapping[str, float] | None = None,
 ) -> Task:
     """Let the models that a task is run with race against each other, in place.
 
@@ -174,6 +182,8 @@ def prepare_race(
         own main score.
     race_id : str
         Joins several evals to one race: what logs of that id in the same directory hold is known.
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost: ``usd``, ``seconds``, ``tokens``.
 
     Raises
     ------
@@ -225,7 +235,11 @@ def prepare_race(
     }
     name, location = inner.dataset.name, inner.dataset.location
     source = RaceSource(
-        lambda tasks: planned(tuple(tasks)), samples=samples, race_id=race_id, metric=judged
+        lambda tasks: planned(tuple(tasks)),
+        samples=samples,
+        race_id=race_id,
+        metric=judged,
+        limits=limits,
     )
     metadata = {**(inner.metadata or {}), "midband": note}
     prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)

@@ -3,6 +3,8 @@
 import json
 import logging
 import math
+import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -13,8 +15,9 @@ from weakref import WeakValueDictionary
 import anyio
 import numpy as np
 
-from midband.inspect.shown import finite
-from midband.text import one_line
+from midband.inspect.kept import KeptRace
+from midband.inspect.shown import finite, wrapped
+from midband.text import UNFOLDED, one_line
 
 if TYPE_CHECKING:
     from midband.inspect.entrant import Entrant
@@ -47,6 +50,11 @@ def still_to_run(plan: "RacePlan") -> list[str]:
     return [plan.candidates[row] for row in rows]
 
 
+def new_race_id() -> str:
+    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
+    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
+
+
 def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
     """Return the race that the evals of one command share; a new one for the first of them.
 
@@ -55,7 +63,7 @@ def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
     key = f"{race_id} {run_id} {plan.digest}"
     found = _RACES.get(key)
     if found is None:
-        found = _RACES[key] = SharedRace(plan, race_id=race_id or run_id)
+        found = _RACES[key] = SharedRace(plan, race_id=race_id or new_race_id())
     return found
 
 
@@ -107,6 +115,7 @@ class SharedRace:
     starters: int = 0
     error: str = field(default="", init=False)
     warnings: list[str] = field(default_factory=list, init=False)
+    kept: KeptRace = field(default_factory=KeptRace, init=False)
     opened: bool = field(default=False, init=False)
     lock: anyio.Lock = field(default_factory=anyio.Lock, init=False)
     _order: Sequence[str] = field(default=(), init=False)
@@ -209,6 +218,7 @@ class SharedRace:
         self._done[candidate] += known is None
         self._results[candidate, task] = result
         self._stalled.discard(candidate)
+        self.kept.result(candidate, task, result)
         self.guard(partial(self._tell, candidate, task, result))
         self._tell_others()
 
@@ -302,12 +312,14 @@ class SharedRace:
         found = self.guard(lambda: self._race and self._race.verdict())
         return found or None  # type: ignore[return-value]
 
-    def lines(self) -> list[str]:
+    def lines(self, *, width: int = UNFOLDED, encoding: str = "ascii") -> list[str]:
         """Say what is known so far in words."""
         verdict = self.verdict
         if verdict is None:
             return [f"race {self.plan.question.text}: no verdict, {self.error}"]
-        return [*verdict.lines(), *(f"Warning: {each}." for each in self.warnings)]
+        said = verdict.lines(width=width, encoding=encoding)
+        more = (line for each in self.warnings for line in wrapped(f"Warning: {each}.", width, ""))
+        return [*said, *more]
 
     def report(self, *, judged: bool) -> dict[str, object]:
         """Return what the log keeps.
@@ -327,6 +339,7 @@ class SharedRace:
             "allocation": plan.allocation.name,
             "candidates": list(plan.candidates),
             "order": [] if self._race is None else list(self._race.order),
+            "tasks_total": len(plan.tasks),
             "over": self._race is not None and self._race.done,
             "verdict": None if verdict is None else verdict.to_dict(),
             "warnings": list(self.warnings),
@@ -426,6 +439,8 @@ class SharedRace:
 
     def _tell_others(self) -> None:
         self._version += 1
+        over = not self._running and (self._over or self._all_begun)
+        self.kept.changed(self, self._race, over=over)
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()
@@ -439,4 +454,5 @@ def _tell(race: "Race", candidate: str, task: str, result: "SampleResult") -> No
         outcome=result.kind,
         usd=result.usd,
         seconds=result.seconds,
+        tokens=result.tokens,
     )

@@ -335,6 +335,18 @@ def attempt_cost(sample: Any) -> tuple[float | None, float | None]:
     return amount(usd), amount(sample.total_time)
 
 
+def attempt_tokens(sample: Any) -> float | None:
+    """Return how many tokens an attempt used; None where not known.
+
+    Parameters
+    ----------
+    sample : EvalSample or EvalSampleSummary
+    """
+    tokens = [getattr(each, "total_tokens", None) for each in sample.model_usage.values()]
+    known = [each for each in tokens if each is not None]
+    return amount(float(sum(known))) if known and len(known) == len(tokens) else None
+
+
 def amount(value: float | None) -> float | None:
     """Return a cost, a count or a duration; None where it is negative or not finite."""
     if value is None or not math.isfinite(value) or value < 0:
@@ -350,7 +362,15 @@ class SampleResult:
     kind: str = "valid"
     usd: float | None = None
     seconds: float | None = None
+    tokens: float | None = None
 
     def tell(self, session: "Session", task: str) -> None:
         """Tell a session."""
-        session.tell(task, score=self.score, outcome=self.kind, usd=self.usd, seconds=self.seconds)
+        session.tell(
+            task,
+            score=self.score,
+            outcome=self.kind,
+            usd=self.usd,
+            seconds=self.seconds,
+            tokens=self.tokens,
+        )

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,22 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import MemoryDataset, Sample
 from rich.markup import escape
 
+from midband.inspect.limits import UNITS, read_limits
 from midband.inspect.metric import check_metric, declared_shapes
 from midband.inspect.scores import benchmark_name, task_digest, task_id
-from midband.inspect.shown import add_verdict_metric
+from midband.inspect.shown import add_verdict_metric, say_refused
 from midband_history import InputError, MidbandError
 
 if TYPE_CHECKING:
     from midband_sampler import MaxErrors, Plan
+    from midband_sampler.racing import RacePlan
 
 SHOWN = 3
 _MEDIA = ("image", "audio", "video", "document")
+# Plans that a program gave as objects, by their digests: what it retries knows them.
+OBJECTS: "dict[str, Plan | RacePlan]" = {}
+# The task that a program gave as an object, while the registered task is made from it.
+given_task: ContextVar[Task | None] = ContextVar("midband_task", default=None)
 
 
 class RefusedError(MidbandError, PrerequisiteError):
@@ -47,25 +54,34 @@ def adaptive(
     task : str
         Inspect's name for the inner task: a registered task, or ``file.py@task``.
     plan : str
-        Path of the plan.
+        Path of the plan, or of a suite that holds the task's plan.
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
     **kwargs
-        Arguments of the inner task, but for three that ``midband inspect`` adds: ``plan_digest`` is
+        Arguments of the inner task, but for those that ``midband inspect`` adds: ``plan_digest`` is
         checked against the plan, so that a retry cannot go on with another plan; ``plan_metric``
         names the metric of a plan that does not know its own; ``plan_max_errors`` is the number or
-        share of attempts without a usable result at which the run ends.
+        share of attempts without a usable result at which the run ends; ``plan_total_usd``,
+        ``plan_total_seconds`` and ``plan_total_tokens`` are hard limits, see `TotalLimits`.
     """
     from midband.choices import read_plan
-    from midband_sampler import parse_max_errors
+    from midband.suite import Suite, is_suite
+    from midband_sampler import Plan, parse_max_errors
 
     arguments = unwrapped(kwargs)
     try:
         expected = arguments.pop("plan_digest", None)
         wanted = text_of(arguments.pop("plan_metric", ""))
         most = arguments.pop("plan_max_errors", None)
+        limits = read_limits(
+            {f"total_{unit}": arguments.pop(f"plan_total_{unit}", None) for unit in UNITS}
+        )
         path = Path(text_of(plan)).absolute()
-        read = read_plan(path)
+        if is_suite(path):
+            read: Plan | Suite = Suite.read(path)
+        else:
+            known = None if path.is_file() else OBJECTS.get(text_of(expected))
+            read = known if isinstance(known, Plan) else read_plan(path)
         if expected is not None and str(expected) != read.digest:
             msg = (
                 f"expected plan {expected}, with which this run began, got {read.digest} in {path}:"
@@ -73,16 +89,19 @@ def adaptive(
             )
             raise InputError(msg)
         inner = load_inner(text_of(task), arguments)
+        chosen = read if isinstance(read, Plan) else read.plan(benchmark_name(inner.name))
         notes = {"task": text_of(task), "args": arguments}
         return prepare_task(
             inner,
-            read,
+            chosen,
             allow_changed=allow_changed,
             notes=notes,
             metric=wanted,
             max_errors=None if most is None else parse_max_errors(text_of(most)),
+            limits=limits,
         )
     except MidbandError as error:
+        say_refused(error)
         raise RefusedError(str(error)) from error
 
 
@@ -94,6 +113,7 @@ def prepare_task(
     notes: Mapping[str, Any] | None = None,
     metric: str = "",
     max_errors: "MaxErrors | None" = None,
+    limits: Mapping[str, float] | None = None,
 ) -> Task:
     """Cut a task to a plan, in place, so that it stops once the verdict is in.
 
@@ -115,6 +135,8 @@ def prepare_task(
     max_errors : MaxErrors, optional
         Ends the run early once more attempts than this have no usable result. By default it ends
         when none of the first ten has one.
+    limits : mapping of str to float, optional
+        Hard limits to what all samples of the command may cost: ``usd``, ``seconds``, ``tokens``.
 
     Raises
     ------
@@ -168,7 +190,7 @@ def prepare_task(
     if live:
         from midband.inspect.hooks import AdaptiveSource
 
-        source = AdaptiveSource(plan, chosen, metric=judged, max_errors=max_errors)
+        source = AdaptiveSource(plan, chosen, metric=judged, max_errors=max_errors, limits=limits)
         prepared = task_with(inner, name=inner.name, dataset=source, metadata=metadata)
         label_task(prepared)
         # A source's dataset, of which nothing is known beforehand, has no name of its own.
@@ -181,7 +203,9 @@ def prepare_task(
         name=inner.name,
         # The order is the plan's: --sample-shuffle must leave it alone.
         dataset=MemoryDataset(list(chosen.values()), name=name, location=location, shuffled=True),
-        early_stopping=AdaptiveStopping(plan, metric=judged, max_errors=max_errors, note=obstacle),
+        early_stopping=AdaptiveStopping(
+            plan, metric=judged, max_errors=max_errors, limits=limits, note=obstacle
+        ),
         metadata=metadata,
     )
     label_task(prepared)
@@ -223,7 +247,10 @@ def _refers_to_media(sample: Sample) -> bool:
 
 
 def load_inner(spec: str, arguments: Mapping[str, Any]) -> Task:
-    """Return one task by Inspect's name for it, or by its file."""
+    """Return one task by Inspect's name for it, or by its file; the one that a program gave."""
+    given = given_task.get()
+    if given is not None:
+        return given
     path = Path(spec)
     if path.suffix == ".py" and path.is_file():
         # Inspect takes a bare file only relative to the working directory.
@@ -240,6 +267,9 @@ def load_inner(spec: str, arguments: Mapping[str, Any]) -> Task:
     except FileNotFoundError as error:
         msg = f"expected an Inspect task, got {spec!r}: {error}"
         raise InputError(msg) from error
+    except PrerequisiteError as error:
+        say_refused(error)
+        raise
     if len(found) != 1:
         got = ", ".join(one.name for one in found) or "none"
         msg = f"expected one task named {spec!r}, got {got}: name a registered task or file.py@TASK"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from midband.descriptors import Command
 from midband.inspect.command import COMMANDS, inspect_program, parsed
+from midband.inspect.limits import OPTIONS
 from midband_history import InputError, UnreadableSourceError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _REFUSED = (
     "--adaptive",
     "--metric",
     "--max-errors",
+    *OPTIONS,
     "--allow-changed",
     "--log-dir",
     "--run-config",
@@ -80,6 +82,8 @@ def _limits(batch: "Round", settings: "LiveSettings") -> list[str]:
         words += ["--epochs", str(batch.attempts)]
     if settings.max_errors is not None:
         words += ["--max-errors", str(settings.max_errors)]
+    for unit, most in settings.limits.items():
+        words += [f"--total-{unit}", f"{most:.15g}"]
     if settings.metric is not None:
         words += ["--metric", settings.metric]
     if settings.allow_changed:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -152,7 +153,7 @@ class AgentRun:
     def header(self) -> dict[str, object]:
         """Return what must not change during a run.
 
-        Of the arguments only a digest is kept. Credentials are not part of it: a key may be
+        Arguments are compared by their digest. Credentials are not part of it: a key may be
         replaced while a run goes on.
         """
         return {
@@ -245,7 +246,8 @@ class AgentRun:
         self.owner.begun(batch)
 
     def _begin_journal(self) -> None:
-        header = {**self.header(), "live": self.live}
+        words = shown_arguments(self.settings.arguments)
+        header = {**self.header(), "live": self.live, "words": words}
         if self.metric:
             header["metric"] = self.metric
         if header.items() - self.journal.begun.items():
@@ -344,7 +346,7 @@ class AgentRun:
         codes: tuple[int, ...] = ()
         if not self.settings.in_process:
             _, codes = self._steps(batch, self._command(batch), first=self.state.next_step)
-        self.owner.note(f"{batch.name} was left open: reading what it brought")
+        self.owner.note(f"{batch.name} was not finished: reading its results")
         found = self.directory / begun["results"]
         prepared = Prepared(batch=batch, command=None)
         self.end(prepared, Ran(status=INTERRUPTED, codes=codes, results=found))
@@ -397,6 +399,11 @@ def _digest(arguments: Sequence[str]) -> str:
 def arguments_digest(arguments: Sequence[str]) -> str:
     """Return the digest of a harness's arguments without credentials."""
     return _digest(arguments_without_credentials(arguments))
+
+
+def shown_arguments(arguments: Sequence[str]) -> str:
+    """Return a harness's arguments for a person to read, without credentials."""
+    return shlex.join(arguments_without_credentials(arguments))
 
 
 def others_message(name: str, value: object, directory: Path) -> str:

@@ -206,18 +206,23 @@ def _sorted_out(
     size = Counter(record.run_id for record in records)
     results: list[AttemptResult] = []
     extra: set[str] = set()
-    extra_usd, duplicates = 0.0, 0
+    extras, duplicates = dict.fromkeys(("usd", "seconds", "tokens"), 0.0), 0
     for record in records:
-        cost = _cost(record, size[record.run_id], odd)
         place = (record.task_id, record.attempt)
         if (record.source_key and record.source_key in keys) or place in attempts:
             duplicates += 1
             continue
         keys.add(record.source_key)
         attempts.add(place)
+        costs = {
+            "usd": _cost(record, size[record.run_id], odd),
+            "seconds": amount(record.duration_s, "duration", odd),
+            "tokens": amount(record.tokens, "number of tokens", odd),
+        }
         if record.task_id not in end.tasks:
             extra.add(record.task_id)
-            extra_usd += cost or 0.0
+            for unit, cost in costs.items():
+                extras[unit] += cost or 0.0
             continue
         agents[record.agent] = None
         if not allow_changed:
@@ -228,8 +233,9 @@ def _sorted_out(
                 attempt=record.attempt,
                 score=score_by(plan, record),
                 kind=record.kind,
-                cost_usd=cost,
-                seconds=amount(record.duration_s, "duration", odd),
+                cost_usd=costs["usd"],
+                seconds=costs["seconds"],
+                tokens=costs["tokens"],
                 key=record.source_key,
             )
         )
@@ -243,7 +249,9 @@ def _sorted_out(
         end,
         results=tuple(results),
         extra=tuple(sorted(extra)),
-        extra_usd=extra_usd,
+        extra_usd=extras["usd"],
+        extra_seconds=extras["seconds"],
+        extra_tokens=extras["tokens"],
         duplicates=duplicates,
         agent=next(iter(agents), ""),
         notes=(*end.notes, *odd_notes(odd)),

@@ -11,8 +11,15 @@ from midband.rounds.collect import plan_to_read_by
 from midband.rounds.earlier import earlier_run
 from midband.rounds.journal import AttemptResult, RoundEnd, RunJournal
 from midband.rounds.process import Interrupt, last_lines
-from midband.rounds.run_settings import Listener, RunReport, RunSettings, check_attempts
+from midband.rounds.run_settings import (
+    Listener,
+    RunReport,
+    RunSettings,
+    check_attempts,
+    rounds_text,
+)
 from midband.rounds.state import MAX_BARREN, RoundPlanner, RunState
+from midband.view import Look, StateKeeper, look_at_decision
 from midband_history import InputError
 from midband_sampler import Plan, Session
 
@@ -70,6 +77,7 @@ class RoundDriver:
         self.plan.check_single()
         check_kept_plan(self.plan, self.directory)
         with closing(RunJournal(self.directory)) as journal, self.interrupt.counting():
+            self._keeper = self._new_keeper()
             live = self._chooses_live(journal)
             session = Session(self.plan, live=live, max_errors=self.settings.max_errors)
             self._session = session
@@ -97,16 +105,35 @@ class RoundDriver:
                 read_by=lambda results: read_by,
                 metric=read_by.metric.label if self.plan.metric is None and read_by.metric else "",
             )
-            self._run.restore()
-            if self._state.rounds:
-                self.note(f"going on after {self._state.rounds} rounds in {self.directory}")
-            self._run.finish_earlier()
-            self._bring()
-            report = self._loop()
+            with self._keeper.minding():
+                self._run.restore()
+                if self._state.rounds:
+                    rounds = rounds_text(self._state.rounds)
+                    self.note(f"continuing after {rounds} in {self.directory}")
+                self._run.finish_earlier()
+                self._bring()
+                report = self._loop()
+            self._keeper.end(report.reason, failed=report.failed, looks=self._look)
         if not (report.failed or report.interrupted):
             decision, source = report.standing.decision, self.directory
             self._tell_plugins("midband_run_finished", decision=decision, source=source)
         return report
+
+    def _new_keeper(self) -> StateKeeper:
+        return StateKeeper(
+            kind="run",
+            key=str(self.directory),
+            harness=self.harness.name,
+            benchmark=self.plan.benchmark,
+            agents=(),
+            plan_digest=self.plan.digest,
+            directory=self.directory,
+            note=self.listener.note,
+        )
+
+    def _look(self) -> Look:
+        standing, agent = self._planner.standing(), self._state.earlier.agent
+        return look_at_decision(standing.decision, agent=agent, spent_usd=standing.spent_usd)
 
     def _bring(self) -> None:
         """Take in what the run that this one continues has paid for."""
@@ -170,6 +197,7 @@ class RoundDriver:
                 outcome=result.kind,
                 usd=result.cost_usd,
                 seconds=result.seconds,
+                tokens=result.tokens,
             )
 
     def begun(self, batch: "Round") -> None:
@@ -177,18 +205,23 @@ class RoundDriver:
         if not (self.directory / PLAN).exists():
             self.plan.write(self.directory / PLAN)
         self.listener.round_started(batch, self._planner.standing())
+        tasks = "1 task" if len(batch.tasks) == 1 else f"{len(batch.tasks)} tasks"
+        self._keeper.look(self._look, doing=f"{batch.name} runs {tasks}", now=True)
 
     def ended(self, end: RoundEnd) -> None:
         """Say what a round brought."""
         self.listener.round_ended(end, self._planner.standing())
+        self._keeper.look(self._look, doing="", now=True)
 
     def recorded(self, result: AttemptResult) -> None:
         """Tell the observers among the plugins."""
+        self._keeper.result("", result.task, result.score, result.kind)
         self._tell_plugins("midband_result_recorded", task_id=result.task, score=result.score)
 
     def note(self, line: str) -> None:
         """Say a line."""
         self.listener.note(line)
+        self._keeper.say(line)
 
     def _tell_plugins(self, hook: str, **arguments: object) -> None:
         """Tell observers; one that fails is named once and does not end the run."""

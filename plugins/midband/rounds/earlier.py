@@ -181,12 +181,7 @@ def _run(directory: Path, tasks: Sequence[str], note: Callable[[str], None]) -> 
     found = _Collector()
     state = RunState(found, tasks)
     with closing(RunJournal(directory)) as journal:
-        for number, event in enumerate(journal.events, start=1):
-            try:
-                state.restore(event, lambda line: None)
-            except (MidbandError, ValueError) as error:
-                what = f"what does not fit ({' '.join(str(error).split())})"
-                raise journal.damaged(number, what) from error
+        _restore(state, journal)
         if state.open_round is not None:
             note(f"{directory} has a round that is not read yet: repeat its own command first")
         return EarlierRun(
@@ -195,6 +190,31 @@ def _run(directory: Path, tasks: Sequence[str], note: Callable[[str], None]) -> 
             results=tuple(found.results),
             tasks=tuple(found.tasks),
         )
+
+
+def state_of(directory: Path, tasks: Sequence[str]) -> RunState | None:
+    """Return the state that the rounds in a directory left; None where none was begun.
+
+    Raises
+    ------
+    StoreError
+        The journal does not fit.
+    """
+    if not (directory / FILE).exists():
+        return None
+    state = RunState(_Collector(), tasks)
+    with closing(RunJournal(directory)) as journal:
+        _restore(state, journal)
+    return state
+
+
+def _restore(state: RunState, journal: RunJournal) -> None:
+    for number, event in enumerate(journal.events, start=1):
+        try:
+            state.restore(event, lambda line: None)
+        except (MidbandError, ValueError) as error:
+            what = f"what does not fit ({' '.join(str(error).split())})"
+            raise journal.damaged(number, what) from error
 
 
 def _check_benchmark(directory: Path, before: str, benchmark: str) -> None:

@@ -17,7 +17,7 @@ FILE = "rounds.jsonl"
 FINISHED, FAILED, TIMED_OUT, INTERRUPTED = "finished", "failed", "timed out", "interrupted"
 _NOT_RUN = ("cancelled", "missing")
 # What no attempt costs or lasts: a value above is a mistake of the harness, and so unknown.
-_MOST = {"cost": 1e6, "duration": 1e8}
+_MOST = {"cost": 1e6, "duration": 1e8, "number of tokens": 1e12}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class AttemptResult:
         US dollars; None if unknown.
     seconds : float or None
         How long it took; None if unknown.
+    tokens : float or None
+        How many it used; None if unknown.
     key : str
         Its source key.
     """
@@ -45,7 +47,12 @@ class AttemptResult:
     kind: OutcomeKind
     cost_usd: float | None = None
     seconds: float | None = None
+    tokens: float | None = None
     key: str = ""
+
+    def spent(self, unit: str) -> float | None:
+        """Return what it cost in ``usd``, ``seconds`` or ``tokens``; None if unknown."""
+        return {"usd": self.cost_usd, "seconds": self.seconds, "tokens": self.tokens}[unit]
 
 
 @dataclass(kw_only=True)
@@ -84,8 +91,8 @@ class RoundEnd:
         On the tasks asked for; each attempt only in the first round that holds it.
     extra : tuple of str
         Tasks with results that were not asked for, sorted.
-    extra_usd : float
-        Their known cost, US dollars.
+    extra_usd, extra_seconds, extra_tokens : float
+        Their known cost in US dollars, seconds and tokens.
     unreadable : tuple of str
         Why files could not be read.
     duplicates : int
@@ -103,6 +110,8 @@ class RoundEnd:
     results: tuple[AttemptResult, ...] = ()
     extra: tuple[str, ...] = ()
     extra_usd: float = 0.0
+    extra_seconds: float = 0.0
+    extra_tokens: float = 0.0
     unreadable: tuple[str, ...] = ()
     duplicates: int = 0
     agent: str = ""
@@ -154,6 +163,8 @@ class RoundEnd:
             results=tuple(_result(each, fields["tasks"], odd) for each in fields["results"]),
             extra=tuple(fields["extra"]),
             extra_usd=amount(data.get("extra_usd"), "cost", odd) or 0.0,
+            extra_seconds=amount(data.get("extra_seconds"), "duration", odd) or 0.0,
+            extra_tokens=amount(data.get("extra_tokens"), "number of tokens", odd) or 0.0,
             unreadable=tuple(fields["unreadable"]),
             duplicates=fields["duplicates"],
             agent=fields["agent"],
@@ -178,6 +189,7 @@ def _result(data: Mapping[str, Any], tasks: Collection[str], odd: "Counter[str]"
         kind=kind,
         cost_usd=amount(data.get("cost_usd"), "cost", odd),
         seconds=amount(data.get("seconds"), "duration", odd),
+        tokens=amount(data.get("tokens"), "number of tokens", odd),
         key=data["key"],
     )
 
@@ -202,7 +214,7 @@ def known_results(event: Mapping[str, Any], tasks: Collection[str]) -> list[Atte
 
 
 def amount(value: object, what: str, odd: "Counter[str]", *, attempts: int = 1) -> float | None:
-    """Return a cost or duration of `attempts`; None, and counted as odd, where it cannot be one."""
+    """Return an amount that `attempts` took; None, and counted as odd, where it cannot be one."""
     if value is None or _is_within(value, _MOST[what] * attempts):
         return None if value is None else float(value)
     odd[what] += 1
@@ -272,19 +284,10 @@ class RunJournal:
         except OSError as error:
             msg = f"expected a journal that can be read, got {self.path}: {error.strerror}"
             raise StoreError(msg) from error
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.ftruncate(self._file, len(whole))
+        events, whole = parse_events(content, self.path)
+        if whole < len(content):
+            os.ftruncate(self._file, whole)
         os.lseek(self._file, 0, os.SEEK_END)
-        events: list[dict[str, Any]] = []
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                events.append(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                raise self.damaged(number, "something else than JSON") from error
-            problem = _problem(events[-1], first=number == 1)
-            if problem:
-                raise self.damaged(number, problem)
         return events
 
     def of(self, kind: str) -> list[dict[str, Any]]:
@@ -298,10 +301,7 @@ class RunJournal:
 
     def damaged(self, number: int, found: str) -> StoreError:
         """Return the error of a line, counted from 1, that midband did not write like this."""
-        return StoreError(
-            f"{self.path}: expected what midband wrote in line {number}, got {found}:"
-            " put back the file as it was, or start anew in another directory"
-        )
+        return _damaged(self.path, number, found)
 
     def write(self, event: str, content: Mapping[str, object]) -> None:
         """Append an event; it is on the disk when this returns."""
@@ -319,6 +319,42 @@ class RunJournal:
     def close(self) -> None:
         """Close the file and release its lock."""
         os.close(self._file)
+
+
+def parse_events(content: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the events of a journal, and the length of the lines that are whole.
+
+    The last line may be cut off: by a kill, or because it is being written.
+
+    Parameters
+    ----------
+    content : bytes
+    path : Path
+        What an error calls it.
+
+    Raises
+    ------
+    StoreError
+        It is damaged elsewhere than at its end.
+    """
+    whole = content[: content.rfind(b"\n") + 1]
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            events.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise _damaged(path, number, "something else than JSON") from error
+        problem = event_problem(events[-1], first=number == 1)
+        if problem:
+            raise _damaged(path, number, problem)
+    return events, len(whole)
+
+
+def _damaged(path: Path, number: int, found: str) -> StoreError:
+    return StoreError(
+        f"{path}: expected what midband wrote in line {number}, got {found}:"
+        " put back the file as it was, or start anew in another directory"
+    )
 
 
 _TEXT, _ANY_TEXT, _TEXTS, _ANY_TEXTS = "a text", "a text or none", "texts", "texts or none"
@@ -375,7 +411,7 @@ def _check(data: object, forms: Mapping[str, str]) -> None:
         raise ValueError(msg)
 
 
-def _problem(event: object, *, first: bool) -> str:
+def event_problem(event: object, *, first: bool) -> str:
     """Return what is wrong with the form of an event; empty if nothing is."""
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return "no event"

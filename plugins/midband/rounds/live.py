@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from midband._ranking import LiveOrder, rank_records
 from midband.descriptors import Round
-from midband.rounds.agent_run import PLAN, arguments_digest, others_message
+from midband.rounds.agent_run import PLAN, arguments_digest, others_message, shown_arguments
 from midband.rounds.collect import plan_to_read_by, reading_by
 from midband.rounds.driver import check_kept_plan
 from midband.rounds.journal import FINISHED, INTERRUPTED, TIMED_OUT, RunJournal
 from midband.rounds.process import Interrupt, last_lines, run_steps, wait_for_earlier
-from midband.rounds.run_settings import LiveSettings, RunReport, RunSettings, Standing
+from midband.rounds.run_settings import (
+    UNITS,
+    LiveSettings,
+    RunReport,
+    RunSettings,
+    Standing,
+    amount_text,
+)
 from midband_history import InputError, MidbandError
 from midband_sampler import Plan, Session
 
@@ -86,7 +93,6 @@ class LiveDriver:
         settings, name = self.settings, self.harness.name
         reading = settings.reading
         refused = {
-            "--max-usd": (settings.max_usd is not None, "use --max-tasks"),
             "--round-size": (settings.round_size is not None, "leave it out"),
             "--in-process": (settings.in_process, "leave it out"),
             "--from": (settings.continues is not None, "import its logs into the history"),
@@ -127,7 +133,9 @@ class LiveDriver:
         command = self._command(batch)
         batch.directory.mkdir()
         if status:
-            self.listener.note(f"going on in {self.directory}: its log is unfinished ({status})")
+            self.listener.note(
+                f"continuing in {self.directory}, whose log is unfinished ({status})"
+            )
         self._begin(batch)
         self.listener.round_started(batch, self._standing())
         end, _ = run_steps(
@@ -165,6 +173,7 @@ class LiveDriver:
             max_errors=self.settings.max_errors,
             metric=None if metric is None else metric.label,
             allow_changed=self.settings.allow_changed,
+            limits=self.settings.limits,
         )
         return self.harness.build_live_command(batch, live)
 
@@ -177,6 +186,7 @@ class LiveDriver:
             "arguments": arguments_digest(self.settings.arguments),
             "attempts": self.settings.attempts,
             "max_tasks": self.settings.max_tasks,
+            **{f"max_{unit}": self.settings.limits.get(unit) for unit in UNITS},
             "max_errors": None if most is None else str(most),
         }
 
@@ -186,7 +196,8 @@ class LiveDriver:
                 raise InputError(others_message(name, value, self.directory))
 
     def _begin(self, batch: Round) -> None:
-        header = {**self._header(), "benchmark": self.plan.benchmark, "live": True}
+        words = shown_arguments(self.settings.arguments)
+        header = {**self._header(), "benchmark": self.plan.benchmark, "live": True, "words": words}
         if self.plan.metric is None and self._read_by.metric is not None:
             header["metric"] = self._read_by.metric.label
         begun = self._journal.begun
@@ -209,12 +220,18 @@ class LiveDriver:
                 reason = "no task left to run"
                 if most is not None and standing.tasks >= most:
                     reason = f"task limit reached: {standing.tasks} of {most} tasks run"
+                elif self.settings.limits and decision.tasks_run < decision.tasks_planned:
+                    limits = self.settings.limits.items()
+                    texts = [amount_text(unit, each) for unit, each in limits]
+                    reason = f"the next task was expected to pass the limit of {' or '.join(texts)}"
             return self._report(reason, failed=decision.too_many_errors, standing=standing)
         if end == INTERRUPTED:
             return self._report("interrupted", interrupted=True)
         place = f"see {batch.directory}" if batch is not None else f"see {self.directory}"
         if end == TIMED_OUT:
-            return self._report(f"ended by --timeout: repeat the command to go on, {place}", True)
+            return self._report(
+                f"ended by --timeout: repeat the command to continue, {place}", True
+            )
         log = f"its log says {status}" if status else "it left no log"
         return self._report(f"{self.harness.name} did not finish, {log}: {place}", True)
 
@@ -255,6 +272,8 @@ class LiveDriver:
             tasks=len(run),
             recorded_usd=math.fsum(costs),
             spent_usd=math.fsum([*costs, *uncosted]),
+            spent_seconds=_total([record.duration_s for record in records], math.nan),
+            spent_tokens=_total([record.tokens for record in records], plan.mean_tokens),
             remaining_usd=0.0
             if decision.stop
             else math.fsum(expected[task] for task in ahead) * self.settings.attempts,
@@ -294,3 +313,8 @@ class LiveDriver:
         if verdicts:
             return verdicts[0].decision
         return Session(plan, max_errors=self.settings.max_errors).decision()
+
+
+def _total(amounts: "Sequence[float | None]", expected: float) -> float:
+    """Sum amounts; the expected one stands in for each that is not known."""
+    return math.fsum(expected if amount is None else amount for amount in amounts)

@@ -14,6 +14,7 @@ import numpy as np
 from midband.race_file import arguments_of, read_race
 from midband.rounds.agent_run import AgentRun, Prepared, Ran, arguments_digest, others_message
 from midband.rounds.collect import metric_found, plan_to_read_by
+from midband.rounds.costs import Costs
 from midband.rounds.earlier import EarlierRace, earlier_race
 from midband.rounds.journal import RunJournal
 from midband.rounds.process import Interrupt, last_lines
@@ -26,9 +27,10 @@ from midband.rounds.race_state import (
     RaceStanding,
     folders,
     harness_plan,
+    race_keeper,
 )
-from midband.rounds.run_settings import RunSettings, check_attempts
-from midband.rounds.state import MAX_BARREN, Costs
+from midband.rounds.run_settings import UNITS, RunSettings, check_attempts, rounds_text
+from midband.rounds.state import MAX_BARREN
 from midband_history import InputError, Metric, MidbandError
 from midband_sampler import Plan
 
@@ -143,11 +145,13 @@ class RaceDriver:
             The harness is not there, or results are of other tasks or agents than planned.
         """
         check_kept_race(self.plan, self.directory)
-        with self._opened():
+        with self._opened(), self._keeper.minding():
             self._restore()
             if self._before is not None:
                 self._bring(self._before)
-            return self._loop()
+            report = self._loop()
+            self._keeper.end(report.reason, failed=report.failed, looks=self._rounds.look)
+            return report
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
@@ -163,19 +167,27 @@ class RaceDriver:
             self._race = Race(self.plan, step=self._round_size(), order=self._order())
             self._lanes = [Lane(name, self._race, self.listener) for name in self.plan.candidates]
             self._rounds = RaceRounds(self._race, self._lanes, self.harness, self.settings)
+            self._keeper = race_keeper(
+                self.plan, self.harness, self.directory, note=self.listener.note
+            )
             for lane, folder in zip(self._lanes, folders(self.plan.candidates), strict=True):
                 journal = RunJournal(self.directory / folder)
                 self._connect(lane, stack.enter_context(closing(journal)))
             yield
 
     def _connect(self, lane: Lane, journal: RunJournal) -> None:
+        lane.keeper = self._keeper
         settings = replace(self.settings, arguments=self._arguments[lane.name])
-        lane.costs = Costs(
-            self._plan,
-            lane.state,
-            attempts=settings.attempts,
-            elsewhere=self._rounds.typical_usd,
-        )
+        lane.costs = {
+            unit: Costs(
+                self._plan,
+                lane.state,
+                attempts=settings.attempts,
+                elsewhere=partial(self._rounds.typical, unit),
+                unit=unit,
+            )
+            for unit in UNITS
+        }
         lane.run = AgentRun(
             harness=self.harness,
             plan=self._plan,
@@ -236,7 +248,9 @@ class RaceDriver:
             if found is not None:
                 self._read_by = replace(self._read_by, metric=found)
                 self._journal.write("run", {**self._header(), "measured": asdict(found)})
-                self.listener.note(f"results are read by {found.label}, as the first name it")
+                self.listener.note(
+                    f"the results are read by {found.label}, which the first of them name"
+                )
         return self._read_by
 
     def _header(self) -> dict[str, object]:
@@ -262,7 +276,8 @@ class RaceDriver:
         for lane in self._lanes:
             lane.run.restore()
         if self._rounds.rounds:
-            self.listener.note(f"going on after {self._rounds.rounds} rounds in {self.directory}")
+            done = rounds_text(self._rounds.rounds)
+            self.listener.note(f"continuing after {done} in {self.directory}")
         for lane in self._lanes:
             lane.run.finish_earlier()
 
@@ -311,7 +326,14 @@ class RaceDriver:
         for lane in self._lanes:
             if lane.apart is not None:
                 lane.state.waiting.clear()
+                self._keep_apart(lane.name, lane.apart)
                 self._say_once(f"{lane.name} is set apart: {lane.apart}")
+
+    def _keep_apart(self, candidate: str, why: str) -> None:
+        """Keep for reports who was set apart, which follows from limits that no journal has."""
+        event = {"event": "apart", "candidate": candidate, "reason": why}
+        if self._journal.begun and event not in self._journal.events:
+            self._journal.write("apart", {"candidate": candidate, "reason": why})
 
     def _over(self) -> RaceReport:
         standing = self._rounds.standing()
@@ -331,6 +353,9 @@ class RaceDriver:
     def _report(
         self, reason: str, *, failed: bool = False, interrupted: bool = False
     ) -> RaceReport:
+        if self._journal.begun:
+            end = {"reason": reason, "failed": failed, "interrupted": interrupted}
+            self._journal.write("over", end)
         wrong = [lane for lane in self._lanes if lane.apart is not None or lane.is_barren]
         shown = [lane.run.last_directory() for lane in wrong if lane.run.journal.of("round")]
         return RaceReport(
@@ -356,6 +381,8 @@ class RaceDriver:
                 lane.run.discard(prepared)
             raise
         self._keep()
+        doing = f"a round of {', '.join(lane.name for lane in lanes)}"
+        self._keeper.look(self._rounds.look, doing=doing, now=True)
         problems: list[MidbandError] = []
 
         def carry_out(lane: Lane, prepared: Prepared) -> Ran | None:
@@ -370,6 +397,7 @@ class RaceDriver:
                 ran = result()
                 if ran is not None:
                     each[0].run.end(each[1], ran)
+                    self._keeper.look(self._rounds.look)
             except MidbandError as problem:
                 problems.append(problem)
 

@@ -2,15 +2,18 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from midband.rounds.costs import Costs, limit_reached, mean, refuse_unknown_costs
 from midband.rounds.journal import AttemptResult, RoundEnd
-from midband.rounds.state import MAX_BARREN, Costs, RunState, mean, refuse_unknown_costs
+from midband.rounds.state import MAX_BARREN, RunState
+from midband.view import Look, StateKeeper, look_at_race
 from midband_sampler import Never, Plan
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ class RaceStanding:
         Cost that the harness recorded, US dollars.
     spent_usd : float
         The same with an expected cost for every attempt that recorded none; NaN if unknown.
+    spent_seconds, spent_tokens : float
+        Seconds of work and tokens, in the same way.
     """
 
     verdict: "RaceVerdict"
@@ -49,6 +54,8 @@ class RaceStanding:
     rounds: int
     recorded_usd: float
     spent_usd: float
+    spent_seconds: float = math.nan
+    spent_tokens: float = math.nan
 
 
 class RaceListener(Protocol):
@@ -80,13 +87,16 @@ class Lane:
     ----------
     state : RunState
     run : AgentRun
-    costs : Costs
+    costs : dict of str to Costs
+        By unit.
+    keeper : StateKeeper
     judged, usable : int
         Attempts that were told, and those among them that have a score.
     """
 
     run: "AgentRun"
-    costs: Costs
+    costs: dict[str, Costs]
+    keeper: StateKeeper
 
     def __init__(self, name: str, race: "Race", listener: RaceListener) -> None:
         self.name = name
@@ -130,6 +140,7 @@ class Lane:
             outcome="valid" if scores else results[0].kind,
             usd=usd,
             seconds=_total([each.seconds for each in results]),
+            tokens=_total([each.tokens for each in results]),
         )
 
     def untold(self) -> tuple[int, float]:
@@ -137,7 +148,7 @@ class Lane:
 
         NaN where no cost beyond that of the told results is recorded.
         """
-        more = self.costs.recorded - self._told_usd
+        more = self.costs["usd"].recorded - self._told_usd
         return len(self.state.given - self._told), more if more > 1e-9 else math.nan
 
     def begun(self, batch: "Round") -> None:
@@ -149,7 +160,8 @@ class Lane:
         self._listener.round_ended(self.name, end)
 
     def recorded(self, result: AttemptResult) -> None:
-        """Tell nobody: observers among the plugins know of no candidates."""
+        """Keep it for the local page; observers among the plugins know of no candidates."""
+        self.keeper.result(self.name, result.task, result.score, result.kind)
 
     def note(self, line: str) -> None:
         """Say a line."""
@@ -193,41 +205,24 @@ class RaceRounds:
         """Return the state for a report."""
         apart = {lane.name for lane in self._lanes if lane.apart is not None}
         return RaceStanding(
-            verdict=self._with_untold(self._race.verdict()),
+            verdict=with_untold(self._race.verdict(), self._lanes),
             running=tuple(name for name in self._race.running if name not in apart),
             rounds=self.rounds,
-            recorded_usd=math.fsum(lane.costs.recorded for lane in self._lanes),
-            spent_usd=self._spent(),
+            recorded_usd=math.fsum(lane.costs["usd"].recorded for lane in self._lanes),
+            spent_usd=self._spent("usd"),
+            spent_seconds=self._spent("seconds"),
+            spent_tokens=self._spent("tokens"),
         )
 
-    def _with_untold(self, verdict: "RaceVerdict") -> "RaceVerdict":
-        """Count what was run without a result and is to be tried again: it was paid for as well."""
-        lanes = {lane.name: lane for lane in self._lanes}
-        ranked = []
-        for each in verdict.ranked:
-            tasks, usd = lanes[each.candidate].untold()
-            paid = [cost for cost in (each.usd, usd) if not math.isnan(cost)]
-            ranked.append(
-                replace(
-                    each,
-                    tasks=each.tasks + tasks,
-                    errors=each.errors + tasks,
-                    usd=math.fsum(paid) if paid else math.nan,
-                )
-            )
-        costs = [each.usd for each in ranked if not math.isnan(each.usd)]
-        number = sum(lane.untold()[0] for lane in self._lanes)
-        return replace(
-            verdict,
-            ranked=tuple(ranked),
-            results=verdict.results + number,
-            missing=verdict.missing + number,
-            usd=math.fsum(costs) if costs else math.nan,
-        )
+    def look(self) -> Look:
+        """Return the state for the local page."""
+        standing = self.standing()
+        names = [lane.name for lane in self._lanes]
+        return look_at_race(standing.verdict, names, spent_usd=standing.spent_usd or None)
 
-    def typical_usd(self) -> float:
+    def typical(self, unit: str) -> float:
         """Return what an attempt of any candidate has cost on average; NaN if unknown."""
-        return mean([cost for lane in self._lanes for cost in lane.state.costs])
+        return mean([cost for lane in self._lanes for cost in lane.state.paid[unit].known])
 
     def next_tasks(self) -> tuple[Mapping[str, tuple[str, ...]], str]:
         """Return the tasks of each candidate's next round, and why there are not more of them.
@@ -238,8 +233,8 @@ class RaceRounds:
             The cost is limited and cannot be known.
         """
         self._take_jobs()
-        if self._settings.max_usd is not None and self._is_unknown():
-            refuse_unknown_costs(self._harness, self.rounds)
+        for unit in self._unknown():
+            refuse_unknown_costs(self._harness, self.rounds, unit)
         queues = {
             lane: [alone] if (alone := lane.state.alone()) else list(lane.state.waiting)
             for lane in self._lanes
@@ -267,41 +262,85 @@ class RaceRounds:
 
     def _refusal(self, chosen: Mapping[Lane, Sequence[str]], lane: Lane, task: str) -> str:
         """Return why a task cannot join those chosen; empty if it can."""
-        max_tasks, max_usd = self._settings.max_tasks, self._settings.max_usd
+        max_tasks = self._settings.max_tasks
         count = sum(map(len, chosen.values()))
         new = sum(each not in of.state.given for of, tasks in chosen.items() for each in tasks)
         run = sum(each.state.tasks for each in self._lanes) + new
         if max_tasks is not None and run >= max_tasks and task not in lane.state.given:
             return f"task limit reached: {run} of {max_tasks} results run"
-        if max_usd is None:
-            return ""
-        if self._is_unknown():
-            return ""
-        spent = self._spent()
-        cost = lane.costs.expected([task])
-        cost += math.fsum(each.costs.expected(tasks) for each, tasks in chosen.items())
-        if cost > max_usd - spent + 1e-9:
-            ahead = f"the next {count + 1} results are" if count else "the next result is"
-            return (
-                f"money limit reached: ${spent:.2f} of ${max_usd:.2f} spent, and {ahead} expected"
-                f" to cost ${cost:.2f}"
-            )
-        first = math.isnan(self.typical_usd())
-        if count and first and cost > (max_usd - spent) * _FIRST_SHARE:
-            return "few tasks to learn what they cost"
-        return ""
+        ahead = f"the next {count + 1} results are" if count else "the next result is"
+        unknown, few = self._unknown(), ""
+        for unit, most in self._settings.limits.items():
+            if unit in unknown:
+                continue
+            spent, cost = self._spent(unit), lane.costs[unit].expected([task])
+            cost += math.fsum(each.costs[unit].expected(tasks) for each, tasks in chosen.items())
+            if cost > most - spent + 1e-9:
+                return limit_reached(unit, spent, most, f"{ahead} expected to", cost)
+            first = math.isnan(self.typical(unit))
+            if count and first and cost > (most - spent) * _FIRST_SHARE:
+                few = "few tasks to learn what they cost"
+        return few
 
     def _learns(self, lane: Lane) -> bool:
         """Whether a candidate runs one task to learn what it costs: others may cost far less."""
-        new = not (lane.costs.is_known or lane.state.rounds)
-        return self._settings.max_usd is not None and new
+        limits = self._settings.limits
+        known = all(lane.costs[unit].is_known for unit in limits)
+        return bool(limits) and not (known or lane.state.rounds)
 
-    def _is_unknown(self) -> bool:
-        """Whether nothing says what an attempt costs."""
-        return any(math.isnan(lane.costs.attempt()) for lane in self._lanes)
+    def _unknown(self) -> list[str]:
+        """Return the units that are limited, and in which nothing says what an attempt costs."""
+        return [
+            unit
+            for unit in self._settings.limits
+            if any(math.isnan(lane.costs[unit].attempt()) for lane in self._lanes)
+        ]
 
-    def _spent(self) -> float:
-        return math.fsum(lane.costs.spent for lane in self._lanes)
+    def _spent(self, unit: str) -> float:
+        return math.fsum(lane.costs[unit].spent for lane in self._lanes)
+
+
+def with_untold(verdict: "RaceVerdict", of: Sequence[Lane]) -> "RaceVerdict":
+    """Count what was run without a result and is to be tried again: it was paid for as well."""
+    lanes = {lane.name: lane for lane in of}
+    ranked = []
+    for each in verdict.ranked:
+        tasks, usd = lanes[each.candidate].untold()
+        paid = [cost for cost in (each.usd, usd) if not math.isnan(cost)]
+        ranked.append(
+            replace(
+                each,
+                tasks=each.tasks + tasks,
+                errors=each.errors + tasks,
+                usd=math.fsum(paid) if paid else math.nan,
+            )
+        )
+    costs = [each.usd for each in ranked if not math.isnan(each.usd)]
+    number = sum(lane.untold()[0] for lane in of)
+    return replace(
+        verdict,
+        ranked=tuple(ranked),
+        results=verdict.results + number,
+        missing=verdict.missing + number,
+        usd=math.fsum(costs) if costs else math.nan,
+    )
+
+
+def race_keeper(
+    plan: "RacePlan", harness: "Harness", directory: Path, *, note: Callable[[str], None]
+) -> StateKeeper:
+    """Return what keeps the state file of a race in a directory."""
+    return StateKeeper(
+        kind="race",
+        key=str(directory),
+        harness=harness.name,
+        benchmark=plan.benchmark,
+        agents=plan.candidates,
+        plan_digest=plan.digest,
+        question=plan.question.text,
+        directory=directory,
+        note=note,
+    )
 
 
 def harness_plan(plan: "RacePlan") -> Plan:

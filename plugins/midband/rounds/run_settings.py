@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from midband_sampler import Decision, Plan
 
 
+UNITS = ("usd", "seconds", "tokens")
+
+
+def amount_text(unit: str, amount: float, *, bare: bool = False) -> str:
+    """Return an amount in words, such as ``$1.50`` or ``1,200 tokens``; bare without its noun."""
+    if unit == "usd":
+        return f"${amount:.2f}"
+    number = f"{amount:,.0f}"
+    return number if bare else f"{number} {unit}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """Settings of one run; all but the limits stay the same when it is resumed.
@@ -30,8 +41,9 @@ class RunSettings:
         the stopping rule needs.
     attempts : int
         How often each task is run.
-    max_usd : float or None
-        No round is started that is expected to take the cost above this, US dollars.
+    max_usd, max_seconds, max_tokens : float or None
+        No round is started that is expected to take the cost of all attempts above this, in US
+        dollars, in seconds of work and in tokens.
     max_tasks : int or None
         No more different tasks are run than this.
     timeout : float or None
@@ -55,6 +67,8 @@ class RunSettings:
     round_size: int | None = None
     attempts: int = 1
     max_usd: float | None = None
+    max_seconds: float | None = None
+    max_tokens: float | None = None
     max_tasks: int | None = None
     timeout: float | None = None
     benchmark: str | None = None
@@ -65,15 +79,22 @@ class RunSettings:
     continues: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("round_size", "attempts", "max_tasks", "max_usd", "timeout"):
+        amounts = (*(f"max_{unit}" for unit in UNITS), "timeout")
+        for name in ("round_size", "attempts", "max_tasks", *amounts):
             value = getattr(self, name)
-            amount = name in ("max_usd", "timeout")
+            amount = name in amounts
             if value is not None and not (0 < value < math.inf if amount else value >= 1):
                 msg = f"expected {name} {'> 0' if amount else '>= 1'}, got {value}"
                 raise InputError(msg)
         if self.in_process and self.timeout is not None:
             msg = "expected a timeout or in_process, got both: only a process can be ended"
             raise InputError(msg)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits to the cost that are set, by unit."""
+        found = {unit: getattr(self, f"max_{unit}") for unit in UNITS}
+        return {unit: most for unit, most in found.items() if most is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +110,9 @@ class Standing:
         Cost that the harness recorded, US dollars.
     spent_usd : float
         The same with an expected cost for every attempt that recorded none; NaN if unknown.
+    spent_seconds, spent_tokens : float
+        Seconds of work and tokens of all attempts, expected ones where none are recorded; NaN if
+        unknown.
     remaining_usd : float
         Expected cost of the planned tasks that have not been run, were all of them needed;
         NaN if unknown.
@@ -103,6 +127,8 @@ class Standing:
     spent_usd: float
     remaining_usd: float
     without_result: tuple[str, ...]
+    spent_seconds: float = math.nan
+    spent_tokens: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +175,8 @@ class LiveSettings:
         The metric of the run, where the plan does not know it.
     allow_changed : bool
         Accept tasks whose content differs from what the plan was made from.
+    limits : mapping of str to float
+        Hard limits to what all attempts may cost, by unit.
     """
 
     plan: Path
@@ -158,6 +186,7 @@ class LiveSettings:
     max_errors: MaxErrors | None = None
     metric: str | None = None
     allow_changed: bool = False
+    limits: "Mapping[str, float]" = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -200,6 +229,11 @@ class Listener(Protocol):
 
     def note(self, line: str) -> None:
         """Receive a line for the user."""
+
+
+def rounds_text(rounds: int) -> str:
+    """Return a number of rounds in words."""
+    return f"{rounds} round{'' if rounds == 1 else 's'}"
 
 
 def fixed_order(plan: "Plan") -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from midband.rounds.costs import Costs, Paid, limit_reached, refuse_unknown_costs
 from midband.rounds.journal import (
     INTERRUPTED,
     AttemptResult,
@@ -13,7 +14,7 @@ from midband.rounds.journal import (
     by_task,
     known_results,
 )
-from midband.rounds.run_settings import RunSettings, Standing
+from midband.rounds.run_settings import UNITS, RunSettings, Standing
 from midband_history import InputError
 
 if TYPE_CHECKING:
@@ -66,12 +67,8 @@ class RunState:
         Tasks whose results an earlier directory brought.
     waiting : list of str
         Tasks that the chooser asked for and that are to be run in the next round.
-    costs : list of float
-        Known costs of attempts, US dollars.
-    extra_usd : float
-        Known costs of what was not asked for, US dollars.
-    uncosted : Counter of str
-        Number of attempts by task that were started and whose cost is unknown.
+    paid : dict of str to Paid
+        What was paid, by unit: ``usd``, ``seconds`` and ``tokens``.
     barren : int
         Rounds without a score since the last one with any.
     has_scores : bool
@@ -94,9 +91,7 @@ class RunState:
         self.given: set[str] = set()
         self.known: set[str] = set()
         self.waiting: list[str] = []
-        self.costs: list[float] = []
-        self.extra_usd = 0.0
-        self.uncosted: Counter[str] = Counter()
+        self.paid = {unit: Paid() for unit in UNITS}
         self.barren = 0
         self.has_scores = False
         self.without_result: dict[str, None] = {}
@@ -222,92 +217,14 @@ class RunState:
         return told
 
     def _count_costs(self, end: RoundEnd, attempts: int) -> None:
-        self.extra_usd += end.extra_usd
-        known = [(each.task, each.cost_usd) for each in end.results if each.cost_usd is not None]
-        self.costs += [cost for _, cost in known]
-        number = Counter(task for task, _ in known)
-        for task in end.tasks:
-            self.uncosted[task] += max(attempts - number[task], 0)
-
-
-class Costs:
-    """What a run has cost and what its tasks are expected to cost, US dollars; NaN if unknown.
-
-    An attempt is expected to cost what the history says of its task, or what an attempt of this
-    run has cost on average, whichever is more.
-
-    Parameters
-    ----------
-    plan : Plan
-        With what the history says.
-    state : RunState
-        As it stands at each call.
-    attempts : int
-        How often a task is run.
-    elsewhere : callable, optional
-        Returns what an attempt costs where neither says.
-    """
-
-    def __init__(
-        self,
-        plan: "Plan",
-        state: RunState,
-        *,
-        attempts: int,
-        elsewhere: Callable[[], float] = lambda: math.nan,
-    ) -> None:
-        self._state = state
-        self._attempts = attempts
-        self._elsewhere = elsewhere
-        self._costs = dict(zip(plan.all_tasks, plan.expected_cost_usd.tolist(), strict=True))
-        self._typical = mean([cost for cost in self._costs.values() if not math.isnan(cost)])
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the history or this run says what its attempts cost."""
-        return bool(self._state.costs) or not math.isnan(self._typical)
-
-    def attempt(self, task: str = "") -> float:
-        """Return the expected cost of one attempt; of a typical task by default."""
-        expected = self._costs.get(task, math.nan)
-        known = (self._typical if math.isnan(expected) else expected, mean(self._state.costs))
-        found = max((cost for cost in known if not math.isnan(cost)), default=math.nan)
-        return self._elsewhere() if math.isnan(found) else found
-
-    def expected(self, tasks: Iterable[str]) -> float:
-        """Return the expected cost of these tasks, each with all its attempts."""
-        return math.fsum(self.attempt(task) * self._attempts for task in tasks)
-
-    @property
-    def recorded(self) -> float:
-        """What the harness recorded."""
-        return math.fsum(self._state.costs) + self._state.extra_usd
-
-    @property
-    def spent(self) -> float:
-        """Recorded costs and, where an attempt has none, expected ones."""
-        uncosted = self._state.uncosted.items()
-        expected = [self.attempt(task) * count for task, count in uncosted if count]
-        return self.recorded + math.fsum(expected)
-
-
-def refuse_unknown_costs(harness: "Harness", rounds: int) -> None:
-    """Refuse a limit to the cost where nothing says what an attempt costs, nor will.
-
-    Raises
-    ------
-    InputError
-        The harness records no costs, or the results of earlier rounds hold none.
-    """
-    if not harness.capabilities.costs:
-        got = f"a history without costs and {harness.name}, which records none"
-    elif rounds:
-        got = f"none in the results of {rounds} rounds"
-    else:
-        return
-    hint = "leave out --max-usd and use --max-tasks"
-    msg = f"expected costs to keep --max-usd by, got {got}: {hint}"
-    raise InputError(msg)
+        for unit, paid in self.paid.items():
+            paid.extra += getattr(end, f"extra_{unit}")
+            told = [(each.task, each.spent(unit)) for each in end.results]
+            known = [(task, amount) for task, amount in told if amount is not None]
+            paid.known += [amount for _, amount in known]
+            number = Counter(task for task, _ in known)
+            for task in end.tasks:
+                paid.unknown[task] += max(attempts - number[task], 0)
 
 
 class RoundPlanner:
@@ -337,7 +254,9 @@ class RoundPlanner:
         self._settings = settings
         self._state = state
         self._session = session
-        self._costs = Costs(plan, state, attempts=settings.attempts)
+        self._costs = {
+            unit: Costs(plan, state, attempts=settings.attempts, unit=unit) for unit in UNITS
+        }
 
     def standing(self) -> Standing:
         """Return the state for a report."""
@@ -345,13 +264,16 @@ class RoundPlanner:
         decision = self._session.decision()
         planned = self._plan.tasks[: decision.tasks_planned]
         ahead = [task for task in planned if task not in state.given | state.known]
+        usd = self._costs["usd"]
         return Standing(
             decision=decision,
             rounds=state.rounds,
             tasks=state.tasks,
-            recorded_usd=self._costs.recorded,
-            spent_usd=self._costs.spent,
-            remaining_usd=0.0 if decision.stop else self._costs.expected(ahead),
+            recorded_usd=usd.recorded,
+            spent_usd=usd.spent,
+            spent_seconds=self._costs["seconds"].spent,
+            spent_tokens=self._costs["tokens"].spent,
+            remaining_usd=0.0 if decision.stop else usd.expected(ahead),
             without_result=tuple(state.without_result),
         )
 
@@ -364,8 +286,8 @@ class RoundPlanner:
             The cost is limited and cannot be known.
         """
         state = self._state
-        if self._is_unknown():
-            refuse_unknown_costs(self._harness, state.rounds)
+        for unit in self._unknown():
+            refuse_unknown_costs(self._harness, state.rounds, unit)
         alone = state.alone()
         if alone is not None:
             refusal = self._refusal([], alone)
@@ -396,31 +318,23 @@ class RoundPlanner:
 
     def _refusal(self, chosen: list[str], task: str) -> str:
         """Return why a task cannot join those chosen for a round; empty if it can."""
-        state, max_tasks, max_usd = self._state, self._settings.max_tasks, self._settings.max_usd
+        state, max_tasks = self._state, self._settings.max_tasks
         tasks = state.tasks + len(set(chosen) - state.given)
         if max_tasks is not None and tasks >= max_tasks and task not in state.given:
             return f"task limit reached: {tasks} of {max_tasks} tasks run"
-        if max_usd is None:
-            return ""
-        if self._is_unknown():
+        if self._unknown():
             return "one task to learn what it costs" if chosen else ""
-        spent = self._costs.spent
-        cost = self._costs.expected([*chosen, task])
-        if cost > max_usd - spent + 1e-9:
-            ahead = f"the next {len(chosen) + 1} tasks are" if chosen else "the next task is"
-            return (
-                f"money limit reached: ${spent:.2f} of ${max_usd:.2f} spent, and {ahead} expected"
-                f" to cost ${cost:.2f}"
-            )
-        if chosen and not state.costs and cost > (max_usd - spent) * _FIRST_SHARE:
-            return "few tasks to learn what they cost"
-        return ""
+        ahead = f"the next {len(chosen) + 1} tasks are" if chosen else "the next task is"
+        few = ""
+        for unit, most in self._settings.limits.items():
+            costs = self._costs[unit]
+            spent, cost = costs.spent, costs.expected([*chosen, task])
+            if cost > most - spent + 1e-9:
+                return limit_reached(unit, spent, most, f"{ahead} expected to", cost)
+            if chosen and not state.paid[unit].known and cost > (most - spent) * _FIRST_SHARE:
+                few = "few tasks to learn what they cost"
+        return few
 
-    def _is_unknown(self) -> bool:
-        """Whether there is a limit to the cost, and no cost to judge it by."""
-        return self._settings.max_usd is not None and math.isnan(self._costs.attempt())
-
-
-def mean(values: list[float]) -> float:
-    """Return the mean of known values; NaN where there is none."""
-    return math.fsum(values) / len(values) if values else math.nan
+    def _unknown(self) -> list[str]:
+        """Return the units that are limited, and in which nothing says what an attempt costs."""
+        return [unit for unit in self._settings.limits if math.isnan(self._costs[unit].attempt())]

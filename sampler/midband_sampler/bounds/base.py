@@ -14,6 +14,7 @@ from midband_sampler.bounds.evidence import Difference, PairedEProcess
 from midband_sampler.model.posterior import FullScorePosterior
 
 TIE = 1e-9
+_NEAREST = 5
 # A number of numpy's stands for an array of shape (), and is quicker.
 whole = cast("Callable[[int], IntArray]", np.int64)
 real = cast("Callable[[float], FloatArray]", np.float64)
@@ -187,3 +188,31 @@ def resampled_ranks(
     better = np.empty(n_reference)
     better[order] = above
     return Diagnostics(naive=(best - worst) / resamples, better=better)
+
+
+def nearest(
+    better: FloatArray, agents: Sequence[str], asked_for: Sequence[str]
+) -> dict[str, float]:
+    """Return the chances of the agents whose comparison is least certain, then those asked for.
+
+    Parameters
+    ----------
+    better : ndarray of float64, shape (n_agents,)
+        NaN where nothing is known.
+    agents, asked_for : sequence of str
+        Ties go to the agent that stands first.
+    """
+    closest = np.abs(better - 0.5).argsort(kind="stable")[:_NEAREST].tolist()
+    shown = dict.fromkeys([*(agents[place] for place in closest), *asked_for])
+    chances = {name: float(better[agents.index(name)]) for name in shown}
+    return {name: round(each, 4) for name, each in chances.items() if not math.isnan(each)}
+
+
+def tied(bounds: Bounds, interval: Interval, agents: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the references that the score bounds do not separate from the candidate."""
+    if math.isnan(interval.score):
+        return agents
+    scores, margins = bounds.reference_scores, bounds.reference_margins
+    margin = TIE if margins is None else margins + TIE
+    inside = (scores >= interval.score_low - margin) & (scores <= interval.score_high + margin)
+    return tuple(agents[place] for place in np.flatnonzero(inside))

@@ -15,9 +15,10 @@ from midband_sampler.racing.questions import NotWorse, Order, TopK, parse_questi
 from midband_sampler.racing.race import Race
 from midband_sampler.racing.race_plan import RacePlan, budget_text, parse_budget
 from midband_sampler.racing.replay import replay_race
-from midband_sampler.racing.verdict import RaceVerdict, Ranked
+from midband_sampler.racing.verdict import APART, RaceVerdict, Ranked
 
 __all__ = [
+    "APART",
     "EXACT",
     "Allocation",
     "Field",

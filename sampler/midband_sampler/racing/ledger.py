@@ -13,6 +13,7 @@ from midband_sampler.spending import Cost
 from midband_sampler.stopping.budget import UNITS, Budget
 
 _COSTS = UNITS[1:]
+_WORDS = {"usd": "dollars", "seconds": "seconds", "tokens": "tokens"}
 
 
 class Ledger:
@@ -165,5 +166,44 @@ class Ledger:
         if not isinstance(budget, Budget) or budget.counts("tasks"):
             return math.inf
         (unit,) = (each for each in _COSTS if budget.counts(each))
-        spent = float(np.nansum(self._costs[_COSTS.index(unit)][counted]))
-        return math.inf if spent < float(getattr(budget, unit)) else 0.0
+        spent = float(self._stated(unit)[counted].sum())
+        return 0.0 if spent >= float(getattr(budget, unit)) else math.inf
+
+    def _stated(self, unit: str) -> FloatArray:
+        """Return what each result cost, shape (candidates, n_tasks), with a stand-in if untold.
+
+        A result whose cost was not told counts as its task's mean in the history, else as the mean
+        of the candidate's own results, else as that of all results. NaN where none is known.
+        """
+        told: FloatArray = np.where(self.given, np.nan, self._costs[_COSTS.index(unit)])
+        known = ~np.isnan(told)
+        if not (self.told & ~self.given & ~known).any():
+            return told
+        sums, counts = np.where(known, told, 0.0).sum(axis=1), known.sum(axis=1)
+        overall = sums.sum() / counts.sum() if counts.any() else math.nan
+        own = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
+        expected = np.broadcast_to(own[:, None], told.shape)
+        if unit == "usd":
+            history = self._plan.expected_cost_usd
+            expected = np.where(np.isnan(history), expected, history)
+        return np.where(known, told, expected)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say what a budget in dollars, seconds or tokens rests on; nothing if all was told."""
+        budget = self._plan.budget
+        units = [each for each in _COSTS if isinstance(budget, Budget) and budget.counts(each)]
+        found = []
+        for unit in units:
+            paid = self.told & ~self.given
+            untold = int((paid & np.isnan(self._costs[_COSTS.index(unit)])).sum())
+            if untold and bool(np.isnan(self._stated(unit)[paid]).any()):
+                found.append(
+                    f"the budget in {_WORDS[unit]} cannot be held: nothing says what {untold}"
+                    " results took; nothing stops on it"
+                )
+            elif untold:
+                found.append(
+                    f"the {_WORDS[unit]} of {untold} results were not told: each counts as the"
+                    " mean of those known"
+                )
+        return tuple(found)

@@ -125,7 +125,7 @@ def _informed(
     if len(rest) < MIN_HISTORY:
         notes.append(
             f"{len(rest)} other agents are in the history and {MIN_HISTORY} are needed to predict"
-            " from it: the race goes on without it"
+            " from it: the race continues without it"
         )
         return replace(plan, notes=tuple(notes))
     share = None if plan.jobs is None else plan.jobs / max(plan.full, 1)

@@ -16,6 +16,7 @@ from midband_history import FloatArray, InputError, Metric
 from midband_sampler import plan_text as read
 from midband_sampler.errors import PlanError
 from midband_sampler.model.prediction import PredictionModel
+from midband_sampler.notebook import race_plan_html, race_plan_repr
 from midband_sampler.racing.allocations.base import Allocation, find_allocation
 from midband_sampler.racing.calibration import RaceCalibration
 from midband_sampler.racing.question import Question, check_candidates
@@ -99,6 +100,12 @@ class RacePlan:
             msg = "expected every task once, got one twice: list each task once"
             raise InputError(msg)
         _ = self.jobs  # a budget that is too small is refused here and not in the run
+
+    def __repr__(self) -> str:
+        return race_plan_repr(self)
+
+    def _repr_html_(self) -> str:
+        return race_plan_html(self)
 
     @property
     def full(self) -> int:

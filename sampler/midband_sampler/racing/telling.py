@@ -144,7 +144,7 @@ def tell_verdict(race: Stand) -> RaceVerdict:
         regret=regret,
         not_worse=question.not_worse(answer) if settled else None,
         within=100.0 * question.within,
-        warnings=plan.notes,
+        warnings=(*plan.notes, *race.ledger.warnings()),
         plan_digest=plan.digest,
     )
 

@@ -2,7 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
+
+from midband_history import InputError
+from midband_sampler.notebook import race_verdict_html, race_verdict_repr
+from midband_sampler.plain_lines import UNFOLDED, folded, marks_for, ranks_drawn
 
 SETTLED = "the question is settled"
 SPENT = "the budget is spent"
@@ -11,6 +16,9 @@ NOBODY = "fewer than two candidates are left"
 NOT_OVER = "still running"
 UNKNOWN = "Nothing is known yet: no task that all candidates have ended has a score."
 NOT_JUDGED = "not judged"
+_MOST_DRAWN = 24
+# Columns that a narrow terminal leaves out, the first of them first.
+_LEFT_OUT = ("resolution", "ranks", "errors", "tasks", "usd", "state")
 
 RUNNING, LET_GO, DECIDED = "running", "let go", "decided"
 APART, COMPLETE = "set apart", "complete"
@@ -146,6 +154,12 @@ class RaceVerdict:
     warnings: tuple[str, ...] = field(default=())
     plan_digest: str = ""
 
+    def __repr__(self) -> str:
+        return race_verdict_repr(self)
+
+    def _repr_html_(self) -> str:
+        return race_verdict_html(self)
+
     @property
     def cost_share(self) -> float:
         """Share of the full price that was paid."""
@@ -159,29 +173,57 @@ class RaceVerdict:
         guessed = self.confidence is None and self.reason != NOBODY
         return 0 if self.settled or guessed else 3
 
-    def lines(self) -> list[str]:
-        """Say it in plain words, one line each; the table of candidates comes in the middle."""
-        lines = [self.answer]
+    @property
+    def basis(self) -> str:
+        """How sure the answer is, and by what, in one sentence or two; empty without an answer."""
         if self.answer == UNKNOWN:
-            pass
-        elif self.confidence is not None:
+            return ""
+        if self.confidence is not None:
             said = "holds with" if self.settled else "is a guess and not settled at"
-            lines.append(f"The answer {said} {self.confidence:.0%} confidence: {self.guarantee}.")
-        elif not math.isnan(self.chance_right):
-            where = (
-                f"{self.replays} replays on the history" if self.replays else "replays elsewhere"
-            )
-            lines.append(
-                f"Nothing is claimed. In {where} such a guess was right in {self.chance_right:.0%}"
-                f" of races and cost {100.0 * self.regret:.1f} points on average."
-            )
-        else:
-            lines.append(
+            return f"The answer {said} {self.confidence:.0%} confidence: {self.guarantee}."
+        if math.isnan(self.chance_right):
+            return (
                 "Nothing is claimed: this is the best guess for the budget, and no history says how"
                 " often such a guess is right."
             )
-        lines += self.table()
-        lines += [
+        where = f"{self.replays} replays on the history" if self.replays else "replays elsewhere"
+        return (
+            f"Nothing is claimed. In {where} such a guess was right in {self.chance_right:.0%}"
+            f" of races and cost {100.0 * self.regret:.1f} points on average."
+        )
+
+    @property
+    def paid(self) -> str:
+        """What was paid for, and why the race is over, in one sentence or two."""
+        text = (
+            f"{self.results} of {self.full} results were paid for, {self.cost_share:.1%} of the"
+            f" full price; {self.reason}."
+        )
+        if not math.isnan(self.usd):
+            text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
+        return text
+
+    def lines(self, *, width: int = UNFOLDED, encoding: str = "ascii") -> list[str]:
+        """Say it in plain words; the table of candidates comes in the middle.
+
+        Parameters
+        ----------
+        width : int
+            Most columns of a line; by default each sentence is one line. Text breaks at words. The
+            table leaves out what matters least until it fits, and exceeds the width only for the
+            sake of long names.
+        encoding : str
+            Of where the lines are shown: ranks are drawn in plain ASCII unless it is a form of
+            Unicode.
+        """
+        text = [self.answer, *([self.basis] if self.basis else [])]
+        above = [line for each in text for line in folded([each], width)]
+        below = [line for each in self._remarks() for line in folded([each], width)]
+        return [*above, *self.table(width=width, encoding=encoding), *below]
+
+    def _remarks(self) -> list[str]:
+        """Say what stands below the table: what is odd, open or tied, and what was spent."""
+        lines = [
             f"{each.candidate} is set apart: {each.note}." for each in self.ranked if each.note
         ]
         unrun = [each.candidate for each in self.ranked if not each.tasks and each.state != APART]
@@ -204,48 +246,94 @@ class RaceVerdict:
                 f"Settling the question is expected to cost a further {self.to_settle:.0%} of the"
                 " full price."
             )
-        lines.append(self._spent())
-        lines += [f"Note: {each}." for each in self.warnings]
-        return lines
+        return [*lines, self.paid, *(f"Note: {each}." for each in self.warnings)]
 
-    def table(self) -> list[str]:
-        """Return the candidates as the lines of a table."""
-        paid = any(not math.isnan(each.usd) for each in self.ranked)
-        head = ["rank", "candidate", "score", "tasks", "resolution", "errors", "state"]
-        rows = [head + (["usd"] if paid else [])]
-        for each in self.ranked:
-            score = "unknown" if math.isnan(each.score) else f"{100.0 * each.score:.1f} %"
-            row = [
-                each.rank_text,
-                each.candidate,
-                score,
-                f"{each.tasks}/{each.total}",
-                each.resolution,
-                str(each.errors),
-                each.state,
-            ]
-            if paid:
-                row.append("unknown" if math.isnan(each.usd) else f"{each.usd:.2f}")
-            rows.append(row)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    def table(self, *, width: int = UNFOLDED, encoding: str = "ascii") -> list[str]:
+        """Return the candidates as the lines of a table; see `lines`."""
+        columns = self._columns(encoding)
+        for name in _LEFT_OUT:
+            if sum(2 + max(map(len, each)) for each in columns.values()) - 2 <= width:
+                break
+            columns.pop(name, None)
+        widths = [max(map(len, each)) for each in columns.values()]
         return [
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
+            "  ".join(text.ljust(wide) for text, wide in zip(row, widths, strict=True)).rstrip()
+            for row in zip(*columns.values(), strict=True)
         ]
 
-    def _spent(self) -> str:
-        text = (
-            f"{self.results} of {self.full} results were paid for, {self.cost_share:.1%} of the"
-            f" full price; {self.reason}."
-        )
-        if not math.isnan(self.usd):
-            text = f"{text[:-1]}. About ${self.usd:.2f} was spent."
-        return text
+    def _columns(self, encoding: str) -> dict[str, list[str]]:
+        """Return the columns of the table by their heads, each with its head first."""
+        drawn = [each for each in self.ranked if each.state != APART]
+        columns: dict[str, list[str]] = {"rank": [each.rank_text for each in self.ranked]}
+        # Where nothing is claimed the ranks follow from estimates alone, and are not drawn.
+        if self.confidence is not None and 1 < len(drawn) <= _MOST_DRAWN:
+            marks = marks_for(encoding)
+            columns["ranks"] = [
+                ranks_drawn(each.rank_low, each.rank_high, of=len(drawn), marks=marks)
+                if each.state != APART
+                else ""
+                for each in self.ranked
+            ]
+        columns["candidate"] = [each.candidate for each in self.ranked]
+        columns["score"] = [
+            "unknown" if math.isnan(each.score) else f"{100.0 * each.score:.1f} %"
+            for each in self.ranked
+        ]
+        columns["tasks"] = [f"{each.tasks}/{each.total}" for each in self.ranked]
+        columns["resolution"] = [each.resolution for each in self.ranked]
+        columns["errors"] = [str(each.errors) for each in self.ranked]
+        columns["state"] = [each.state for each in self.ranked]
+        if any(not math.isnan(each.usd) for each in self.ranked):
+            columns["usd"] = [
+                "unknown" if math.isnan(each.usd) else f"{each.usd:.2f}" for each in self.ranked
+            ]
+        return {name: [name, *texts] for name, texts in columns.items()}
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; unknown numbers become None."""
         values: dict[str, object] = {**asdict(self), "cost_share": self.cost_share}
         return {name: _plain(value) for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "RaceVerdict":
+        """Return the verdict that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            None stands for a number that is not known. Further entries are ignored.
+
+        Raises
+        ------
+        InputError
+            A field is missing, or cannot be what it says.
+        """
+        try:
+            values = _values(cls, data)
+            values["ranked"] = tuple(Ranked(**_values(Ranked, each)) for each in values["ranked"])
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            msg = (
+                "expected a verdict as RaceVerdict.to_dict writes it, got one without a usable"
+                f" {problem}: judge the results again"
+            )
+            raise InputError(msg) from problem
+
+
+def _values(kind: "type[RaceVerdict | Ranked]", data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record as JSON holds them: tuples again, and NaN for None."""
+    found: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.name in data:
+            value = data[each.name]
+            found[each.name] = math.nan if value is None and each.type is float else _frozen(value)
+        elif each.default is MISSING and each.default_factory is MISSING:
+            raise KeyError(each.name)
+    return found
+
+
+def _frozen(value: object) -> object:
+    return tuple(_frozen(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: object) -> object:

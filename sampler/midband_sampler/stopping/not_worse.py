@@ -67,9 +67,20 @@ class NotWorse(Rule):
 
     @classmethod
     def parse(cls, *texts: str) -> "NotWorse":
-        """Read an agent, whose name may hold colons, a margin, and perhaps a confidence."""
-        if len(texts) > 2 and _is_number(texts[-2]) and _is_confidence(texts[-1]):
+        """Read an agent, a margin, and perhaps a confidence.
+
+        A name may hold colons. One that ends in a colon and a number must be quoted, since the
+        number would else be the margin.
+        """
+        if len(texts) > 2 and _is_number(texts[-2]) and _is_number(texts[-1]):
             *parts, points, last = texts
+            if not 0.0 < float(last) < 1.0:
+                agent = ":".join((*parts, points))
+                msg = (
+                    f"expected a confidence such as 0.95 after the margin {points}, got {last!r}:"
+                    f" if the agent is called {agent}, write not-worse:'{agent}':{last}"
+                )
+                raise InputError(msg)
             confidence = float(last)
         elif len(texts) > 1:
             *parts, points = texts
@@ -158,7 +169,3 @@ def _is_number(text: str) -> bool:
         return bool(np.isfinite(float(text)))
     except ValueError:
         return False
-
-
-def _is_confidence(text: str) -> bool:
-    return _is_number(text) and 0.0 < float(text) < 1.0

@@ -4,7 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows
 from midband_sampler import racing
+from midband_sims.cells import described
 from midband_sims.measures import clopper_pearson, mean_known, quartiles
 from midband_sims.racing.baselines import baselines
 from midband_sims.racing.draws import RANDOM, SPLITS, Draw, Pool, draw_fields, pool_of
@@ -158,6 +159,7 @@ class RaceStudy:
         self.settings = settings
         self.skipped: list[str] = []
         self._cells: list[_Cell] = []
+        self._described = [described(matrix) for matrix in matrices]
         self._find = find
         if not matrices:
             msg = "expected at least one benchmark to study, got none: import results first"
@@ -255,13 +257,31 @@ class RaceStudy:
             cells.append(_Cell(head=head, units=units))
         return cells
 
+    def _about(self) -> dict[str, object]:
+        """Return what is studied, and which units make which cell."""
+        return {
+            "kind": "race study",
+            "settings": asdict(self.settings),
+            "skipped": self.skipped,
+            "benchmarks": self._described,
+            "cells": [
+                {"head": cell.head, "units": [unit.key for unit in cell.units]}
+                for cell in self._cells
+            ],
+        }
+
     @property
     def replays(self) -> int:
         """Number of races in the grid."""
         return sum(len(unit.draws) for cell in self._cells for unit in cell.units)
 
     def run(
-        self, *, workers: str = "1", output: Path | None = None, progress: Progress | None = None
+        self,
+        *,
+        workers: str = "1",
+        output: Path | None = None,
+        progress: Progress | None = None,
+        about: Mapping[str, object] | None = None,
     ) -> RaceStudyResult:
         """Run what is not yet done and sum it up.
 
@@ -270,25 +290,29 @@ class RaceStudy:
         workers : str
             See `run_units`. The numbers do not depend on it.
         output : Path, optional
-            Directory for ``units.jsonl`` (the journal), ``cells.parquet``, ``replays.parquet`` and
-            ``cells.json``. A study that was killed goes on from the journal when run again.
+            Directory for ``units.jsonl`` (the journal), ``study.json`` (what is studied),
+            ``cells.parquet``, ``replays.parquet`` and ``cells.json``. A study that was killed goes
+            on from the journal when run again.
         progress : callable, optional
             Called with units done and units in all.
+        about : mapping, optional
+            What ``study.json`` says besides, such as the command.
         """
         begun = time.perf_counter()
         units = {unit.key: unit for cell in self._cells for unit in cell.units}
         cells: list[dict[str, object]] = []
         replays: list[dict[str, object]] = []
         with run_journaled(
-            run_races, units, workers=workers, output=output, progress=progress
+            run_races,
+            units,
+            workers=workers,
+            output=output,
+            progress=progress,
+            about={**self._about(), **(about or {})},
         ) as done:
             for cell in self._cells:
-                rows: list[dict[str, Any]] = [
-                    row
-                    for unit in cell.units
-                    for row in done.results[unit.key]["rows"]
-                    if row["allocation"] == cell.head["allocation"]
-                ]
+                keys = [unit.key for unit in cell.units]
+                rows = rows_of(cell.head, [done.results[key]["rows"] for key in keys])
                 cells.append({**cell.head, **summarise_races(rows)})
                 names = ("benchmark", "question", "within", "budget", "split")
                 replays.extend({**{name: cell.head[name] for name in names}, **row} for row in rows)
@@ -297,6 +321,13 @@ class RaceStudy:
         return RaceStudyResult(
             cells=tuple(cells), replays=tuple(replays), seconds=time.perf_counter() - begun
         )
+
+
+def rows_of(
+    head: Mapping[str, object], units: Sequence[Sequence[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Return the races of a cell, of units that hold those of several."""
+    return [row for rows in units for row in rows if row["allocation"] == head["allocation"]]
 
 
 def _parts(draws: Sequence[Draw], size: int) -> list[tuple[Draw, ...]]:

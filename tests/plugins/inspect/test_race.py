@@ -15,6 +15,7 @@ from inspect_ai.log import EvalLog
 from midband.inspect import inspect_argv, prepare_race, race_report
 from midband.inspect.race_command import VERDICT_FILE, needs_verdict, run_for_verdict
 from midband.inspect.race_retry import are_of_one_race, retry_together
+from midband.report.race import race_page
 from midband_history import InputError, MidbandError, OutcomeMatrix
 from midband_sampler.racing import Race, RacePlan, make_race
 
@@ -83,8 +84,8 @@ def test_three_models_in_one_command_end_in_one_verdict_and_sooner_with_a_histor
     tmp_path: Path, planned: str
 ) -> None:
     shares = []
-    for race in ("top:1:0.9", planned):
-        logs = run(tmp_path / race[:3], race=race)
+    for name, race in (("asked", "top:1:0.9"), ("planned", planned)):
+        logs = run(tmp_path / name, race=race)
         assert [log.status for log in logs] == ["success"] * 3
         report = race_report(logs)
         verdict = report["verdict"]
@@ -101,7 +102,36 @@ def test_three_models_in_one_command_end_in_one_verdict_and_sooner_with_a_histor
             for told in ("The best is toy/97", "2-3", "of the full price"):
                 assert told in found["midband_verdict"]
         shares.append(verdict["cost_share"])
+        _check_the_page(tmp_path / name / "logs", verdict, race)
     assert shares[1] < shares[0] < 0.7, shares
+    _check_the_page_of_what_is_left(tmp_path / "planned" / "logs", Path(planned))
+
+
+def _check_the_page(folder: Path, verdict: dict[str, Any], race: str) -> None:
+    """Check that the logs alone tell a page the verdict, and how the race went."""
+    page = race_page(folder)
+    assert page.verdict[0] == "The best is toy/97."
+    assert f"{verdict['results']} of {3 * N_TASKS} results were paid for" in page.verdict[2]
+    titles = [part.title for section in page.sections for part in section.parts]
+    assert "Ranks still open as results came in" in titles, page.missing
+    known = dict(page.facts)
+    assert f"--race {race}" in known["Command, as the logs tell it"]
+    assert ("known agents" in known["History"]) == race.endswith(".json")
+    assert not page.missing
+    assert race_page(next(folder.glob("*.eval"))).verdict == page.verdict
+
+
+def _check_the_page_of_what_is_left(folder: Path, plan: Path) -> None:
+    """Check that the verdict stands where plan and logs are gone, and what is missing is said."""
+    plan.unlink()
+    first, second, *_ = sorted(folder.glob("*.eval"))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:100])
+    page = race_page(folder)
+    assert page.verdict[0] == "The best is toy/97."
+    said = " ".join(page.missing)
+    for part in ("is not there any more", "1 log of", "There is no log of", "cannot be rebuilt"):
+        assert part in said
 
 
 def test_no_model_runs_far_ahead_of_a_slow_one(tmp_path: Path) -> None:

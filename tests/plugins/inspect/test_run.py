@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on_and_no_result_is_paid_twice(make: MakePlan, bench:
 @pytest.mark.parametrize(
     ("ours", "theirs", "said"),
     [
-        (("--max-usd", "3"), (), "--max-usd"),
+        (("--max-usd", "3"), ("--total-usd", "9"), "--total-usd"),
         (("--round-size", "3"), (), "--round-size"),
         (("--in-process",), (), "--in-process"),
         (("--errors", "failed"), (), "--errors"),

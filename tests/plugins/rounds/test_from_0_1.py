@@ -95,7 +95,7 @@ def test_a_run_of_midband_0_1_goes_on_and_pays_nothing_twice(bench: "Bench") -> 
     begin(bench, arguments)
     code, out, error = bench.run("--json", arguments=arguments)
     assert code == 0, error
-    assert "going on after 1 rounds" in error
+    assert "continuing after 1 round in" in error
     assert "does not say which metric" in error
     assert Counter(bench.ledger.results) == Counter(Plan.read(bench.plan_path).tasks)
     found = json.loads(out)

@@ -5,6 +5,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +14,12 @@ import pytest
 from tests.plugins.rounds.adapter import Plugin
 from tests.plugins.rounds.conftest import Call, Ledger, line_with, spawned
 from tests.plugins.rounds.stand_in import score
+from tests.plugins.terminals import HIDES, SHOWS, drawn
 
 from midband import get_plugin_manager
+from midband.report import Page, Table, render
+from midband.report.race import race_page
+from midband.rounds.journal import RunJournal
 from midband_history import History, Metric, Record
 from midband_sampler.racing import RacePlan
 
@@ -101,6 +106,23 @@ def track(tmp_path: Path, call: Call) -> Iterator[Track]:
     manager.register(plugin, name="stand-in-of-races")
     yield Track(tmp_path, call)
     manager._pluggy.unregister(plugin)
+
+
+def test_a_person_sees_who_is_still_in(track: Track, on_terminal: Call) -> None:
+    assert track.plan()[0] == 0
+    words = track.words("--max-usd", 60, "--parallel", 2, arguments=("--cost", 0.5))
+    code, out, error = on_terminal(*words)
+    assert code == 0, error
+    assert out.splitlines()[0] == "The best is big."
+    assert any(line.split()[:3] == ["rank", "ranks", "candidate"] for line in out.splitlines())
+    lines = drawn(error)
+    assert any("of 120 results" in line for line in lines)
+    assert any("3 of 3 candidates still in: small, mid, big" in line for line in lines)
+    assert any("ahead: big; $" in line and "of $60.00 spent" in line for line in lines)
+    assert any("big r001: running" in line for line in lines)
+    assert error.rindex(SHOWS) > error.rindex(HIDES)
+    words = track.words("--quiet", arguments=("--cost", 0.5))
+    assert on_terminal(*words)[::2] == (0, "")
 
 
 def test_a_race_settles_its_question_and_pays_for_nothing_twice(track: Track) -> None:
@@ -509,3 +531,61 @@ def test_a_stopped_race_spends_its_budget_as_if_it_had_not_stopped(
     found = track.found(arguments=("--cost", 0.5))
     assert track.paid() == paid
     assert found["ranked"] == whole["ranked"]
+
+
+def test_the_page_of_a_race_is_told_by_its_directory_alone(track: Track) -> None:
+    track.more["mid"] = ("--error", "t05", "--error", "t06")
+    _, out, _ = track.race("--max-tasks", 30, arguments=("--cost", 0.5))
+    directory = track.folder / track.directory
+    before = {path: path.read_bytes() for path in directory.rglob("*.jsonl")}
+    half = race_page(directory)
+    assert {path: path.read_bytes() for path in directory.rglob("*.jsonl")} == before
+    assert half.verdict[0] == out.splitlines()[0]
+    assert "Task limit reached" in half.verdict[2]
+    found = track.found(arguments=("--cost", 0.5))
+    page = race_page(directory)
+    assert page.verdict[0] == found["answer"] == "The best is big."
+    assert f"{found['results']} of {found['full']} results" in page.verdict[2]
+    table = parts_of(page)["Candidates"]
+    ranked = found["ranked"]
+    assert [row[1] for row in table.rows] == [each["candidate"] for each in ranked]  # type: ignore[attr-defined]
+    assert [row[3] for row in table.rows] == [each["tasks"] for each in ranked]  # type: ignore[attr-defined]
+    assert "Ranks still open as results came in" in parts_of(page)
+    assert dict(page.facts)["Harness"] == "stand-in"
+
+
+def test_the_page_names_who_was_set_apart_also_where_no_journal_has_the_limit(
+    track: Track,
+) -> None:
+    track.more["big"] = tuple(word for task in TASKS[:20] for word in ("--error", task))
+    found = track.found("--max-errors", 2)
+    page = race_page(track.folder / track.directory)
+    assert page.verdict[0] == found["answer"]
+    candidates = next(each for each in page.sections if each.title == "Candidates")
+    assert "big is set apart" in candidates.text[0]
+    assert "where at most 2 may be" in candidates.text[0]
+
+
+def test_the_page_of_a_race_that_is_damaged_or_going_on_shows_what_is_known(track: Track) -> None:
+    track.race("--max-tasks", 30)
+    directory = track.folder / track.directory
+    journal = directory / "big" / "rounds.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:30])
+    page = race_page(directory)
+    assert any("round of big" in line and "has not ended" in line for line in page.missing)
+    journal.write_bytes(b"".join(lines[:-1]) + b'{"event": 3}\n')
+    page = race_page(directory)
+    assert any("damaged from line" in line for line in page.missing)
+    assert page.verdict
+    with closing(RunJournal(directory, "race.jsonl")):
+        if (page := race_page(directory)).refresh_s:  # systems without /proc/locks do not say
+            assert "still going on" in page.verdict[1]
+    (directory / "race.jsonl").unlink()
+    page = race_page(directory)
+    assert any("Nothing has run yet" in line for line in page.missing)
+    assert render(page)
+
+
+def parts_of(page: Page) -> dict[str, Table]:
+    return {part.title: part for each in page.sections for part in each.parts}  # type: ignore[misc]

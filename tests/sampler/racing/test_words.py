@@ -42,3 +42,16 @@ def test_a_zone_and_the_number_of_replays_are_said() -> None:
     assert any("up to 10 points worse" in line for line in verdict.lines())
     guess = replace(verdict, confidence=None, chance_right=1.0, regret=0.0, replays=4)
     assert "In 4 replays on the history" in guess.lines()[1]
+
+
+def test_the_table_fits_a_terminal_and_draws_the_ranks_that_are_open() -> None:
+    verdict = _raced("order:0.9", {"one": 18, "two": 18, "low": 0}).verdict()
+    for width in (40, 60, 80):
+        lines = verdict.lines(width=width, encoding="utf-8")
+        assert max(map(len, lines)) <= width
+        assert any(line.split()[:1] == ["rank"] and "score" in line for line in lines)
+    ranks = {row.split()[2]: row.split()[1] for row in verdict.table(encoding="ascii")[1:]}
+    assert ranks == {"one": "==-", "two": "==-", "low": "--="}
+    guess = replace(verdict, confidence=None)
+    assert "ranks" not in guess.table()[0].split()
+    assert all(line.isascii() for line in verdict.lines(width=80, encoding="cp1252"))
