@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history.cells import Runs, notes_of
 from midband_history.connection import fetch, statement
 from midband_history.labels import AgentRow, Version
 from midband_history.metrics import Metric
+from midband_history.rates import Runs, notes_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -25,10 +25,10 @@ from midband_history.ingest import (
 from midband_history.labels import (
     choose_agents,
     choose_version,
-    labels_of,
     only_former,
     read_agents,
     read_contents,
+    read_versions,
 )
 from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
 from midband_history.merging import Sharing
@@ -192,27 +192,7 @@ class History(Sharing):
 
     def versions(self, benchmark: str) -> Rows[VersionSummary]:
         """Summarise the versions of a benchmark, the newest first; at least one."""
-        benchmark_id = self._id(benchmark)
-        contents = read_contents(self._connection, benchmark_id, None)
-        agents_of = dict(fetch(self._connection, "agents_of_tasks", benchmark_id=benchmark_id))
-        found = Rows(of=VersionSummary)
-        labels: list[str | None] = [*labels_of(contents)]
-        for label in labels or [None]:
-            version = choose_version(contents, label, benchmark=benchmark)
-            starts = [
-                each.last
-                for each in contents
-                if each.last is not None and (label is None or each.version == label)
-            ]
-            found.append(
-                VersionSummary(
-                    label=version.label,
-                    tasks=len(version.names),
-                    agents=len({a for task in version.column_of for a in agents_of.get(task, ())}),
-                    last=utc(max(starts, default=None)),
-                )
-            )
-        return found
+        return read_versions(self._connection, benchmark, self._id(benchmark))
 
     def sources(self, benchmark: str) -> Rows[SourceSummary]:
         """Summarise the sources that a benchmark has attempts from, the largest first."""
