@@ -78,7 +78,7 @@ def _records(benchmark: str, metric: Metric) -> list[Record]:
             agent=name,
             model=name,
             scaffold=("react", "plain")[place % 2],
-            run_id=f"run-{16 + place}",
+            run_id=f"run-{15 + place}",
             benchmark_version="2.1",
             started=datetime(2025, 1 + place % 6, 1 + place, tzinfo=UTC),
             score=float(chance.random() < (place + 3) / 20) + (metric.name == "judge"),
