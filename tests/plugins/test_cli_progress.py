@@ -25,6 +25,8 @@ from tests.plugins.terminals import CONTROLS, HIDES, SHOWS, Terminal, drawn
 
 from midband.cli import progress
 from midband.cli.root import run
+from midband.view import RunState, runs_directory
+from midband.view.state import state_id
 from midband_sampler import RankSettled
 
 __all__ = ["gate", "make_bench", "toy_history"]
@@ -222,3 +224,30 @@ def test_long_work_tells_a_pipe_of_each_tenth(
         for done in range(401):
             advance(done, 400)
     assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_tells_by_a_state_file_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIDBAND_STATE", str(tmp_path / "state"))
+    folder = runs_directory()
+    assert folder is not None
+    folder.mkdir(parents=True)
+    numbers = {"tasks_run": 40.0, "tasks_planned": 200.0, "rank": 10.0, "low": 7.0, "high": 12.0}
+    for place, ran in (("logs", 40.0), ("others", 3.0)):
+        state = RunState(
+            id=state_id(place),
+            kind="run",
+            status="running",
+            numbers={**numbers, "of": 25.0, "spent_usd": 1.5, "tasks_run": ran},
+            texts={"directory": str(tmp_path / place / "a.eval")},
+        )
+        (folder / f"{state.id}.json").write_text(state.to_json())
+    (folder / f"{state_id('half')}.json").write_text('{"format": "midband')
+    board = progress.Board("task")
+    progress.watched(tmp_path / "logs", 20.0)(board)
+    assert (board.done, board.total) == (40, 200)
+    assert board.facts == ("rank 10 of 25 (7 to 12); $1.50 of $20.00 spent",)
+    nobody = progress.Board("task")
+    progress.watched(tmp_path / "empty", None)(nobody)
+    assert (nobody.done, nobody.total, nobody.facts) == (0, None, ())

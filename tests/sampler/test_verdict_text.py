@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from midband_history import OutcomeMatrix
@@ -141,6 +141,7 @@ def test_nothing_is_drawn_where_nothing_is_claimed() -> None:
     assert "calibrated" in claimed.lines()[0]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     of=st.integers(1, 3000),
     ends=st.tuples(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000)),

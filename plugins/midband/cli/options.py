@@ -397,12 +397,16 @@ def rounds_options(command: Command) -> Command:
         click.option(
             "--max-seconds",
             type=click.FloatRange(min=0, min_open=True),
-            help="Spend no more seconds of work than this, over all attempts.",
+            metavar="SECONDS",
+            help="Start no round that is expected to take the work of all attempts above so many"
+            " seconds. By default there is no limit.",
         ),
         click.option(
             "--max-tokens",
             type=click.IntRange(min=1),
-            help="Spend no more tokens than this, over all attempts.",
+            metavar="N",
+            help="Start no round that is expected to take all attempts above so many tokens. By"
+            " default there is no limit.",
         ),
         click.option(
             "--attempts",

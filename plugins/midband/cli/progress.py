@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from midband.cli.output import count, echo, is_quiet, listed
@@ -70,8 +71,8 @@ class Board:
     started : float
     stream : text stream
         The terminal.
-    counts : callable, optional
-        Asked once a second, while `total` is unknown, how many pieces were begun.
+    watch : callable, optional
+        Called with the board once a second, to bring it up to date where nobody tells it.
     """
 
     noun: str
@@ -83,15 +84,15 @@ class Board:
     doing: dict[str, tuple[str, float]] = field(default_factory=dict)
     started: float = field(default_factory=lambda: now())
     stream: "TextIO | None" = field(default_factory=lambda: sys.stderr)
-    counts: Callable[[], int] | None = None
+    watch: "Callable[[Board], None] | None" = None
     _asked: float = -math.inf
 
-    def _counting(self) -> None:
-        """Ask how many pieces were begun, where somebody else alone knows."""
-        if self.counts is not None and self.total is None and now() - self._asked >= 1.0:
+    def _look(self) -> None:
+        """Look once a second at what nobody tells."""
+        if self.watch is not None and now() - self._asked >= 1.0:
             self._asked = now()
             with suppress(Exception):
-                self.done = self.counts()
+                self.watch(self)
 
     def left(self) -> float | None:
         """Return the seconds that are left at the pace so far; None where nothing foretells it."""
@@ -104,7 +105,7 @@ class Board:
         from rich.text import Text
 
         try:
-            self._counting()
+            self._look()
             width = min(options.max_width, terminal_width(self.stream, most=options.max_width))
             lines = self._lines(width, ascii_only=options.ascii_only)
         except Exception:  # a display that cannot be drawn is no reason to stop what it shows
@@ -266,6 +267,38 @@ def interrupted(shown: Display, times: int) -> None:
         shown.say("interrupted: the round will be finished; press again to end it")
     elif times == 2:
         shown.say("interrupted again: ending the round")
+
+
+def watched(logs: Path, max_usd: float | None) -> Callable[[Board], None]:
+    """Return what reads how a run stands that says so in a state file, as an adaptive eval does.
+
+    Parameters
+    ----------
+    logs : Path
+        The directory that the run logs into.
+    max_usd : float or None
+        The limit of the run, US dollars.
+    """
+    from midband.view import StateReader, runs_directory
+
+    reader, place = StateReader(runs_directory()), logs.absolute()
+
+    def watch(board: Board) -> None:
+        for state in reader.read():
+            where = state.text("directory")
+            if not where or not Path(where).absolute().is_relative_to(place):
+                continue
+            run, planned = state.whole("tasks_run"), state.whole("tasks_planned")
+            board.done, board.total = run or 0, planned
+            rank, of = state.whole("rank"), state.whole("of")
+            low, high = state.whole("low"), state.whole("high")
+            stands = "" if of is None else f"rank {rank or 'unknown'} of {of} ({low} to {high})"
+            spent = state.number("spent_usd")
+            money = spent_text(math.nan if spent is None else spent, max_usd)
+            board.facts = tuple(filter(None, ("; ".join(filter(None, (stands, money))),)))
+            return
+
+    return watch
 
 
 def spent_text(spent: float, limit: float | None) -> str:

@@ -11,6 +11,7 @@ import click
 
 from midband.cli.options import (
     EXISTING,
+    examples,
     history_option,
     max_errors_option,
     metric_options,
@@ -28,7 +29,7 @@ _SUFFIXES = (".html", ".htm")
 
 
 @click.group(
-    epilog="Example: midband report run runs/new --output new.html --open",
+    epilog=examples("midband report run runs/new --output new.html --open"),
 )
 def report() -> None:
     """Write a page that says what came of a run, and what it rests on.
@@ -39,15 +40,15 @@ def report() -> None:
 
 def output_options(command: Any) -> Any:
     """Add ``--output FILE.html`` and ``--open``, which every report takes."""
-    command = click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")(
-        command
-    )
+    command = click.option(
+        "--open", "opens", is_flag=True, help="Open the page in the browser when it is written."
+    )(command)
     return click.option(
         "--output",
         "-o",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE.html",
-        help="Where the page is written; beside the source by default.",
+        help="The file to write. By default it lies beside the source.",
     )(command)
 
 
@@ -101,17 +102,25 @@ def write_page(page: "Page", target: Path, *, opens: bool = False) -> None:
 
 
 @report.command(
-    epilog="Example: midband report run runs/new --open",
+    epilog=examples("midband report run runs/new --open"),
 )
 @click.argument("source", metavar="SOURCE", type=EXISTING)
 @click.argument("results", metavar="[RESULTS...]", nargs=-1, type=EXISTING)
 @output_options
 @click.option(
-    "--agent", metavar="NAME", default="", help="Whose run it is, where there are several."
+    "--agent",
+    metavar="NAME",
+    default="",
+    help="Show the run of this agent. It is needed if there are runs of several agents.",
 )
 @source_options(leave_out=("agent",))
 @max_errors_option
-@click.option("--allow-changed", is_flag=True, help="Accept tasks that changed since the plan.")
+@click.option(
+    "--allow-changed",
+    is_flag=True,
+    help="Accept tasks whose content has changed since the plan was made. By default they are an"
+    " error.",
+)
 def run(
     source: Path,
     results: tuple[Path, ...],
@@ -122,11 +131,11 @@ def run(
     allow_changed: bool,
     **reading: Any,
 ) -> int:
-    """Show how the rank of a run settled, what it rests on, what it cost and what did not run.
+    """Show a run: its rank, what that rests on, and what it cost.
 
     SOURCE is a directory of `midband run`, or the Inspect log of an adaptive run or a directory of
     such logs. It may also be a plan, with RESULTS after it, as `midband rank` takes them. A run
-    that is still going on can be shown as well.
+    that is not over can be shown as well.
     """
     from midband.report.run import run_page
     from midband.report.sources import Asked, read_run
@@ -145,15 +154,15 @@ def run(
 
 
 @report.command(
-    epilog="Example: midband report race races/june --open",
+    epilog=examples("midband report race races/june --open"),
 )
 @click.argument("source", metavar="SOURCE", type=EXISTING)
 @output_options
 def race(source: Path, output: Path | None, opens: bool) -> int:
-    """Show who is best, what is tied, what each candidate cost, and how the race went.
+    """Show a race: who is best, what is tied, and what it cost.
 
     SOURCE is a directory of `midband race`, or one with the logs of `midband inspect eval --race`,
-    or one of these logs. A race that is still going on can be shown as well.
+    or one of these logs. A race that is not over can be shown as well.
     """
     from midband.report.race import race_page
 
@@ -164,7 +173,7 @@ def race(source: Path, output: Path | None, opens: bool) -> int:
 
 
 @report.command(
-    epilog="Example: midband report history gaia --output gaia.html",
+    epilog=examples("midband report history gaia --output gaia.html"),
 )
 @click.argument("benchmark", metavar="BENCHMARK")
 @output_options
@@ -178,7 +187,7 @@ def history(
     version: str | None,
     history_path: Path | None,
 ) -> int:
-    """Show what the history holds of BENCHMARK, which plans it supports, and what it lacks.
+    """Show what the history holds of BENCHMARK, and what it lacks.
 
     The page is written into the current directory unless --output names another place.
     """
@@ -197,12 +206,12 @@ def history(
 
 
 @report.command(
-    epilog="Example: midband report study study/ --open",
+    epilog=examples("midband report study study/ --open"),
 )
 @click.argument("source", metavar="SOURCE", type=EXISTING)
 @output_options
 def study(source: Path, output: Path | None, opens: bool) -> int:
-    """Show what policies would have saved, and how often they would have been wrong.
+    """Show a study: what policies would have saved, and how often they fail.
 
     SOURCE is the directory of `midband study --output`. A study that is not complete can be shown
     as well. The page is `report.html` in that directory unless --output names another place.

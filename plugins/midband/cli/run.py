@@ -20,7 +20,7 @@ from midband.cli.options import (
     rounds_options,
 )
 from midband.cli.output import count, echo, echo_block, is_quiet, listed, print_facts, print_json
-from midband.cli.progress import Display, display, interrupted, oddities, spent_text
+from midband.cli.progress import Display, display, interrupted, oddities, spent_text, watched
 from midband.cli.recording import Recorder, record_option
 from midband.cli.results import reference_named
 from midband.cli.summary import command_markdown, decision_markdown, summary_path, write_summary
@@ -113,7 +113,7 @@ def run(
     from midband._manager import choose, get_plugin_manager
     from midband.choices import read_plan
     from midband.cli.rank_suite import check_suite_options
-    from midband.rounds import ORDER, Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
+    from midband.rounds import LOGS, Interrupt, LiveDriver, LiveHarness, RoundDriver, RunSettings
     from midband.suite import Suite, is_suite
 
     harnesses = get_plugin_manager().harnesses()
@@ -165,8 +165,7 @@ def run(
         screen = Screen(shown, max_usd=max_usd, recorder=recorder, live=alone)
         interrupt = Interrupt(partial(interrupted, shown))
         if isinstance(harness, LiveHarness):
-            order = partial(harness.read_live_order, directory / ORDER, plan)
-            shown.board.counts = lambda: len(order())
+            shown.board.watch = watched(directory / LOGS, max_usd)
             live = LiveDriver(harness, plan, directory, settings, screen, interrupt)
             report = live.run()
         else:

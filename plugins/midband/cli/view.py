@@ -4,30 +4,33 @@ from pathlib import Path
 
 import click
 
-from midband.cli.options import history_option
+from midband.cli.options import examples, history_option
 from midband.cli.output import echo
 
 
-@click.command(epilog="Example: midband view --open")
+@click.command(epilog=examples("midband view --open"))
 @click.option(
     "--port",
     type=click.IntRange(min=0, max=65535),
-    help="The port; 0 for any that is free. By default 7557, or the next that is free.",
+    metavar="N",
+    help="The port of the page. 0 takes any free port. By default it is 7557, or else the next free"
+    " one.",
 )
-@click.option("--open", "opens", is_flag=True, help="Open the page in your browser.")
+@click.option("--open", "opens", is_flag=True, help="Open the page in your browser at once.")
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where runs say how they stand; MIDBAND_STATE or your user state directory by default.",
+    help="The directory where runs say how they stand. By default it is the one that the variable"
+    " MIDBAND_STATE names, or else one in your user state directory.",
 )
 @history_option
 def view(port: int | None, opens: bool, state: Path | None, history_path: Path | None) -> None:
-    """Show runs, races and the history on a local page, which follows what is running.
+    """Show runs, races and the history on a local page.
 
-    Every run and race that midband drives writes a small state file while it runs, and the page
-    reads these files and the history. The page can be opened on this machine only, and it changes
-    nothing. Ctrl-C ends it. See docs/view.md.
+    The page follows what is running: every run and race that midband drives writes a small state
+    file, and the page reads these files and the history. The page can be opened on this machine
+    only, and it changes nothing. Ctrl-C ends it. docs/view.md tells more.
     """
     from importlib.util import find_spec
 

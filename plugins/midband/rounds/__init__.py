@@ -2,7 +2,7 @@
 
 from midband.rounds.driver import RoundDriver
 from midband.rounds.journal import RoundEnd, results_of
-from midband.rounds.live import ORDER, LiveDriver
+from midband.rounds.live import LOGS, LiveDriver
 from midband.rounds.process import Interrupt
 from midband.rounds.race import RaceDriver, RaceReport, RaceSettings
 from midband.rounds.race_state import RaceListener, RaceStanding
@@ -19,7 +19,7 @@ from midband.rounds.run_settings import (
 )
 
 __all__ = [
-    "ORDER",
+    "LOGS",
     "Interrupt",
     "Listener",
     "LiveDriver",
