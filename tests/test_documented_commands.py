@@ -135,10 +135,14 @@ def test_commands_in_documents_run(
         _history(Path("history.duckdb"), _benchmark(words), _metric(words), _source(words))
     if "merge" in words:
         _history(Path("../laptop/history.duckdb"), "gsm8k", _metric(words), "")
+        Path("gsm8k.parquet").unlink(missing_ok=True)
+        assert run(["history", "export", "gsm8k.parquet", "--benchmark", "gsm8k"]) == 0
     assert run(list(itertools.takewhile(lambda word: word != ">", words))) == 0
 
 
 def _benchmark(words: list[str]) -> str:
+    if "merge" in words:
+        return "gsm8k"
     named = [words[n + 1] for n, word in enumerate(words[:-1]) if word == "--benchmark"]
     place = {"plan": 1, "rates": 1, "history": 1 if "--export" in words else 2}.get(words[0], 99)
     return (named or words[place : place + 1] or ["b"])[0]

@@ -60,6 +60,12 @@ def test_no_page_loads_anything_from_the_network(site: Path) -> None:
         assert not re.search(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", text), sheet.name
 
 
+def test_bars_in_the_code_of_tables_are_bars(site: Path) -> None:
+    text = (site / "run.html").read_text(encoding="utf-8")
+    assert "<code>--max-errors N|SHARE</code>" in text
+    assert not any("\\|" in cell for cell in re.findall(r"<td>(.*?)</td>", text))
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_reference_holds_every_public_name(site: Path, package: str) -> None:
     text = (site / "api" / f"{package}.html").read_text(encoding="utf-8")
