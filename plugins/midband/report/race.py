@@ -47,9 +47,9 @@ def race_page(source: Path, *, command: str = "") -> Page:
         raise InputError(msg)
     if is_race_directory(source):
         return page_of(read_race_directory(source), command=command)
-    from midband.inspect.race_logs import read_race_logs
+    from midband.inspect import race_logs
 
-    return page_of(read_race_logs(source), command=command)
+    return page_of(race_logs.read_race_logs(source), command=command)
 
 
 def page_of(facts: RaceFacts, *, command: str = "") -> Page:

@@ -9,19 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midband.choices import read_plan
-from midband.report.run_logs import (
-    dates_of,
-    digest_of_log,
-    find_plan,
-    header_of,
-    inspect_command,
-    is_plan_file,
-    log_facts,
-    log_gaps,
-    logs_in,
-    recorded_verdict,
-    refuse_race,
-)
+from midband.inspect import run_logs
 from midband.rounds.agent_run import PLAN
 from midband.rounds.journal import FILE, AttemptResult, known_results, parse_events
 from midband.rounds.live import LOGS, ORDER
@@ -131,14 +119,14 @@ def read_run(source: Path, results: Sequence[Path], asked: Asked) -> RunResults:
     MidbandError
         It cannot be read.
     """
-    if results or is_plan_file(source):
+    if results or run_logs.is_plan_file(source):
         if not results:
             msg = (
                 f"expected results beside the plan {source}, got none: name them after it, as in"
                 " `midband report run PLAN LOGS`"
             )
             raise InputError(msg)
-        if not is_plan_file(source):
+        if not run_logs.is_plan_file(source):
             msg = f"expected a plan before the results, got {source}: name the plan first"
             raise InputError(msg)
         return _by_plan(read_plan(source), source, results, asked)
@@ -147,7 +135,7 @@ def read_run(source: Path, results: Sequence[Path], asked: Asked) -> RunResults:
     if source.is_dir() and (source / RACE_JOURNAL).is_file():
         msg = f"expected one run, got the race in {source}: use `midband report race {source}`"
         raise InputError(msg)
-    if source.is_dir() and (source / PLAN).is_file() and not logs_in(source):
+    if source.is_dir() and (source / PLAN).is_file() and not run_logs.logs_in(source):
         plan = read_plan(source / PLAN)
         return RunResults(plan=plan, results=(), missing=(f"No run was begun in {source}.",))
     return _of_logs(source, asked)
@@ -276,7 +264,7 @@ def _of_live_directory(
 
     logs = directory / LOGS
     inspect = harness.InspectHarness()
-    if not logs_in(logs):
+    if not run_logs.logs_in(logs):
         return RunResults(plan=plan, results=(), missing=("The run has not written a log yet.",))
     most = begun.get("max_errors")
     order = inspect.read_live_order(directory / ORDER, plan)
@@ -296,7 +284,7 @@ def _of_logs(
     source: Path, asked: Asked, plan: "Plan | None" = None, order: Sequence[str] = ()
 ) -> RunResults:
     """Read a run from its Inspect logs, which name their plan."""
-    logs = logs_in(source)
+    logs = run_logs.logs_in(source)
     if not logs:
         msg = (
             "expected a directory of `midband run`, the Inspect log of an adaptive run, or a plan"
@@ -309,8 +297,8 @@ def _of_logs(
         msg = f"expected Inspect AI to read {source}, found none: pip install 'midband[inspect]'"
         raise UnreadableSourceError(msg)
     if plan is None:
-        refuse_race(logs)
-        digests = {log: digest_of_log(log) for log in logs}
+        run_logs.refuse_race(logs)
+        digests = {log: run_logs.digest_of_log(log) for log in logs}
         adaptive = [log for log in logs if digests[log]]
         if not adaptive:
             msg = (
@@ -319,7 +307,7 @@ def _of_logs(
             )
             raise InputError(msg)
         logs, digest = adaptive, digests[adaptive[-1]]
-        plan = read_plan(find_plan(adaptive[-1], digest))
+        plan = read_plan(run_logs.find_plan(adaptive[-1], digest))
         logs = [log for log in logs if digests[log] == digest]
     return _by_plan(plan, None, logs, asked, order=order)
 
@@ -339,7 +327,7 @@ def _by_plan(
     from midband_history import Metric
 
     options = asked.options
-    headers = [(log, header_of(log)) for path in paths for log in logs_in(path)]
+    headers = [(log, run_logs.header_of(log)) for path in paths for log in run_logs.logs_in(path)]
     headers = [(log, each) for log, each in headers if each]
     newest = headers[-1][1] if headers else {}
     arguments = newest.get("arguments", {})
@@ -377,17 +365,17 @@ def _by_plan(
         agent=agent,
         started=told.started if told is not None and told.live else None,
         unlogged=() if told is None else told.unlogged,
-        recorded=recorded_verdict(headers, plan),
+        recorded=run_logs.recorded_verdict(headers, plan),
         max_errors=most,
-        command=inspect_command(newest),
-        facts=log_facts(headers),
-        dates=dates_of(headers, records),
+        command=run_logs.inspect_command(newest),
+        facts=run_logs.log_facts(headers),
+        dates=run_logs.dates_of(headers, records),
         warnings=tuple(
             f"{each.ignored} results are on tasks that the plan does not hold, and are left out."
             for each in verdicts
             if each.ignored
         ),
-        missing=(*log_gaps(headers), *_unjudged(verdicts), *asked.notes),
+        missing=(*run_logs.log_gaps(headers), *_unjudged(verdicts), *asked.notes),
     )
 
 
