@@ -36,6 +36,8 @@ def _why_not(words: list[str]) -> str | None:
         return "needs a harness or a run, which the tests in tests/plugins have"
     if words[0] == "import" and any("://" in word for word in words):
         return "needs the network; tests/plugins/test_starter_histories.py answers in its place"
+    if "--all" in words:
+        return "tests/plugins/test_suites.py plans suites"
     if words[0] == "rank" and "--baseline" not in words:
         return "needs a run by a plan; tests/end_to_end has one"
     if words[0] in {"import", "rank"} and not any(word in TABLES for word in words):
@@ -49,10 +51,11 @@ TABLES = {"new/", "old/", "results.csv", "runs.csv", "matrix.csv", "board.csv", 
 TABLES |= {"gpt-5-run.jsonl", "results.csv.gz"}
 AGENTS = [
     "gpt-5",
+    "openai/gpt-5",
     "my-agent",
     "my-agent (gpt-5)",
     "My agent (v2)",
-    *(f"a{n:02d}" for n in range(10)),
+    *(f"a{n:02d}" for n in range(9)),
 ]
 
 
@@ -75,7 +78,7 @@ def _records(benchmark: str, metric: Metric) -> list[Record]:
             agent=name,
             model=name,
             scaffold=("react", "plain")[place % 2],
-            run_id=f"run-{16 + place}",
+            run_id=f"run-{15 + place}",
             benchmark_version="2.1",
             started=datetime(2025, 1 + place % 6, 1 + place, tzinfo=UTC),
             score=float(chance.random() < (place + 3) / 20) + (metric.name == "judge"),
@@ -138,8 +141,7 @@ def test_commands_in_documents_run(
 def _benchmark(words: list[str]) -> str:
     named = [words[n + 1] for n, word in enumerate(words[:-1]) if word == "--benchmark"]
     place = {"plan": 1, "rates": 1, "history": 1 if "--export" in words else 2}.get(words[0], 99)
-    told = (named or words[place : place + 1] or ["b"])[0]
-    return "b" if told.startswith("-") else told
+    return (named or words[place : place + 1] or ["b"])[0]
 
 
 def _source(words: list[str]) -> str:

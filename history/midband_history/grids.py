@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history.cells import Runs
 from midband_history.connection import fetch, statement
 from midband_history.labels import AgentRow, Version
 from midband_history.metrics import Metric
+from midband_history.rates import Runs, notes_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -110,17 +110,7 @@ class GridReader:
 
     def notes(self) -> tuple[str, ...]:
         """Say what was left out of the matrix."""
-        notes = []
-        if self.gone:
-            notes.append(
-                f"{self.gone:,} results at other contents of the tasks, or at other tasks, left out"
-            )
-        if self.unsure:
-            notes.append(
-                f"{self.unsure:,} results without a content digest left out, since several"
-                " contents of their tasks are known: import them with --benchmark-version LABEL"
-            )
-        return tuple(notes)
+        return notes_of(self.gone, self.unsure)
 
     def _width(self) -> int:
         """Return how many attempts the fullest cell has, or more."""

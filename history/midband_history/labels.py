@@ -9,8 +9,10 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from midband_history.connection import fetch, fetch_dicts
+from midband_history.connection import fetch, fetch_dicts, utc
 from midband_history.errors import InputError, nearest
+from midband_history.frames import Rows
+from midband_history.summaries import VersionSummary
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -337,6 +339,32 @@ def read_version(
     return choose_version(
         read_contents(connection, benchmark_id, as_of), wanted, benchmark=benchmark
     )
+
+
+def read_versions(
+    connection: "DuckDBPyConnection", benchmark: str, benchmark_id: int
+) -> Rows[VersionSummary]:
+    """Summarise the versions of a benchmark, the newest first; at least one."""
+    contents = read_contents(connection, benchmark_id, None)
+    agents_of = dict(fetch(connection, "agents_of_tasks", benchmark_id=benchmark_id))
+    found = Rows(of=VersionSummary)
+    labels: list[str | None] = [*labels_of(contents)]
+    for label in labels or [None]:
+        version = choose_version(contents, label, benchmark=benchmark)
+        starts = [
+            each.last
+            for each in contents
+            if each.last is not None and (label is None or each.version == label)
+        ]
+        found.append(
+            VersionSummary(
+                label=version.label,
+                tasks=len(version.names),
+                agents=len({a for task in version.column_of for a in agents_of.get(task, ())}),
+                last=utc(max(starts, default=None)),
+            )
+        )
+    return found
 
 
 def labels_of(contents: Sequence[Content]) -> list[str]:

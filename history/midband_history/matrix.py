@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midband_history.cells import read_runs
 from midband_history.connection import cursor_of, dicts_of, fetch, statement, utc
 from midband_history.errors import InputError
 from midband_history.frames import Column, Frames
 from midband_history.grids import GridReader
 from midband_history.labels import AgentRow, read_version
 from midband_history.metrics import UNKNOWN_METRIC, Metric, as_metric
+from midband_history.rates import read_runs
 from midband_history.records import OUTCOME_KINDS, Record
 
 if TYPE_CHECKING:

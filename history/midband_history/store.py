@@ -25,16 +25,21 @@ from midband_history.ingest import (
 from midband_history.labels import (
     choose_agents,
     choose_version,
-    labels_of,
     only_former,
     read_agents,
     read_contents,
+    read_versions,
 )
 from midband_history.matrix import OutcomeMatrix, build_matrix, read_records
 from midband_history.merging import Sharing
 from midband_history.metrics import MetricSummary, choose_metric, read_metrics
 from midband_history.notebook import notebook_html
-from midband_history.rates import add_up_cells, means_of_agents, rates_of_tasks
+from midband_history.rates import (
+    add_up_cells,
+    left_out_results,
+    means_of_agents,
+    rates_of_tasks,
+)
 from midband_history.record_columns import as_utc
 from midband_history.records import Incoming, Record
 from midband_history.staging import known_format, stage_table
@@ -187,27 +192,7 @@ class History(Sharing):
 
     def versions(self, benchmark: str) -> Rows[VersionSummary]:
         """Summarise the versions of a benchmark, the newest first; at least one."""
-        benchmark_id = self._id(benchmark)
-        contents = read_contents(self._connection, benchmark_id, None)
-        agents_of = dict(fetch(self._connection, "agents_of_tasks", benchmark_id=benchmark_id))
-        found = Rows(of=VersionSummary)
-        labels: list[str | None] = [*labels_of(contents)]
-        for label in labels or [None]:
-            version = choose_version(contents, label, benchmark=benchmark)
-            starts = [
-                each.last
-                for each in contents
-                if each.last is not None and (label is None or each.version == label)
-            ]
-            found.append(
-                VersionSummary(
-                    label=version.label,
-                    tasks=len(version.names),
-                    agents=len({a for task in version.column_of for a in agents_of.get(task, ())}),
-                    last=utc(max(starts, default=None)),
-                )
-            )
-        return found
+        return read_versions(self._connection, benchmark, self._id(benchmark))
 
     def sources(self, benchmark: str) -> Rows[SourceSummary]:
         """Summarise the sources that a benchmark has attempts from, the largest first."""
@@ -265,6 +250,21 @@ class History(Sharing):
             for place, row in zip(places, found, strict=True)
         )
         return Rows(rates, of=PassRate)
+
+    def left_out_results(
+        self,
+        benchmark: str,
+        *,
+        as_of: datetime | None = None,
+        metric: str | None = None,
+        version: str | None = None,
+    ) -> tuple[str, ...]:
+        """Return the notes of `outcomes`: how many results at other contents no number counts.
+
+        Parameters as in `outcomes`.
+        """
+        chosen = self._choose(benchmark, as_of=as_of, metric=metric, version=version)
+        return left_out_results(self._connection, **chosen)
 
     def mean_tokens(self, benchmark: str, *, as_of: datetime | None = None) -> float:
         """Return the mean number of tokens of an attempt; NaN where none is recorded.

@@ -1,19 +1,16 @@
-"""Plans, decisions and races in a notebook: a sentence, an interval and a small table."""
+"""Plans, decisions and races in a notebook: a sentence, an interval and a small table.
+
+What is shown is imported by none of these functions, since its module imports them.
+"""
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from midband_history import Bar, notebook_html
 
-if TYPE_CHECKING:
-    from midband_sampler.decision import Decision
-    from midband_sampler.plan import Plan
-    from midband_sampler.racing.race_plan import RacePlan
-    from midband_sampler.racing.verdict import RaceVerdict
 
-
-def decision_html(decision: "Decision") -> str:
+def decision_html(decision: Any) -> str:
     """Return the verdict on a candidate as HTML."""
     of = decision.n_reference + 1
     held = f"{decision.low} to {decision.high} at {decision.confidence * 100:.3g} %"
@@ -45,7 +42,7 @@ def decision_html(decision: "Decision") -> str:
     return notebook_html(caption, rows=rows, bar=bar, notes=notes)
 
 
-def decision_repr(decision: "Decision") -> str:
+def decision_repr(decision: Any) -> str:
     """Return a decision on one line."""
     rank = "unknown" if decision.rank is None else str(decision.rank)
     return (
@@ -55,7 +52,7 @@ def decision_repr(decision: "Decision") -> str:
     )
 
 
-def plan_html(plan: "Plan") -> str:
+def plan_html(plan: Any) -> str:
     """Return a plan as HTML."""
     most = len(plan.tasks) if plan.max_tasks is None else min(plan.max_tasks, len(plan.tasks))
     live = "chosen while the run goes on" if plan.chooses_live else "in the plan's order"
@@ -80,7 +77,7 @@ def plan_html(plan: "Plan") -> str:
     return notebook_html(caption, rows=rows, notes=notes)
 
 
-def plan_repr(plan: "Plan") -> str:
+def plan_repr(plan: Any) -> str:
     """Return a plan on one line."""
     return (
         f"<Plan for {plan.benchmark!r}: {plan.strategy}, {len(plan.tasks)} of"
@@ -88,7 +85,7 @@ def plan_repr(plan: "Plan") -> str:
     )
 
 
-def race_plan_html(plan: "RacePlan") -> str:
+def race_plan_html(plan: Any) -> str:
     """Return a planned race as HTML."""
     where = f" on {plan.benchmark}" if plan.benchmark else ""
     caption = f"Race of {len(plan.candidates)} candidates{where}: {plan.question.text}."
@@ -108,7 +105,7 @@ def race_plan_html(plan: "RacePlan") -> str:
     return notebook_html(caption, rows=rows, notes=plan.notes)
 
 
-def race_plan_repr(plan: "RacePlan") -> str:
+def race_plan_repr(plan: Any) -> str:
     """Return a planned race on one line."""
     return (
         f"<RacePlan {plan.question.text!r} on {plan.benchmark!r}: {len(plan.candidates)}"
@@ -116,7 +113,7 @@ def race_plan_repr(plan: "RacePlan") -> str:
     )
 
 
-def race_verdict_html(verdict: "RaceVerdict") -> str:
+def race_verdict_html(verdict: Any) -> str:
     """Return what a race has come to as HTML."""
     table = set(verdict.table())
     first, *rest = [line for line in verdict.lines() if line not in table]
@@ -136,7 +133,7 @@ def race_verdict_html(verdict: "RaceVerdict") -> str:
     return notebook_html(first, columns=columns, rows=rows, notes=rest)
 
 
-def race_verdict_repr(verdict: "RaceVerdict") -> str:
+def race_verdict_repr(verdict: Any) -> str:
     """Return what a race has come to on one line."""
     return (
         f"<RaceVerdict {verdict.question!r}: {verdict.answer} {verdict.results} of {verdict.full}"

@@ -164,7 +164,9 @@ def calibration(alt: Any, cells: Sequence[Mapping[str, Any]], colours: Palette) 
         return None
     least = min(min(row["low"], row["nominal"] or 1.0) for row in data)
     domain = [math.floor(20 * max(least - 0.02, 0.0)) / 20, 1.0]
-    y = alt.Y("policy:N", title=None, sort=[row["policy"] for row in data]).axis(**_LINES)
+    y = alt.Y("policy:N", title=None, sort=[row["policy"] for row in data]).axis(
+        **_LINES, labelOffset=_above(data)
+    )
     base = alt.Chart(alt.Data(values=data)).encode(y=y)
     x = alt.X("low:Q", title="Intervals that held").axis(format="%").scale(domain=domain)
     targets = sorted({row["target"] for row in data})
@@ -280,7 +282,9 @@ def claims(alt: Any, cells: Sequence[Mapping[str, Any]], colours: Palette) -> An
     ]
     if not data:
         return None
-    y = alt.Y("policy:N", title=None, sort=[row["policy"] for row in data]).axis(**_LINES)
+    y = alt.Y("policy:N", title=None, sort=[row["policy"] for row in data]).axis(
+        **_LINES, labelOffset=_above(data)
+    )
     base = alt.Chart(alt.Data(values=data)).encode(y=y)
     bars = base.mark_rule(strokeWidth=5, opacity=0.4, strokeCap="round", color=colours.series[0])
     x = alt.X("low:Q", title="Races with a false claim").axis(format="%").scale(zero=True)

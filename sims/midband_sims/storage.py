@@ -14,7 +14,7 @@ from typing import Any, Self, TextIO, TypeVar
 
 import duckdb
 
-from midband_history import InputError, StoreError
+from midband_history import InputError, StoreError, notebook_html
 from midband_sims.executors import run_units
 
 if os.name == "posix":
@@ -210,6 +210,32 @@ def plain_cell(cell: Mapping[str, object]) -> dict[str, object]:
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in cell.items()
     }
+
+
+# What a notebook shows of a cell, and what it calls it there.
+_SHOWN = {
+    "benchmark": "benchmark",
+    "protocol": "protocol",
+    "strategy": "strategy",
+    "stop": "stop",
+    "n_candidates": "candidates",
+    "fraction_run": "share of tasks run",
+    "spearman": "rank correlation",
+    "coverage": "coverage on the full benchmark",
+    "coverage_planned": "coverage on the planned tasks",
+    "nominal": "promised coverage",
+    "cost_saved_share": "share of cost saved",
+}
+
+
+def cells_html(
+    cells: Sequence[Mapping[str, object]], *, replays: int, skipped: Sequence[str]
+) -> str:
+    """Return the cells of a study as a notebook shows them."""
+    caption = f"Study of {len(cells)} cell{'' if len(cells) == 1 else 's'} with {replays} replays."
+    rows: Any = [[cell.get(name) for name in _SHOWN] for cell in cells]
+    notes = [f"Not served: {each}" for each in skipped]
+    return notebook_html(caption, columns=tuple(_SHOWN.values()), rows=rows, notes=notes)
 
 
 def cells_json(cells: Sequence[Mapping[str, object]]) -> str:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows, notebook_html
+from midband_history import Column, Frames, InputError, OutcomeMatrix, Rows
 from midband_sampler import PlanSettings
 from midband_sims.cells import described, head_of, summarise
 from midband_sims.executors import workers_of
 from midband_sims.protocols import Split, parse_protocol, too_few_tasks
-from midband_sims.storage import run_journaled, write_results
+from midband_sims.storage import cells_html, run_journaled, write_results
 from midband_sims.units import (
     BAND,
     Names,
@@ -25,17 +25,10 @@ from midband_sims.units import (
     pack,
     pieces,
     run_unit,
+    varied,
 )
 
 Progress = Callable[[int, int], None]
-# What a notebook shows of a cell, and what it calls it there.
-_SHOWN = {
-    "benchmark": "benchmark", "protocol": "protocol", "strategy": "strategy", "stop": "stop",
-    "n_candidates": "candidates", "fraction_run": "share of tasks run",
-    "spearman": "rank correlation", "coverage": "coverage on the full benchmark",
-    "coverage_planned": "coverage on the planned tasks", "nominal": "promised coverage",
-    "cost_saved_share": "share of cost saved",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +117,7 @@ class StudySettings:
         values: dict[str, Any] = {}
         for name, value in data.items():
             if name == "plan":
-                values[name] = _varied(value)
+                values[name] = varied(value)
             elif isinstance(names[name], tuple):
                 items = value if isinstance(value, list | tuple) else [value]
                 values[name] = tuple(str(item) for item in items)
@@ -168,10 +161,7 @@ class StudyResult(Frames):
         return f"<StudyResult: {len(self.cells)} cells, {len(self.replays)} replays>"
 
     def _repr_html_(self) -> str:
-        caption = f"Study of {len(self.cells)} cells with {len(self.replays)} replays."
-        rows: Any = [[cell.get(name) for name in _SHOWN] for cell in self.cells]
-        notes = [f"Not served: {each}" for each in self.skipped]
-        return notebook_html(caption, columns=tuple(_SHOWN.values()), rows=rows, notes=notes)
+        return cells_html(self.cells, replays=len(self.replays), skipped=self.skipped)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -438,21 +428,6 @@ class Study:
             }
             replays.extend({**names, **row} for row in rows)
         return cells, replays
-
-
-def _varied(data: object) -> dict[str, tuple[Any, ...]]:
-    """Read the further settings of plans; a single value stands for a list of one."""
-    if not isinstance(data, Mapping):
-        msg = f"expected settings of plans by name, got {data!r}"
-        raise InputError(msg)
-    return {
-        str(name): tuple(map(_frozen, value if isinstance(value, list | tuple) else (value,)))
-        for name, value in data.items()
-    }
-
-
-def _frozen(value: object) -> object:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _first_replay(unit: Unit) -> Unit:

@@ -7,7 +7,7 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -376,3 +376,18 @@ def budget_tasks(budget: str, n_tasks: int) -> int:
 
 def _number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def varied(data: object) -> dict[str, tuple[Any, ...]]:
+    """Read the further settings of plans; a single value stands for a list of one."""
+    if not isinstance(data, Mapping):
+        msg = f"expected settings of plans by name, got {data!r}"
+        raise InputError(msg)
+    return {
+        str(name): tuple(map(_frozen, value if isinstance(value, list | tuple) else (value,)))
+        for name, value in data.items()
+    }
+
+
+def _frozen(value: object) -> object:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value

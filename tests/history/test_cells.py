@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midband_history import (
+    OUTCOME_KINDS,
     History,
     Inbox,
     Incoming,
@@ -29,12 +31,12 @@ SCALE = Metric(name="m", low=0.0, high=1.0, declared="source")
 PLAIN = (0.0, 1.0)
 GRADED = (0.0, 1.0, 0.1, 0.7, 1 / 3)
 SMALL = (0.0, 1.0, 1e-9, 1 / 3)
-Cell = list[tuple[int, float | None, float | None, float | None]]
+Cell = list[tuple[int, float | None, float | None, float | None]]  # kind, score, cost, duration
 
 
 @st.composite
 def results(draw: st.DrawFn, scores: tuple[float, ...]) -> Record:
-    kind = draw(st.sampled_from(["valid", "valid", "valid", "infra_error"]))
+    kind = draw(st.sampled_from(OUTCOME_KINDS[:1] * 3 + OUTCOME_KINDS[1:2]))
     unnamed = kind != "valid" and draw(st.booleans())
     return Record(
         benchmark="b",
@@ -86,13 +88,8 @@ def _do(history: History, what: str, batch: list[Record]) -> None:
     elif what == "alias":
         history.alias("agent", "z", "x")
     elif what == "name":
-        renamed = [Record(**{**_fields(each), "benchmark": "c"}) for each in batch]
-        history.add(renamed, source="other name")
+        history.add([replace(each, benchmark="c") for each in batch], source="other name")
         history.alias("benchmark", "c", "b")
-
-
-def _fields(record: Record) -> dict[str, object]:
-    return {name: getattr(record, name) for name in Record.__slots__}
 
 
 def _attempts(history: History) -> dict[tuple[str, str], Cell]:
@@ -141,8 +138,9 @@ def _check(history: History) -> None:
             assert matrix.without_score[row, column] == tried - len(cell)
             mean = np.nansum(each) / len(cell) if cell else math.nan
             np.testing.assert_array_equal(matrix.scores[row, column], mean)
-            for grid, place in ((matrix.cost_usd, 2), (matrix.duration_s, 3)):
-                known = [one[place] for one in cell if one[place] is not None]
+            costs, durations = [one[2] for one in cell], [one[3] for one in cell]
+            for grid, amounts in ((matrix.cost_usd, costs), (matrix.duration_s, durations)):
+                known = [amount for amount in amounts if amount is not None]
                 np.testing.assert_allclose(grid[row, column], _mean(known), rtol=1e-13)
         rate = shown[task]
         known_means = matrix.scores[:, column][~np.isnan(matrix.scores[:, column])]

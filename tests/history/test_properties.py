@@ -167,6 +167,7 @@ def _check_rates(history: History, name: str, version: str | None, date: datetim
         with pytest.raises(InputError, match=re.escape(str(error))):
             history.pass_rates(name, version=version, as_of=date)
         return
+    assert history.left_out_results(name, version=version, as_of=date) == matrix.notes
     rates = history.pass_rates(name, version=version, as_of=date)
     assert [one.task_id for one in rates] == list(matrix.tasks)
     assert [one.task_digest for one in rates] == list(matrix.task_digests)

@@ -22,7 +22,7 @@ class _Stop(BaseException):
 
 
 class HistoryMachine(RuleBasedStateMachine):
-    """Adds, leaves in the inbox, forgets, folds and is killed; a dictionary says what must be."""
+    """Adds, merges, leaves in the inbox, forgets, folds, dies; a dictionary says what must be."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,6 +74,16 @@ class HistoryMachine(RuleBasedStateMachine):
         with Inbox(self.path) as inbox:
             inbox.write(records)
         self._remember(records)
+
+    @rule(benchmark=BENCHMARKS, agent=AGENTS, tasks=TASKS, score=SCORES)
+    def merge(self, benchmark: str, agent: str, tasks: set[int], score: float) -> None:
+        """Add another history, twice."""
+        records = self._records(benchmark, agent, tasks, score)
+        with History.in_memory() as other, History.open(self.path) as history:
+            other.add(records, source="elsewhere")
+            report = history.merge(other)
+            assert history.merge(other).added == 0
+        assert report.added == self._remember(records)
 
     @rule(benchmark=BENCHMARKS, agent=AGENTS)
     def forget(self, benchmark: str, agent: str) -> None:

@@ -125,19 +125,17 @@ def test_a_race(matrix: OutcomeMatrix) -> None:
 def test_a_history_open_and_closed() -> None:
     with History.in_memory() as history:
         assert "0 benchmarks" in check(history).text
-        for place in range(25):
-            history.add(
-                [
-                    Record(
-                        benchmark=f"bench-{place:02}{'<b>' if place == 3 else ''}",
-                        task_id="t",
-                        agent="a",
-                        score=1.0,
-                        started=datetime(2026, 3, 1, tzinfo=UTC),
-                    )
-                ],
-                source=f"by hand {place}",
+        records = [
+            Record(
+                benchmark=f"bench-{place:02}{'<b>' if place == 3 else ''}",
+                task_id="t",
+                agent="a",
+                score=1.0,
+                started=datetime(2026, 3, 1, tzinfo=UTC),
             )
+            for place in range(25)
+        ]
+        history.add(records, source="by hand")
         found = check(history)
         assert "25 benchmarks, 25 attempts" in found.text
         assert "bench-03<b>" in found.texts
@@ -150,7 +148,7 @@ def test_a_history_open_and_closed() -> None:
 def test_a_study(matrix: OutcomeMatrix) -> None:
     result = Study([matrix], StudySettings(strategies=("random",), resamples=50, draws=5)).run()
     found = check(result)
-    assert "Study of 1 cells" in found.text
+    assert "Study of 1 cell " in found.text
     assert matrix.benchmark in found.texts
     assert "coverage on the planned tasks" in found.texts
     assert f"{len(result.replays)} replays" in found.text

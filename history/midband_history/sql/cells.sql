@@ -220,3 +220,25 @@ SELECT
 FROM scored
 WHERE attempts > 0
 GROUP BY line;
+
+-- name: left_out_cells
+-- How many results are at other contents than those of a version, and how many may be.
+WITH wanted_tasks AS (
+    SELECT unnest(CAST($task_ids AS INTEGER[])) AS task_id,
+        unnest(CAST($by_label AS BOOLEAN[])) AS by_label
+),
+wanted_runs AS (
+    SELECT unnest(CAST($run_ids AS INTEGER[])) AS run_id,
+        unnest(CAST($same_version AS BOOLEAN[])) AS same_version
+)
+SELECT
+    CAST(coalesce(sum(results) FILTER (by_label IS NULL), 0) AS BIGINT),
+    CAST(coalesce(sum(results) FILTER (by_label AND NOT same_version), 0) AS BIGINT)
+FROM (
+    SELECT run_id, task_id,
+        without_score + CASE WHEN metric_id = $metric_id THEN valid ELSE 0 END AS results
+    FROM cells
+    WHERE metric_id = $metric_id OR metric_id = CAST($unnamed_id AS INTEGER)
+) AS held
+JOIN wanted_runs USING (run_id)
+LEFT JOIN wanted_tasks USING (task_id);

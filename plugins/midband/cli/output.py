@@ -284,6 +284,5 @@ def say_other_contents(
     version: str | None = None,
 ) -> None:
     """Warn of results that no number shown counts, being at other contents of the tasks."""
-    matrix = store.outcomes(benchmark, as_of=as_of, metric=metric, version=version)
-    for note in matrix.notes:
+    for note in store.left_out_results(benchmark, as_of=as_of, metric=metric, version=version):
         warn(f"{note}: see `midband history why {benchmark} TASK`")

@@ -30,7 +30,7 @@ NEW_ABILITY = 0.5
 RIVALS = {"agent-red": -0.6, "agent-green": 0.3, "agent-blue": 1.5}
 QUESTION = "top:1:0.9"
 # Kind of report, the logs that it is about, and the page, in the directory of the demo.
-REPORTS = (("run", "adaptive", "report.html"),)
+REPORTS = (("run", "adaptive", "report.html"), ("race", "race-history", "race-report.html"))
 COST_USD = 0.04  # what a simulated attempt would cost on average; no money is spent
 _SPREAD = 2.4
 MARKER = "SIMULATED.txt"
@@ -146,7 +146,7 @@ def _run_demo(directory: Path, history: Path | None, say: Callable[[str], None])
     _show([*plan_race, "--history", store], say)
     informed: list[str | Path] = [*race, "--race", planned, "--log-dir", directory / "race-history"]
     _show(informed, say, live=True, only_verdict=True)
-    say("9. A page on the stopped run, to read in a browser and to share.")
+    say("9. A page on the stopped run and one on the race, to read in a browser and to share.")
     for kind, logs, page in REPORTS:
         _show(["report", kind, directory / logs, "--output", directory / page], say)
     return _compare(directory, seconds=time.monotonic() - began)

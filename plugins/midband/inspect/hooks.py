@@ -30,6 +30,7 @@ from midband.inspect.shown import (
     RunningEval,
     begin_run,
     current_run,
+    mind_scoring,
     running_eval,
     say_in_header,
     say_now,
@@ -53,6 +54,8 @@ else:  # versions before 0.3.250 have none, and are never given one
 logger = logging.getLogger(__name__)
 
 _EVALS: dict[str, int] = {}
+
+mind_scoring()  # older versions of Inspect do not load what packages register before they score
 
 
 @dataclass(eq=False, repr=False)

@@ -11,7 +11,15 @@ from weakref import WeakValueDictionary
 from midband.inspect.kept import KeptRun
 from midband.inspect.limits import Amounts, Share
 from midband.inspect.scores import SampleResult, task_id
-from midband.inspect.shown import PREFIX, caption_of, counter_text, finite, say_at_end, wrapped
+from midband.inspect.shown import (
+    PREFIX,
+    caption_of,
+    counter_text,
+    finite,
+    plans_said,
+    say_at_end,
+    wrapped,
+)
 from midband.text import BLOCK_WIDTH, one_line
 
 if TYPE_CHECKING:
@@ -223,8 +231,10 @@ class LiveRun:
         """Return what is said of the run once it is over."""
         if (decision := self.decision) is None:
             return f"{self.model}: no verdict, {self.error}"
+        where = f" on {self.plan.benchmark}" if plans_said() > 1 else ""
+        prefix = f"{self.model}{where}: "
         lines = decision.lines(
-            prefix=f"{self.model}: ", ended=True, resume=resume, width=width, encoding=encoding
+            prefix=prefix, ended=True, resume=resume, width=width, encoding=encoding
         )
         said = [text for text in self.warnings if text != self._ended_early]
         more = [line for text in said for line in wrapped(f"warning: {text}", width)]

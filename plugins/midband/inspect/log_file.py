@@ -401,7 +401,7 @@ def _obstacle(score: "EvalScore", name: str, metric: "EvalMetric") -> str:
     plain = metric.name.rpartition("/")[2]
     if score.reducer not in (None, "mean"):
         return f"the attempts at a sample are reduced by {score.reducer}, and all are read"
-    if (metric.group or plain).rpartition("/")[2] in _SPREADS:
+    if (getattr(metric, "group", None) or plain).rpartition("/")[2] in _SPREADS:
         return _SPREAD
     if plain not in _MEANS or getattr(metric, "group", None) not in (None, plain):
         return f"{name} is a metric of the task's own"

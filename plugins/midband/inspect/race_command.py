@@ -2,9 +2,11 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 # Names the file to which a race writes its verdict, for the command that started it.
 VERDICT_FILE = "MIDBAND_RACE_VERDICT"
+
+
+def new_race_id() -> str:
+    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
+    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
 
 
 def race_arguments(
@@ -41,7 +48,6 @@ def race_arguments(
         The race, the question or the models cannot be used.
     """
     from midband.inspect.race_task import read_race
-    from midband.inspect.racing import new_race_id
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not names and not Path(race).is_file() and not race.endswith(".json"):

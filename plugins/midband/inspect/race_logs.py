@@ -12,8 +12,14 @@ from midband.inspect.entrant import merged
 from midband.inspect.log_file import RACE_RECORD
 from midband.inspect.metric import ScoreReader
 from midband.inspect.race_command import candidate_of
-from midband.inspect.scores import SampleResult, attempt_cost, task_id
-from midband.report.race_facts import Look, RaceFacts, RaceResult, course_side_by_side
+from midband.inspect.scores import SampleResult, attempt_cost, attempt_tokens, task_id
+from midband.report.race_facts import (
+    Look,
+    RaceFacts,
+    RaceResult,
+    course_side_by_side,
+    tell_result,
+)
 from midband.report.words import counted
 from midband.text import one_line
 from midband_history import InputError, Metric, MidbandError
@@ -283,6 +289,7 @@ def _results(
                     kind=kind if score is not None or sample.error is not None else "missing",
                     usd=usd,
                     seconds=seconds,
+                    tokens=attempt_tokens(sample),
                 )
                 attempts.setdefault(task, []).append(result)
                 ended[task] = max(ended.get(task, ""), str(sample.completed_at or ""))
@@ -301,6 +308,7 @@ def _results(
                         kind=whole.kind,
                         usd=whole.usd,
                         seconds=whole.seconds,
+                        tokens=whole.tokens,
                     ),
                 )
     return [result for _, result in sorted(known.values(), key=lambda pair: pair[0])]
@@ -317,14 +325,7 @@ def _told(plan: "RacePlan", results: Sequence[RaceResult], order: Sequence[str])
     """Return the race after all results."""
     race = racing.Race(plan, together=False, order=order if plan.model is not None else ())
     for each in results:
-        race.tell(
-            each.candidate,
-            each.task,
-            score=each.score,
-            outcome="valid" if each.score is not None else "missing",
-            usd=each.usd,
-            seconds=each.seconds,
-        )
+        tell_result(race, each)
     return race
 
 

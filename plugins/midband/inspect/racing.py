@@ -3,8 +3,6 @@
 import json
 import logging
 import math
-import secrets
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -16,6 +14,7 @@ import anyio
 import numpy as np
 
 from midband.inspect.kept import KeptRace
+from midband.inspect.race_command import new_race_id
 from midband.inspect.shown import finite, wrapped
 from midband.text import UNFOLDED, one_line
 
@@ -48,11 +47,6 @@ def still_to_run(plan: "RacePlan") -> list[str]:
         return list(plan.candidates)
     rows = np.flatnonzero(np.isnan(plan.known).any(axis=1))
     return [plan.candidates[row] for row in rows]
-
-
-def new_race_id() -> str:
-    """Return a name for a race: when it began, in hexadecimal seconds, and a random part."""
-    return f"{int(time.time()):x}-{secrets.token_hex(4)}"
 
 
 def shared_race(race_id: str, run_id: str, plan: "RacePlan") -> "SharedRace":
@@ -358,7 +352,7 @@ class SharedRace:
         order = self._race.order if self._race is not None else self._order
         race = Race(self.plan, together=False, order=order if self.plan.model is not None else ())
         for (name, task), result in self._results.items():
-            _tell(race, name, task, result)
+            result.tell_race(race, name, task)
         for name, why in self._dead.items():
             race.withdraw(name, why)
         self._race = race
@@ -366,7 +360,7 @@ class SharedRace:
 
     def _tell(self, candidate: str, task: str, result: "SampleResult") -> None:
         if self._race is not None:
-            _tell(self._race, candidate, task, result)
+            result.tell_race(self._race, candidate, task)
 
     def _withdraw(self, candidate: str, why: str) -> None:
         if self._race is not None and not self._race.done:
@@ -444,15 +438,3 @@ class SharedRace:
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()
-
-
-def _tell(race: "Race", candidate: str, task: str, result: "SampleResult") -> None:
-    race.tell(
-        candidate,
-        task,
-        score=result.score,
-        outcome=result.kind,
-        usd=result.usd,
-        seconds=result.seconds,
-        tokens=result.tokens,
-    )

@@ -11,6 +11,7 @@ from midband_history import InputError
 
 if TYPE_CHECKING:
     from midband_sampler import Session
+    from midband_sampler.racing import Race
 
 # Inspect's own words for a value, in its own spelling. It counts every other word as 0.
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
@@ -367,6 +368,18 @@ class SampleResult:
     def tell(self, session: "Session", task: str) -> None:
         """Tell a session."""
         session.tell(
+            task,
+            score=self.score,
+            outcome=self.kind,
+            usd=self.usd,
+            seconds=self.seconds,
+            tokens=self.tokens,
+        )
+
+    def tell_race(self, race: "Race", candidate: str, task: str) -> None:
+        """Tell a race."""
+        race.tell(
+            candidate,
             task,
             score=self.score,
             outcome=self.kind,

@@ -265,6 +265,11 @@ def say_at_end(key: str, text: Callable[[int, str], str]) -> None:
     _LINES[key] = text
 
 
+def plans_said() -> int:
+    """Return how many plans what is to be said at the end is about: more than one in a suite."""
+    return len({key.partition(" ")[0] for key in _LINES})
+
+
 def say_now() -> None:
     """Print what is to be said at the end of a run that a program of somebody's own started.
 

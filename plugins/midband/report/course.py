@@ -62,7 +62,7 @@ class TaskRun:
         What the response model expected just before the result came; NaN without a model.
     pass_rate : float
         Mean score of the reference agents; NaN where none ran it.
-    usd, seconds : float
+    usd, seconds, tokens : float
         Of all its attempts; NaN where not known.
     judged : bool
         Whether the decision rests on it; a task that was under way at the stop is not judged.
@@ -76,6 +76,7 @@ class TaskRun:
     pass_rate: float
     usd: float
     seconds: float
+    tokens: float
     judged: bool
 
     @property
@@ -187,9 +188,10 @@ def follow(found: RunResults) -> Course:
                 outcome=each.kind,
                 usd=each.cost_usd,
                 seconds=each.seconds,
+                tokens=each.tokens,
             )
         if task not in told:
-            session.tell(task, outcome="missing", usd=0.0, seconds=0.0)
+            session.tell(task, outcome="missing", usd=0.0, seconds=0.0, tokens=0.0)
         stopped = session.done
         place, scores = column[task], [each.score for each in told.get(task, ())]
         score = _mean([each for each in scores if each is not None])
@@ -208,6 +210,7 @@ def follow(found: RunResults) -> Course:
                     pass_rate=float(pass_rates[place]),
                     usd=known_sum([each.cost_usd for each in told[task]]),
                     seconds=known_sum([each.seconds for each in told[task]]),
+                    tokens=known_sum([each.tokens for each in told[task]]),
                     judged=not was_over and session.tasks_run > before,
                 )
             )

@@ -157,7 +157,7 @@ def _candidates(verdict: racing.RaceVerdict) -> Section:
     names = short_names([each.candidate for each in verdict.ranked])
     spec = ranks_left_open(verdict, names)
     parts: list[Chart | Table] = []
-    if spec is not None and verdict.results:
+    if spec is not None and verdict.results and _ranks(verdict):
         parts.append(
             Chart(
                 title="Ranks of the candidates",
@@ -199,6 +199,11 @@ def _candidates(verdict: racing.RaceVerdict) -> Section:
     return Section(title="Candidates", text=tuple(text), parts=tuple(parts))
 
 
+def _ranks(verdict: racing.RaceVerdict) -> bool:
+    """Whether the question is about ranks, and not about a margin between two candidates."""
+    return not isinstance(racing.parse_question(verdict.question), racing.NotWorse)
+
+
 def _separated(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
     text = []
     what = f"within {verdict.within:g} points" if verdict.within else "with the same full score"
@@ -211,10 +216,13 @@ def _separated(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
     if verdict.confidence is None:
         text.append("No pair is claimed to be separated: the question asks for no confidence.")
     elif verdict.settled:
-        text.append(
-            "Every comparison that the question needs is settled. Candidates whose ranks still"
-            " overlap above were not compared further, because the answer does not depend on them."
-        )
+        settled = "Every comparison that the question needs is settled."
+        if _ranks(verdict) and any(each.rank_low < each.rank_high for each in verdict.ranked):
+            settled += (
+                " Candidates whose ranks still overlap above were not compared further, because the"
+                " answer does not depend on them."
+            )
+        text.append(settled)
     elif verdict.open_pairs:
         pairs = counted(len(verdict.open_pairs), "pair")
         text.append(
@@ -308,7 +316,7 @@ def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
     names = short_names([each.candidate for each in verdict.ranked])
     parts: list[Chart | Table] = []
     text: list[str] = []
-    if verdict.confidence is not None:
+    if verdict.confidence is not None and _ranks(verdict):
         spec = ranks_over_results(facts.course, order, names)
         if spec is not None:
             parts.append(
@@ -319,6 +327,8 @@ def _course(facts: RaceFacts, verdict: racing.RaceVerdict) -> Section:
                     " changes where a claim was made, and its last piece is where the race stands.",
                 )
             )
+        elif len(facts.course) > 1:
+            text.append("No claim narrowed the rank of a candidate during the race.")
     spec = scores_over_results(facts.course, order, names)
     if spec is not None:
         parts.append(

@@ -25,7 +25,7 @@ class RaceResult:
         In [0, 1]; None is no result.
     kind : str
         ``valid``, or why there is no score.
-    usd, seconds : float or None
+    usd, seconds, tokens : float or None
         None where unknown.
     """
 
@@ -35,6 +35,7 @@ class RaceResult:
     kind: str = "valid"
     usd: float | None = None
     seconds: float | None = None
+    tokens: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,7 @@ def course_in_rounds(
         lost = {name for name, task in jobs if (name, task) not in known}
         for job in jobs:
             if job in known:
-                _tell(race, known.pop(job))
+                tell_result(race, known.pop(job))
         leaving = [name for name in lost if name in gone]
         for name in leaving:
             race.withdraw(name, gone.pop(name))
@@ -159,13 +160,14 @@ def course_side_by_side(
     race = racing.Race(plan, together=False, order=begun)
     looks, gap = [look_at(race)], max(1, math.ceil(len(results) / MOST_LOOKS))
     for number, result in enumerate(results, 1):
-        _tell(race, result)
+        tell_result(race, result)
         if number % gap == 0 or number == len(results):
             looks.append(look_at(race))
     return looks
 
 
-def _tell(race: "Race", result: RaceResult) -> None:
+def tell_result(race: "Race", result: RaceResult) -> None:
+    """Tell a race what is known of one result."""
     race.tell(
         result.candidate,
         result.task,
@@ -173,6 +175,7 @@ def _tell(race: "Race", result: RaceResult) -> None:
         outcome="valid" if result.score is not None else "missing",
         usd=result.usd,
         seconds=result.seconds,
+        tokens=result.tokens,
     )
 
 

@@ -288,11 +288,12 @@ def _cost_section(course: Course) -> Section | None:
         return None
     text = []
     if not math.isnan(money.whole) and money.whole > 0:
+        decision, saved = course.decision, percent(money.left / money.whole, 0)
         text.append(
             f"The run spent {'about ' if money.is_guessed else ''}{dollars(money.spent)}. By the"
-            f" history the tasks that did not run cost about {dollars(money.left)}, which is"
-            f" {percent(money.left / money.whole, 0)} of a full run."
-            + (" This was saved." if course.decision.stop else "")
+            " history, the tasks that did not run are expected to cost about"
+            f" {dollars(money.left)}."
+            + (f" That saved about {saved} of the cost of a full run." if decision.stop else "")
         )
     chart = cost_chart(course)
     return Section(title="Cost", text=tuple(text), parts=(chart,) if chart else ())
@@ -308,6 +309,7 @@ def _tasks_section(found: RunResults, course: Course) -> Section:
             _share(each.pass_rate),
             Cell(dollars(each.usd), each.usd),
             Cell(duration(each.seconds), each.seconds),
+            Cell(f"{each.tokens:,.0f}", each.tokens),
             "yes" if each.judged else "no",
         )
         for each in course.runs
@@ -326,6 +328,7 @@ def _tasks_section(found: RunResults, course: Course) -> Section:
                     "Pass rate",
                     "Cost",
                     "Time",
+                    "Tokens",
                     "Judged",
                 ),
                 rows=ran,

@@ -408,6 +408,7 @@ def _result(record: "Record") -> AttemptResult:
         kind=record.kind if record.kind != "valid" or record.score is not None else "missing",
         cost_usd=record.cost_usd,
         seconds=record.duration_s,
+        tokens=record.tokens,
         key=record.source_key,
     )
 

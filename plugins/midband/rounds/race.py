@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midband.race_file import arguments_of, read_race
+from midband.race_file import arguments_of
 from midband.rounds.agent_run import AgentRun, Prepared, Ran, arguments_digest, others_message
 from midband.rounds.collect import metric_found, plan_to_read_by
 from midband.rounds.costs import Costs
@@ -25,6 +25,7 @@ from midband.rounds.race_state import (
     RaceListener,
     RaceRounds,
     RaceStanding,
+    check_kept_race,
     folders,
     harness_plan,
     race_keeper,
@@ -436,21 +437,3 @@ class RaceDriver:
         if line not in self._said:
             self._said.add(line)
             self.listener.note(line)
-
-
-def check_kept_race(plan: "RacePlan", directory: Path) -> None:
-    """Refuse another race than the one that was begun in `directory`.
-
-    Raises
-    ------
-    InputError
-        It is another one.
-    """
-    kept = directory / RACE
-    begun = read_race(kept).digest if kept.exists() else plan.digest
-    if begun != plan.digest:
-        msg = (
-            f"expected race {begun}, which was begun in {directory.absolute()}, got {plan.digest}:"
-            " use that race or another directory"
-        )
-        raise InputError(msg)

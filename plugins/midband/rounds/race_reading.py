@@ -94,18 +94,22 @@ class _ReadLane(Lane):
         """Tell and keep one result of the task."""
         super().told(task, results)
         scores = [each.score for each in results if each.score is not None]
-        costs = [each.cost_usd for each in results if each.cost_usd is not None]
-        seconds = [each.seconds for each in results if each.seconds is not None]
         self.results.append(
             RaceResult(
                 candidate=self.name,
                 task=task,
                 score=math.fsum(scores) / len(scores) if scores else None,
                 kind="valid" if scores else results[0].kind,
-                usd=math.fsum(costs) if costs else None,
-                seconds=math.fsum(seconds) if seconds else None,
+                usd=_total([each.cost_usd for each in results]),
+                seconds=_total([each.seconds for each in results]),
+                tokens=_total([each.tokens for each in results]),
             )
         )
+
+
+def _total(amounts: Sequence[float | None]) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return math.fsum(known) if known else None
 
 
 def is_race_directory(place: Path) -> bool:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from midband.race_file import read_race
 from midband.rounds.costs import Costs, limit_reached, mean, refuse_unknown_costs
 from midband.rounds.journal import AttemptResult, RoundEnd
 from midband.rounds.state import MAX_BARREN, RunState
 from midband.view import Look, StateKeeper, look_at_race
+from midband_history import InputError
 from midband_sampler import Never, Plan
 
 if TYPE_CHECKING:
@@ -376,3 +378,21 @@ def folders(candidates: tuple[str, ...]) -> tuple[str, ...]:
             free = f"{safe}-{number}"
         found.append(free)
     return tuple(found)
+
+
+def check_kept_race(plan: "RacePlan", directory: Path) -> None:
+    """Refuse another race than the one that was begun in `directory`.
+
+    Raises
+    ------
+    InputError
+        It is another one.
+    """
+    kept = directory / RACE
+    begun = read_race(kept).digest if kept.exists() else plan.digest
+    if begun != plan.digest:
+        msg = (
+            f"expected race {begun}, which was begun in {directory.absolute()}, got {plan.digest}:"
+            " use that race or another directory"
+        )
+        raise InputError(msg)

@@ -68,7 +68,6 @@ def test_a_task_by_its_name_takes_arguments_and_epochs(make: MakePlan, tmp_path:
     (log,) = inspect_eval(task, model="toy/97", epochs=2, fail_on_error=False, **settings(tmp_path))
     decision = verdict(log)
     assert isinstance(decision, Decision)
-    assert log.eval.task_args["errors"] == "1 2 3"
     assert log.results is not None
     saved = 0.01 * (40 - len({sample.id for sample in log.samples or []}))
     assert decision.cost_saved_usd == pytest.approx(saved)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inspect_ai import eval as inspect_eval
 from inspect_ai.log import EvalLog
+from tests.plugins.inspect.test_choosing import begin, plan_of
 
 from midband.inspect import inspect_argv
-from midband.inspect.limits import LEDGER, TotalLimits, read_limits
+from midband.inspect.limits import LEDGER, Share, TotalLimits, read_limits
 from midband_history import InputError
 from midband_sampler import Never
 
@@ -51,21 +53,38 @@ def warnings_of(log: EvalLog) -> str:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "limit", "most"),
-    [
-        ("random", {"plan_total_tokens": 43}, 10),
-        ("random", {"plan_total_usd": 0.075}, 7),
-        ("information", {"plan_total_tokens": 43}, 10),
-    ],
+    ("limit", "most"), [({"plan_total_tokens": 43}, 10), ({"plan_total_usd": 0.075}, 7)]
 )
 def test_no_sample_is_started_that_would_pass_a_limit(
-    make: MakePlan, strategy: str, limit: dict[str, Any], most: int
+    make: MakePlan, limit: dict[str, Any], most: int
 ) -> None:
-    plan = make(strategy=strategy, stop=Never())
-    (log,) = run(plan, **limit)
+    (log,) = run(make(stop=Never()), **limit)
     assert log.status == "success"
     assert len(log.samples or []) == most
     assert "limit reached" in warnings_of(log)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_run_that_chooses_live_learns_from_one_task_and_keeps_the_limit(
+    epochs: int, known: bool
+) -> None:
+    plan = replace(plan_of(), stop=Never(), mean_tokens=4.0 if known else math.nan)
+    limits = TotalLimits({"tokens": 35.0})
+    chosen = begin(plan, epochs=epochs, width=4)
+    chosen.share = Share(limits, plan, "e")
+    at_work = [(task, epoch) for task in chosen.hand_out() for epoch in range(1, epochs + 1)]
+    assert len(at_work) == (4 if known else epochs)
+    done = 0
+    while at_work:
+        task, epoch = at_work.pop(0)
+        done += 1
+        chosen.spent(task, epoch, (None, None, 4.0), f"{task} {epoch}")
+        chosen.scored(task, epoch, 1.0)
+        at_work += [(new, each) for new in chosen.hand_out() for each in range(1, epochs + 1)]
+    assert done == 8
+    assert limits.spent("tokens") == 32.0
+    assert "token limit reached: 32 of 35 tokens" in " ".join(chosen.warnings)
 
 
 def test_the_models_of_a_race_share_a_limit(make: MakePlan) -> None:

@@ -227,6 +227,15 @@ def test_a_race_without_a_verdict_says_how_many_results_there_are() -> None:
     assert not page.sections
 
 
+def test_a_question_about_a_margin_draws_no_ranks() -> None:
+    plan = plan_of(2, 100, question="not-worse:b:a:5:0.9")
+    page = page_of(facts_of(plan, results_of(plan, scores_at((0.2, 0.95), 100))))
+    assert page.verdict[0].startswith("b is worse than a")
+    assert "Ranks of the candidates" not in parts(page)
+    assert "Estimated scores as results came in" in parts(page)
+    assert "overlap" not in text_of(page)
+
+
 def test_many_candidates_with_foreign_names_fit_a_page_in_a_browser(
     tmp_path: Path, chromium: Chromium
 ) -> None:

@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,14 @@ def test_costs_that_were_not_recorded_are_expected_ones(always_valid: Plan) -> N
     money = follow(found).money
     assert (money.spent, money.left) == (6.0, 24.0)
     assert any("was not recorded" in each for each in run_page(found).missing)
+
+
+def test_a_budget_of_tokens_is_kept_in_the_replay() -> None:
+    plan = make_plan(matrix(), strategy="random", stop=parse_stop("tokens:1000"))
+    results = tuple(replace(result(task), tokens=100.0) for task in plan.tasks[:15])
+    course = follow(RunResults(plan=plan, results=results))
+    assert (course.decision.reason, course.decision.tasks_run) == ("budget spent", 10)
+    assert [each.judged for each in course.runs] == [True] * 10 + [False] * 5
 
 
 def test_one_reference_agent_is_enough_for_a_page_and_warned_of() -> None:
