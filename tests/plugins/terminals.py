@@ -10,9 +10,11 @@ import termios
 import threading
 from collections.abc import Callable
 from io import TextIOWrapper
+from typing import Any
 
 import pytest
 
+from midband.cli import progress
 from midband.cli.root import run
 
 Call = Callable[..., tuple[int, str, str]]
@@ -70,6 +72,15 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+    begins = progress.Display.begins
+
+    def drawn_at_once(shown: progress.Display, *given: Any, **named: Any) -> None:
+        begins(shown, *given, **named)
+        if shown._live is not None:
+            shown._live.refresh()  # a quick round may begin and end between two drawings
+
+    monkeypatch.setattr(progress.Display, "begins", drawn_at_once)
 
     def _run(*words: object, width: int = 80, encoding: str = "utf-8") -> tuple[int, str, str]:
         terminal = Terminal(width=width, encoding=encoding)

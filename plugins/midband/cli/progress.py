@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -168,6 +169,7 @@ class Display:
         self.board = board
         self.quiet = is_quiet()
         self._live: Live | None = None
+        self._changing = threading.Lock()  # rounds of several candidates run at the same time
         if live:
             self._guard(self._start)
 
@@ -235,12 +237,15 @@ class Display:
 
     def begins(self, key: str, line: str, *, plainly: str) -> None:
         """Show that something runs, and for how long; elsewhere print `plainly`."""
-        self.board.doing = {**self.board.doing, key: (line, now())}
+        with self._changing:
+            self.board.doing = {**self.board.doing, key: (line, now())}
         self.plain(plainly)
 
     def ends(self, key: str) -> None:
         """Show that something runs no longer."""
-        self.board.doing = {name: each for name, each in self.board.doing.items() if name != key}
+        with self._changing:
+            left = {name: each for name, each in self.board.doing.items() if name != key}
+            self.board.doing = left
 
 
 @contextmanager
