@@ -13,7 +13,7 @@ from midband_history import Bar, notebook_html
 def decision_html(decision: Any) -> str:
     """Return the verdict on a candidate as HTML."""
     of = decision.n_reference + 1
-    held = f"{decision.low} to {decision.high} at {decision.confidence * 100:.3g} %"
+    held = _held(decision)
     place = "Rank unknown" if decision.rank is None else f"Rank {decision.rank}"
     caption = f"{place} of {of} on the {decision.target} ({held}): {decision.reason}."
     score = "unknown"
@@ -37,7 +37,8 @@ def decision_html(decision: Any) -> str:
         rows.append(("claimed", "; ".join(claims) + more))
     rows += [("rests on", decision.guarantee), ("plan", decision.plan_digest)]
     rank = math.nan if decision.rank is None else float(decision.rank)
-    bar = Bar(low=decision.low, high=decision.high, estimate=rank, first=1, last=of)
+    drawn = Bar(low=decision.low, high=decision.high, estimate=rank, first=1, last=of)
+    bar = drawn if decision.holds else None
     notes = [f"Warning: {each}" for each in decision.warnings]
     return notebook_html(caption, rows=rows, bar=bar, notes=notes)
 
@@ -46,10 +47,17 @@ def decision_repr(decision: Any) -> str:
     """Return a decision on one line."""
     rank = "unknown" if decision.rank is None else str(decision.rank)
     return (
-        f"<Decision: rank {rank} of {decision.n_reference + 1} ({decision.low} to {decision.high}"
-        f" at {decision.confidence * 100:.3g} % on the {decision.target}), {decision.tasks_run} of"
-        f" {decision.tasks_total} tasks: {decision.reason}>"
+        f"<Decision: rank {rank} of {decision.n_reference + 1} on the {decision.target}"
+        f" ({_held(decision)}), {decision.tasks_run} of {decision.tasks_total} tasks:"
+        f" {decision.reason}>"
     )
+
+
+def _held(decision: Any) -> str:
+    """Return the interval with its confidence, or that none is claimed."""
+    if not decision.holds:
+        return "no confidence claimed"
+    return f"{decision.low} to {decision.high} at {decision.confidence * 100:.3g} %"
 
 
 def plan_html(plan: Any) -> str:

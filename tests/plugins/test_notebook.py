@@ -91,8 +91,8 @@ def test_a_plan_and_a_decision(matrix: OutcomeMatrix) -> None:
     empty = check(session.decision())
     assert "Rank unknown of 13" in empty.text
     assert "unknown" in empty.text
-    for task in session.ask(40):
-        session.tell(task, score=float(hash(task) % 2 == 0 or task.endswith("1")))
+    for place, task in enumerate(session.ask(40)):
+        session.tell(task, score=float(place % 2))
     decision = replace(session.decision(), warnings=(EVIL,))
     found = check(decision)
     assert f"Rank {decision.rank} of 13" in found.text
@@ -102,6 +102,12 @@ def test_a_plan_and_a_decision(matrix: OutcomeMatrix) -> None:
     said = dict(found.attributes)["aria-label"]
     assert said == f"{decision.rank}, between {decision.low} to {decision.high}"
     assert f"rank {decision.rank} of 13" in repr(decision)
+    unclaimed = replace(decision, guarantee="calibrated", claims=(), stop=False)
+    shown = check(unclaimed)
+    assert "no confidence claimed" in shown.text
+    assert " at 90 %" not in shown.text
+    assert "<svg" not in unclaimed._repr_html_()
+    assert "no confidence claimed" in repr(unclaimed)
 
 
 def test_a_race(matrix: OutcomeMatrix) -> None:
