@@ -37,7 +37,7 @@ def test_check_and_repair_say_what_they_found_and_did(
     with duckdb.connect(str(store)) as connection:
         connection.execute("UPDATE outcomes SET attempt = -1 WHERE agent_id = 1")
     code, out, _ = call("history", "repair", "--history", store)
-    assert (code, out) == (1, "still wrong: 40 attempts with a number below 0\n")
+    assert (code, out.splitlines()[-1]) == (1, "still wrong: 40 attempts with a number below 0")
 
 
 def test_damage_is_one_line_in_every_command_and_salvage_keeps_the_rest(
@@ -48,9 +48,7 @@ def test_damage_is_one_line_in_every_command_and_salvage_keeps_the_rest(
             "SELECT max(block_id) FROM pragma_storage_info('outcomes')"
             " WHERE column_name = 'key' AND segment_type = 'UBIGINT'"
         ).fetchall()
-    read = {
-        name: call(*name, "--history", store) for name in (("rates", "toy"), ("history", "toy"))
-    }
+    rates = call("rates", "toy", "--history", store)
     content = bytearray(store.read_bytes())
     content[3 * 4096 + block * 262_144 + 1_000] ^= 1
     store.write_bytes(content)
