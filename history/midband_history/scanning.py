@@ -1,6 +1,7 @@
 """How DuckDB reads a plain file of rows: its columns, and SQL that makes them texts and numbers."""
 
 import csv
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,9 +151,16 @@ def _check_lines(member: Member) -> None:
                 raise UnreadableSourceError(msg)
 
 
+# What stands before the name of a file in DuckDB's messages.
+_DIRECTORIES = re.compile(r"(?<=file [\"'])(?:[A-Za-z]:)?[/\\][^\"']*[/\\](?=[^\"'/\\]+[\"'])")
+
+
 def cause(error: Exception) -> str:
-    """Return what DuckDB says is wrong, without its query and its advice on options."""
-    text = " ".join(str(error).split())
+    """Return what DuckDB says is wrong, without its query, its advice on options and directories.
+
+    The names of directories can be so long that nothing else would be left of the message.
+    """
+    text = _DIRECTORIES.sub("", " ".join(str(error).split()))
     if _TOO_LARGE in text:
         return f"an object of more than {_OBJECT_BYTES[-1] >> 20} MB"
     if "aximum line size" in text:

@@ -21,7 +21,7 @@ from inspect_ai.util import EarlyStop, display_counter, display_type
 
 from midband.inspect.command import LOGS, MAX_SAMPLES
 from midband.inspect.limits import Share, shared_limits
-from midband.inspect.live import ChoosingRun, LiveRun, live_runs
+from midband.inspect.live import ChoosingRun, LiveRun, forget_run, live_runs
 from midband.inspect.log_file import RECORD
 from midband.inspect.metric import UNKNOWN_METRIC, ScoreReader, metric_of
 from midband.inspect.racing import live_entrants
@@ -386,6 +386,7 @@ class Observer(Hooks):
         for eval_id, run in list(live_runs().items()):
             if eval_id in status or not status:
                 run.kept.end(run, run.decision, status=status.get(eval_id, "cancelled"))
+                forget_run(eval_id)
         of_a_set = getattr(data, "eval_set_id", None) and hasattr(Hooks, "on_eval_set_end")
         if not of_a_set:
             say_now()

@@ -40,6 +40,11 @@ def live_runs() -> Mapping[str, "LiveRun"]:
     return _LIVE
 
 
+def forget_run(eval_id: str) -> None:
+    """Take an eval off those that are running, also one that died without an end."""
+    _LIVE.pop(eval_id, None)
+
+
 @dataclass(eq=False, repr=False)
 class LiveRun:
     """One task on one model, from its start to its end.
@@ -101,7 +106,7 @@ class LiveRun:
 
     def close(self) -> dict[str, object]:
         """Return what the log keeps at the end, after a last look at all results."""
-        _LIVE.pop(self.eval_id, None)
+        forget_run(self.eval_id)
         self._guard(self._settle)
         self.kept.end(self, self._decision)
         self._say(resume=_REST)

@@ -62,7 +62,7 @@ def test_the_page_runs_as_written(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         said.append(done.stdout + done.stderr)
-    last = said[2][said[2].rindex("midband: midband_demo/agent-new: rank ") :]
+    last = said[2][said[2].rindex("midband: midband_demo/agent-new:") :]
     assert max(len(line) for line in last.splitlines()) <= 100
     assert last.rstrip().endswith("(tasks chosen live)")
     verdict = last.replace("midband: ", "", 1).rstrip().removesuffix("(tasks chosen live)")
