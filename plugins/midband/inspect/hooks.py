@@ -19,9 +19,10 @@ import inspect_ai
 from inspect_ai.hooks import Hooks, RunEnd, RunStart, SampleEnd, TaskEnd, TaskStart, hooks
 from inspect_ai.util import EarlyStop, display_counter, display_type
 
+from midband.inspect.choosing_run import ChoosingRun
 from midband.inspect.command import LOGS, MAX_SAMPLES
 from midband.inspect.limits import Share, shared_limits
-from midband.inspect.live import ChoosingRun, LiveRun, forget_run, live_runs
+from midband.inspect.live import LiveRun, forget_run, live_runs
 from midband.inspect.log_file import RECORD
 from midband.inspect.metric import UNKNOWN_METRIC, ScoreReader, metric_of
 from midband.inspect.racing import live_entrants

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midband.inspect.live import ChoosingRun
+from midband.inspect.choosing_run import ChoosingRun
 from midband.inspect.metric import ScoreReader
 from midband_history import Metric, OutcomeMatrix
 from midband_sampler import Plan, RankSettled, Session, make_plan

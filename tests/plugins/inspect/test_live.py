@@ -305,13 +305,13 @@ def test_after_an_error_the_rest_of_the_plan_runs(
     ("where", "name"),
     [
         ("midband_sampler.Session", "tell"),
-        ("midband.inspect.live.ChoosingRun", "hand_out"),
+        ("midband.inspect.choosing_run.ChoosingRun", "hand_out"),
         *(
             pytest.param(*names, marks=SLOW)
             for names in [
                 ("midband_sampler.Session", "__init__"),
-                ("midband.inspect.live.ChoosingRun", "about"),
-                ("midband.inspect.live.ChoosingRun", "report"),
+                ("midband.inspect.choosing_run.ChoosingRun", "about"),
+                ("midband.inspect.choosing_run.ChoosingRun", "report"),
                 ("midband.inspect.metric.ScoreReader", "read"),
             ]
         ),
