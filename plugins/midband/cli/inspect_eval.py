@@ -1,6 +1,7 @@
-"""``midband inspect eval`` with ``--gate`` or ``--summary``: what is judged once Inspect ends."""
+"""``midband inspect eval`` with ``--gate``, ``--summary`` or ``--record``: once Inspect ends."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from midband.cli.gate import Asked, finish_gate, gate_by_plan
-from midband.cli.output import warn
+from midband.cli.output import say, warn
+from midband.cli.recording import record_results
 from midband.cli.results import reference_named
 from midband.cli.summary import (
     command_markdown,
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from midband_sampler import NotWorse
 
 
-def gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int:
+def gated_eval(
+    words: list[str], rule: "NotWorse", summary: Path | None, *, record: bool = False
+) -> int:
     """Run an adaptive eval and judge its log; return Inspect's exit code unless it ended well.
 
     Raises
@@ -63,7 +67,7 @@ def gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int:
     if "," in model:
         msg = f"expected one model beside --gate, got {model}: run each by itself"
         raise InputError(msg)
-    code, logs = _run(words)
+    code, logs = _run(words, record=record)
     if code:
         return code
     local = _local(logs[-1:])
@@ -87,15 +91,71 @@ def gated_eval(words: list[str], rule: "NotWorse", summary: Path | None) -> int:
     return finish_gate(result, summary=summary, section=section)
 
 
-def _run(words: list[str]) -> tuple[int, list[str]]:
+def recorded_eval(words: list[str]) -> int:
+    """Run an eval, import its logs into the history, and return Inspect's exit code.
+
+    Raises
+    ------
+    InputError
+        The command runs no samples.
+    """
+    return _run(words, record=True)[0]
+
+
+def _run(words: list[str], *, record: bool) -> tuple[int, list[str]]:
     """Run Inspect; return its exit code, and where it says that its logs are."""
+    from midband.inspect import COMMANDS
+
+    if record and words[:1] and words[0] not in COMMANDS:
+        msg = f"expected --record with {' or '.join(COMMANDS)}, got {words[0]!r}: leave it out"
+        raise InputError(msg)
     from midband.inspect import main
 
     with TemporaryDirectory(prefix="midband-") as folder:
         place = Path(folder) / "logs.txt"
         code = main(words, logs=place)
         logs = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
+    if record:
+        _record(words, logs)
     return code, logs
+
+
+def _record(words: list[str], logs: Sequence[str]) -> None:
+    """Import the logs of an eval under the name by which its plan calls the benchmark."""
+    from midband.descriptors import ReadOptions
+    from midband.inspect import parsed
+
+    paths = list(dict.fromkeys(_local(logs)))
+    if not paths:
+        warn(f"not recorded: no log on this machine, got {', '.join(logs) or 'none'}")
+        return
+    found = parsed(words)
+    benchmark = _benchmark(found.plan)
+    named = [] if benchmark is None else ["--benchmark", benchmark]
+    record_results(
+        paths,
+        options=ReadOptions(benchmark=benchmark, metric=found.values.get("plan_metric", "")),
+        history_path=None,
+        again=shlex.join(["midband", "import", *map(str, paths), *named]),
+        say=warn,
+        note=say,
+    )
+
+
+def _benchmark(plan: str | None) -> str | None:
+    """Return the benchmark of a plan; None for a suite or a question, whose logs name their own."""
+    from midband.choices import read_plan
+    from midband.race_file import read_race
+    from midband.suite import is_suite
+
+    if plan is None or is_suite(plan) or not Path(plan).is_file():
+        return None
+    for read in (read_plan, read_race):
+        try:
+            return read(Path(plan)).benchmark or None
+        except MidbandError:
+            continue
+    return None
 
 
 def _local(logs: Sequence[str]) -> tuple[Path, ...]:
@@ -104,7 +164,7 @@ def _local(logs: Sequence[str]) -> tuple[Path, ...]:
     return tuple(Path(path) for path in paths if "://" not in path)
 
 
-def summarised_eval(words: list[str], summary: Path) -> int:
+def summarised_eval(words: list[str], summary: Path, *, record: bool = False) -> int:
     """Run an eval by a plan, a suite or a race, write its summary, and return its exit code.
 
     A summary that cannot be made is a warning: the eval was paid for, and its logs stay.
@@ -120,7 +180,7 @@ def summarised_eval(words: list[str], summary: Path) -> int:
     if found.plan is None:
         msg = "expected --adaptive PLAN or --race RACE beside --summary, got none: name one"
         raise InputError(msg)
-    code, logs = _run(words)
+    code, logs = _run(words, record=record)
     place = found.value("--log-dir") or os.environ.get("INSPECT_LOG_DIR")
     if found.command == "eval-set" and place:  # what earlier calls finished is not run again
         logs = [place]

@@ -366,6 +366,8 @@ def inspect(
       --total-usd X         Start no sample that is expected to take the whole
       --total-seconds X     command above this, over all its tasks and models.
       --total-tokens N
+      --record              Import the logs into the history when the command
+                            ends.
       --allow-changed       Accept tasks whose content has changed since the plan
                             was made.
 
@@ -378,12 +380,14 @@ def inspect(
     """
     from importlib.util import find_spec
 
-    from midband.cli.inspect_eval import gated_eval, summarised_eval
+    from midband.cli.inspect_eval import gated_eval, recorded_eval, summarised_eval
 
     if not arguments:
         msg = "expected an Inspect command such as eval, got none"
         raise click.UsageError(msg, click.get_current_context())
     rest, ours = _without_ours(arguments)
+    record = "--record" in rest
+    rest = [word for word in rest if word != "--record"]
     if "--summary" in ours:
         summary = summary_path(ours["--summary"])
     rule = checked_gate(ours.get("--gate", gate))
@@ -397,8 +401,10 @@ def inspect(
     if history_path is not None:
         os.environ["MIDBAND_HISTORY"] = str(history_path)
     if rule is not None:
-        return gated_eval(rest, rule, summary)
-    return main(rest) if summary is None else summarised_eval(rest, summary)
+        return gated_eval(rest, rule, summary, record=record)
+    if summary is not None:
+        return summarised_eval(rest, summary, record=record)
+    return recorded_eval(rest) if record else main(rest)
 
 
 def _without_ours(arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:

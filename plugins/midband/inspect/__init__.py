@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from midband.descriptors import Harness
-    from midband.inspect.command import inspect_argv, main, parsed
+    from midband.inspect.command import COMMANDS, inspect_argv, main, parsed
     from midband.inspect.demo import DemoError, Outcome, run_demo
     from midband.inspect.from_python import adaptive, race, verdict, verdicts
     from midband.inspect.harness import export_run_config, run_config_text
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from midband.inspect.task import prepare_task
 
 __all__ = [
+    "COMMANDS",
     "FORMAT",
     "AdaptiveStopping",
     "DemoError",
@@ -52,7 +53,7 @@ __all__ = [
 
 # Everything but the hook loads on first use: this module is read by `midband --help`.
 _HOMES = {
-    "command": ("inspect_argv", "main", "parsed"),
+    "command": ("COMMANDS", "inspect_argv", "main", "parsed"),
     "demo": ("DemoError", "Outcome", "run_demo"),
     "from_python": ("adaptive", "race", "verdict", "verdicts"),
     "harness": ("export_run_config", "run_config_text"),

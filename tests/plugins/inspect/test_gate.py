@@ -14,6 +14,9 @@ from inspect_ai.dataset import MemoryDataset
 from inspect_ai.scorer import match
 from inspect_ai.solver import generate
 
+from midband.cli.recording import record_results
+from midband.descriptors import ReadOptions
+from midband_history import History
 from midband_sampler import NotWorse, RankSettled
 
 MODEL = ("--model", "mockllm/model")
@@ -71,16 +74,31 @@ def test_an_eval_ends_with_the_gates_code(
 ) -> None:
     plan = make(stop=NotWorse("toy/50", 5.0))
     words = ("eval", str(bench), "--adaptive", str(plan), *MODEL, "-T", "ability=97")
-    ended = midband(
-        "inspect", *words, "--gate", "not-worse:toy/50:5", "--summary=gate.md", folder=tmp_path
-    )
+    ours = ("--gate", "not-worse:toy/50:5", "--summary=gate.md", "--record")
+    ended = midband("inspect", *words, *ours, "--history", "new.duckdb", folder=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    with History.open(tmp_path / "new.duckdb", read_only=True) as history:
+        (recorded,) = history.agents("toy")
+    assert recorded.name.startswith("mockllm/model")
+    assert f"recorded {recorded.tasks} attempts in the history" in ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("gate held: mockllm/model is")
     assert "baseline | toy/50" in (tmp_path / "gate.md").read_text()
     gate = ("--gate", "not-worse:mockllm/model:5")
     code, _, error = call("rank", tmp_path / "some-logs", *gate, "--agent", "new")
     assert code == 2
     assert "through the plan" in error
+
+
+def test_what_cannot_be_recorded_is_one_line(tmp_path: Path, call: Call) -> None:
+    said: list[str] = []
+    options = ReadOptions(benchmark="toy")
+    ways: Any = {"history_path": tmp_path, "again": "midband import logs", "say": said.append}
+    assert record_results([tmp_path], options=options, note=said.append, **ways) == 0
+    (line,) = said
+    assert line.startswith("not recorded: ")
+    assert line.endswith(": midband import logs")
+    code, _, error = call("inspect", "list", "--record")
+    assert (code, "expected --record with eval or eval-set, got 'list'" in error) == (2, True)
 
 
 def test_a_plan_that_stops_by_something_else_is_refused_before_anything_is_spent(
