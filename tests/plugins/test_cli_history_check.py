@@ -73,3 +73,16 @@ def test_damage_is_one_line_in_every_command_and_salvage_keeps_the_rest(
     assert lost["attempts"] == 480
     with History.open(new) as history:
         assert history.check({}) == ([], [])
+
+
+def test_batches_that_were_set_aside_are_named(tmp_path: Path, store: Path, call: Call) -> None:
+    aside = tmp_path / "inbox" / store.name / "refused" / "batch.parquet"
+    aside.parent.mkdir(parents=True)
+    aside.write_bytes(b"")
+    code, out, _ = call("history", "check", "--history", store)
+    assert (code, out.splitlines()[-1]) == (
+        1,
+        f"{aside}: a batch that was set aside: import its source again, then delete it",
+    )
+    code, out, _ = call("history", "check", "--history", store, "--json")
+    assert (code, json.loads(out)["set_aside"]) == (1, [str(aside)])

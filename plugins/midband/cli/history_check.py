@@ -22,8 +22,8 @@ def check(history_path: Path | None, as_json: bool) -> int:
     """Check the history for damage and contradictions.
 
     Every block of the file is read, so damage is found wherever it is. Sources that an older
-    midband read, and that should be imported again, are named as well. The exit code is 1 if
-    anything is named.
+    midband read, and that should be imported again, are named as well, and so are batches of the
+    inbox that could not be taken in. The exit code is 1 if anything is named.
     """
     from midband._manager import get_plugin_manager
     from midband_history import StoreError
@@ -37,16 +37,19 @@ def check(history_path: Path | None, as_json: bool) -> int:
             if not broken:
                 raise
             unsettled = []
+        aside = store.set_aside()
     if as_json:
-        print_json({"sources": stale, "faults": broken, "scales": unsettled})
+        print_json({"sources": stale, "faults": broken, "scales": unsettled, "set_aside": aside})
     else:
         if stale:
             print_table(("source", "attempts", "fault"), _grouped(stale))
         for line in (*broken, *unsettled):
             echo(line)
-        if not (stale or broken or unsettled):
+        for path in aside:
+            echo(f"{path}: a batch that was set aside: import its source again, then delete it")
+        if not (stale or broken or unsettled or aside):
             echo("nothing is wrong")
-    return 1 if stale or broken or unsettled else 0
+    return 1 if stale or broken or unsettled or aside else 0
 
 
 def _unsettled(store: "History") -> list[str]:
