@@ -122,7 +122,7 @@ class Version:
 def label_agents(agents: Iterable[Identity]) -> dict[int, str]:
     """Return a label for each agent, unique among them whatever their order.
 
-    An agent is called by its name. Where several have one name, each label goes on with what the
+    An agent is called by its name. Where several have one name, each label continues with what the
     namesakes differ in: ``gpt-5 [temperature=0.1]``. Ties that are left (a label that another
     agent has for a name) are broken by the whole identity in order of its text.
     """

@@ -262,7 +262,7 @@ class Command:
     steps : tuple of tuple of str
         Argument lists, run one after the other, without a shell; each also where the one before
         failed, since it may score what that one left. The same batch must give the same steps: a
-        round that was cut off goes on with the step after.
+        round that was cut off continues with the step after.
     results : Path
         What `Harness.read_results` is given afterwards.
     environment : mapping of str to str

@@ -31,8 +31,8 @@ class Decision(Frames):
         settled"``, ``"better than agent-x"``, ``"budget spent"`` and the like; ``"too many errors:
         ..."`` where attempts without a usable result ended the run.
     claims : tuple of Claim
-        What the rule claims at its stop, each with its confidence; empty while going on, and
-        where the run ended without the rule's being content.
+        What the rule claims at its stop, each with its confidence. Empty while the run continues,
+        and if the run ended before the rule was met.
     rank : int or None
         Among the candidate and the reference agents, 1 = best: 1 + number strictly better. None
         while too little is known to estimate a score.

@@ -63,7 +63,7 @@ def _held(decision: Any) -> str:
 def plan_html(plan: Any) -> str:
     """Return a plan as HTML."""
     most = len(plan.tasks) if plan.max_tasks is None else min(plan.max_tasks, len(plan.tasks))
-    live = "chosen while the run goes on" if plan.chooses_live else "in the plan's order"
+    live = "chosen while the run continues" if plan.chooses_live else "in the plan's order"
     caption = (
         f"Plan for {plan.benchmark}: at most {most} of {len(plan.all_tasks)} tasks, {live},"
         f" compared with {len(plan.reference_agents)} reference agents."

@@ -219,7 +219,7 @@ class MaxErrors:
         return str(self.count) if self.share is None else str(float(self.share))
 
     def reason(self, *, results: int, judged: int) -> str:
-        """Return why a session ends after so many judged attempts; empty where it goes on.
+        """Return why a session ends after so many judged attempts; empty where it continues.
 
         Parameters
         ----------
@@ -263,7 +263,7 @@ def parse_max_errors(text: str) -> MaxErrors:
 
 
 def none_usable(*, results: int, judged: int) -> str:
-    """Return why a session without a limit of its own ends; empty where it goes on."""
+    """Return why a session without a limit of its own ends; empty where it continues."""
     if results or judged < FIRST:
         return ""
     return (

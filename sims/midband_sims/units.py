@@ -45,7 +45,8 @@ class Names:
     stop : callable
         From a text to a stopping rule; a function of a module too.
     version : str
-        Of what these find besides the sampler's own: a study goes on only from results of the same.
+        Of what these find besides the sampler's own. A study continues only from results of the
+        same version.
     """
 
     strategy: Callable[[str], str | Strategy] = _own
@@ -139,7 +140,7 @@ class Policy:
         By the names that `midband plan` takes.
     budget : str
         ``"40"`` tasks, ``"0.25"`` or ``"25%"`` of the benchmark, ``"band"`` for as many as have a
-        pass rate of 30-70 % among the references; empty for the strategy's own size.
+        pass rate of 30-70 % among the references; empty for the size that the strategy chooses.
     plan : tuple of (str, object)
         Further settings of the plan, by their names in `PlanSettings`.
     """

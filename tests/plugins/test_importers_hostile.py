@@ -1,4 +1,4 @@
-"""Directories and documents that would stop an import: named, and the rest goes on."""
+"""Directories and documents that would stop an import: named, and the rest continues."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Importing files and directories: each as a whole or refused, the rest goes on, once only."""
+"""Importing files and directories: each as a whole or refused, the rest continues, once only."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

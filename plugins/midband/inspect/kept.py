@@ -42,7 +42,7 @@ class _Kept:
             if not self._said:
                 self._said = True
                 why = f"{type(error).__name__}: {error}"
-                _note(f"the run goes on, but `midband view` may not show it: {why}")
+                _note(f"the run continues, but `midband view` may not show it: {why}")
 
     def result(self, agent: str, task: str, result: "SampleResult") -> None:
         """Take in a result for the list of the latest."""

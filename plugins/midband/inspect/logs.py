@@ -386,7 +386,7 @@ def live_orders(
 ) -> "dict[str, LiveOrder]":
     """Return the orders that runs by this plan chose, by run id, from the headers of their logs.
 
-    Of several attempts at one run the longest counts: each goes on where the one before it ended.
+    Of several attempts at one run the longest counts: each continues where the one before it ended.
     A file that cannot be read, as none can without Inspect, is passed over; it is refused where
     its samples are read.
 

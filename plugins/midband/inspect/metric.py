@@ -104,7 +104,7 @@ def check_metric(plan: "Plan", task: str, shapes: Mapping[str, Shape], *, wanted
     ------
     PlanError
         The task does not give the plan's metric; or the plan does not know its metric and nobody
-        names it. A plan of midband 0.1 goes on.
+        names it. A plan of midband 0.1 continues.
     """
     from midband._ranking import is_old
     from midband_sampler import PlanError

@@ -1,4 +1,4 @@
-"""The logs of a race of Inspect evals, read for a report: also of one that is still going on."""
+"""The logs of a race of Inspect evals, read for a report: also of one that is still running."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -180,7 +180,7 @@ def _reached(record: Mapping[str, Any]) -> tuple[int, int]:
 
 def _ended(record: Mapping[str, Any], verdict: "RaceVerdict | None", state: str) -> str:
     if state == "going on":
-        return "the race is still going on"
+        return "the race is still running"
     if record.get("error"):
         return "midband could not judge it"
     return verdict.reason if verdict is not None else ""

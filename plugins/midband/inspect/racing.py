@@ -162,8 +162,8 @@ class SharedRace:
         entrant : Entrant
         early : bool
             Whether it ended before the race let go of it. By an error of its own that sets the
-            candidate apart. Otherwise it does so once another eval goes on: they may all have been
-            interrupted.
+            candidate apart. Otherwise it does so once another eval continues: all of them may have
+            been interrupted.
         """
         if self._running.get(entrant.candidate) is not entrant:
             return
@@ -381,7 +381,7 @@ class SharedRace:
         return bool(wanted) or self._runs_on(candidate)
 
     def _runs_on(self, candidate: str) -> bool:
-        """Whether a candidate goes on down the shared order, though the race waits for others.
+        """Whether a candidate continues down the shared order, though the race waits for others.
 
         Where some models have not begun, because Inspect runs one after the other, or one hangs,
         nobody else would come: what is open about those that run is then settled from their side.

@@ -157,7 +157,7 @@ def log_gaps(headers: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[str]:
         return []
     newest = headers[-1][1]
     if newest["status"] == "started":
-        return ["The log is unfinished: the run is still going on, or was killed."]
+        return ["The log is unfinished: the run is still running, or was killed."]
     if newest["status"] in ("error", "cancelled"):
         why = " ".join(str(newest["error"]).split())[:300]
         return [f"The run ended early ({newest['status']}{': ' if why else ''}{why})."]

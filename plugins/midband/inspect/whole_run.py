@@ -123,7 +123,7 @@ def _with_all_results(logs: Path, newest: Path, name: str) -> Path:
     """Return a log with every sample that has a result: the newest, or one joined from all.
 
     Inspect copies earlier samples one by one as a retry comes to them. One that was cut off may
-    lack some that the log before it holds, and going on with it would run them again.
+    lack some that the log before it holds, and continuing with it would run them again.
 
     Raises
     ------

@@ -78,7 +78,7 @@ def _verdict(facts: RaceFacts) -> tuple[str, ...]:
         )
     answer, basis = verdict.answer, verdict.basis or "No claim can be made."
     if facts.state == "going on":
-        basis = f"The race is still going on. {basis}"
+        basis = f"The race is still running. {basis}"
     elif not verdict.basis:  # nothing more is to be expected
         answer = answer.replace("known yet", "known")
     return answer, basis, _paid(facts, verdict)

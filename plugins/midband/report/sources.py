@@ -228,7 +228,7 @@ def _of_directory(directory: Path, asked: Asked) -> RunResults:
     open_round = state.open_round
     if open_round is not None:
         missing.append(
-            f"Round {open_round['name']} has begun and not ended: the run is still going on, or was"
+            f"Round {open_round['name']} has begun and not ended: the run is still running, or was"
             " stopped in this round. Its results are not known yet."
         )
     if events and events[-1]["event"] == "stopped":

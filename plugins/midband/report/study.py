@@ -97,7 +97,7 @@ def _missing(found: "StoredStudy", source: Path) -> list[str]:
             f"The study is not complete: {found.done:,}{of} units of replays are finished. The"
             " numbers below are those of the finished ones, and the baselines (random tasks and the"
             " ceiling) are unknown until the end. The same `midband study` command, with --output"
-            f" {source}, goes on from there.",
+            f" {source}, continues from there.",
         )
     if not found.about:
         missing.append(

@@ -154,7 +154,7 @@ class AgentRun:
         """Return what must not change during a run.
 
         Arguments are compared by their digest. Credentials are not part of it: a key may be
-        replaced while a run goes on.
+        replaced while a run continues.
         """
         return {
             "harness": self.harness.name,

@@ -47,7 +47,7 @@ def plan_to_read_by(
     begun : mapping
         How the run was begun, by its journal; empty for a new one. What was said then holds.
     note : callable
-        Told one line where the run goes on without knowing its metric.
+        Told one line where the run continues without knowing its metric.
 
     Raises
     ------

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class RoundDriver:
     """Runs a harness in rounds until the session has decided, a limit is reached, or Ctrl-C.
 
-    Everything it knows is in the directory: a new driver on the same directory goes on where the
+    Everything it knows is in the directory: a new driver on the same directory continues where the
     last one was, however that ended.
 
     Parameters

@@ -281,7 +281,7 @@ class LiveDriver:
         )
 
     def _records(self, plan: Plan) -> "Iterator[Record]":
-        """Yield the attempts that are logged, each once: a run that goes on copies those before."""
+        """Yield each logged attempt once: a run that continues copies the attempts before it."""
         logs = self.directory / LOGS
         if not self.harness.live_status(logs):
             return

@@ -106,7 +106,7 @@ class RaceDriver:
     """Runs the candidates of a race in rounds until it is over, a limit is reached, or Ctrl-C.
 
     Each candidate has a directory of its own with a journal, as a run of a single agent has. A new
-    driver on the same directory tells the race what is there and goes on. A candidate without
+    driver on the same directory tells the race what is there and continues. A candidate without
     results is set apart, and the others go on.
 
     Parameters
@@ -209,7 +209,7 @@ class RaceDriver:
         return earlier_race(continues.absolute(), self.plan, note=self.listener.note)
 
     def _order(self) -> tuple[str, ...]:
-        """Return the shared order that a race by a model goes on with; else the seed draws it."""
+        """Return the shared order that a race by a model continues with; else the seed draws it."""
         if self.plan.model is None:
             return ()
         order = self._journal.begun.get("order", ()) if self._before is None else self._before.order

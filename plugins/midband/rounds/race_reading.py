@@ -1,4 +1,4 @@
-"""The directory of a race in rounds, read for a report: also of one that is still going on."""
+"""The directory of a race in rounds, read for a report: also of one that is still running."""
 
 import json
 import math
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from midband.descriptors import Round
     from midband_sampler.racing import RaceVerdict
 
-_NOT_SAID = "the journal does not say why the race ended: it was killed, or is still going on"
+_NOT_SAID = "the journal does not say why the race ended: it was killed, or is still running"
 
 
 def peek(path: Path) -> tuple[list[dict[str, Any]], str]:
@@ -146,7 +146,7 @@ def read_race_directory(directory: Path) -> RaceFacts:
     over = last[-1] if last else {}
     ended = one_line(str(over.get("reason", ""))) if over.get("event") == "over" else ""
     if at_work:
-        state, ended = "going on", "the race is still going on"
+        state, ended = "going on", "the race is still running"
     elif told.race.done or ended:
         state = "over" if told.race.done else "stopped"
         ended = ended or told.race.reason

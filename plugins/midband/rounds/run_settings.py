@@ -203,7 +203,7 @@ class LiveHarness(Harness, Protocol):
         """
 
     def build_live_command(self, batch: Round, settings: LiveSettings) -> Command:
-        """Return what runs the plan, or goes on with the unfinished run in ``settings.logs``.
+        """Return what runs the plan, or continues with the unfinished run in ``settings.logs``.
 
         Raises
         ------

@@ -289,8 +289,8 @@ class StoppingRuleContract:
             lost = np.argwhere(stops & ~self._stops(rule, more))
             check(
                 lost.size == 0,
-                f"expected to stop with {what} where it stopped without, got a run going on at"
-                f" {lost[:1].tolist()}",
+                f"expected to stop with {what} where it stopped without, got a run that"
+                f" continues at {lost[:1].tolist()}",
             )
 
     def test_a_stop_has_a_reason(self) -> None:

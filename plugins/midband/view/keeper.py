@@ -1,7 +1,7 @@
-"""The writer of a state file: what a run tells of itself while it goes on, at most twice a second.
+"""The writer of a state file: what a run says of itself as it continues, at most twice a second.
 
 Nothing here may break a run that somebody pays for. Whatever goes wrong is said once, and the run
-goes on without a state file.
+continues without a state file.
 """
 
 import math
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-# Between two looks at a run that goes on. A look that takes long comes more rarely, so that all
+# Between two looks at a run that continues. A look that takes long comes more rarely, so that all
 # looks together take no more than this share of the time.
 _PACE_S, _SHARE = 0.5, 0.05
 _MOST_FILES = 200
@@ -55,7 +55,7 @@ class StateKeeper:
     kind : str
         ``run`` or ``race``.
     key : str
-        What names the run on this machine: another call with the same key goes on with its file.
+        What names the run on this machine: another call with the same key continues with its file.
     harness, benchmark, plan_digest, question : str
     agents : sequence of str
         The candidates of a race in the order of its plan, or the one agent that is run.
@@ -253,7 +253,7 @@ class StateKeeper:
         self._said = True
         why = f"{type(error).__name__}: {error}"
         with suppress(Exception):
-            self._note(f"the run goes on, but `midband view` may not show it: {why}")
+            self._note(f"the run continues, but `midband view` may not show it: {why}")
 
 
 def _longer(course: tuple[Point, ...], point: Point | None) -> tuple[Point, ...]:

@@ -165,7 +165,7 @@ class RunState:
 
     @property
     def shown_status(self) -> str:
-        """How it stands: a run that says it goes on may have died, or be on another machine."""
+        """How it stands: a run that says it continues may have died, or be on another machine."""
         if self.status != RUNNING:
             return self.status
         alive = is_alive(self.pid, self.pid_started, host=self.host, machine=self.machine)

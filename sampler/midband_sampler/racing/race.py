@@ -315,7 +315,7 @@ class Race:
         return self._ledger.results
 
     def _plan_next(self) -> None:
-        """Decide whether the race goes on, and who runs what next."""
+        """Decide whether the race continues, and who runs what next."""
         self._jobs = []
         taken = self._taken
         self._goal = taken.depth.copy()

@@ -170,7 +170,7 @@ _EDGE = 1e-7
 
 @dataclass(frozen=True)
 class Futility(Rule):
-    """Stop when going on can no longer let another rule stop.
+    """Stop when no further result can let another rule stop.
 
     The other rule is asked about the best that can still come: the narrowest score bounds to which
     the tasks that are left can lead, wherever within the present bounds they may end up; for

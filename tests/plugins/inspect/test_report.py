@@ -57,7 +57,7 @@ def test_an_unfinished_log_shows_what_is_known(make: MakePlan, call: Call) -> No
     whole.status = "started"
     write_eval_log(whole, log.location)
     page = page_of(call, path_of(log))
-    assert any("still going on" in each for each in page.missing)
+    assert any("still running" in each for each in page.missing)
 
 
 def test_the_plan_is_found_beside_the_log_and_asked_for_elsewhere(

@@ -1,4 +1,4 @@
-"""The local page in a real browser, while a real run goes on in another process."""
+"""The local page in a real browser, while a real run continues in another process."""
 
 import signal
 import subprocess

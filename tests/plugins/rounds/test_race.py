@@ -574,7 +574,7 @@ def test_the_page_of_a_race_that_is_damaged_or_going_on_shows_what_is_known(trac
     assert page.verdict
     with closing(RunJournal(directory, "race.jsonl")):
         if (page := race_page(directory)).refresh_s:  # systems without /proc/locks do not say
-            assert "still going on" in page.verdict[1]
+            assert "still running" in page.verdict[1]
     (directory / "race.jsonl").unlink()
     page = race_page(directory)
     assert any("Nothing has run yet" in line for line in page.missing)

@@ -106,7 +106,7 @@ def test_a_run_that_still_goes_on_shows_what_is_known(bench: Bench) -> None:
     assert json.loads(last)["event"] == "ended"
     path.write_bytes(b"".join(lines))
     page = page_of(bench)
-    assert any("still going on" in each for each in page.missing)
+    assert any("still running" in each for each in page.missing)
     assert "so far" in page.verdict[0]
     rows = page.tables["Tasks that did not run, or have no result"]
     assert "begun, no result yet" in {row[1] for row in rows}

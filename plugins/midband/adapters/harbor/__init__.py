@@ -222,7 +222,7 @@ class HarborHarness(CommandHarness):
     def command(self, batch: Round, tasks: tuple[str, ...]) -> Command:
         """Return ``harbor run``.
 
-        Harbor goes on with a job of that name only where nothing was changed: where there is one,
+        Harbor continues with a job of that name only where nothing was changed: where there is one,
         a round that is run again gets a job of its own.
         """
         given = {word.partition("=")[0] for word in batch.arguments}
