@@ -78,7 +78,7 @@ class Calibration:
 
     @property
     def guarantee(self) -> str:
-        """By what the confidence holds, for people."""
+        """The reason why the confidence holds, in words."""
         if not self.replays:
             return "certain: what no result of the tasks that were not run could change"
         text = (
@@ -105,7 +105,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Replays:
-    """How a policy went on every agent of a history, for each width of interval.
+    """The replays of a policy on every agent of a history, for each width of interval.
 
     Parameters
     ----------

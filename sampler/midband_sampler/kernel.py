@@ -8,13 +8,13 @@ A run is a sequence of steps, one a completed task:
     bound    and say where the candidate's rank and score on the target can be
     rule     a stopping `Rule` sees a `Snapshot` of all that, and may end the run
 
-Results that are missing are read three ways, each with bounds of its own: left out, told as 0 and
-told as 1. What the rule sees are the outer bounds, and what it claims has to hold in each reading.
+Missing results are read in three ways, each with bounds of its own: left out, counted as 0, and
+counted as 1. The rule sees the outer bounds, and every claim has to hold in each reading.
 
 A live session is one candidate at one width of interval: `Session` chooses when a harness asks, and
 steps through the completed prefix of what was started. A calibration replays many candidates at
-many widths at once. A study replays one candidate; where the order is fixed and the bounds can take
-it, every step of the run is an entry of one array, and the kernel is stepped once.
+many widths at once. A study replays one candidate. If the order is fixed and the bounds support it,
+every step of the run is an entry of one array, and the kernel takes one step for all.
 
 Least numbers of results, limits and stops are enforced here and nowhere else.
 """
@@ -51,23 +51,23 @@ ALL_RUN = "all planned tasks run"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Step:
-    """What one step of the kernel came to.
+    """The outcome of one step of the kernel.
 
-    Arrays have the shape of the bounds; where a whole order was taken in at once, the first axis is
-    that of its tasks.
+    Arrays have the shape of the bounds. If the kernel took in a whole order at once, the first axis
+    is that of its tasks.
 
     Parameters
     ----------
     run : int or ndarray of int64
         Completed tasks.
     interval : Interval or None
-        None where too few results are there for the rule to be asked.
+        None while there are too few results to ask the rule.
     settled : ndarray of bool
         Whether the rule lets the run stop.
     ends : ndarray of bool
-        Whether the run ends at this very task: the rule is settled, or nothing is left to run.
+        Whether the run ends at this task, because the rule is met or nothing is left to run.
     snapshot : Snapshot or None
-        What the rule saw.
+        The state that the rule was asked about.
     """
 
     run: IntArray

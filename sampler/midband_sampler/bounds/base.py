@@ -1,4 +1,4 @@
-"""Bounds on rank and score: what every kind of them answers."""
+"""Bounds on rank and score: the interface that every kind of bounds has."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -50,7 +50,7 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Diagnostics:
-    """What an interval would be taken for if nobody had looked before; no guarantee.
+    """The confidence that an interval would have at a single look. It is no guarantee.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What paired results say by themselves: e-process, bounds of the difference, bootstrap."""
+"""Evidence from paired results alone: e-process, bounds of the difference, bootstrap."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _STAKES = np.exp(np.linspace(np.log(0.02), np.log(0.9), 16))
 
 @dataclass(frozen=True, eq=False)
 class PairedEProcess:
-    """Bets on the paired differences between the candidate and one agent.
+    """An e-process: bets on the paired differences between the candidate and one agent.
 
     With d = the candidate's score minus the agent's on one task, in [-1, 1], a bettor who stakes
     a share s on "better" multiplies the capital by 1 + s d at every task. If neither is better,

@@ -267,7 +267,7 @@ class CompletedScores:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PredictionModel:
-    """What a session needs to predict a candidate's full score.
+    """The model with which a session predicts a candidate's full score.
 
     Parameters
     ----------

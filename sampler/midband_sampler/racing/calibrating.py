@@ -1,4 +1,4 @@
-"""Calibration of a race: replayed races of a history's own agents say how sure is sure enough."""
+"""Calibration of a race: races among known agents are replayed to find the required width."""
 
 import math
 from collections.abc import Sequence

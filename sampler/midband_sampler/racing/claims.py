@@ -96,7 +96,7 @@ class Taken:
 
 
 class Claims(ABC):
-    """What follows from the results that were taken in."""
+    """The claims that follow from the results so far."""
 
     guarantee: str
 

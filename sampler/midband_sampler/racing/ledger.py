@@ -1,4 +1,4 @@
-"""What a race was told: results, what is out, and what was spent."""
+"""The record of a race: its results, the tasks that are still out, and what was spent."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Live strategies: each next task by the prediction from the results so far."""
+"""Live strategies: the next task is chosen by a prediction from the results so far."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from midband_sampler.strategies.fixed_orders import StratifiedStrategy
 
 
 class PredictingStrategy(Strategy):
-    """The task that is worth most by what is predicted; ties go to the lowest position."""
+    """Base of strategies that run the task of greatest predicted value; ties go to the first."""
 
     live = True
     needs_model = True
 
     @abstractmethod
     def worth(self, posterior: FullScorePosterior) -> FloatArray:
-        """Return what the next result at each task is worth, shape (candidates, n_tasks)."""
+        """Return the value of the next result at each task, shape (candidates, n_tasks)."""
 
     @abstractmethod
     def under_prior(self, posterior: FullScorePosterior) -> IntArray:
@@ -41,7 +41,7 @@ class PredictingStrategy(Strategy):
     def choose(
         self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
     ) -> Choice:
-        """Take the available task that is worth most."""
+        """Choose the available task of greatest value."""
         del step
         worth = np.where(available, self.worth(posterior), -np.inf)
         return Choice(np.asarray(worth.argmax(axis=1), dtype=np.int64))
@@ -49,7 +49,7 @@ class PredictingStrategy(Strategy):
 
 @dataclass(frozen=True)
 class InformationStrategy(PredictingStrategy):
-    """The task whose result is expected to leave the least variance in the full score."""
+    """Run the task whose result is expected to leave the least variance in the full score."""
 
     name = "information"
     old_fixed_names = ("design",)

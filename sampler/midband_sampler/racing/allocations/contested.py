@@ -1,4 +1,4 @@
-"""Only the two candidates whose order is least sure run on."""
+"""The next tasks go to the two candidates whose order is least certain."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from midband_sampler.racing.allocations.base import Allocation, Field
 
 
 class Contested(Allocation):
-    """Run the pair that the answer waits for and that is least sure.
+    """Run the least certain pair that the answer still needs.
 
     That is LUCB (Kalyanakrishnan, Tewari, Auer, Stone 2012) on paired differences: of those inside
     the answer the one least surely above somebody outside, and that one. Where one of the two has

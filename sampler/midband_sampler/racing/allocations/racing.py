@@ -1,11 +1,11 @@
-"""All candidates whose place is open run on."""
+"""The next tasks go to all candidates whose place is still open."""
 
 from midband_history import IntArray
 from midband_sampler.racing.allocations.base import Allocation, Field
 
 
 class Racing(Allocation):
-    """Run every candidate of a pair that the answer waits for.
+    """Run every candidate of a pair that the answer still needs.
 
     A race in the sense of Maron and Moore (1994): candidates are let go one by one. It suits
     harnesses that run the candidates at the same time.
