@@ -1,4 +1,4 @@
-"""What was run, when, by whom, with what result and cost."""
+"""The history of runs: what ran, when, by which agent, with which result and cost."""
 
 from midband_history.aliases import plain_benchmark
 from midband_history.archives import (

@@ -22,7 +22,7 @@ _LONGEST = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What tells one agent from another.
+    """The identity of an agent: the fields in which agents differ.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The one thing that history hands on: agents x tasks, each cell the mean of its attempts."""
+"""The outcome matrix: agents x tasks, each cell the mean of its attempts."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -30,7 +30,7 @@ _PARTS = ("agents", "runs", "sources")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeReport:
-    """What joining another history did.
+    """Result of merging another history.
 
     Parameters
     ----------

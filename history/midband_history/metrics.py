@@ -19,7 +19,7 @@ Declared = Literal["", "source", "user"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """What a score is a score of.
+    """The quantity that a score measures, with its scale and direction.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ UNKNOWN_METRIC: Metric = Metric()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSummary:
-    """What the history holds of one metric of a benchmark.
+    """Summary of the results by one metric of a benchmark.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What importers hand over: one record an attempt, with clean names and sane amounts."""
+"""The record of one attempt that importers hand over, with clean names and sane amounts."""
 
 import json
 import math

@@ -34,7 +34,7 @@ _AMOUNTS = ("cost_usd", "tokens", "duration_s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """What a repair has done.
+    """Result of a repair.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class LostSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Salvaged:
-    """What was kept of a damaged history.
+    """Result of a salvage: what was kept of a damaged history.
 
     Parameters
     ----------

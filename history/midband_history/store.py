@@ -59,7 +59,7 @@ _NO_SCORE = (0, float("nan"))
 
 @says_why
 class History(Sharing):
-    """What was run, when, by whom, with what result and cost.
+    """The history of runs: what ran, when, by which agent, with which result and cost.
 
     Open one with `History.open`, or `History.in_memory` for one that is not kept. Any number of
     processes can read and write one at a time; writers wait for each other, readers for nobody.

@@ -9,7 +9,7 @@ from midband_history.records import Note
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What the attempts of one agent on one benchmark in one source are.
+    """Counts of the attempts of one agent on one benchmark in one source.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What adding one source did.
+    """Result of adding one source.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class VersionSummary:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkSummary:
-    """What the history holds of one benchmark.
+    """Summary of one benchmark.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class BenchmarkSummary:
 
 @dataclass(frozen=True, slots=True)
 class AgentSummary:
-    """What the history holds of one agent on one benchmark.
+    """Summary of one agent on one benchmark.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """What was removed of one agent on one benchmark.
+    """The attempts removed of one agent on one benchmark.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSummary:
-    """What one source holds of one benchmark.
+    """Summary of one source on one benchmark.
 
     Parameters
     ----------

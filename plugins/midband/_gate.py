@@ -22,7 +22,7 @@ FORM = "not-worse:BASELINE:POINTS[:CONFIDENCE]"
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
-    """What a gate came to.
+    """Result of a gate.
 
     Parameters
     ----------

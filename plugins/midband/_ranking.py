@@ -21,7 +21,7 @@ UNIT_METRIC = Metric(name="score in [0, 1]", declared="source")
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the results of one agent say.
+    """The verdict on one agent, from its finished results.
 
     Parameters
     ----------

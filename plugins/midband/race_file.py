@@ -26,7 +26,7 @@ _OF_CANDIDATE = ("name", "arguments")
 
 @dataclass(frozen=True, kw_only=True)
 class RaceFile:
-    """What a file such as ``race.toml`` says.
+    """The content of a file such as ``race.toml``.
 
     Parameters
     ----------

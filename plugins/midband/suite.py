@@ -53,7 +53,7 @@ class NotPlanned:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """What the file of a suite names.
+    """The content of a suite's file.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ ENDED = "ended before the stopping rule was met"
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteRow:
-    """What is known of one agent on one benchmark of a suite.
+    """The verdict on one agent on one benchmark of a suite.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class SuiteRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteVerdict:
-    """What is known of a suite.
+    """The verdict on a suite.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which task next, and when to stop."""
+"""The sampler: which task runs next, and when the run stops."""
 
 from midband_sampler.beginning import sequential_bounds, start_kernel
 from midband_sampler.bounds.betting import Capital, FinitePopulation

@@ -30,7 +30,7 @@ UNCHECKED = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What replaying a policy on the history's own agents showed.
+    """The result of replaying a policy on the history's own agents.
 
     Parameters
     ----------

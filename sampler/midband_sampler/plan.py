@@ -38,7 +38,7 @@ _SHOWN = 300
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan(Frames):
-    """What to run and when to stop, without the history it came from.
+    """A plan: which tasks to run and when to stop, without the history it came from.
 
     Parameters
     ----------

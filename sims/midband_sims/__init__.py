@@ -1,4 +1,4 @@
-"""What a policy would have saved on a history, and how often it would have been wrong."""
+"""Simulation: what a policy would have saved on a history, and how often it was wrong."""
 
 from midband_sims.cells import Placing, random_subsets
 from midband_sims.charts import ChartError, Panel, race_panels, study_panels, write_charts

@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Candidate:
-    """What a recorded agent answers when it plays the new one.
+    """A recorded agent that plays the new one, with its recorded answers.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ HALF = "half"
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """One honest situation: these agents are known, those arrive.
+    """One division of the agents into known ones and new ones.
 
     Parameters
     ----------

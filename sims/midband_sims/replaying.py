@@ -32,7 +32,7 @@ TRACKED_LOOKS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """How one replay went; unknown numbers are NaN.
+    """Result of one replay; unknown numbers are NaN.
 
     Parameters
     ----------

@@ -138,7 +138,7 @@ UnitType = TypeVar("UnitType")
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """What has come of all units.
+    """Results of all units of a study.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ RACES = "race study"
 
 @dataclass(frozen=True, kw_only=True)
 class StoredStudy:
-    """What a directory holds of a study.
+    """A study as its directory keeps it.
 
     Parameters
     ----------

@@ -131,7 +131,7 @@ class StudySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResult(Frames):
-    """What a study found.
+    """Result of a study.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticSettings:
-    r"""What a synthetic history is drawn from.
+    r"""Settings of a synthetic history.
 
     The chance that agent i solves task j is the compensatory logistic model
 

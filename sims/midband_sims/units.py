@@ -132,7 +132,7 @@ BAND_BY_BOOTSTRAP: tuple[str, PlanVariant] = (BAND, (("guarantee", "bootstrap"),
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What is tried: a strategy, a rule to stop by, and how many tasks at most.
+    """A policy: a strategy, a stopping rule, and the most tasks it may run.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What holds for a whole study.
+    """Settings that hold for a whole study.
 
     Parameters
     ----------

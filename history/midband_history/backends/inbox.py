@@ -51,7 +51,7 @@ BROKEN = "broken"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What became of one batch when the history took it in.
+    """Result of taking one batch into the history.
 
     Parameters
     ----------

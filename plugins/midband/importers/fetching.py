@@ -21,7 +21,7 @@ _SILENCE_S = 60
 
 @dataclass(kw_only=True)
 class Downloads:
-    """What was downloaded, and what could not be.
+    """The files that were downloaded, and those that could not be.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What an import came to: of each source and in all."""
+"""The reports of an import: for each source, and for all of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Inspect under ``midband run``: one adaptive eval, gone on with where it was cut off."""
+"""Inspect under ``midband run``: one adaptive eval, which resumes where it was cut off."""
 
 import json
 import os

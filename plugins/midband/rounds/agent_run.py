@@ -62,7 +62,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """What came of running a round, before it is read.
+    """The outcome of running a round, before its results are read.
 
     Parameters
     ----------

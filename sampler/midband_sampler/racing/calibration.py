@@ -11,7 +11,7 @@ from midband_sampler.racing.claims import EXACT
 
 @dataclass(frozen=True, kw_only=True)
 class RaceCalibration:
-    """What replayed races showed.
+    """The result of replayed races.
 
     Parameters
     ----------

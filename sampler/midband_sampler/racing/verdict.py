@@ -76,7 +76,7 @@ class Ranked:
 
 @dataclass(frozen=True, kw_only=True)
 class RaceVerdict:
-    """What a race has come to.
+    """The verdict of a race.
 
     Parameters
     ----------

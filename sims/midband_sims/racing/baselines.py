@@ -20,7 +20,7 @@ from midband_history import FloatArray, InputError, IntArray
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Spent:
-    """What a baseline has come to.
+    """Result of a baseline.
 
     Parameters
     ----------

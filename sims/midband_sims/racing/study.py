@@ -99,7 +99,7 @@ class RaceSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RaceStudyResult(Frames):
-    """What a race study found.
+    """Result of a race study.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from midband_sampler.registry import kinds_in
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Field:
-    """What an allocation sees of a race.
+    """The state of a race that an allocation sees.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Field:
 
 
 class Allocation(ABC):
-    """Which candidates run on.
+    """The rule that decides which candidates run next.
 
     Stateless: what comes next follows from what has been run. All candidates run down one shared
     order of tasks, so that comparisons are paired and what one has run is part of what another has.
