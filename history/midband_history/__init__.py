@@ -24,6 +24,7 @@ from midband_history.frames import Column, Frames, Rows
 from midband_history.matrix import DateArray, FloatArray, IntArray, OutcomeMatrix
 from midband_history.merging import MergeReport
 from midband_history.metrics import Metric, MetricSummary
+from midband_history.names import clean_id
 from midband_history.notebook import Bar, notebook_html
 from midband_history.processes import process_pool
 from midband_history.reconcile import Reconciliation, StatedAggregate
@@ -33,7 +34,6 @@ from midband_history.records import (
     Note,
     OutcomeKind,
     Record,
-    clean_id,
     sane_cost,
     sane_date,
     sane_duration,

@@ -16,10 +16,10 @@ from midband_history.connection import (
 from midband_history.errors import InputError
 from midband_history.labels import read_labels
 from midband_history.metrics import Metric
+from midband_history.names import clean_id
 from midband_history.record_columns import stage_empty, stage_records
 from midband_history.records import (
     Incoming,
-    clean_id,
 )
 from midband_history.summaries import AddReport, Counts
 

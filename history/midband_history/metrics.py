@@ -10,6 +10,7 @@ import numpy as np
 from midband_history.cells import refresh_cells
 from midband_history.connection import fetch_dicts, fetch_value, run_all
 from midband_history.errors import InputError
+from midband_history.names import clean_id
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -59,6 +60,8 @@ class Metric:
                 " give the least and the greatest value of the metric"
             )
             raise InputError(msg)
+        for part in ("name", "key"):
+            object.__setattr__(self, part, clean_id(getattr(self, part)))
 
     @property
     def label(self) -> str:

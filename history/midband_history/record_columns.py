@@ -12,10 +12,10 @@ import numpy as np
 
 from midband_history.connection import statement
 from midband_history.metrics import Metric
+from midband_history.names import clean_id
 from midband_history.records import (
     OUTCOME_KINDS,
     Record,
-    clean_id,
     sane_amount,
     sane_date,
     settings_text,

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Literal
 
 from midband_history.errors import InputError
 from midband_history.metrics import UNKNOWN_METRIC, Metric
+from midband_history.names import clean_id
 
 OutcomeKind = Literal["valid", "infra_error", "grader_error", "cancelled", "missing"]
 OUTCOME_KINDS: tuple[OutcomeKind, ...] = (
@@ -21,8 +21,6 @@ OUTCOME_KINDS: tuple[OutcomeKind, ...] = (
     "cancelled",
     "missing",
 )
-# What surrounds a cell without being part of it; the no-break space comes from spreadsheets.
-BLANKS = " \t\r\n\v\f\u00a0"
 # Beyond these limits a source's own number or date counts as unknown. A limit is far outside what
 # evaluations cost, so that it catches other units and broken clocks (nanoseconds for seconds, dates
 # of 1970), not expensive runs. Every importer and every table uses the same limits.
@@ -225,30 +223,6 @@ class Incoming:
     notes: list[Note] = field(default_factory=list)
     replaces: tuple[int, ...] = ()
     copies: tuple[int, ...] = ()
-
-
-def clean_id(text: str) -> str:
-    """Return a name as the history holds it: in NFC, without blanks around it.
-
-    Two spellings that look the same are one name: `é` as one character or as two (macOS writes
-    file names in the second form). What UTF-8 cannot hold, a lone surrogate from a broken log or
-    a file name in another encoding, becomes a question mark. Digits are never touched, so `007`
-    and `7` stay apart, and `1` and `1.0` too.
-
-    Parameters
-    ----------
-    text : str
-        The name of a task, agent, benchmark or run.
-
-    Returns
-    -------
-    str
-        Empty if nothing but blanks was given; the caller decides whether that is an error.
-    """
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        text = unicodedata.normalize("NFC", text)
-    return text.strip(BLANKS)
 
 
 def sane_cost(value: object) -> float | None:

@@ -21,13 +21,13 @@ from midband_history.errors import (
     UnreadableSourceError,
 )
 from midband_history.metrics import Metric
+from midband_history.names import clean_id
 from midband_history.records import (
     FIRST_YEAR,
     LAST_YEAR,
     LIMITS,
     OUTCOME_KINDS,
     Record,
-    clean_id,
 )
 from midband_history.scanning import NUMBERS, cause
 from midband_history.tables import Selection, Table, select_member

@@ -10,7 +10,8 @@ from midband_history.archives import Member, TableFormat
 from midband_history.connection import quoted
 from midband_history.errors import InputError, UnreadableSourceError
 from midband_history.metrics import UNKNOWN_METRIC, Metric
-from midband_history.records import OUTCOME_KINDS, clean_id
+from midband_history.names import clean_id
+from midband_history.records import OUTCOME_KINDS
 from midband_history.scanning import (
     COLUMNS,
     Cell,
