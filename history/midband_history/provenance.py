@@ -175,8 +175,9 @@ class Upkeep:
             return number
         names = [name for (name,) in fetch(connection, "names_of_benchmarks")]
         held = nearest(benchmark, names)
+        empty = "it is empty, import results first with `midband import`"
         msg = f"expected a benchmark of the history, got {benchmark!r}: " + (
-            f"it holds {held}" if names else "it is empty, import results first"
+            f"it holds {held}" if names else empty
         )
         raise UnknownBenchmarkError(msg)
 

@@ -343,7 +343,11 @@ class Plan(Frames):
                 content = file.read(MOST_BYTES + 1)
             found = content.decode()
         except (OSError, ValueError) as error:
-            msg = f"expected a plan written by `midband plan`, cannot read {path}: {error}"
+            why = (getattr(error, "strerror", None) or str(error)).lower()
+            msg = (
+                f"expected a plan written by `midband plan`, cannot read {path} ({why}):"
+                " check the path, or make one with `midband plan`"
+            )
             raise PlanError(msg) from error
         if len(content) > MOST_BYTES:
             msg = (

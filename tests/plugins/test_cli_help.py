@@ -66,3 +66,12 @@ def test_the_first_page_groups_the_commands() -> None:
     assert places == sorted(places)
     for name, each in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(each.summary)}$", page, re.MULTILINE), name
+
+
+def test_a_misspelt_command_names_the_nearest_one() -> None:
+    from click.testing import CliRunner
+
+    from midband.cli.root import cli
+
+    assert "Did you mean 'import'?" in CliRunner().invoke(cli, ["imprt"]).output
+    assert "Did you mean" not in CliRunner().invoke(cli, ["zzzz"]).output

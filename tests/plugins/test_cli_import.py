@@ -70,6 +70,7 @@ def test_an_empty_directory_holds_no_results(tmp_path: Path, call: Call) -> None
     code, _, error = call("import", tmp_path / "empty", "--history", tmp_path / "h.duckdb")
     assert code == 1
     assert "found no results" in error
+    assert "check the paths" in error
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,11 @@ def _show(report: "ImportReport", where: str) -> None:
             " totals"
         )
     if not report.sources:
-        echo("midband: found no results in these paths", err=True)
+        echo(
+            "midband: expected files of results, found no results in these paths: check the paths,"
+            " or name the format with --format",
+            err=True,
+        )
     _show_counts(report)
     parts = [f"imported {count(report.imported, 'source')}"]
     if report.unchanged:

@@ -260,7 +260,11 @@ class RacePlan:
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            msg = f"expected a race written by `midband plan`, cannot read {path}: {error}"
+            why = (getattr(error, "strerror", None) or str(error)).lower()
+            msg = (
+                f"expected a race written by `midband plan`, cannot read {path} ({why}):"
+                " check the path, or make one with `midband plan --candidates`"
+            )
             raise PlanError(msg) from error
         return cls.from_json(text, name=str(path), allocations=allocations)
 
