@@ -2,6 +2,10 @@
 
 import hashlib
 import os
+import random
+import subprocess
+import sys
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +16,9 @@ import pytest
 from midband_history import History, Incoming, InputError, Metric, Record, StoreError
 from midband_history import connection as connecting
 from midband_history.connection import statement
+
+# The whole number of kills is run by MIDBAND_KILLS=200.
+KILLS = int(os.environ.get("MIDBAND_KILLS", "6")) // 3
 
 # benchmark, task, digest, agent, kind, score
 ROWS = [
@@ -110,6 +117,37 @@ def test_an_old_history_holds_the_same_after_the_upgrade(old: Path, read_only: b
         assert history.why("b", "1", "a")[0].reader == "midband 0.1"
     with History.open(old, read_only=True) as history:
         assert sum(each.attempts for each in history.benchmarks()) == len(ROWS)
+
+
+UPGRADE = """
+import sys
+from midband_history import History
+print("begun", flush=True)
+History.open(sys.argv[1]).close()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_a_process_that_is_killed_while_it_upgrades_harms_nothing(old: Path) -> None:
+    content = old.read_bytes()
+    chance = random.Random(5)
+    for _ in range(KILLS):
+        old.write_bytes(content)
+        with subprocess.Popen(
+            [sys.executable, "-c", UPGRADE, str(old)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ) as worker:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"begun\n"
+            time.sleep(chance.random() * 0.25)  # wherever it is then, the file is whole
+            worker.kill()
+        for read_only in (True, False):
+            with History.open(old, read_only=read_only) as history:
+                assert sum(each.attempts for each in history.benchmarks()) == len(ROWS)
+                assert history.outcomes("b").scores[1, 1] == 0.5
+                assert history.check({})[1] == []
+    assert [each.name for each in old.parent.iterdir() if "writing" in each.name] == []
 
 
 def test_the_same_results_add_nothing_to_an_upgraded_history(old: Path) -> None:
