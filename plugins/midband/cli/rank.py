@@ -213,7 +213,7 @@ def rank(
     )
     if as_json:
         print_json([_row(verdict) for verdict in verdicts])
-    else:
+    elif verdicts:
         _show(plan, verdicts)
     if plan.metric is None and records and not any(record.metric.known for record in records):
         warn(
@@ -226,7 +226,7 @@ def rank(
     if summary is not None:
         write_summary(summary, _markdown(plan, verdicts, odd) + command_markdown())
     if not verdicts:
-        warn("found no results in these logs")
+        warn(f"expected results of {plan.benchmark}, found no results in these logs: check LOGS")
         return 1
     return 0
 
@@ -346,9 +346,9 @@ def _show(plan: "Plan", verdicts: "list[Verdict]") -> None:
     print_table(
         columns,
         [[{**_row(verdict), **_ended(verdict)}[name] for name in columns] for verdict in verdicts],
-        title=f"{plan.benchmark} on the {plan.target}" if verdicts else "",
+        title=f"{plan.benchmark} on the {plan.target}",
     )
-    for warning in plan.warnings if verdicts else ():
+    for warning in plan.warnings:
         warn(warning)
     for verdict in verdicts:
         for warning in verdict.decision.warnings[len(plan.warnings) :]:
