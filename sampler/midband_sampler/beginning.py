@@ -26,22 +26,24 @@ def start_kernel(
     absent: Collection[str] = (),
     bounds: SequentialRankBounds | None = None,
 ) -> Kernel:
-    """Begin a run of a plan: one candidate, of whom nothing is known yet.
+    """Begin a run of a plan, for one candidate without results.
 
-    Its bounds count tasks by their position among all tasks where the plan is calibrated, else by
-    their place in the plan.
+    In a calibrated plan, the bounds count tasks by their position among all tasks. In other plans,
+    they count tasks by their place in the plan.
 
     Parameters
     ----------
     plan : Plan
     resamples : int
-        Bootstrap resamples of the diagnostics.
+        Number of bootstrap resamples for the diagnostics.
     never_run : bool
-        Whether a missing result says that the task was never run, as in a replay of a history.
+        Whether a missing result means that the task was never run, as in a replay of a history.
     absent : collection of str
-        Tasks that are known never to run: a rank on the full benchmark is one on all others.
+        Tasks that are known never to run. A rank on the full benchmark is then a rank on all other
+        tasks.
     bounds : SequentialRankBounds, optional
-        Those of an earlier kernel of this plan, to be used again; it is not calibrated then.
+        Bounds of an earlier kernel of this plan, which are reset and used again. The plan must not
+        be calibrated then.
     """
     columns = plan.columns
     planned = columns.size * (1 if plan.attempts is None else plan.attempts.most)
@@ -92,7 +94,8 @@ def _bounds(plan: Plan, columns: IntArray, resamples: int, absent: frozenset[str
 
 def sequential_bounds(plan: Plan, *, resamples: int = 2000) -> SequentialRankBounds:
     """Begin the always-valid bounds of a plan."""
-    # A bet needs tasks that were not chosen by the rival's results; else the bounds decide.
+    # A bet is fair only if the rival's results did not decide which tasks run. Otherwise the score
+    # bounds decide.
     rivals = plan.stop.named_agents if plan.fair_bets else ()
     place = {agent: row for row, agent in enumerate(plan.reference_agents)}
     paired = {agent: (place[agent], each) for agent, each in plan.stop.paired_with.items()}
@@ -108,7 +111,7 @@ def sequential_bounds(plan: Plan, *, resamples: int = 2000) -> SequentialRankBou
 
 
 def watch(plan: Plan, posterior: FullScorePosterior | None) -> DriftAlarm:
-    """Watch for an agent of another kind than the history's."""
+    """Return an alarm for a candidate that is unlike the agents of the history."""
     if posterior is not None and plan.model is not None and plan.calibration is not None:
         return DriftAlarm.by_model(
             posterior.profiles, plan.model.prior_centre, plan.calibration.surprise

@@ -1,4 +1,4 @@
-"""The calibration: how wide intervals must be to cover on the history's own agents.
+"""The calibration: how wide intervals must be to cover the ranks of the history's own agents.
 
 Each agent of the history is replayed as a candidate against a model that has not seen it.
 """
@@ -30,16 +30,17 @@ UNCHECKED = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The result of replaying a policy on the history's own agents.
+    """Result of replaying a policy on the history's own agents.
 
     Parameters
     ----------
     multiplier : float
-        Standard deviations on either side of the predicted full score; `UNCHECKED` where there
-        were too few agents to replay, which leaves only the bounds that no result can pass. For
-        the bootstrap those of a normal distribution that holds the `level`.
+        Half width of the interval around the predicted full score, in standard deviations. It is
+        `UNCHECKED` where there were too few agents to replay: the only bounds are then those that
+        no result can pass. For the bootstrap, it is the number of standard deviations on either
+        side within which a normal distribution holds the share `level`.
     confidence : float
-        Share of new agents whose rank interval at the stop is to cover.
+        Share of new agents whose interval at the stop should cover their rank.
     replays : int
         Agents of the history that were replayed, each against a model that had not seen it.
     covered : int
@@ -47,17 +48,17 @@ class Calibration:
     fraction_run : float
         Mean share of the benchmark's tasks that the replays ran; 1 without replays.
     held_out : str
-        ``"scaffold"`` or ``"agent"``: what each replay left out.
+        What each replay left out: ``"scaffold"`` or ``"agent"``.
     surprise : float
         Log odds against the model that at most 5 % of the replays exceeded; 0 if not measured. See
         `Decision.warnings`.
     benchmarks : int
-        Other benchmarks of the history whose replays counted too; see `narrowest`.
+        Number of other benchmarks of the history whose replays counted too; see `narrowest`.
     spread : float
-        How much the width that is needed was taken to differ from what the replays say, as the
-        standard deviation of its log: for a new scaffold where the history knows a single one.
+        Standard deviation of the log of the required width around the width that the replays show.
+        It is above 0 only for a new scaffold where replays cannot leave out whole scaffolds.
     bound : str
-        ``"bootstrap"``, or empty for the posterior: `CALIBRATED_BOUNDS`.
+        Key of `CALIBRATED_BOUNDS`: ``"bootstrap"``, or empty for the posterior.
     """
 
     multiplier: float
@@ -73,12 +74,12 @@ class Calibration:
 
     @property
     def level(self) -> float:
-        """Share of the resamples that the interval holds where a bootstrap stops."""
+        """Share of the resamples that the interval must hold for a bootstrap to stop."""
         return nominal_level(self.multiplier)
 
     @property
     def guarantee(self) -> str:
-        """The reason why the confidence holds, in words."""
+        """What the confidence rests on, in words."""
         if not self.replays:
             return "certain: what no result of the tasks that were not run could change"
         text = (
@@ -98,14 +99,14 @@ class Calibration:
         """Return plain values for JSON."""
         plain = asdict(self)
         for name in ("surprise", "benchmarks", "spread", "bound"):
-            if not plain[name]:  # plans from before it was measured keep their digests
+            if not plain[name]:  # older plans lack these fields and must keep their digests
                 del plain[name]
         return plain
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Replays:
-    """The replays of a policy on every agent of a history, for each width of interval.
+    """Results of replaying a policy on every agent of a history, for each width of interval.
 
     Parameters
     ----------
@@ -114,11 +115,11 @@ class Replays:
     run : ndarray of float64, shape (n_replays, n_multipliers)
         Share of the benchmark's tasks run until the stop.
     error : ndarray of float64, shape (n_replays, n_multipliers)
-        Estimated less true full score at the stop.
+        Estimated full score at the stop minus the true one.
     spent : ndarray of float64, shape (n_replays, n_multipliers)
         Share of the expected cost of all tasks that ran until the stop; NaN without costs.
     fold : ndarray of int64, shape (n_replays,)
-        Who was held out together.
+        Number of the fold. Agents with the same number were held out together.
     """
 
     covered: NDArray[np.bool_]
@@ -129,7 +130,7 @@ class Replays:
 
 
 def required_replays(confidence: float) -> int:
-    """Fewest replays from which a conformal bound at this confidence exists, at least 10."""
+    """Return the fewest replays that allow a conformal bound at this confidence; at least 10."""
     return max(MIN_REPLAYS, int(np.ceil(confidence / (1.0 - confidence) - 1e-9)))
 
 
@@ -145,13 +146,13 @@ def replay_all(
 ) -> Replays:
     """Replay a policy on every held-out agent, at every multiplier at once.
 
-    Agents are not replayed where the policy cannot order the tasks by the others' results, such as
-    for a band that holds too few.
+    A fold is skipped if the policy cannot order the tasks by the results of the other agents, for
+    instance because the band holds too few tasks.
 
     Raises
     ------
     PlanError
-        It cannot for any agent.
+        The policy cannot order the tasks of any fold.
     """
     parts, problems = [], []
     asked = multipliers.size
@@ -244,7 +245,7 @@ def _replay_planned(
     seed: int,
     bound: CalibratedBound,
 ) -> Replays:
-    """Replay down an order that the fold's own history gives, judged by the tasks in it."""
+    """Replay the order that the fold's history gives; the target is the tasks in that order."""
     del bound
     agents, others = _with_named(fold, rule)
     history = fold.history.select(agents=can_be_replayed(fold.history))
@@ -301,7 +302,7 @@ def _judged(
     attempts: int,
     replayed: NDArray[np.bool_],
 ) -> Replays:
-    """Step replays to their ends, and judge each where it ended."""
+    """Step the replays until all have ended, and judge each at its end."""
     n_candidates, n_tasks = shape[0], len(fold.candidates.tasks)
     costs = np.full(n_tasks, np.nan) if fold.costs is None else fold.costs
     paid, total = np.zeros(n_candidates), costs.sum() * attempts
@@ -332,7 +333,7 @@ def _judged(
 
 
 def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
-    """Return what running everything so many times would have shown."""
+    """Return the matrix with only the first `most` attempts at each task."""
     each = np.full((*matrix.scores.shape, most), np.nan)
     kept = matrix.attempt_scores[:, :, :most]
     each[:, :, : kept.shape[2]] = kept
@@ -345,9 +346,9 @@ def _first_attempts(matrix: OutcomeMatrix, most: int) -> OutcomeMatrix:
 def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
     """Return the references with every agent that the rule names, and which replays count.
 
-    A named agent is known when the plan is used, so it is known to the replays, and ranked against:
-    an interval that holds the rank then leaves no room for a wrong side. It is not replayed itself,
-    for it can be neither better nor worse than itself.
+    A named agent is known when the plan is used. The replays therefore know it too, and rank
+    against it: an interval that holds the rank then excludes a claim of the wrong side. A named
+    agent is not replayed itself, because it can be neither better nor worse than itself.
     """
     named = set(rule.named_agents)
     is_named = np.array([agent in named for agent in fold.candidates.agents], dtype=bool)
@@ -358,17 +359,17 @@ def _with_named(fold: Fold, rule: Rule) -> tuple[tuple[str, ...], NDArray[np.boo
 
 @dataclass(frozen=True, eq=False)
 class _Truth:
-    """What the replays of a fold are judged by, each candidate on the tasks that it ran.
+    """True scores that judge the replays of a fold, each candidate on the tasks that it ran.
 
     Parameters
     ----------
     score : ndarray of float64, shape (n_candidates, 1)
     references, deviations : ndarray of float64
-        Scores of the references on the same tasks, results that are missing predicted, and the
-        standard deviations of these: shape (n_reference,), or (n_candidates, n_reference) where
-        candidates ran different tasks.
+        Scores of the references on the same tasks, with predictions for missing results, and the
+        standard deviations of these scores. Their shape is (n_reference,), or (n_candidates,
+        n_reference) where candidates ran different tasks.
     known : ndarray of bool, shape (n_reference,)
-        Which references ran enough to be judged by.
+        Which references ran enough tasks to count in the true rank.
     """
 
     score: FloatArray
@@ -397,9 +398,9 @@ class _Truth:
     def holds(self, found: Interval) -> NDArray[np.bool_]:
         """Whether score bounds leave room for the true rank, shape (candidates, multipliers).
 
-        The rank is that among the references that ran at least half of the tasks, at their
-        completed scores: a rank among agents of whom little is known could not be judged, and the
-        bounds are those of the score alone, without the errors of the references.
+        The true rank is the rank among the references that ran at least half of the tasks, at their
+        completed scores. A rank among agents with few results could not be judged. The bounds are
+        those of the score alone, without the errors of the references.
         """
         shape = self.score.shape[0], self.references.shape[-1]
         references = np.broadcast_to(self.references, shape)[:, None, self.known]

@@ -1,4 +1,4 @@
-"""The decision: what a session can say, and on what it rests."""
+"""The decision: the verdict of a session, and the evidence behind it."""
 
 import math
 from collections.abc import Mapping
@@ -21,78 +21,81 @@ _SHOWN_AGENTS = 3
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Decision(Frames):
-    """Verdict on the candidate after the completed tasks; what is unknown in both is equal.
+    """Verdict on the candidate after the completed tasks.
+
+    Two decisions are equal if all of their values are; NaN equals NaN.
 
     Parameters
     ----------
     stop : bool
     reason : str
-        ``"going on"``, ``"all planned tasks run"``, or what the stopping rule says: ``"rank
-        settled"``, ``"better than agent-x"``, ``"budget spent"`` and the like; ``"too many errors:
-        ..."`` where attempts without a usable result ended the run.
+        ``"going on"`` while the run continues, ``"all planned tasks run"``, or the reason that the
+        stopping rule gives, such as ``"rank settled"``, ``"better than agent-x"`` or ``"budget
+        spent"``. ``"too many errors: ..."`` if attempts without a usable result ended the run.
     claims : tuple of Claim
-        What the rule claims at its stop, each with its confidence. Empty while the run continues,
+        The claims of the rule at its stop, each with its confidence. Empty while the run continues,
         and if the run ended before the rule was met.
     rank : int or None
-        Among the candidate and the reference agents, 1 = best: 1 + number strictly better. None
-        while too little is known to estimate a score.
+        Rank among the candidate and the reference agents: 1 + number strictly better, so that 1 is
+        best. None while there are too few results to estimate a score.
     low, high : int
-        Bounds of the rank. With missing results the outer ones of three readings: without them,
-        all of them told as 0, all of them told as 1.
+        Bounds of the rank. If results are missing, these are the outer bounds of three readings:
+        missing results are left out, all told as 0, or all told as 1.
     target : str
-        What the rank is a rank on: ``"full benchmark"`` or ``"planned tasks"``. A rank
+        The tasks that the rank is about: ``"full benchmark"`` or ``"planned tasks"``. A rank
         inside the band is not a rank on the benchmark.
     confidence : float
-        Chance that low..high covers the rank on `target`: at every look at once for an always-valid
-        plan, at the stop for a calibrated one, where it was checked.
+        Chance that low..high covers the rank on `target`. It holds at all looks together in an
+        always-valid plan. In a calibrated plan it holds at the stop, where replays checked it.
     guarantee : str
-        The rule by which `confidence` holds.
+        What `confidence` rests on.
     naive_confidence : float
-        The plain bootstrap's share of resamples inside low..high: a diagnostic only, it is
-        far too sure when looked at repeatedly. In a plan whose `guarantee` is the bootstrap's it is
-        the bootstrap rank confidence, which replays have calibrated.
+        Share of the plain bootstrap's resamples inside low..high. It is only a diagnostic, and far
+        too high when looked at repeatedly. In a plan whose `guarantee` is that of the bootstrap, it
+        is the bootstrap rank confidence, which replays have calibrated.
     score : float
         Mean score on the completed tasks; NaN before the first. Not a benchmark score
         unless `target` is the full benchmark.
     target_score, target_score_low, target_score_high : float
         Estimated mean score on `target`, with the bounds that the rank interval follows from; NaN
-        while too little is known.
+        while there are too few results.
     full_score, full_score_low, full_score_high : float
-        The same where `target` is the full benchmark, else NaN.
+        The same values if `target` is the full benchmark, else NaN.
     randomised_score, randomised_error : float
-        Estimate of the mean score on all tasks from the choices left to chance alone, with its
-        standard error: it needs no model. NaN without such choices.
+        Estimate of the mean score on all tasks, with its standard error. It uses only the choices
+        that were drawn at random, and needs no model. NaN without such choices.
     tasks_run, tasks_planned, tasks_total : int
-        Completed in order, planned, in the benchmark; the first two count attempts where the plan
-        asks for several.
+        Numbers of tasks that are completed in order, planned, and in the benchmark. The first two
+        count attempts if the plan allows several attempts at a task.
     tasks_without_result : int
-        Completed without information (infrastructure errors and the like).
+        Completed tasks without a usable result (infrastructure errors and the like).
     results, errors, unscored : int
-        Attempts at the completed tasks that have a usable result; that ended in an error of the
-        infrastructure or the grader, or were cancelled; that ended without a score.
+        Attempts at the completed tasks: with a usable result; ended by an error of the
+        infrastructure or the grader, or cancelled; ended without a score.
     n_reference : int
     tie_group : tuple of str
-        Reference agents whose score lies within the bounds of the candidate's: they cannot be told
-        from it at this confidence.
+        Reference agents whose score lies within the candidate's score bounds. The results do not
+        separate them from the candidate at this confidence.
     spent_usd, spent_seconds, spent_tokens : float
-        Cost of the judged tasks, the history's mean standing in for dollars and tokens that were
-        not told; NaN where not known.
+        Cost of the judged tasks. The history's mean replaces dollars and tokens that were not told.
+        NaN where not known.
     cost_saved_usd : float
         Expected cost of the benchmark's tasks that were not run, from the history; NaN if
         the history has no costs.
     better_than : mapping of str to float
-        For the reference agents nearest in score, and for those that were asked for: the chance
-        that the candidate is above, by the bootstrap or the prediction. An estimate, not a claim.
+        Chance that the candidate is better, by the bootstrap or the prediction. It is given for the
+        reference agents nearest in score and for those asked for. An estimate, not a claim.
     warnings : tuple of str
-        The plan's, what a budget had to guess, that results are missing, and the drift alarm:
-        results that are improbable for an agent like those of the history, over all looks (false
-        for 5 % of such agents at most, as far as the history can tell; see `docs/guarantees.md`).
+        Warnings of the plan, about costs that a budget had to guess, about missing results, and of
+        the drift alarm. The alarm means that the results are improbable for an agent like those of
+        the history, over all looks. At most 5 % of such agents raise it, as far as the history can
+        tell; see `docs/guarantees.md`.
     differences : mapping of str to mapping
-        Where the rule holds a margin against agents (`NotWorse`): the candidate's score on `target`
-        minus theirs, as ``estimate``, ``low`` and ``high``, each bound holding at the rule's
-        confidence; NaN while too little is known.
+        For each agent that the rule compares with by a margin (`NotWorse`): the candidate's score
+        on `target` minus that of the agent, as ``estimate``, ``low`` and ``high``. Each bound holds
+        at the rule's confidence. NaN while there are too few results.
     scale : str
-        The metric's scale, of which scores are shares; empty where it is 0 to 1.
+        Scale of the metric, of which scores are shares; empty if it is 0 to 1.
     plan_digest : str
     """
 
@@ -160,12 +163,12 @@ class Decision(Frames):
         Parameters
         ----------
         data : mapping
-            None stands for a number that is not known. Further entries are ignored.
+            None stands for an unknown number. Further entries are ignored.
 
         Raises
         ------
         InputError
-            A field is missing, or cannot be what it says.
+            A field is missing, or has an unusable value.
         """
         try:
             values: dict[str, Any] = {
@@ -196,11 +199,11 @@ class Decision(Frames):
             raise InputError(msg) from problem
 
     def frame(self) -> Mapping[str, Column]:
-        """Return one row with all that is said."""
+        """Return one row with all values of the decision."""
         return Rows([self]).frame()
 
     def __eq__(self, other: object) -> bool:
-        """Compare all that is said."""
+        """Compare all values; NaN equals NaN."""
         return isinstance(other, Decision) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
@@ -216,21 +219,21 @@ class Decision(Frames):
     def bootstrap_rank_confidence(self) -> float:
         """Share of the resamples of the tasks whose rank lies in low..high.
 
-        NaN where the plan does not stop by it.
+        NaN if the plan does not stop by this share.
         """
         return self.naive_confidence if self.guarantee.startswith(RANK_CONFIDENCE) else math.nan
 
     @property
     def short(self) -> str:
-        """A counter of about 20 characters; see `short_verdict`."""
+        """The verdict in about 20 characters; see `short_verdict`."""
         return short_verdict(self)
 
     @property
     def holds(self) -> bool:
-        """Whether `confidence` stands behind the bounds of the rank as they are now.
+        """Whether the present bounds of the rank hold at `confidence`.
 
-        Bounds that are exact at every look always do. Calibrated ones do where the stopping rule
-        was met and has claimed something, or once the whole target was run.
+        Always-valid bounds hold at every look. Calibrated bounds hold if the stopping rule was met
+        and made a claim, or once the whole target has run.
         """
         if self.rank is None or self.too_many_errors or self.guarantee == NOT_RANDOM:
             return False
@@ -248,7 +251,7 @@ class Decision(Frames):
         width: int = WIDTH,
         encoding: str = "ascii",
     ) -> tuple[str, ...]:
-        """Return the verdict in words, a line each; see `verdict_lines`."""
+        """Return the lines of the verdict in words; see `verdict_lines`."""
         return verdict_lines(
             self, prefix=prefix, ended=ended, resume=resume, width=width, encoding=encoding
         )
@@ -275,24 +278,24 @@ def verdict_lines(
 ) -> tuple[str, ...]:
     """Render a decision as a block of lines for people.
 
-    The first lines say what is known: the rank with a drawing of its interval, and the score. The
-    next ones say what it rests on and what was spent. Each warning begins a line of its own. Where
-    no interval is claimed, none is drawn, and a line says why.
+    The first lines give the rank, a drawing of its interval, and the score. The next lines say what
+    the verdict rests on and what was spent. Each warning begins a new line. If no interval is
+    claimed, none is drawn, and a line says why.
 
     Parameters
     ----------
     decision : Decision
     prefix : str
-        What the first line begins with, for instance whom the verdict is about.
+        Start of the first line, for instance the name of the candidate.
     ended : bool
-        Whether the run is over: one without a verdict then says so.
+        Whether the run is over. If it ended without a verdict, a line then says so.
     resume : str
         How to continue a run that ended without a verdict, for instance a command.
     width : int
-        Most columns of a line. Lines break at words; only a single word that is longer than
-        `width`, such as a path, exceeds it.
+        Largest number of columns of a line. Lines break between words, so that only a single word
+        longer than `width`, such as a path, exceeds it.
     encoding : str
-        Of where the lines are shown: the drawing is plain ASCII unless it is a form of Unicode.
+        Encoding of the output. The drawing is plain ASCII unless this is a form of Unicode.
     """
     bar = ""
     if decision.holds:
@@ -324,9 +327,10 @@ def verdict_lines(
 
 
 def short_verdict(decision: Decision) -> str:
-    """Return a counter of about 20 characters: ``#7 (5-9) 56/200``.
+    """Return the verdict in about 20 characters: ``#7 (5-9) 56/200``.
 
-    The place with its bounds, then the tasks judged of those planned; ``!`` stands for a warning.
+    The text gives the rank with its bounds, then the judged tasks out of the planned tasks. A final
+    ``!`` says that there are warnings.
     """
     place = "?" if decision.rank is None else str(decision.rank)
     mark = "!" if decision.warnings else ""
@@ -352,7 +356,7 @@ def _rank(decision: Decision) -> str:
 
 
 def _open(decision: Decision, *, ended: bool) -> list[str]:
-    """Say why no interval is claimed, where none is."""
+    """Say why no interval is claimed; return nothing if one is claimed."""
     if decision.rank is None or decision.holds:
         return []
     if decision.guarantee == NOT_RANDOM:
@@ -403,7 +407,7 @@ def _progress(decision: Decision, *, ended: bool) -> str:
 
 
 def _claims(decision: Decision) -> list[str]:
-    """Say what is claimed beside the rank and the reason, which stand elsewhere."""
+    """List the claims other than the rank and the reason, which appear on other lines."""
     bounds = (f"{decision.low} to {decision.high}", f"{decision.low}")
     said = {decision.reason, *(f"rank {each} of {decision.n_reference + 1}" for each in bounds)}
     claims = [each for each in decision.claims if each.text not in said]
@@ -413,7 +417,7 @@ def _claims(decision: Decision) -> list[str]:
 
 
 def _tied(decision: Decision) -> list[str]:
-    """Name the agents that the candidate's score does not separate it from."""
+    """Name the agents that the results do not separate from the candidate."""
     if not decision.holds or not decision.tie_group:
         return []
     names, more = decision.tie_group[:_SHOWN_AGENTS], len(decision.tie_group) - _SHOWN_AGENTS
@@ -435,7 +439,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def scale_of(metric: Metric | None) -> str:
-    """Return the scale of a metric in words; empty for 0 to 1 with more being better."""
+    """Return the scale of a metric in words; empty if it is 0 to 1 and higher is better."""
     if metric is None or (metric.low, metric.high, metric.lower_is_better) == (0.0, 1.0, False):
         return ""
     return metric.scale_text()

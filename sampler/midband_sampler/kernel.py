@@ -1,22 +1,22 @@
 """The kernel: the one loop that live sessions, calibrations and studies step through.
 
-A run is a sequence of steps, one a completed task:
+A run is a sequence of steps, one for each completed task:
 
-    choose   a `Policy` names the next task: a strategy by the results so far, or the next of a
-             fixed order
-    observe  `Bounds` take in its result
-    bound    and say where the candidate's rank and score on the target can be
-    rule     a stopping `Rule` sees a `Snapshot` of all that, and may end the run
+    choose   a `Policy` names the next task: its strategy chooses by the results so far, or takes
+             the next task of a fixed order
+    observe  `Bounds` take in the result of the task
+    bound    `Bounds` limit the candidate's rank and score on the target
+    rule     a stopping `Rule` sees a `Snapshot` of the step, and may end the run
 
-Missing results are read in three ways, each with bounds of its own: left out, counted as 0, and
-counted as 1. The rule sees the outer bounds, and every claim has to hold in each reading.
+Missing results are read in three ways: left out, told as 0 and told as 1. Each reading has bounds
+of its own. The rule sees the outer bounds, and its claims must hold in each reading.
 
-A live session is one candidate at one width of interval: `Session` chooses when a harness asks, and
-steps through the completed prefix of what was started. A calibration replays many candidates at
-many widths at once. A study replays one candidate. If the order is fixed and the bounds support it,
-every step of the run is an entry of one array, and the kernel takes one step for all.
+A live session has one candidate and one width of interval. `Session` chooses when a harness asks,
+and steps through the completed prefix of the started tasks. A calibration replays many candidates
+at many widths at once. A study replays one candidate. If the order is fixed and the bounds support
+it, one step of the kernel covers the whole run, and each task is an entry of an array.
 
-Least numbers of results, limits and stops are enforced here and nowhere else.
+Only the kernel enforces minimum numbers of results, limits and stops.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,10 +51,10 @@ ALL_RUN = "all planned tasks run"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Step:
-    """The outcome of one step of the kernel.
+    """Result of one step of the kernel.
 
-    Arrays have the shape of the bounds. If the kernel took in a whole order at once, the first axis
-    is that of its tasks.
+    Arrays have the shape of the bounds. If the step took in a whole order at once, their first axis
+    runs over its tasks.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Step:
     settled : ndarray of bool
         Whether the rule lets the run stop.
     ends : ndarray of bool
-        Whether the run ends at this task, because the rule is met or nothing is left to run.
+        Whether the run ends at exactly this task: the rule is met, or nothing is left to run.
     snapshot : Snapshot or None
         The state that the rule was asked about.
     """
@@ -77,7 +77,7 @@ class Step:
     snapshot: Snapshot | None
 
     def at(self, place: int) -> "Step":
-        """Return one task's part of a whole order; its snapshot if it is settled."""
+        """Return the entry of one task of a whole order, with its snapshot only if settled."""
         if self.interval is None or self.snapshot is None:
             return self
         return Step(
@@ -90,7 +90,7 @@ class Step:
 
 
 class Kernel:
-    """Steps candidates through their results, and says where each run ends.
+    """Step candidates through their results, and determine where each run ends.
 
     Parameters
     ----------
@@ -99,13 +99,13 @@ class Kernel:
     agents : tuple of str, length n_reference
         Reference agents, in the order of the bounds.
     limit : int
-        A run ends after so many completed tasks.
+        Number of completed tasks after which a run ends.
     available : ndarray of int64 or None
-        Results that there are of each candidate at all, shape (candidates, 1): its run ends when it
-        has no more. None where that is not known.
+        Total number of recorded results of each candidate, shape (candidates, 1). A run ends when
+        all of them are used. None if the number is not known.
     again : callable or None
-        Begins the bounds anew, to read missing results as 0 and as 1. None where a missing result
-        says that the task was never run: it is then only left out.
+        Returns fresh bounds, which read missing results as 0 and as 1. None if a missing result
+        means that the task was never run: it is then only left out.
     """
 
     def __init__(
@@ -146,19 +146,19 @@ class Kernel:
         tokens: FloatArray = UNKNOWN,
         missing_as: tuple[FloatArray, FloatArray] | None = None,
     ) -> Step:
-        """Take in a result of each candidate, bound, and ask the rule.
+        """Take in a result of each candidate, update the bounds, and ask the rule.
 
         Parameters
         ----------
         tasks : ndarray of int64
-            As the bounds count them, shape () or (candidates,); or the whole order, shape
-            (n_tasks,), for bounds of one candidate that can take it at once.
+            Numbers of the tasks as the bounds count them, shape () or (candidates,). Bounds of one
+            candidate that support it also take a whole order, shape (n_tasks,).
         scores : ndarray of float64, of the same shape
             In [0, 1]; NaN is no result.
         usd, seconds, tokens : ndarray of float64
             Spent so far; NaN where not known.
         missing_as : tuple of two ndarray of float64, or None
-            The scores with missing results told as 0, and told as 1. None where none is missing.
+            The scores with missing results told as 0, and told as 1. None if no result is missing.
         """
         self._observe(tasks, scores, missing_as or (scores, scores), new=missing_as is not None)
         now = self.bounds.tasks
@@ -192,7 +192,7 @@ class Kernel:
         *,
         new: bool,
     ) -> None:
-        """Take results into each reading; the extreme ones begin with the first missing result."""
+        """Add results to each reading; the first missing result starts the extreme readings."""
         if self._again is not None:
             if new and len(self.readings) == 1:
                 self.readings = (self.bounds, self._again(), self._again())
@@ -206,13 +206,14 @@ class Kernel:
             reading.observe(tasks, score)
 
     def interval(self) -> Interval:
-        """Bound rank and score by the results so far, whatever the missing ones would have been."""
+        """Bound rank and score by the results so far, whatever the missing results would be."""
         return outer_interval([each.interval() for each in self.readings])
 
     def stated_differences(self) -> dict[str, dict[str, float]]:
-        """Say how far one candidate is above the agents that the rule holds a margin against.
+        """Return the score difference between one candidate and each agent with a margin.
 
-        The bounds hold whatever the missing results would have been.
+        The agents are those of the rule's `paired_with`. The bounds hold whatever the missing
+        results would have been.
         """
         agents = self.rule.paired_with
         readings = [
@@ -221,7 +222,7 @@ class Kernel:
         return {agent: each.stated() for agent, each in outer_differences(readings).items()}
 
     def _difference(self, bounds: Bounds, agent: str) -> Difference:
-        """Return the paired bounds where there are some, else what the score bounds say."""
+        """Return the paired bounds if there are any, else the difference by the score bounds."""
         found = bounds.differences.get(agent)
         if found is not None:
             return found
@@ -234,11 +235,11 @@ class Kernel:
         )
 
     def diagnose(self) -> Diagnostics:
-        """Return the uncorrected view, of the reading that is least sure of each comparison."""
+        """Return the uncorrected diagnostics, each from the reading with the least confidence."""
         return least_sure([each.diagnose() for each in self.readings])
 
     def _look(self, run: IntArray, **spent: FloatArray) -> tuple[Interval, Snapshot]:
-        """Return the outer interval, and what the rule sees."""
+        """Return the outer interval, and the snapshot for the rule."""
         if len(self.readings) == 1:
             interval = self.bounds.interval()
             return interval, self._snapshot(self.bounds, interval, run, spent)
@@ -288,18 +289,18 @@ class Kernel:
 
 
 def _widest(reaches: Sequence[Callable[[IntArray], FloatArray]], left: IntArray) -> FloatArray:
-    """Return the least half width in the reading where it stays widest."""
+    """Return the widest of the readings' least half widths."""
     return np.asarray(np.max([reach(left) for reach in reaches], axis=0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Recorded:
-    """What candidates are known to answer: the results that a replay hands out.
+    """Recorded results of candidates, which a replay reads instead of running tasks.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (candidates, n_tasks) or (candidates, n_tasks, n_attempts)
-        NaN where there is none.
+        Scores in [0, 1]; NaN where there is no result.
     usd, seconds : ndarray of float64, shape (candidates, n_tasks)
         Cost of one attempt; NaN where not known.
     """
@@ -317,10 +318,10 @@ def replay(
     order: IntArray,
     posterior: FullScorePosterior | None,
 ) -> Iterator[tuple[IntArray, Step]]:
-    """Let recorded results answer until every run has ended; yield each step with its tasks.
+    """Replay recorded results until every run has ended; yield each step with its tasks.
 
-    With a posterior the bounds count tasks by their position among all; without one by their place
-    in the order, down which the run goes.
+    With a posterior, the bounds count tasks by their position among all tasks. Without one, the run
+    follows the order, and the bounds count tasks by their place in it.
 
     Parameters
     ----------
@@ -330,7 +331,7 @@ def replay(
     order : ndarray of int64
         The policy's order before the run.
     posterior : FullScorePosterior or None
-        That of the kernel's bounds: what the policy chooses by.
+        Posterior of the kernel's bounds, by which the policy chooses.
 
     Yields
     ------
@@ -359,14 +360,14 @@ def replay(
 
 
 def replay_order(kernel: Kernel, recorded: Recorded, *, order: IntArray) -> Step:
-    """Replay one candidate down a fixed order, every task of it at once.
+    """Replay one candidate in a fixed order, with all tasks in one step.
 
     Parameters
     ----------
     kernel : Kernel
-        Over bounds that count tasks by their place in the order.
+        Its bounds count tasks by their place in the order.
     recorded : Recorded
-        Of one candidate.
+        Results of one candidate.
     order : ndarray of int64, shape (n_planned,)
     """
     return kernel.step(

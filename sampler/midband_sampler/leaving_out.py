@@ -30,7 +30,10 @@ def make_folds(
     attempts: Attempts | None = None,
     costs: FloatArray | None = None,
 ) -> list[Fold]:
-    """Hold out each group of `hold_out_groups` in turn; fitted once for all strategies."""
+    """Hold out each group of `hold_out_groups` in turn, and fit a model to the other agents.
+
+    All strategies share these folds, so that each model is fitted once.
+    """
     everyone = np.arange(len(matrix.agents))
     folds = []
     for group in hold_out_groups(matrix.scaffolds, mode):
@@ -41,7 +44,7 @@ def make_folds(
 
 
 def can_hold_out_scaffolds(scaffolds: tuple[str, ...]) -> bool:
-    """Whether whole scaffolds can be left out: there are two, and four agents stay without any."""
+    """Tell whether scaffolds can be held out: there are two, and four agents always remain."""
     names = [name or f"\0{row}" for row, name in enumerate(scaffolds)]
     _, counts = np.unique(names, return_counts=True)
     known = len({name for name in scaffolds if name})
@@ -49,16 +52,16 @@ def can_hold_out_scaffolds(scaffolds: tuple[str, ...]) -> bool:
 
 
 def hold_out_groups(scaffolds: tuple[str, ...], mode: str) -> list[IntArray]:
-    """Group agents to hold out together, at most ten groups.
+    """Group the agents that are held out together, in at most ten groups.
 
     Parameters
     ----------
     scaffolds : tuple of str
     mode : str
-        ``"agent"``: agents are dealt one after the other, so that others of their scaffold stay
-        known. ``"scaffold"``: whole scaffolds, the largest dealt first to the smallest group;
-        agents of unknown scaffold stand for themselves. The same as ``"agent"`` where
-        `can_hold_out_scaffolds` says no.
+        ``"agent"``: agents are dealt to the groups in turn, so that other agents of their scaffold
+        stay known. ``"scaffold"``: each group holds whole scaffolds. The largest scaffold is dealt
+        first, always to the smallest group, and an agent of unknown scaffold counts as a scaffold
+        of its own. If `can_hold_out_scaffolds` is False, this is the same as ``"agent"``.
     """
     n_agents = len(scaffolds)
     if mode != SCAFFOLD or not can_hold_out_scaffolds(scaffolds):
@@ -79,16 +82,17 @@ def hold_out_groups(scaffolds: tuple[str, ...], mode: str) -> list[IntArray]:
 def can_be_replayed(matrix: OutcomeMatrix) -> NDArray[np.bool_]:
     """Tell which agents ran at least half of the tasks, shape (n_agents,).
 
-    The rank of another one on the few tasks that it ran says little of an interval for all.
+    For other agents, the rank on the few tasks that they ran is a poor check of an interval for the
+    rank on all tasks.
     """
     return np.asarray(np.mean(matrix.attempts > 0, axis=1) >= MIN_COVERAGE)
 
 
 def situation(scaffolds: tuple[str, ...], scaffold: str) -> tuple[str, bool]:
-    """Return what replays are to leave out, and whether they cannot see how new the agent is.
+    """Return what replays leave out, and whether they cannot reproduce a new scaffold.
 
-    Where the candidate's scaffold is known its agents alone are left out, as the candidate is;
-    where it is new, or not said, whole scaffolds are, if there are several.
+    If the history has agents of the candidate's scaffold, replays leave out single agents. If the
+    scaffold is new or not stated, replays leave out whole scaffolds, where there are several.
     """
     known = {each for each in scaffolds if each}
     if scaffold in known:

@@ -1,4 +1,4 @@
-"""The plan: everything a run needs to choose and to stop, frozen and self-contained."""
+"""The plan: a frozen record of everything that a run needs to choose tasks and to stop."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ _SHOWN = 300
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan(Frames):
-    """A plan: which tasks to run and when to stop, without the history it came from.
+    """What to run and when to stop; a plan does not need the history that it was made from.
 
     Parameters
     ----------
@@ -58,50 +58,50 @@ class Plan(Frames):
         Name of the strategy.
     stop : Rule
     model : PredictionModel or None
-        Present where the rank is predicted for the full benchmark.
+        The response model, if the rank is predicted for the full benchmark.
     calibration : Calibration or None
-        What the predicted rank's confidence rests on; None where the always-valid bound is used.
+        The replays on which the confidence rests; None if the plan uses the always-valid bound.
     fallback : Calibration or None
-        The same for `tasks` run in order, where the strategy chooses live: see `fixed`.
+        If the strategy chooses live, the calibration of running `tasks` in order; see `fixed`.
     in_order : str
-        Name of the strategy that ordered `tasks`, where `strategy` chooses live and another one
-        orders better; empty for the fixed form of `strategy`.
+        Name of the strategy that ordered `tasks`, if `strategy` chooses live and another strategy
+        gives a better order. Empty for the fixed form of `strategy`.
     max_tasks : int or None
-        A session asks for no more tasks than this.
+        Largest number of tasks that a session asks for.
     notes : tuple of str
-        Why the plan is as it is.
+        Explanations of how the plan was made.
     band : Band or None
         The band that was used, after any widening.
     always : tuple of str
-        Guard tasks: they run first, whatever the strategy.
+        Guard tasks, which run first with every strategy.
     explore : float
-        Chance that a choice after the guard tasks is drawn uniformly from all tasks left.
+        Chance that a choice after the guard tasks is drawn uniformly from all remaining tasks.
     attempts : Attempts or None
-        How often a session may ask for a task; None for once, further results then average.
+        How often a session may ask for a task. None means once; further results are then averaged.
     cost_unit : str
-        ``"usd"`` or ``"seconds"``: what `task_costs` counts.
+        Unit of `task_costs`: ``"usd"`` or ``"seconds"``.
     task_costs : ndarray of float64, shape (n_all_tasks,), or None
-        What the strategy weighs information against, complete and positive; None where it does
-        not.
+        Costs that the strategy weighs information against, complete and positive. None if the
+        strategy does not weigh costs.
     seed : int
     as_of : str
         ISO date up to which the history was read; empty for all of it.
     warnings : tuple of str
-        What a reader must know before trusting a result.
+        Facts that a reader must know before trusting a result.
     versions : mapping of str to str
         Version of midband and of each plugin that took part.
     metric : Metric or None
-        What the reference scores are scores of; None in plans of midband 0.1, which did not say.
+        Metric of the reference scores; None in plans of midband 0.1, which did not record it.
     version : str
-        The version of the benchmark; empty where its results tell no versions apart.
+        Version of the benchmark; empty if the results do not distinguish versions.
     candidate : Candidate or None
-        The new agent that the plan was made for; None where nothing was said of it.
+        The new agent that the plan was made for; None if it was not described.
     estimator : str
-        What the score on the target is estimated by; see `PlanSettings`.
+        How the score on the target is estimated; see `PlanSettings`.
     mean_tokens : float
-        Mean number of tokens of an attempt in the history; NaN where it holds none.
+        Mean number of tokens of an attempt in the history; NaN if the history has no token counts.
     added_strategy : Strategy or None
-        What `strategy` names where it is not one of midband's own.
+        The strategy object that `strategy` names, if it is not one of midband's own.
     """
 
     benchmark: str
@@ -170,7 +170,7 @@ class Plan(Frames):
         return _mean_known(self.reference_scores)
 
     def frame(self) -> dict[str, Column]:
-        """Return a row a task of the benchmark, with its place in the plan from 1 if it has one."""
+        """Return one row for each task of the benchmark; planned tasks have a place from 1."""
         place = {task: number for number, task in enumerate(self.tasks, 1)}
         known = ~np.isnan(self.reference_scores).all(axis=0)
         rates = np.where(known, _mean_known(self.reference_scores.T), np.nan)
@@ -184,14 +184,15 @@ class Plan(Frames):
         }
 
     def scores_on(self, tasks: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-        """Mean score of each reference agent on some tasks, and its standard deviation.
+        """Return the mean score of each reference agent on some tasks, and its standard deviation.
 
-        Results that an agent lacks there are predicted where there is a model. Without one they are
-        left out, with a deviation of 0: the mean is over the tasks that it ran.
+        With a model, missing results of an agent are predicted. Without one they are left out: the
+        mean is over the tasks that the agent ran, and the deviation is 0.
 
         Parameters
         ----------
         tasks : ndarray of bool, shape (n_all_tasks,)
+            True for each task that counts.
         """
         if self.model is not None:
             if tasks.all():
@@ -205,7 +206,7 @@ class Plan(Frames):
 
     @property
     def target(self) -> str:
-        """What a rank by this plan is a rank on: ``full benchmark`` or ``planned tasks``."""
+        """The tasks that a rank by this plan is about: ``full benchmark`` or ``planned tasks``."""
         whole = self.predicts or len(self.tasks) == len(self.all_tasks)
         return "full benchmark" if whole else "planned tasks"
 
@@ -216,20 +217,23 @@ class Plan(Frames):
 
     @property
     def guarantee(self) -> str:
-        """By what the confidence of a verdict holds; old plans may hold an order by strata."""
+        """What the confidence of a verdict rests on.
+
+        Old plans may hold a stratified order, for which the always-valid bound does not hold.
+        """
         exact = self._strategy is None or self._strategy.random_order
         always_valid = ALWAYS_VALID if exact else NOT_RANDOM
         return always_valid if self.calibration is None else self.calibration.guarantee
 
     @property
     def chooses_live(self) -> bool:
-        """Whether the session names each next task from the results so far."""
+        """Whether the session chooses each next task from the results so far."""
         found = self._strategy
         return self.calibration is not None and found is not None and found.live
 
     @property
     def fair_bets(self) -> bool:
-        """Whether the tasks run in an order that no result of a reference agent has shaped."""
+        """Whether no result of a reference agent influenced which tasks run, or their order."""
         found = self._strategy
         return self.calibration is None and found is not None and found.keeps_all
 
@@ -241,7 +245,7 @@ class Plan(Frames):
 
     @cached_property
     def _strategy(self) -> Strategy | None:
-        """Return the strategy, ready to choose; None for one that only a plugin knows."""
+        """Return the strategy, ready to choose; None if only a missing plugin knows it."""
         found = self.added_strategy or strategies().get(self.strategy)
         if found is None:
             return None
@@ -253,20 +257,20 @@ class Plan(Frames):
 
     @property
     def exploration(self) -> Exploration:
-        """Guard tasks and randomised share, by position among all tasks."""
+        """The guard tasks, by position among all tasks, and the share of random choices."""
         column = {task: place for place, task in enumerate(self.all_tasks)}
         always = tuple(column[task] for task in self.always)
         return Exploration(always=always, explore=self.explore, seed=self.seed)
 
     def policy(self) -> Policy | None:
-        """Return what names each next task; None where that is the plan's order."""
+        """Return the policy that chooses each next task; None if the plan's order does."""
         found = self._strategy
         if found is None or not self.chooses_live:
             return None
         return Policy(found, self.exploration)
 
     def check_single(self) -> None:
-        """Raise an error if a session may ask for a task again, which most harnesses cannot."""
+        """Raise an error if a session may ask for a task again, which most harnesses cannot do."""
         if self.attempts is not None:
             msg = (
                 f"expected a plan of one attempt a task, got up to {self.attempts.most}: drive a"
@@ -277,8 +281,8 @@ class Plan(Frames):
     def fixed(self) -> "Plan":
         """Return the plan for a harness that cannot choose while it runs.
 
-        Itself, unless the strategy chooses live; then its tasks in their order, with an interval
-        that was calibrated for this order.
+        This is the plan itself, unless its strategy chooses live. In that case, the returned plan
+        runs the same tasks in their order, with an interval that was calibrated for this order.
         """
         if not self.chooses_live:
             return self
@@ -305,11 +309,11 @@ class Plan(Frames):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the content, first 16 hex digits: names this plan in logs."""
+        """The first 16 hex digits of the content's SHA-256, which identify this plan in logs."""
         return hashlib.sha256(self._body().encode()).hexdigest()[:16]
 
     def _body(self) -> str:
-        """Return the plan's text without its digest: of a plan that was read, as it was written."""
+        """Return the plan's text without its digest; a plan that was read keeps its text."""
         written: str = self.__dict__.get("_written", "")
         return written or json.dumps(plain_values(vars(self)), ensure_ascii=False, indent=1)
 
@@ -318,7 +322,7 @@ class Plan(Frames):
         return f'{self._body()[:-2]},\n "digest": "{self.digest}"\n}}\n'
 
     def write(self, path: Path | str) -> None:
-        """Write the JSON text; a half-written plan is never left behind."""
+        """Write the JSON text; an interrupted write leaves no partial plan at `path`."""
         target = Path(path)
         partial = target.with_name(f".{target.name}.part")
         try:
@@ -366,19 +370,24 @@ class Plan(Frames):
         rules: AddedRules | None = None,
         strategies: AddedStrategies | None = None,
     ) -> "Plan":
-        """Rebuild a plan; a changed or foreign text is a `PlanError`.
+        """Rebuild a plan from its JSON text.
 
-        A plan that an earlier version wrote keeps its text, and so its digest.
+        A plan that an earlier version wrote keeps its text, and therefore its digest.
 
         Parameters
         ----------
         text : str
         name : str
-            What an error calls it.
+            Name of the text in error messages.
         rules : callable, optional
             Stopping rules besides midband's own, as `stop_from_dict` takes them.
         strategies : callable, optional
-            Returns a strategy besides midband's own by its name; None where there is none.
+            Returns a strategy besides midband's own by its name, or None if there is none.
+
+        Raises
+        ------
+        PlanError
+            The text is not a plan, or it was changed after midband wrote it.
         """
         try:
             data = parse(text)
@@ -387,9 +396,9 @@ class Plan(Frames):
                 msg = f"expected plan format {FORMAT}, got {found} in {name}: update midband"
                 raise PlanError(msg)
             plan = cls(**plan_fields(data, rules, strategies))
-            plan.policy()  # refused here and not in the run
+            plan.policy()  # an unusable policy is an error here, not later in the run
             digest = data["digest"]
-            # Not a field: a plan derived from this one by `replace` has a text of its own.
+            # This is not a field, so that `replace` does not copy the text to a derived plan.
             written = {each: value for each, value in data.items() if each != "digest"}
             plan.__dict__["_written"] = json.dumps(written, ensure_ascii=False, indent=1)
             found_digest = plan.digest
@@ -422,7 +431,7 @@ class Plan(Frames):
         return plan
 
     def __eq__(self, other: object) -> bool:
-        """Plans are equal when their content is."""
+        """Compare the content of two plans."""
         return isinstance(other, Plan) and self._body() == other._body()
 
     def __hash__(self) -> int:
@@ -437,7 +446,7 @@ class Plan(Frames):
 
 
 def _mean_known(scores: FloatArray) -> FloatArray:
-    """Mean of each row's known scores; 0 where none is known."""
+    """Return the mean of each row's known scores; 0 if none is known."""
     known = ~np.isnan(scores)
     total = np.where(known, scores, 0.0).sum(axis=1)
     return np.asarray(total / np.maximum(known.sum(axis=1), 1))

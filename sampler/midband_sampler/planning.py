@@ -1,4 +1,4 @@
-"""Planning: tasks, order and stop for a new agent from the results of earlier ones."""
+"""Planning: which tasks a new agent runs, in what order, and when its run stops."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,29 +42,30 @@ def make_plan(
     versions: Mapping[str, str] | None = None,
     **given: Any,
 ) -> Plan:
-    """Choose tasks for a new agent from the results of earlier ones.
+    """Choose tasks for a new agent from the results of earlier agents.
 
     Parameters
     ----------
     history : OutcomeMatrix
-        Results on one benchmark. Agents that ran a part of the tasks are ranked against by their
-        predicted scores in a calibrated plan, as far as their results tell them. Without a model
-        those that ran fewer than half count in the band's pass rates alone. A warning says how
-        many are not ranked against.
+        Results on one benchmark. In a calibrated plan with a model, an agent that ran only some of
+        the tasks is a reference agent if its results determine its predicted score well enough.
+        Without a model, an agent that ran fewer than half of the tasks is not a reference agent,
+        and counts only in the pass rates. A warning says how many agents are not ranked against.
     settings : PlanSettings, optional
-        What a person chose.
+        Settings of the plan.
     others : sequence of OutcomeMatrix
-        The history's other benchmarks: replays of these say how wide intervals have to be, besides
-        those of this one; see `shrinkage.narrowest`.
+        The history's other benchmarks. Their replays help to determine how wide intervals must be;
+        see `shrinkage.narrowest`.
     versions : mapping, optional
         Versions of the plugins that took part.
     **given
-        Settings by name, in place of `settings` or to change some of them.
+        Single settings by name. They override those of `settings`.
 
     Raises
     ------
     PlanError
-        When no honest plan can be made: no results, too few mid-difficulty tasks, or no costs.
+        No plan with a sound claim is possible: there are no results, too few mid-difficulty tasks,
+        or no costs.
     """
     if not history.agents or not history.tasks:
         msg = (
@@ -86,7 +87,7 @@ def make_plan(
 
 
 class _Planner:
-    """Makes one plan, and gathers notes and warnings on the way."""
+    """Makes one plan, and collects its notes and warnings."""
 
     def __init__(
         self,
@@ -239,7 +240,7 @@ class _Planner:
         )
 
     def _is_predictive(self, chosen: Strategy | None) -> bool:
-        """Whether the plan is calibrated; raise unless the strategy can be what is asked of it."""
+        """Tell whether the plan is calibrated; raise if strategy and guarantee do not fit."""
         bootstrap = self.settings.guarantee == "bootstrap"
         guarantee, name = self.settings.guarantee, self.settings.name
         predictive = self.settings.predictive
@@ -261,7 +262,7 @@ class _Planner:
         return predictive or bootstrap
 
     def _bound(self, chosen: Strategy | None) -> CalibratedBound:
-        """Return the kind of bounds that replays are to calibrate."""
+        """Return the kind of bounds that the replays calibrate."""
         if self.settings.guarantee != "bootstrap":
             return POSTERIOR
         paired = chosen is not None and chosen.random_order
@@ -270,9 +271,10 @@ class _Planner:
     def _references(self, enough: NDArray[np.bool_], *, predictive: bool) -> OutcomeMatrix:
         """Keep the agents that ran enough of the benchmark to be ranked against.
 
-        Without a model these are the ones that ran half of the tasks. With one it is every agent of
-        whose full score its results tell at least half: of the variance that the model expects of
-        an agent of which nothing is known, they leave no more than the other half.
+        Without a model, these are the agents that ran at least half of the tasks. With a model, an
+        agent is kept as well if its results explain at least half of the variance of its full
+        score. That is, the variance of its predicted score is at most half of the variance that the
+        model expects for an agent without results.
         """
         history = self.history
         if not predictive or enough.sum() < 2 or enough.all():
@@ -284,7 +286,7 @@ class _Planner:
         return history.select(agents=enough | (told**2 <= _TOLD * untold**2))
 
     def _note_coverage(self, reference: OutcomeMatrix, *, predicted: bool) -> None:
-        """Say how many of the tasks the agents ran, and who is left out."""
+        """Note how many of the tasks the agents ran, and how many agents are left out."""
         history = self.history
         n_agents, n_tasks = history.scores.shape
         shares = np.mean(history.attempts > 0, axis=1)
@@ -317,7 +319,7 @@ class _Planner:
         self.notes.insert(place, f"{head}, {tail}")
 
     def _exploration(self) -> Exploration:
-        """Find the guard tasks, each once, in the order given."""
+        """Find the guard tasks, each once, in the given order."""
         settings, history = self.settings, self.history
         column = {task: place for place, task in enumerate(history.tasks)}
         unknown = [task for task in settings.always if task not in column]
@@ -338,7 +340,7 @@ class _Planner:
         return Exploration(always=guards, explore=settings.explore, seed=settings.seed)
 
     def _costs(self, chosen: Strategy | None) -> FloatArray | None:
-        """Costs for a strategy that weighs them, with a note on what they rest on."""
+        """Return the costs for a strategy that weighs them, and note where they come from."""
         unit = self.settings.cost_unit
         if chosen is None or not chosen.needs_costs:
             if unit != "usd":
@@ -363,7 +365,7 @@ class _Planner:
         return costs
 
     def _attempts(self, reference: OutcomeMatrix, chosen: Strategy | None) -> Attempts | None:
-        """Learn what several attempts tell, where a plan is to choose among them."""
+        """Learn how informative further attempts are, if the plan may choose them."""
         settings = self.settings
         if settings.attempts == 1:
             return None
@@ -386,7 +388,7 @@ class _Planner:
         return Attempts.learn(reference, settings.attempts)
 
     def _estimator(self, *, calibrated: bool, drawn: bool) -> str:
-        """Name the estimator: the one asked for, where the plan has what it needs."""
+        """Return the requested estimator if the plan meets its needs, else ``auto``."""
         name = self.settings.estimator
         wanted = ESTIMATORS.get(name)
         if wanted is None:
@@ -413,7 +415,7 @@ class _Planner:
 
 
 def _named_order(found: Chosen) -> str:
-    """Return the name of what orders the tasks, where that is not the strategy's fixed form."""
+    """Return the name of the ordering strategy; empty if it is the strategy's fixed form."""
     if found.in_order is None or found.in_order.name == found.strategy.fixed().name:
         return ""
     return found.in_order.name

@@ -1,4 +1,4 @@
-"""The ask/tell session: the one object that live runs and simulations both drive."""
+"""The ask/tell session, which both live runs and simulations drive."""
 
 import math
 from collections import Counter
@@ -22,36 +22,35 @@ OUTCOMES = ("valid", "infra_error", "grader_error", "cancelled", "missing")
 
 
 class Session:
-    """Asks for tasks, is told results, decides.
+    """Ask/tell session: hands out tasks, takes in results, and decides when to stop.
 
-    Plain synchronous Python without I/O, deterministic for a plan. It decides after each task of
-    the completed *prefix* of the planned order: fast samples finish first, and judging by these
-    alone would bias the verdict. A session is rebuilt by telling it the results again, in any
-    order. Once it has decided to stop, the decision stands.
+    A session is plain synchronous Python without I/O, and deterministic for a plan. It decides
+    after each task of the completed *prefix* of the planned order, because fast samples finish
+    first and a verdict on these alone would be biased. To rebuild a session, tell it the results
+    again, in any order. Once it has decided to stop, the decision stands.
 
-    An attempt without a usable result is not free: its task leaves the estimate, but the bounds
-    are the outer ones of three readings, without these attempts, with all of them told as 0 and
-    with all of them told as 1, and a rule is met only if it is met in each. The choice of the next
-    task does not depend on this.
+    Attempts without a usable result leave the estimate, but they widen the bounds. The bounds are
+    the outer bounds of three readings: these attempts are left out, all told as 0, or all told as
+    1. A rule is met only if it is met in each reading. The next task does not depend on these.
 
     Parameters
     ----------
     plan : Plan
     resamples : int
-        Bootstrap resamples.
+        Number of bootstrap resamples.
     versus : sequence of str
         Reference agents whose comparison the decision always shows.
     live : bool
-        False where the harness takes the tasks in the plan's order: `Plan.fixed`.
+        False if the harness takes the tasks in the plan's order; see `Plan.fixed`.
     max_errors : MaxErrors, optional
-        Ends the session, without a claim, once more attempts than this have no usable result. By
-        default it ends when none of the first ten has one.
+        The session ends without a claim once more attempts than this have no usable result. By
+        default it ends if none of the first ten attempts has one.
     never_run : bool
-        True where a missing result says that a recorded agent never ran the task, as in a replay of
-        a history: it then leaves the benchmark, widens nothing, and ends nothing.
+        True if a missing result means that a recorded agent never ran the task, as in a replay. The
+        task then leaves the benchmark, does not widen the bounds, and cannot end the session.
     absent : collection of str
-        Tasks that such an agent is known never to have run. A rank on the full benchmark is then
-        one on all others from the start, and a plan that chooses live does not ask for them.
+        Tasks that such an agent is known never to have run. A rank on the full benchmark is then a
+        rank on all other tasks from the start, and a plan that chooses live does not ask for them.
     """
 
     def __init__(
@@ -114,9 +113,9 @@ class Session:
         self._stopped: Decision | None = None
 
     def ask(self, n: int = 1) -> list[str]:
-        """Start up to `n` more tasks; an empty list once decided or out of tasks.
+        """Start up to `n` more tasks; return an empty list once decided or out of tasks.
 
-        Where the plan allows several attempts a task may come again, once its last one was told.
+        If the plan allows several attempts, a task can come again after its last result was told.
         """
         if n < 1:
             msg = f"expected n >= 1, got {n}"
@@ -134,7 +133,7 @@ class Session:
         return tasks
 
     def _choose(self) -> tuple[str, Choice | None] | None:
-        """Next task that has not been started: the policy's live choice, or down the plan."""
+        """Return the next task to start: the policy's live choice, or the next of the plan."""
         if self._policy is not None and self._posterior is not None:
             available = self._posterior.available & self._unstarted
             if not available.any():
@@ -157,9 +156,9 @@ class Session:
             self._unstarted[0, self._column[self._place[task]]] = False
 
     def leave_out(self, tasks: Iterable[str]) -> None:
-        """Note tasks that will never run here; they are not asked for, and count as planned.
+        """Note tasks that will never run here; they are not asked for, and still count as planned.
 
-        A task that is told all the same counts as any other.
+        If a result of such a task is told after all, it counts like any other.
         """
         for task in tasks:
             if task in self._place:
@@ -167,7 +166,7 @@ class Session:
                 self._unstarted[0, self._column[self._place[task]]] = False
 
     def start(self, task: str) -> bool:
-        """Note that a harness wants to start this task; False if it should be skipped."""
+        """Note that a harness wants to start this task; return False if it should be skipped."""
         if task not in self._place or self.done:
             return False
         if task not in self._started and len(self._started) >= self._limit:
@@ -194,13 +193,14 @@ class Session:
         Parameters
         ----------
         task : str
-            A planned task, asked for or not. Telling it again adds an attempt; attempts average.
+            A planned task, asked for or not. Telling it again adds an attempt; the score of the
+            task is the mean of its attempts.
         score : float or None
-            In [0, 1]; None or NaN is no information, never 0.
+            In [0, 1]; None or NaN means that there is no usable result, and never counts as 0.
         outcome : str
-            Anything but ``valid`` is no information.
+            One of `OUTCOMES`. Any value but ``valid`` means that there is no usable result.
         usd, seconds, tokens : float or None
-            What this attempt cost, for budgets; None where not known. See `Budget`.
+            Cost of this attempt, for budgets; None if not known. See `Budget`.
         """
         if task not in self._place:
             msg = (
@@ -241,14 +241,14 @@ class Session:
             self._unasked.append(task)
 
     def decision(self) -> Decision:
-        """Return the verdict on the completed prefix; the first one to stop stands."""
+        """Return the verdict on the completed prefix; the first verdict that stops is final."""
         if not self.done:
             return self._decide()
         self._stopped = self._stopped or self._decide()
         return self._stopped
 
     def _advance(self) -> None:
-        """Step through the prefix task by task, so that a rebuilt session steps alike."""
+        """Step through the prefix task by task, so that a rebuilt session repeats the steps."""
         kernel, rule = self._kernel, self.plan.stop
         for task in self._prefix():
             place = self._place[task]
@@ -273,14 +273,14 @@ class Session:
                 return
 
     def _finish(self, reason: str, claims: tuple[Claim, ...] = ()) -> None:
-        """Keep what the decision says of this very moment; the rest is worked out when read."""
+        """Keep the parts of the decision that depend on this moment; compute the rest when read."""
         self._end = reason, claims, self._saved()
 
     def _saved(self) -> float:
         return float(np.sum(self.plan.expected_cost_usd[self._untold]))
 
     def _too_many_errors(self) -> str:
-        """Why so many attempts without a usable result end the session; empty where not."""
+        """Return why attempts without a usable result end the session; empty if they do not."""
         if self._never_run:
             return ""
         limit = none_usable if self._max_errors is None else self._max_errors.reason
@@ -292,9 +292,9 @@ class Session:
         Returns
         -------
         score : float
-            What the result counts with; NaN where it is missing.
+            Score of the result; NaN if it is missing.
         missing_as : tuple of two ndarray of float64, or None
-            The same with missing results told as 0 and as 1; None where none is missing.
+            The score with missing results told as 0 and as 1; None if no result is missing.
         """
         place = self._place[task]
         column = self._column[place]
@@ -326,7 +326,7 @@ class Session:
         return score, missing_as
 
     def _note_choice(self, task: str) -> None:
-        """Keep how the task was chosen and, if it was drawn, what was predicted before it."""
+        """Record how the task was chosen and, if it was drawn, the prediction before its result."""
         place, choice = self._place[task], self._started.get(task)
         if self._policy is None and self.plan.explore:
             choice = self._exploration.planned(place, len(self.plan.all_tasks))
@@ -337,20 +337,19 @@ class Session:
         self._choices.expected.append(expected)
 
     def randomised_score(self) -> Estimate:
-        """Estimate the full score from the choices left to chance: `Plan.explore`.
+        """Estimate the full score from the random choices of `Plan.explore`.
 
-        Honest whatever the model is worth; see `randomised_full_score`. NaN where nothing was
-        drawn: without a randomised share, and in a session that was told results whose order
-        was chosen live without hearing of that order by `ask` or `start`.
+        The estimate does not rely on the model; see `randomised_full_score`. It is NaN without
+        random choices, and in a live session that did not learn the order by `ask` or `start`.
         """
         self.decision()
         return self._choices.estimate(self._used)
 
     def _prefix(self) -> Iterator[str]:
-        """Completed tasks that are to be judged next, up to the first that is still running.
+        """Yield the completed tasks to judge next, up to the first that is still running.
 
-        In planned order; where tasks are chosen live, in the order of their start. Results told
-        without having been asked for (a rebuilt session) come first, in planned order.
+        They come in planned order or, if tasks are chosen live, in the order of their start.
+        Results that were not asked for (a rebuilt session) come first, in planned order.
         """
         if self._policy is None:
             order: Sequence[str] = self.plan.tasks
@@ -432,7 +431,7 @@ class Session:
 
     @property
     def done(self) -> bool:
-        """Whether the session has decided to stop, or run out of tasks."""
+        """Whether the session has decided to stop, or has no tasks left."""
         if self._end is None:
             self._advance()
         return self._end is not None
@@ -444,7 +443,7 @@ class Session:
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """Tasks started and not yet told, in planned order."""
+        """Tasks that were started and have no result yet, in planned order."""
         starts = Counter(self._in_order)
         waiting = (task for task in starts if starts[task] > len(self._scores.get(task, ())))
         return tuple(sorted(waiting, key=self._place.__getitem__))

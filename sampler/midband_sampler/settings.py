@@ -21,7 +21,7 @@ GUARANTEES = ("auto", "always-valid", "calibrated", "bootstrap")
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """The new agent that a plan is made for; empty texts where it is not said.
+    """The new agent that a plan is made for; unknown parts are empty texts.
 
     Parameters
     ----------
@@ -35,33 +35,34 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One setting of a plan, as a command line, a file or a grid of a study states it.
+    """One setting of a plan, and how a command line, a file or the grid of a study states it.
 
     Parameters
     ----------
     name : str
-        The field of `PlanSettings`.
+        Name of the field of `PlanSettings`.
     help : str
-        One sentence or two for a person.
+        One or two sentences for the help page.
     default : object
     default_text : str
-        The default as a person writes it; empty where it need not be shown.
+        The default as a person writes it; empty if it need not be shown.
     kind : type
-        ``str``, ``int``, ``float`` or ``bool``: what a single value is.
+        Type of a single value: ``str``, ``int``, ``float`` or ``bool``.
     read : callable
-        Returns the setting from its text, or from a value as TOML and JSON hold it; raises
+        Returns the setting from its text, or from a value of a TOML or JSON file; raises
         `InputError`.
     metavar : str
-        What stands for the value in a help page; empty for the usual.
+        Placeholder for the value in a help page; empty for the default placeholder.
     values : int
-        Words that the setting takes on a command line; `read` takes them joined by spaces.
+        Number of words that the setting takes on a command line; `read` takes them joined by
+        spaces.
     choices : tuple of str
-        The texts there are; empty where they cannot be listed.
+        The allowed texts; empty if they cannot be listed.
     least : int or None
-        The least number allowed.
+        Smallest allowed number.
     varied : bool
-        Whether a study varies it among the settings of its plans; the others are fields of the
-        study, or follow from the data.
+        Whether a study varies this setting among its plans. Other settings are fields of the study,
+        or follow from the data.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The option of a command line: ``--max-tasks``."""
+        """The option on a command line, for instance ``--max-tasks``."""
         return f"--{self.name.replace('_', '-')}"
 
 
@@ -111,7 +112,7 @@ def _read_names(value: object) -> object:
 
 
 def _number(name: str, kind: type, *, optional: bool) -> Callable[[object], Any]:
-    """Return what reads an integer or a number; ``none`` and None too where it is optional."""
+    """Return a reader of integers or numbers; an optional one also reads ``none`` and None."""
 
     def _read(value: object) -> Any:
         if optional and value in (None, "none"):
@@ -155,65 +156,66 @@ def _text(name: str, choices: tuple[str, ...]) -> Callable[[object], str]:
 
 
 def _about(help: str, kind: type = str, **facts: Any) -> dict[str, Any]:  # noqa: A002
-    """Return the metadata of a field of `PlanSettings`: what `Option` says of it."""
+    """Return the metadata of a field of `PlanSettings`, from which its `Option` is built."""
     return {"help": help, "kind": kind, **facts}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings:
-    """All that a person can choose for a plan; the same names stand on the command line.
+    """All settings of a plan; the command line uses the same names.
 
     Parameters
     ----------
     strategy : str or Strategy
-        By name, or an object of your own. ``band``, ``random`` and ``stratified`` choose by pass
-        rate alone. ``information`` chooses live what leaves the least variance in the predicted
-        full score, ``cost`` the same per expected cost, and ``difficulty-matched`` what is
-        predicted nearest to one half; each of these with ``-fixed`` behind its name is the order
-        before the run. ``auto`` is ``information``, or what replays recommend instead.
+        A name, or a strategy object. ``band``, ``random`` and ``stratified`` choose by pass rate
+        alone. ``information``, ``cost`` and ``difficulty-matched`` choose live: the task whose
+        result is expected to leave the least variance in the predicted full score, the task with
+        the largest reduction of this variance per expected cost, and the task whose predicted pass
+        rate is nearest to one half. The suffix ``-fixed`` fixes their order before the run.
+        ``auto`` is ``information``, or the strategy that replays recommend instead.
     guarantee : str
-        ``always-valid``: an exact bound, over all looks, of the rank on the planned tasks; needs a
-        simple random order (``random``, ``band``). ``calibrated``: the rank on the full benchmark,
-        predicted, with an interval as wide as replays on the history's own agents require.
-        ``bootstrap``: the bootstrap rank confidence, the share of resamples of the tasks inside the
-        interval, has to reach the level that replays on the history's own agents require; of the
-        rank on the full benchmark where the strategy predicts, else of that on the planned tasks.
-        ``auto``: calibrated where the strategy needs it.
+        ``always-valid``: the bound of the rank on the planned tasks is exact over all looks. It
+        needs a simple random order (``random``, ``band``). ``calibrated``: the rank on the full
+        benchmark is predicted, and replays on the history's own agents determine the width of its
+        interval. ``bootstrap``: the bootstrap rank confidence, which is the share of resamples of
+        the tasks inside the interval, must reach the level that such replays require. The rank is
+        then on the full benchmark if the strategy predicts, else on the planned tasks. ``auto``:
+        calibrated if the strategy needs it.
     band : Band
         Pass rates that count as mid-difficulty.
     stop : Rule
         When a run may stop.
     max_tasks : int or None
-        Keep only so many tasks; a larger plan with the same seed contains the smaller one.
+        Largest number of planned tasks. A larger plan with the same seed contains the smaller one.
     always : tuple of str
-        Guard tasks: they run first, whatever the strategy. Being no random sample they are known
-        results, and no evidence, on the others: under ``always-valid`` the bound is that for the
-        other tasks.
+        Guard tasks, which run first with every strategy. They are not a random sample. They count
+        as known results, not as evidence on the other tasks: under ``always-valid``, the bound is
+        that for the other tasks.
     explore : float
-        In [0, 1): chance that a choice is drawn uniformly from all tasks left, so that
+        Chance in [0, 1) that a choice is drawn uniformly from all remaining tasks, so that
         `Session.randomised_score` needs no model. For calibrated plans.
     attempts : int
-        Up to so many attempts at a task, one more being asked for where it tells more than another
-        task. The full score is then that of so many attempts at every task, and `max_tasks` counts
-        attempts.
+        Largest number of attempts at a task. A further attempt is made if it is more informative
+        than another task. The full score is then that of so many attempts at every task, and
+        `max_tasks` counts attempts.
     cost_unit : str
         ``usd`` or ``seconds``, for strategies that weigh costs.
     estimator : str
-        What a decision's score on the target is estimated by: ``paired``, the mean difference to
-        the references; ``model``, the posterior mean; ``assisted``, the prediction corrected by the
-        choices that `explore` leaves to chance; ``auto``, the middle of the bounds, which is
-        ``model`` in a calibrated plan and ``paired`` else. Ranks and bounds do not depend on it.
+        How the score on the target is estimated. ``paired``: by the mean difference to the
+        references. ``model``: by the posterior mean. ``assisted``: by the prediction, corrected
+        with the random choices of `explore`. ``auto``: by the middle of the bounds, which is
+        ``model`` in a calibrated plan and ``paired`` in others. Ranks and bounds do not depend on
+        the estimator.
     agent, model, scaffold : str
-        Who the new agent is, for the record; empty where it is not said.
+        Description of the new agent, for the record; empty if unknown.
     metric : str
-        Label of the metric that the scores are to be of; empty takes what the history's results
-        are.
+        Label of the metric that the scores must have; empty accepts the metric of the history.
     seed : int
-        Same history, settings and seed give the same plan.
+        The same history, settings and seed give the same plan.
     as_of : str
-        Noted in the plan; the history must have been read as of it.
+        Date that the plan records. The history must have been read as of this date.
     fallback : bool
-        Whether a plan that chooses live is also calibrated for its tasks in their order:
+        Whether a plan that chooses live is also calibrated for running its tasks in order; see
         `Plan.fixed`.
     """
 
@@ -378,7 +380,7 @@ class PlanSettings:
 
     @property
     def candidate(self) -> Candidate | None:
-        """Who the new agent is; None where nothing is said of it."""
+        """The new agent; None if no setting describes it."""
         made = Candidate(agent=self.agent, model=self.model, scaffold=self.scaffold)
         return None if made == Candidate() else made
 
@@ -398,22 +400,22 @@ class PlanSettings:
 
     @property
     def name(self) -> str:
-        """Present name of the strategy."""
+        """Current name of the strategy."""
         return AUTO if self.chosen is None else self.chosen.name
 
     @property
     def renamed(self) -> str:
-        """What the strategy is called now, in a sentence; empty where it goes by that name."""
+        """A sentence with the strategy's current name; empty if that name was given."""
         return renamed_strategy(self.strategy) if isinstance(self.strategy, str) else ""
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> "PlanSettings":
-        """Build settings from plain values: a rule as its text, a band as two numbers.
+        """Build settings from plain values, for instance a rule as text or a band as two numbers.
 
         Raises
         ------
         InputError
-            A name or a value is unknown.
+            A name is unknown, or a value cannot be used.
         """
         known = {each.name: each for each in cls.options()}
         strange = sorted(set(data) - set(known))
@@ -431,7 +433,7 @@ class PlanSettings:
     @classmethod
     @cache
     def options(cls) -> tuple[Option, ...]:
-        """Return every setting with what a command line, a file or a study needs to take it."""
+        """Return every setting, described for command lines, files and studies."""
         return tuple(_option(each) for each in fields(cls))
 
 

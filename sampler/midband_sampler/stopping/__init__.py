@@ -1,4 +1,4 @@
-"""Stopping rules: what has to be known before a run may stop.
+"""Stopping rules: what must be known before a run may stop.
 
-Every rule in a file of this folder is found by itself.
+midband finds every rule in the files of this folder automatically.
 """

@@ -26,18 +26,18 @@ _ARRAYS = (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Snapshot:
-    """What is known of one candidate, or of many in a replay, after a completed task.
+    """State of one candidate, or of many in a replay, after a completed task.
 
-    All arrays but `reference_scores` broadcast against each other. In a session they have shape (),
-    in the replays that calibrate a plan shape (candidates, multipliers), and where an order is
-    fixed their first axis is that of the completed tasks.
+    All arrays but `reference_scores` broadcast against each other. Their shape is () in a session,
+    and (candidates, multipliers) in the replays that calibrate a plan. If a whole fixed order is
+    taken in at once, their first axis runs over its completed tasks.
 
     Parameters
     ----------
     rank_low, rank_high : ndarray of int64
         Bounds of the candidate's rank on the target, 1 = best.
     score_low, score_high : ndarray of float64
-        Bounds of its mean score on the target; NaN while nothing is known.
+        Bounds of the candidate's mean score on the target; NaN while nothing is known.
     tasks : ndarray of int64
         Completed tasks with a result.
     tasks_run : ndarray of int64
@@ -45,26 +45,26 @@ class Snapshot:
     tasks_left : ndarray of int64
         Tasks that the plan still allows.
     usd, seconds, tokens : ndarray of float64
-        Spent so far, US dollars, seconds and tokens; NaN where not known.
+        Spent so far, in US dollars, seconds and tokens; NaN where not known.
     reference_scores : ndarray of float64, shape (n_reference,) or (n_reference, ...)
-        Mean score of each reference agent on the target; further axes are those of the others,
-        where the target differs.
+        Mean score of each reference agent on the target. It has the axes of the other arrays as
+        further axes if the target differs along them.
     reference_agents : tuple of str, length n_reference
     evidence : mapping of str to PairedEProcess
-        E-process of each agent that the rule names, where the tasks run in random order. Empty
-        where a claim follows from the score bounds instead.
+        E-process of each agent that the rule names, if the tasks run in random order. Empty if a
+        claim follows from the score bounds instead.
     differences : mapping of str to Difference
         Bounds of the mean paired difference to each agent that the rule compares with task by task,
-        where the tasks run in random order; else empty in the same way.
+        if the tasks run in random order. Empty if a claim follows from the score bounds instead.
     reference_margins : ndarray of float64, of the shape of `reference_scores`, or None
-        How far each of these may be off, at the bounds' confidence: 0 where the agent ran every
-        task. None where all did. Its last axis may be that of the multipliers.
+        Margin of error of each reference score, at the confidence of the bounds; 0 for an agent
+        that ran every task. None if all agents did. The last axis may be that of the multipliers.
     least_half_width : callable or None
-        The least half width of the score bounds that so many more tasks can lead to. None where
-        that is not known.
+        Returns the smallest half width of the score bounds that a given number of further tasks
+        can lead to. None if it is not known.
     readings : tuple of Snapshot
-        The same with missing results left out, taken for 0 and taken for 1; the bounds of this
-        snapshot are then the outer ones. Empty where no result is missing.
+        Three snapshots in which missing results are left out, read as 0 and read as 1. The bounds
+        of this snapshot are then the outer bounds. Empty if no result is missing.
     """
 
     rank_low: IntArray
@@ -106,7 +106,7 @@ TIE = 1e-9
 
 @dataclass(frozen=True)
 class Claim:
-    """What a decision claims.
+    """One claim of a decision.
 
     Parameters
     ----------
@@ -125,29 +125,29 @@ class WrongFormError(MidbandError, ValueError):
 
 
 class Rule(ABC):
-    """Decides after each completed task whether a run may stop; sees nothing but its arguments.
+    """A rule that decides, from its arguments alone, after each task whether a run may stop.
 
-    A rule of your own is a frozen dataclass that states its `name`, has its settings as fields, and
-    answers `met` and `claim`. Its text form (``name:SETTING:SETTING``, fields in their order), its
-    form in a plan and its line in the help all follow from these. One `met` serves sessions and
-    the replays that calibrate them, so that both stop alike.
+    A rule of your own is a frozen dataclass with a `name`, its settings as fields, and the methods
+    `met` and `claim`. Its text form (``name:SETTING:SETTING``, fields in their order), its form in
+    a plan and its line in the help follow from these. Sessions and the replays that calibrate them
+    call the same `met`, so that both stop by the same rule.
 
     Attributes
     ----------
     name : str
-        What texts and plans call the rule.
+        Name of the rule in texts and plans.
     old_names : tuple of str
         Earlier names, which are still read.
     why : str
-        Why a run stops, where that is more than what is claimed.
+        Reason why a run stops; if empty, the reason is the claim.
     can_claim, can_stop : bool
-        Whether the rule can ever claim anything, and ever stop.
+        Whether the rule can ever make a claim, and ever stop a run.
     claims_score : bool
-        Whether a claim speaks of the score bounds, so that these must cover besides the rank.
+        Whether a claim is about the score bounds, so that these must cover as well as the rank.
     looks_ahead : bool
-        Whether the rule asks for `Snapshot.least_half_width`.
+        Whether the rule uses `Snapshot.least_half_width`.
     about_others : bool
-        Whether the rule speaks of the others that it is joined to by ``or``; see `about`.
+        Whether the rule is about the rules that it is joined to by ``or``; see `about`.
     """
 
     name: ClassVar[str] = ""
@@ -157,20 +157,20 @@ class Rule(ABC):
 
     @abstractmethod
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Whether enough is known, of the shape that the snapshot's arrays broadcast to."""
+        """Tell whether the rule is met, in the shape that the snapshot's arrays broadcast to."""
 
     @abstractmethod
     def claim(self, snapshot: Snapshot) -> Claim | None:
-        """Say what is then known, of a snapshot of shape (); None where the rule is no evidence."""
+        """Return the claim of a snapshot of shape (); None if the rule makes no claim."""
 
     def reason(self, snapshot: Snapshot) -> str:
-        """Say why the run stops, of a snapshot of shape (): `why`, or else what is claimed."""
+        """Return why the run stops, for a snapshot of shape (): `why`, or else the claim."""
         claim = self.claim(snapshot)
         return self.why or (self.name if claim is None else claim.text)
 
     @property
     def confidence(self) -> float:
-        """Chance that the intervals which the rule looks at cover, over all looks."""
+        """Chance that the intervals that the rule uses cover, over all looks."""
         return 0.95
 
     @property
@@ -190,12 +190,12 @@ class Rule(ABC):
 
     @property
     def claims_score(self) -> bool:
-        """Whether a claim speaks of the score bounds."""
+        """Whether a claim is about the score bounds."""
         return False
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether the rule asks what can still come."""
+        """Whether the rule uses `Snapshot.least_half_width`."""
         return False
 
     @property
@@ -205,33 +205,33 @@ class Rule(ABC):
 
     @property
     def needs_others(self) -> bool:
-        """Whether a claim speaks of a place among many agents, which few cannot carry."""
+        """Whether a claim is about the rank among many agents, and so needs enough of them."""
         return self.can_claim
 
     @property
     def paired_with(self) -> Mapping[str, float]:
-        """Agents that it compares with task by task, with the confidence of either bound."""
+        """Agents that the rule compares with task by task, and the confidence of each bound."""
         return {}
 
     @property
     def task_limit(self) -> int | None:
-        """Number of completed tasks at which the rule stops whatever is known; None without."""
+        """Number of completed tasks at which the rule always stops; None if there is none."""
         return None
 
     def counts(self, unit: str) -> bool:
-        """Whether the rule holds a budget in that unit: tasks, usd or seconds."""
+        """Whether the rule has a budget in that unit: tasks, usd, seconds or tokens."""
         del unit
         return False
 
     def warnings(self, n_reference: int) -> Iterator[str]:
-        """Yield what a person should know before planning with so many reference agents."""
+        """Yield warnings for a person who plans with so many reference agents."""
         del n_reference
         yield from ()
 
     def stops(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Whether the run may stop: `met`, with at least `min_tasks` results.
+        """Tell whether the run may stop: the rule is `met`, with at least `min_tasks` results.
 
-        What the rule claims must hold in each reading of the missing results as well.
+        A rule that makes a claim must also be met in each reading of the missing results.
         """
         stops = self.met(snapshot) & (snapshot.tasks >= self.min_tasks)
         if snapshot.readings and stops.any() and self.claims(snapshot):
@@ -240,24 +240,24 @@ class Rule(ABC):
         return stops
 
     def claims(self, snapshot: Snapshot) -> tuple[Claim, ...]:
-        """Return all that is claimed at a stop, of a snapshot of shape ()."""
+        """Return all claims at a stop, for a snapshot of shape ()."""
         claim = self.claim(snapshot)
         return () if claim is None else (claim,)
 
     @classmethod
     def about(cls, others: "tuple[Rule, ...]") -> "Rule | None":
-        """Build the rule from those it is joined to; None where there is nothing to speak of."""
+        """Build the rule from the rules it is joined to; None if it cannot be about any of them."""
         del others
         return None
 
     @classmethod
     def forms(cls) -> tuple[str, ...]:
-        """How a person writes the rule; settings in capitals."""
+        """Return how a person writes the rule, with settings in capitals."""
         return (":".join([cls.name, *(each.name.upper() for each in _settings(cls))]),)
 
     @classmethod
     def readers(cls) -> "Mapping[str, Callable[..., Rule]]":
-        """Return what reads the texts after each name by which the rule is written."""
+        """Return, by each name of the rule in a text, a reader of the texts after that name."""
         return {cls.name: cls.parse}
 
     @classmethod
@@ -304,12 +304,12 @@ def _fields(kind: type[Rule]) -> tuple[Field[Any], ...]:
 
 
 def _settings(kind: type[Rule]) -> tuple[Field[Any], ...]:
-    """Return the settings that a text can state; `min_tasks` is left to Python and plans."""
+    """Return the settings that a text can state: all but `min_tasks`."""
     return tuple(each for each in _fields(kind) if each.name != "min_tasks")
 
 
 def _value(text: str, kind: object) -> object:
-    """Read a setting of the kind that the field is annotated with."""
+    """Read a setting as the type of its field."""
     if kind is str:
         return text
     try:
@@ -324,21 +324,21 @@ def _value(text: str, kind: object) -> object:
 
 
 def check_confidence(confidence: float) -> None:
-    """Raise unless in (0.5, 1)."""
+    """Raise an error unless the confidence is in (0.5, 1)."""
     if not 0.5 < confidence < 1.0:
         msg = f"expected 0.5 < confidence < 1, got {confidence:g}: 0.95 is usual"
         raise InputError(msg)
 
 
 def check_min_tasks(min_tasks: int) -> None:
-    """Raise unless a variance can be taken."""
+    """Raise an error unless there are enough tasks for a variance."""
     if min_tasks < 2:
         msg = f"expected min_tasks >= 2, got {min_tasks}: a variance needs two tasks"
         raise InputError(msg)
 
 
 def check_named(names: Iterable[str], agents: Sequence[str]) -> None:
-    """Raise unless every name is among the agents; the message offers the nearest."""
+    """Raise an error unless every name is among the agents; the message suggests similar names."""
     for name in names:
         if name not in agents:
             near = get_close_matches(name, agents, 3, 0.3) or list(agents[:3])

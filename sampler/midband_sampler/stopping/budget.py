@@ -1,4 +1,4 @@
-"""Stop when so much was spent, or never."""
+"""Rules without evidence: stop when a budget is spent, or never."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ UNITS = ("tasks", "usd", "seconds", "tokens")
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Rule):
-    """Stop when so much was spent: no evidence, so nothing is claimed.
+    """Stop when a budget is spent; this is no evidence, so that nothing is claimed.
 
-    Exactly one of the four is given. Spent is what the completed prefix of the order cost; tasks
-    that are running at the stop come on top.
+    Exactly one of the four budgets must be given. The cost of the completed prefix of the order
+    counts. Tasks that are still running at the stop cost extra.
 
     Parameters
     ----------
     tasks : int or None
         Completed tasks, with or without a result.
     usd, seconds, tokens : float or None
-        US dollars, seconds and tokens; where they are not known the rule does not stop.
+        US dollars, seconds and tokens. The rule does not stop if the amount spent is not known.
     confidence : float
-        Of the interval that is reported.
+        Confidence of the reported interval.
     """
 
     name = "budget"
@@ -50,33 +50,33 @@ class Budget(Rule):
             raise InputError(msg)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the settings; tokens only where they are the budget, as older plans have them."""
+        """Return the settings, with ``tokens`` only if set: older plans lack that entry."""
         values = super().to_dict()
         return {name: each for name, each in values.items() if name != "tokens" or each is not None}
 
     @classmethod
     def forms(cls) -> tuple[str, ...]:
-        """One form a unit."""
+        """Return one form for each unit."""
         return ("tasks:N", "usd:X", "seconds:X", "tokens:N")
 
     @classmethod
     def readers(cls) -> Mapping[str, Callable[..., Rule]]:
-        """One name a unit."""
+        """Return one reader for each unit."""
         return {unit: partial(_read, unit) for unit in UNITS}
 
     @property
     def min_tasks(self) -> int:
-        """Nothing needs to be known."""
+        """0, because a budget needs no results."""
         return 0
 
     @property
     def can_claim(self) -> bool:
-        """Money spent is no evidence."""
+        """False, because spending is no evidence."""
         return False
 
     @property
     def task_limit(self) -> int | None:
-        """The budget of tasks, if it is one."""
+        """The budget of tasks; None if the budget has another unit."""
         return self.tasks
 
     def counts(self, unit: str) -> bool:
@@ -84,7 +84,7 @@ class Budget(Rule):
         return getattr(self, unit) is not None
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Ask whether it is spent."""
+        """Tell whether the budget is spent."""
         (unit,) = (unit for unit in UNITS if self.counts(unit))
         spent = snapshot.tasks_run if unit == "tasks" else getattr(snapshot, unit)
         return np.asarray(spent >= getattr(self, unit))
@@ -108,28 +108,28 @@ def _read(unit: str, *texts: str) -> Budget:
 
 @dataclass(frozen=True)
 class Never(Rule):
-    """Run everything in the plan; the interval is reported and nothing stops on it."""
+    """Run all planned tasks; the interval is reported, but does not stop the run."""
 
     name = "none"
     confidence: float = 0.95
 
     @property
     def min_tasks(self) -> int:
-        """No look matters."""
+        """0, because the rule never stops a run."""
         return 0
 
     @property
     def can_claim(self) -> bool:
-        """Nothing is asked, so nothing is claimed."""
+        """False, because the rule tests nothing."""
         return False
 
     @property
     def can_stop(self) -> bool:
-        """Only the end of the plan ends the run."""
+        """False, because only the end of the plan ends the run."""
         return False
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Go on."""
+        """Return False: the run continues."""
         return np.zeros(np.broadcast(snapshot.rank_low, snapshot.tasks).shape, dtype=bool)
 
     def claim(self, snapshot: Snapshot) -> None:

@@ -1,4 +1,4 @@
-"""Rules about other rules: any of several, all of several, and giving up."""
+"""Rules about other rules: any of several, all of several, and futility."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -31,48 +31,48 @@ class Combined(Rule):
 
     @abstractmethod
     def _speaking(self, snapshot: Snapshot) -> tuple[Rule, ...]:
-        """Rules that the stop rests on, of a snapshot of shape ()."""
+        """Return the rules that the stop rests on, for a snapshot of shape ()."""
 
     @property
     def confidence(self) -> float:
-        """The highest of those that claim something: one interval then serves all."""
+        """The highest confidence of the rules that make claims, so that one interval serves all."""
         able = [rule for rule in self.rules if rule.can_claim]
         return max(rule.confidence for rule in able or self.rules)
 
     @property
     def can_claim(self) -> bool:
-        """Whether one of them can."""
+        """Whether any of the rules can make a claim."""
         return any(rule.can_claim for rule in self.rules)
 
     @property
     def can_stop(self) -> bool:
-        """Whether one of them can."""
+        """Whether any of the rules can stop a run."""
         return any(rule.can_stop for rule in self.rules)
 
     @property
     def claims_score(self) -> bool:
-        """Whether one of them does."""
+        """Whether any of the rules makes a claim about the score bounds."""
         return any(rule.claims_score for rule in self.rules)
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether one of them does."""
+        """Whether any of the rules uses `Snapshot.least_half_width`."""
         return any(rule.looks_ahead for rule in self.rules)
 
     @property
     def named_agents(self) -> tuple[str, ...]:
-        """Those of all, each once."""
+        """The agents that the rules name, each once."""
         names = (name for rule in self.rules for name in rule.named_agents)
         return tuple(dict.fromkeys(names))
 
     @property
     def needs_others(self) -> bool:
-        """Whether one of them does."""
+        """Whether any of the rules needs many reference agents."""
         return any(rule.needs_others for rule in self.rules)
 
     @property
     def paired_with(self) -> Mapping[str, float]:
-        """Those of all, each with the highest confidence: its bounds then serve every rule."""
+        """The paired agents of all rules, each with its highest confidence, which serves all."""
         found: dict[str, float] = {}
         for rule in self.rules:
             for agent, confidence in rule.paired_with.items():
@@ -80,11 +80,11 @@ class Combined(Rule):
         return found
 
     def counts(self, unit: str) -> bool:
-        """Whether one of them does."""
+        """Tell whether any of the rules has a budget in that unit."""
         return any(rule.counts(unit) for rule in self.rules)
 
     def warnings(self, n_reference: int) -> Iterator[str]:
-        """Yield those of all."""
+        """Yield the warnings of all rules."""
         for rule in self.rules:
             yield from rule.warnings(n_reference)
 
@@ -98,15 +98,15 @@ class Combined(Rule):
         return tuple(dict.fromkeys(claim for rule in speaking for claim in rule.claims(snapshot)))
 
     def to_dict(self) -> dict[str, object]:
-        """Return the settings of each."""
+        """Return the settings of each rule."""
         return {"rule": self.name, "rules": [rule.to_dict() for rule in self.rules]}
 
 
 @dataclass(frozen=True)
 class AnyOf(Combined):
-    """Stop when one of the rules does.
+    """Stop when any of the rules stops.
 
-    Where two or more stop at one look, the reason is that of the first which claims something.
+    If several rules stop at one look, the reason is that of the first rule that makes a claim.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class AnyOf(Combined):
 
     @property
     def min_tasks(self) -> int:
-        """The fewest that one of them needs."""
+        """The smallest number that any of the rules needs."""
         return min(rule.min_tasks for rule in self.rules)
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
@@ -129,14 +129,14 @@ class AnyOf(Combined):
         return tuple(rule for rule in self.rules if rule.stops(snapshot))
 
     def reason(self, snapshot: Snapshot) -> str:
-        """Return the reason of the first rule that stops and claims, else of the first."""
+        """Return the reason of the first stopping rule with a claim, else of the first at all."""
         speaking = self._speaking(snapshot)
         return min(speaking, key=lambda rule: not rule.claims(snapshot)).reason(snapshot)
 
 
 @dataclass(frozen=True)
 class AllOf(Combined):
-    """Stop when all of the rules do, at one look.
+    """Stop when all of the rules stop at one look.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class AllOf(Combined):
 
     @property
     def min_tasks(self) -> int:
-        """The most that one of them needs."""
+        """The largest number that any of the rules needs."""
         return max(rule.min_tasks for rule in self.rules)
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
@@ -159,7 +159,7 @@ class AllOf(Combined):
         return self.rules
 
     def reason(self, snapshot: Snapshot) -> str:
-        """Join the reasons of the rules that claim something, or of all where none does."""
+        """Join the reasons of the rules that make claims, or of all rules if none does."""
         claiming = [rule for rule in self.rules if rule.claims(snapshot)] or list(self.rules)
         return " and ".join(dict.fromkeys(rule.reason(snapshot) for rule in claiming))
 
@@ -170,22 +170,23 @@ _EDGE = 1e-7
 
 @dataclass(frozen=True)
 class Futility(Rule):
-    """Stop when no further result can let another rule stop.
+    """Stop when the remaining tasks can no longer let another rule stop.
 
-    The other rule is asked about the best that can still come: the narrowest score bounds to which
-    the tasks that are left can lead, wherever within the present bounds they may end up; for
-    `Beats` every task that is left decided for one side; for `NotWorse` either bound as far as it
-    can come. If it would stop at none of these, it would not stop at the end either, unless the
-    present bounds do not hold.
-    The narrowest bounds are a calculation in a random order; in a calibrated plan they are what
-    the model leaves open about the tasks that will never run.
+    The other rule is asked about the most favourable outcomes of the remaining tasks. These are the
+    narrowest score bounds that they can lead to, at every place within the present bounds. For
+    `Beats`, all remaining tasks are decided for one side. For `NotWorse`, each bound moves as far
+    as it can. If the other rule stops at none of these outcomes, it cannot stop later either,
+    unless the present bounds do not hold.
+
+    In a random order, the narrowest bounds are calculated. In a calibrated plan, they are the
+    uncertainty that the model leaves about the tasks that will never run.
 
     Parameters
     ----------
     rule : Rule
-        One that claims something.
+        A rule that can make a claim.
     tasks : int or None
-        A budget of completed tasks that ends the run sooner than the plan does.
+        Budget of completed tasks that ends the run sooner than the plan does.
     """
 
     name = "futility"
@@ -202,7 +203,7 @@ class Futility(Rule):
 
     @classmethod
     def about(cls, others: tuple[Rule, ...]) -> "Futility | None":
-        """Speak of those among the others that can claim something."""
+        """Build the rule about those of the other rules that can make a claim."""
         able = tuple(rule for rule in others if rule.can_claim)
         if not able:
             return None
@@ -216,26 +217,26 @@ class Futility(Rule):
 
     @property
     def confidence(self) -> float:
-        """As the other rule."""
+        """The confidence of the other rule."""
         return self.rule.confidence
 
     @property
     def min_tasks(self) -> int:
-        """Two results, the fewest with which there are bounds."""
+        """2, the smallest number of results that gives bounds."""
         return 2
 
     @property
     def can_claim(self) -> bool:
-        """To give up claims nothing."""
+        """False, because futility claims nothing."""
         return False
 
     @property
     def looks_ahead(self) -> bool:
-        """The rule asks what can still come."""
+        """True, because the rule uses `Snapshot.least_half_width`."""
         return True
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Look at the best that can still come."""
+        """Tell whether the other rule can no longer stop."""
         if snapshot.least_half_width is None:
             return np.zeros(np.shape(snapshot.score_low), dtype=bool)
         left = snapshot.tasks_left
@@ -243,7 +244,7 @@ class Futility(Rule):
             left = np.minimum(left, np.maximum(self.tasks - snapshot.tasks_run, 0))
         least = snapshot.least_half_width(left)
         low, high, least = np.broadcast_arrays(snapshot.score_low, snapshot.score_high, least)
-        # The rank bounds change where an edge passes a reference: these centres see every case.
+        # The rank bounds change where an edge passes a reference, so these centres cover all cases.
         references = np.asarray(snapshot.reference_scores)
         ordered = np.sort(np.moveaxis(references, 0, -1), axis=-1)
         half = least[..., None]
@@ -282,12 +283,12 @@ class Futility(Rule):
         del snapshot
 
     def to_dict(self) -> dict[str, object]:
-        """Return the settings; the other rule stands under ``of``."""
+        """Return the settings, with those of the other rule under ``of``."""
         return {"rule": self.name, "of": self.rule.to_dict(), "tasks": self.tasks}
 
 
 def _above(ordered: FloatArray, scores: FloatArray) -> IntArray:
-    """Count the references above each score; `ordered` may differ from place to place."""
+    """Count the references above each score; `ordered` may have the axes of `scores` as well."""
     if ordered.ndim == 1:
         return np.asarray(ordered.size - np.searchsorted(ordered, scores, side="right"))
     return np.asarray((ordered[..., None, :] > scores[..., None]).sum(axis=-1))

@@ -27,26 +27,26 @@ _MARGIN = "expected a margin in percentage points, 0 or from 0.1 to 100"
 class NotWorse(Rule):
     """Stop when it is known whether the candidate is worse than an agent by more than a margin.
 
-    It holds as soon as the lower bound of candidate minus agent is not below the margin, and does
-    not hold as soon as the upper bound is below it: a candidate that is worse by exactly the margin
-    is let through.
+    The difference is the candidate's score minus the agent's. The candidate passes as soon as the
+    lower bound of the difference is at least minus the margin, and fails as soon as the upper bound
+    is below that. A candidate that is worse by exactly the margin therefore passes.
 
-    Where all tasks run in random order, the bounds are those of the paired difference on the
-    planned tasks, exact at all looks (`PairedDifference`). Elsewhere the claim follows from the
-    score bounds, as for `Beats`, and speaks of the target. The replays of a calibrated plan then
-    had to hold the score bounds besides the rank.
+    If all tasks run in random order, the bounds are those of the paired difference on the planned
+    tasks, which are exact at all looks (`PairedDifference`). Otherwise the claim follows from the
+    score bounds, as for `Beats`, and is about the target. In a calibrated plan, the replays then
+    had to cover the score as well as the rank.
 
     Parameters
     ----------
     agent : str
-        A reference agent of the plan, the baseline.
+        The baseline, a reference agent of the plan.
     points : float
         The margin in percentage points of the score: 0, or from 0.1 to below 100.
     confidence : float
-        Chance that no wrong side is claimed, however often the rule looks. Only one side can be
-        wrong of one candidate, so either bound has the whole chance of error. In (0.5, 1).
+        Chance that no wrong claim is made, however often the rule looks. Only one of the two claims
+        can be wrong for a candidate, so that each bound has the whole chance of error. In (0.5, 1).
     min_tasks : int
-        The rule does not stop before so many results.
+        Smallest number of results at which the rule can stop.
     """
 
     name = "not-worse"
@@ -67,10 +67,10 @@ class NotWorse(Rule):
 
     @classmethod
     def parse(cls, *texts: str) -> "NotWorse":
-        """Read an agent, a margin, and perhaps a confidence.
+        """Read an agent, a margin, and optionally a confidence.
 
-        A name may hold colons. One that ends in a colon and a number must be quoted, since the
-        number would else be the margin.
+        A name may contain colons. A name that ends in a colon and a number must be quoted, because
+        the number would otherwise be read as the margin.
         """
         if len(texts) > 2 and _is_number(texts[-2]) and _is_number(texts[-1]):
             *parts, points, last = texts
@@ -94,32 +94,32 @@ class NotWorse(Rule):
 
     @property
     def named_agents(self) -> tuple[str, ...]:
-        """The baseline."""
+        """The name of the baseline."""
         return (self.agent,)
 
     @property
     def paired_with(self) -> Mapping[str, float]:
-        """The baseline."""
+        """The baseline, with the confidence of each bound."""
         return {self.agent: self.confidence}
 
     @property
     def needs_others(self) -> bool:
-        """One baseline is enough."""
+        """False, because one baseline is enough."""
         return False
 
     @property
     def claims_score(self) -> bool:
-        """Without paired bounds the claim follows from those of the score."""
+        """True, because the claim follows from the score bounds if there are no paired bounds."""
         return True
 
     @property
     def held_text(self) -> str:
-        """What is claimed where the candidate is let through."""
+        """The claim if the candidate passes."""
         return f"not worse than {self.agent} by more than {self._margin}"
 
     @property
     def failed_text(self) -> str:
-        """What is claimed where it is not."""
+        """The claim if the candidate fails."""
         return f"worse than {self.agent} by more than {self._margin}"
 
     @property
@@ -127,20 +127,20 @@ class NotWorse(Rule):
         return f"{self.points:g} point{'' if self.points == 1.0 else 's'}"
 
     def held(self, low: FloatArray | float) -> NDArray[np.bool_]:
-        """Whether a lower bound of candidate minus baseline lets the candidate through."""
+        """Tell whether the candidate passes by a lower bound of candidate minus baseline."""
         return np.asarray(low >= self._edge)
 
     def failed(self, high: FloatArray | float) -> NDArray[np.bool_]:
-        """Whether an upper bound says that it is worse by more than the margin."""
+        """Tell whether the candidate fails by an upper bound of candidate minus baseline."""
         return np.asarray(high < self._edge)
 
     @property
     def _edge(self) -> float:
-        """The margin as a difference; bounds of a known difference are rounded outwards once."""
+        """Minus the margin, with a tolerance: bounds of a known difference are rounded outwards."""
         return -self.points / 100.0 - 2.0 * TIE
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Ask for either side."""
+        """Tell whether the candidate is known to pass or known to fail."""
         held, failed = self._sides(snapshot)
         return np.asarray(held | failed)
 
@@ -159,7 +159,7 @@ class NotWorse(Rule):
         return self.held(found.low), self.failed(found.high)
 
     def claim(self, snapshot: Snapshot) -> Claim:
-        """Claim the side."""
+        """Claim that the candidate passes, or that it fails."""
         held, _ = self._sides(snapshot)
         return Claim(self.held_text if held else self.failed_text, self.confidence)
 

@@ -1,6 +1,6 @@
-"""Rules as text: how a person writes a stopping rule, and how a plan keeps it.
+"""Rules as text: how a person writes a stopping rule, and how a plan stores it.
 
-Every rule in a file of this folder is found by itself; nothing here names one.
+Every rule in the files of this folder is found automatically. No rule is named here.
 """
 
 import math
@@ -22,7 +22,7 @@ Build = Callable[..., object]
 
 @cache
 def rules() -> Mapping[str, type[Rule]]:
-    """Return midband's own rules by the name that plans call them."""
+    """Return midband's own rules by their names in plans."""
     return {kind.name: kind for kind in kinds_in(__name__.rpartition(".")[0], Rule)}  # type: ignore[type-abstract]
 
 
@@ -43,19 +43,19 @@ def _about_others() -> Mapping[str, type[Rule]]:
 
 
 def rule_forms() -> tuple[str, ...]:
-    """Return how each rule of midband's own is written, for help and errors."""
+    """Return the text forms of midband's own rules, for help and errors."""
     kinds = (kind for kind in rules().values() if not issubclass(kind, Combined))
     return tuple(form for kind in kinds for form in kind.forms())
 
 
 def rule_names() -> frozenset[str]:
-    """Return what a rule of a plugin cannot be called, in a text or in a plan."""
+    """Return the names that a plugin's rule cannot have, in a text or in a plan."""
     old = (name for kind in rules().values() for name in kind.old_names)
     return frozenset({*rules(), *_readers(), *old, "and", "or"})
 
 
 def renamed_rules(text: str) -> tuple[str, ...]:
-    """Say which rules of a text go by an old name, one sentence each."""
+    """Return one sentence for each rule that a text calls by an old name."""
     words = {_COLON.split(word)[0] for word in _WORD.findall(text)}
     return tuple(
         f"the rule {old!r} is called {kind.name!r} now: the old name goes with the next release"
@@ -72,16 +72,16 @@ def parse_stop(text: str, added: Mapping[str, Build] | None = None) -> Rule:
     ----------
     text : str
         ``rank:0.95:0.2``, ``beats:AGENT``, ``top:3``, ``score:2``, ``tasks:30``, ``usd:20``,
-        ``seconds:3600``, ``tokens:500000``, ``futility``, ``none``; all but budgets take a
-        confidence as well. A name that holds spaces or colons stands in quotes. ``futility`` speaks
-        of the other rules that it is joined to by ``or``.
+        ``seconds:3600``, ``tokens:500000``, ``futility``, ``none``. All but budgets and
+        ``futility`` take a confidence as well. Quote a name that contains spaces or colons.
+        ``futility`` is about the other rules that it is joined to by ``or``.
     added : mapping of str to callable, optional
         Further rules by name, built from the texts after the colons.
 
     Raises
     ------
     InputError
-        The text is no rule; the message lists the forms there are.
+        The text is not a rule; the message lists the known forms.
     """
     words = _WORD.findall(text)
     joins = words[1::2]
@@ -141,7 +141,7 @@ _WHOLE = ("k", "min_tasks", "tasks")
 
 
 def _check_numbers(name: str, values: Mapping[str, Any]) -> None:
-    """Raise unless counts are integers and no number is infinite."""
+    """Raise an error unless counts are integers and all numbers are finite."""
     for setting, value in values.items():
         whole = value is None or (isinstance(value, int) and not isinstance(value, bool))
         infinite = isinstance(value, float) and not math.isfinite(value)
@@ -158,15 +158,15 @@ def stop_from_dict(
     Parameters
     ----------
     settings : mapping
-        What `Rule.to_dict` returned.
+        The result of `Rule.to_dict`.
     added : callable, optional
-        Returns what rebuilds further rules, by name, from their settings as keyword arguments;
-        asked only where there is such a rule.
+        Returns builders of further rules by name; a builder takes the settings as keyword
+        arguments. It is called only for a rule that is not midband's own.
 
     Raises
     ------
     InputError
-        The rule is unknown, or its settings are.
+        The rule or one of its settings is unknown.
     """
     values: dict[str, Any] = dict(settings)
     name = str(values.pop("rule", None))

@@ -1,4 +1,4 @@
-"""Stop when enough is known: of the rank, of the score, or of one agent."""
+"""Stop when enough is known about the rank, the score, or the comparison with one agent."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class RankSettled(Rule):
     width : float
         Largest ``(high - low) / (n_reference + 1)`` that counts as settled. In [0, 1).
     min_tasks : int
-        The rule does not stop before so many results, because variances of fewer are not to be
-        trusted.
+        Smallest number of results at which the rule can stop, because a variance of fewer results
+        is not reliable.
     """
 
     name = "rank"
@@ -49,12 +49,12 @@ class RankSettled(Rule):
             raise InputError(msg)
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Compare the interval with the width."""
+        """Tell whether the rank interval is narrow enough."""
         widest = self.width * (len(snapshot.reference_agents) + 1) + TIE
         return np.asarray(snapshot.rank_high - snapshot.rank_low <= widest)
 
     def claim(self, snapshot: Snapshot) -> Claim:
-        """Claim the interval."""
+        """Claim the rank interval."""
         low, high = int(snapshot.rank_low), int(snapshot.rank_high)
         text = f"rank {low}" if low == high else f"rank {low} to {high}"
         return Claim(f"{text} of {len(snapshot.reference_agents) + 1}", self.confidence)
@@ -67,11 +67,11 @@ class ScoreWithin(Rule):
     Parameters
     ----------
     points : float
-        Largest half width that counts, in percentage points of the score. Above 0.
+        Largest half width at which the rule stops, in percentage points of the score. In (0, 50).
     confidence : float
         Chance that the score bounds cover at the stop, over all looks. In (0.5, 1).
     min_tasks : int
-        The rule does not stop before so many results.
+        Smallest number of results at which the rule can stop.
     """
 
     name = "score"
@@ -89,22 +89,22 @@ class ScoreWithin(Rule):
 
     @property
     def claims_score(self) -> bool:
-        """The claim is the bounds of the score."""
+        """True, because the claim consists of the score bounds."""
         return True
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Compare the half width with the points."""
+        """Tell whether the score bounds are narrow enough."""
         return np.asarray((snapshot.score_high - snapshot.score_low) * 50.0 <= self.points + TIE)
 
     def claim(self, snapshot: Snapshot) -> Claim:
-        """Claim the bounds."""
+        """Claim the score bounds."""
         low, high = 100 * float(snapshot.score_low), 100 * float(snapshot.score_high)
         return Claim(f"score {low:.1f} to {high:.1f} %", self.confidence)
 
 
 @dataclass(frozen=True)
 class TopK(Rule):
-    """Stop when the candidate is certainly among the best `k`, or certainly not.
+    """Stop when the rank interval shows that the candidate is in the top `k`, or that it is not.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class TopK(Rule):
     confidence : float
         Chance that the rank interval covers at the stop, over all looks. In (0.5, 1).
     min_tasks : int
-        The rule does not stop before so many results.
+        Smallest number of results at which the rule can stop.
     """
 
     name = "top"
@@ -129,16 +129,16 @@ class TopK(Rule):
             raise InputError(msg)
 
     def warnings(self, n_reference: int) -> Iterator[str]:
-        """Warn where everybody is among the best `k`."""
+        """Warn if every agent is in the top `k`."""
         if self.k > n_reference:
             yield f"every agent is in the top {self.k} of {n_reference + 1}: nothing to decide"
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Ask whether the whole interval lies on one side of `k`."""
+        """Tell whether the whole rank interval lies on one side of `k`."""
         return np.asarray((snapshot.rank_high <= self.k) | (snapshot.rank_low > self.k))
 
     def claim(self, snapshot: Snapshot) -> Claim:
-        """Claim the side."""
+        """Claim that the candidate is in the top `k`, or that it is not."""
         side = "" if snapshot.rank_high <= self.k else "not "
         return Claim(f"{side}in the top {self.k}", self.confidence)
 
@@ -147,23 +147,24 @@ class TopK(Rule):
 class Beats(Rule):
     """Stop when the candidate is known to be better, or known to be worse, than one agent.
 
-    Where all tasks run in random order the claim rests on a `PairedEProcess`. It takes the tasks as
-    a sample, so the luck of the agent's own recorded run is counted, and its null hypothesis is
-    that both agents have the same expected score on such tasks. Elsewhere the claim follows from
-    the score bounds and speaks of the target: of the full score in a calibrated plan (an agent that
-    ran a part of the tasks is told apart only beyond the error of its own score too), and of the
-    planned tasks in a band, which was chosen by results that the agent's own are part of, so that
-    a bet against them would not be fair.
+    If all tasks run in random order, the claim rests on a `PairedEProcess`. It treats the tasks as
+    a sample, and so accounts for the noise in the agent's own recorded run. Its null hypothesis is
+    that both agents have the same expected score on such tasks.
+
+    Otherwise the claim follows from the score bounds and is about the target. In a calibrated plan
+    this is the full score; for an agent that ran only some of the tasks, the bounds must also
+    exceed the error of its own score. In a band, the target is the planned tasks. The agent's own
+    results helped to choose that band, so that a bet against them would not be fair.
 
     Parameters
     ----------
     agent : str
         A reference agent of the plan.
     confidence : float
-        Chance that no wrong side is claimed, however often the rule looks; half of the rest goes
-        to either side. In (0.5, 1).
+        Chance that no wrong claim is made, however often the rule looks. Each side has half of the
+        chance of error. In (0.5, 1).
     min_tasks : int
-        The rule does not stop before so many results.
+        Smallest number of results at which the rule can stop.
     """
 
     name = "beats"
@@ -180,7 +181,7 @@ class Beats(Rule):
 
     @classmethod
     def parse(cls, *texts: str) -> "Beats":
-        """Read an agent, whose name may hold colons, and a confidence."""
+        """Read an agent, whose name may contain colons, and optionally a confidence."""
         if not texts:
             raise WrongFormError
         if len(texts) > 1 and _is_confidence(texts[-1]):
@@ -189,11 +190,11 @@ class Beats(Rule):
 
     @property
     def named_agents(self) -> tuple[str, ...]:
-        """The one agent."""
+        """The agent that the candidate is compared with."""
         return (self.agent,)
 
     def met(self, snapshot: Snapshot) -> NDArray[np.bool_]:
-        """Ask for either side."""
+        """Tell whether the candidate is known to be better or known to be worse."""
         better, worse = self._sides(snapshot)
         return np.asarray(better | worse)
 
@@ -216,7 +217,7 @@ class Beats(Rule):
         )
 
     def claim(self, snapshot: Snapshot) -> Claim:
-        """Claim the side."""
+        """Claim that the candidate is better, or that it is worse."""
         better, _ = self._sides(snapshot)
         return Claim(f"{'better' if better else 'worse'} than {self.agent}", self.confidence)
 

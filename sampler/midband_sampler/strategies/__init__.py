@@ -1,4 +1,4 @@
-"""Strategies: which tasks a plan holds, in what order, and which is next.
+"""Strategies: which tasks a plan holds, in what order, and which task is next.
 
-Every strategy in a file of this folder is found by itself.
+midband finds every strategy in the files of this folder automatically.
 """

@@ -1,6 +1,6 @@
 """The base of every strategy, the band of pass rates, and the strategies by name.
 
-Every strategy in a file of this folder is found by itself; nothing here names one.
+Every strategy in the files of this folder is found automatically. No strategy is named here.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ MIN_SHARE = 0.10
 MIN_TASKS = 8
 SPARSE_AGENTS = 5
 _WIDENINGS = (0.0, 0.05, 0.15)
-_EDGE = 1e-9  # a rate of 3/10 is inside 0.3, whatever the last bit of the division says
+_EDGE = 1e-9  # a rate of 3/10 must be inside a bound of 0.3 in spite of rounding
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Band:
         return f"{self.low * 100:.0f}-{self.high * 100:.0f} %"
 
     def contains(self, rates: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        """Whether each rate lies inside, bounds included; False for NaN."""
+        """Tell whether each rate lies inside, bounds included; False for NaN."""
         return np.asarray((rates >= self.low - _EDGE) & (rates <= self.high + _EDGE))
 
     def widened(self, by: float) -> "Band":
@@ -59,12 +59,13 @@ class Band:
 
 
 def in_band(matrix: OutcomeMatrix, band: Band) -> IntArray:
-    """Positions of the tasks that count as mid-difficulty, ascending.
+    """Return the positions of the tasks that count as mid-difficulty, ascending.
 
-    A task run by at least 5 agents is judged by its pass rate. A task run by fewer is judged by a
-    Beta-binomial posterior, so that one pass of two agents is not taken for a rate of 50 %: its
-    posterior mean must lie in the band and the band must hold at least half of the posterior. The
-    prior is fitted by moments to the well-known tasks (Beta(1, 1) when fewer than 10 of those).
+    A task that at least 5 agents ran is judged by its pass rate. A task with fewer agents is judged
+    by a Beta-binomial posterior, because one pass of two agents does not show a rate of 50 %. Its
+    posterior mean must lie in the band, and the band must hold at least half of the posterior. The
+    prior is fitted by the method of moments to the tasks with at least 5 agents, or is Beta(1, 1)
+    if there are fewer than 10 such tasks.
     """
     rates = matrix.pass_rates()
     agents = np.sum(matrix.attempts > 0, axis=0)
@@ -81,7 +82,7 @@ def in_band(matrix: OutcomeMatrix, band: Band) -> IntArray:
 
 
 def _beta_prior(rates: FloatArray) -> tuple[float, float]:
-    """Method-of-moments Beta parameters; their sum is kept within [1, 20]."""
+    """Return Beta parameters by the method of moments; their sum is clipped to [1, 20]."""
     if rates.size < 10:
         return 1.0, 1.0
     mean = float(np.clip(rates.mean(), 0.02, 0.98))
@@ -91,23 +92,23 @@ def _beta_prior(rates: FloatArray) -> tuple[float, float]:
 
 
 def find_band(matrix: OutcomeMatrix, band: Band) -> tuple[IntArray, Band, tuple[str, ...]]:
-    """Tasks in the band, widened step by step when it holds too few to rank agents.
+    """Return the tasks in the band, which is widened in steps if it holds too few tasks.
 
-    Too few is fewer than 10 % of the tasks or fewer than 8. The steps of the default band are
-    25-75 % and 15-85 %.
+    A band holds too few if it has fewer than 10 % of the tasks, or fewer than 8 tasks. The steps of
+    the default band are 25-75 % and 15-85 %.
 
     Returns
     -------
     tasks : ndarray of int64
         Positions of the chosen tasks, ascending.
     used : Band
-        The band that was used in the end.
+        The band after any widening.
     warnings : tuple of str
 
     Raises
     ------
     PlanError
-        When even the widest band holds too few tasks.
+        Even the widest band holds too few tasks.
     """
     n_tasks = len(matrix.tasks)
     needed = max(MIN_TASKS, int(np.ceil(MIN_SHARE * n_tasks)))
@@ -158,10 +159,10 @@ class Choice:
     ----------
     tasks : ndarray of int64, shape (candidates,)
     drawn : bool
-        Whether chance made the choice, all tasks that were left being equally likely. Otherwise
-        it was computed.
+        Whether the choice was random, with equal chances for all remaining tasks. Otherwise it was
+        computed.
     probability : float
-        Chance of each of these tasks: 1 for a computed choice.
+        Chance with which each of these tasks was chosen; 1 for a computed choice.
     """
 
     tasks: IntArray
@@ -170,27 +171,28 @@ class Choice:
 
 
 class Strategy(ABC):
-    """Orders the tasks worth running; sees nothing but its arguments.
+    """Selects and orders the tasks to run, from its arguments alone.
 
-    A strategy of your own states its `name` and answers `order`. If it is `live` it also answers
-    `choose`, and its `fixed` form is the order that it gives under the prior. Whatever a strategy
-    can do stands in these attributes, and nothing else in midband knows a strategy by name.
+    A strategy of your own has a `name` and the method `order`. A `live` strategy also has the
+    method `choose`, and its `fixed` form is the order that it gives under the prior. These
+    attributes state all abilities of a strategy; midband does not rely on the names of strategies.
 
     Attributes
     ----------
     name : str
-        What settings and plans call the strategy.
+        Name of the strategy in settings and plans.
     old_names, old_fixed_names : tuple of str
         Earlier names of the strategy and of its fixed form, which are still read.
     live : bool
         Whether each next task depends on the results so far.
     random_order : bool
-        Whether each prefix of the order is a simple random sample of what is planned. The
-        always-valid bound rests on that.
+        Whether each prefix of the order is a simple random sample of the planned tasks. The
+        always-valid bound requires this.
     keeps_all : bool
-        Whether every task is planned, so that no result of a reference agent decided which are.
+        Whether every task is planned, so that no result of a reference agent influences which tasks
+        are planned.
     needs_model, needs_costs : bool
-        Whether the strategy needs a response model, and costs of the tasks; see `configured`.
+        Whether the strategy needs a response model, and the costs of tasks; see `configured`.
     repeats : bool
         Whether the strategy weighs another attempt at a task against another task.
     """
@@ -218,23 +220,24 @@ class Strategy(ABC):
         ----------
         history : OutcomeMatrix
         posterior : FullScorePosterior or None
-            Of a candidate without results. None where `needs_model` is False and there is no model.
+            Posterior of a candidate without results. None if there is no model, which can occur
+            only if `needs_model` is False.
         rng : numpy.random.Generator
         """
 
     def choose(
         self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
     ) -> Choice:
-        """Choose the next task of each candidate; only asked of a strategy that is `live`.
+        """Choose the next task of each candidate; called only if the strategy is `live`.
 
         Parameters
         ----------
         posterior : FullScorePosterior
-            Of the candidates, after the results so far.
+            Posterior of the candidates, after the results so far.
         available : ndarray of bool, shape (candidates, n_tasks)
-            Tasks that may run next; at least one a candidate.
+            Tasks that may run next; at least one for each candidate.
         step : int
-            Number of choices made before.
+            Number of earlier choices.
         """
         msg = f"the strategy {self.name} does not choose while it runs"
         raise NotImplementedError(msg)
@@ -256,12 +259,12 @@ class Strategy(ABC):
         return self
 
     def seeded(self, seed: int) -> "Strategy":
-        """Return the strategy with the seed of the plan, for choices that chance takes part in."""
+        """Return the strategy with the seed of the plan, which its random choices use."""
         del seed
         return self
 
     def without_costs(self) -> "Strategy | None":
-        """Return the same strategy without weighing costs; None where it does not."""
+        """Return the variant that ignores costs; None if this strategy does not weigh costs."""
         return None
 
 
@@ -272,7 +275,7 @@ class FixedForm(Strategy):
     Parameters
     ----------
     strategy : Strategy
-        One that is live.
+        A live strategy.
     """
 
     strategy: Strategy
@@ -294,7 +297,7 @@ class FixedForm(Strategy):
         posterior: FullScorePosterior | None,
         rng: np.random.Generator,
     ) -> Selection:
-        """Let the live strategy order."""
+        """Return the order of the live strategy under the prior."""
         return self.strategy.order(history, posterior, rng)
 
     def configured(self, *, band: Band, costs: FloatArray | None) -> Strategy:
@@ -325,7 +328,7 @@ def strategies() -> Mapping[str, Strategy]:
 
 @cache
 def old_strategy_names() -> Mapping[str, str]:
-    """Return the present name of each strategy that had another."""
+    """Return the current name of a strategy by each of its old names."""
     names = {}
     for each in strategies().values():
         names.update(dict.fromkeys(each.old_names, each.name))
@@ -334,17 +337,17 @@ def old_strategy_names() -> Mapping[str, str]:
 
 
 def strategy_names() -> tuple[str, ...]:
-    """Return what ``--strategy`` takes, ``auto`` first."""
+    """Return the values that ``--strategy`` accepts, ``auto`` first."""
     return (AUTO, *strategies())
 
 
 def present_name(name: str) -> str:
-    """Return what a strategy is called now."""
+    """Return the current name of a strategy."""
     return old_strategy_names().get(name, name)
 
 
 def renamed_strategy(name: str) -> str:
-    """Say what a strategy is called now; empty where the name is the present one."""
+    """Return a sentence with the strategy's current name; empty if `name` is current."""
     present = present_name(name)
     if present == name:
         return ""
@@ -354,7 +357,7 @@ def renamed_strategy(name: str) -> str:
 
 
 def find_strategy(name: str) -> Strategy:
-    """Return the strategy of that name; the error lists the names there are."""
+    """Return the strategy of that name; for an unknown name, the error lists all names."""
     found = strategies().get(present_name(name))
     if found is None:
         msg = f"expected a strategy among {', '.join(strategy_names())}, got {name!r}"
@@ -363,6 +366,6 @@ def find_strategy(name: str) -> Strategy:
 
 
 def check_strategy(name: str) -> None:
-    """Raise an error that lists the names there are unless `name` is one of them."""
+    """Raise an error that lists all names unless `name` is one of them."""
     if name != AUTO:
         find_strategy(name)

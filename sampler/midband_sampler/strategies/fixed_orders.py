@@ -1,4 +1,4 @@
-"""Fixed orders by pass rate alone: a band, all tasks at random, all tasks in proportion."""
+"""Fixed orders that need no model: a band, all tasks at random, all tasks by strata."""
 
 from dataclasses import dataclass, field
 
@@ -11,10 +11,10 @@ from midband_sampler.strategies.base import Band, Selection, Strategy, find_band
 
 @dataclass(frozen=True)
 class BandStrategy(Strategy):
-    """The fixed band of historical pass rates (arXiv:2603.23749), in random order.
+    """Tasks in a fixed band of historical pass rates (arXiv:2603.23749), in random order.
 
-    The order is random so that every prefix is a simple random sample of the band: the interval at
-    an early stop rests on that.
+    Because the order is random, every prefix is a simple random sample of the band. The interval at
+    an early stop requires this.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class BandStrategy(Strategy):
 
 @dataclass(frozen=True)
 class RandomStrategy(Strategy):
-    """All tasks in random order: no assumption, the baseline of every comparison."""
+    """All tasks in random order, without assumptions; the baseline of every comparison."""
 
     name = "random"
     random_order = True
@@ -66,12 +66,12 @@ N_STRATA = 10
 
 @dataclass(frozen=True)
 class StratifiedStrategy(Strategy):
-    """All tasks, each tenth of the pass rates in proportion in every prefix.
+    """All tasks, with ten strata of pass rates represented about equally in every prefix.
 
-    Tasks are sorted by pass rate (unknown last; ties by a random key) and cut into ten strata.
-    Within blocks of one task a stratum, strata come in random order. A prefix is therefore no
-    simple random sample of the tasks, and the always-valid bound does not hold here. Replays can
-    calibrate the order.
+    Tasks are sorted by pass rate (unknown rates last; ties by a random key) and cut into ten
+    strata of equal size. The order consists of blocks with about one task of each stratum, in
+    random order within a block. A prefix is therefore not a simple random sample of the tasks, and
+    the always-valid bound does not hold. Replays can calibrate the order.
     """
 
     name = "stratified"
@@ -83,7 +83,7 @@ class StratifiedStrategy(Strategy):
         posterior: FullScorePosterior | None,
         rng: np.random.Generator,
     ) -> Selection:
-        """Interleave the strata."""
+        """Interleave the strata at random."""
         del posterior
         rates = history.pass_rates()
         n_tasks = rates.size

@@ -1,4 +1,4 @@
-"""Live strategies: the next task is chosen by a prediction from the results so far."""
+"""Live strategies, which choose each next task by a prediction from the results so far."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from midband_sampler.strategies.fixed_orders import StratifiedStrategy
 
 
 class PredictingStrategy(Strategy):
-    """Base of strategies that run the task of greatest predicted value; ties go to the first."""
+    """Choose the task of the highest predicted worth; ties go to the lowest position."""
 
     live = True
     needs_model = True
 
     @abstractmethod
     def worth(self, posterior: FullScorePosterior) -> FloatArray:
-        """Return the value of the next result at each task, shape (candidates, n_tasks)."""
+        """Return the worth of the next result at each task, shape (candidates, n_tasks)."""
 
     @abstractmethod
     def under_prior(self, posterior: FullScorePosterior) -> IntArray:
-        """Order all tasks before the first result, shape (n_tasks,)."""
+        """Order all tasks before the first result; return positions, shape (n_tasks,)."""
 
     def order(
         self,
@@ -32,7 +32,7 @@ class PredictingStrategy(Strategy):
         posterior: FullScorePosterior | None,
         rng: np.random.Generator,
     ) -> Selection:
-        """Order by the prior alone."""
+        """Order the tasks by the prior alone."""
         del history, rng
         if posterior is None:
             raise TypeError(self.name)
@@ -41,7 +41,7 @@ class PredictingStrategy(Strategy):
     def choose(
         self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
     ) -> Choice:
-        """Choose the available task of greatest value."""
+        """Choose the available task of the highest worth."""
         del step
         worth = np.where(available, self.worth(posterior), -np.inf)
         return Choice(np.asarray(worth.argmax(axis=1), dtype=np.int64))
@@ -49,7 +49,7 @@ class PredictingStrategy(Strategy):
 
 @dataclass(frozen=True)
 class InformationStrategy(PredictingStrategy):
-    """Run the task whose result is expected to leave the least variance in the full score."""
+    """Choose the task whose result is expected to leave the least variance in the full score."""
 
     name = "information"
     old_fixed_names = ("design",)
@@ -60,31 +60,32 @@ class InformationStrategy(PredictingStrategy):
         return posterior.variance_reduction()
 
     def under_prior(self, posterior: FullScorePosterior) -> IntArray:
-        """Order greedily, each result taken to reduce the covariance (rank one)."""
+        """Order greedily; each expected result reduces the covariance by a rank-one update."""
         return posterior.design()
 
 
-_STREAM = 0x73616D70  # apart from every other use of the plan's seed
+_STREAM = 0x73616D70  # separates these draws from all other uses of the plan's seed
 _MOST_DRAWN = 8
 _FADES_AFTER = 40.0
 
 
 @dataclass(frozen=True)
 class SampledInformationStrategy(PredictingStrategy):
-    """The most informative of a few tasks drawn by chance: eight at first, in the end a single one.
+    """Choose the most informative of a few tasks drawn at random: eight at first, one in the end.
 
-    Stochastic greedy choice (Mirzasoleiman et al. 2015). Choosing among all tasks piles the results
-    on those that the model thinks best, and its errors there grow into a bias of the score; among a
-    few drawn tasks most of the information is found, and the tasks stay near a random sample. After
-    s choices the number drawn is 1 + 7 exp(-s / 40), rounded by chance: what the first results are
-    good for is the ability, which they tell fast, while a long run is read by its mean.
+    This is the stochastic greedy choice of Mirzasoleiman et al. (2015). A choice among all tasks
+    concentrates the results on the tasks that the model prefers, and errors of the model there bias
+    the score. A choice among a few random tasks keeps most of the information, and the chosen tasks
+    stay close to a random sample. After s choices, 1 + 7 exp(-s / 40) tasks are drawn, rounded up
+    or down at random. Early results serve to find the ability, which takes few informative results.
+    A long run is judged by its mean score.
 
     A harness that cannot choose live runs a stratified order instead.
 
     Parameters
     ----------
     seed : int
-        Of the draws, which depend on it and the number of the choice alone.
+        Seed of the draws, which depend only on it and on the number of the choice.
     """
 
     name = "sampled-information"
@@ -95,11 +96,11 @@ class SampledInformationStrategy(PredictingStrategy):
         return posterior.variance_reduction()
 
     def under_prior(self, posterior: FullScorePosterior) -> IntArray:
-        """Order all tasks by that alone, which no run does."""
+        """Order all tasks by the variance reduction alone; no run uses this order."""
         return posterior.design()
 
     def seeded(self, seed: int) -> Strategy:
-        """Take the seed."""
+        """Return the strategy with this seed."""
         return SampledInformationStrategy(seed)
 
     def fixed(self) -> Strategy:
@@ -112,13 +113,13 @@ class SampledInformationStrategy(PredictingStrategy):
         posterior: FullScorePosterior | None,
         rng: np.random.Generator,
     ) -> Selection:
-        """Order as a harness that cannot choose live runs it."""
+        """Return the stratified order, for a harness that cannot choose live."""
         return self.fixed().order(history, posterior, rng)
 
     def choose(
         self, posterior: FullScorePosterior, available: NDArray[np.bool_], step: int
     ) -> Choice:
-        """Draw some of the available tasks, and take the most informative of these."""
+        """Draw some of the available tasks, and choose the most informative of these."""
         rng = np.random.default_rng([self.seed, _STREAM, step])
         size = int(1.0 + (_MOST_DRAWN - 1.0) * np.exp(-step / _FADES_AFTER) + rng.random())
         keys = np.where(available, rng.random(available.shape[1]), np.inf)
@@ -131,13 +132,13 @@ class SampledInformationStrategy(PredictingStrategy):
 
 @dataclass(frozen=True, eq=False)
 class CostStrategy(PredictingStrategy):
-    """The task whose result is expected to reduce the variance of the full score most per cost.
+    """Choose the task with the largest expected variance reduction of the full score per cost.
 
     Parameters
     ----------
     costs : ndarray of float64, shape (n_tasks,), or None
-        Expected cost of one attempt at each task, positive, in any one unit. None until it is
-        `configured`.
+        Expected cost of one attempt at each task, positive, in any one unit. None until
+        `configured` sets it.
     """
 
     name = "cost"
@@ -147,7 +148,7 @@ class CostStrategy(PredictingStrategy):
     costs: FloatArray | None = None
 
     def configured(self, *, band: Band, costs: FloatArray | None) -> Strategy:
-        """Take the costs."""
+        """Return the strategy with these costs."""
         del band
         return CostStrategy(costs)
 
@@ -160,13 +161,13 @@ class CostStrategy(PredictingStrategy):
         return posterior.variance_reduction() / (1.0 if self.costs is None else self.costs)
 
     def under_prior(self, posterior: FullScorePosterior) -> IntArray:
-        """Order greedily by the reduction per cost."""
+        """Order greedily by the variance reduction per cost."""
         return posterior.design(self.costs)
 
 
 @dataclass(frozen=True)
 class DifficultyMatchedStrategy(PredictingStrategy):
-    """The task whose predicted pass rate for this agent is nearest to one half."""
+    """Choose the task whose predicted pass rate for this agent is nearest to one half."""
 
     name = "difficulty-matched"
     old_names = ("matched",)

@@ -1,4 +1,4 @@
-"""The policy: a strategy with the tasks that run anyway and the choices left to chance."""
+"""The policy: a strategy together with the guard tasks and the random choices."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,20 +10,21 @@ from midband_history import FloatArray, InputError, IntArray, OutcomeMatrix
 from midband_sampler.model.posterior import FullScorePosterior
 from midband_sampler.strategies.base import Choice, Selection, Strategy
 
-_STREAM = 0x65787000  # apart from every other use of the plan's seed
+_STREAM = 0x65787000  # separates these draws from all other uses of the plan's seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exploration:
-    """Guard tasks and a randomised share.
+    """Guard tasks, and the share of random choices.
 
     Parameters
     ----------
     always : tuple of int
-        Positions of the guard tasks: they run first, in this order.
+        Positions of the guard tasks, which run first in this order.
     explore : float
         Chance in [0, 1) that a choice after the guard tasks is drawn uniformly from all tasks not
-        chosen yet. Coin and draw follow from `seed` and the number of the choice.
+        chosen yet. Both the decision to draw and the draw depend only on `seed`, the number of
+        tasks and the number of the choice.
     seed : int
     """
 
@@ -43,20 +44,20 @@ class Exploration:
         available: NDArray[np.bool_],
         step: int,
     ) -> Choice:
-        """Choose a guard task that has not run, else what chance draws, else by the strategy."""
+        """Choose a guard task that has not run, else at random if due, else by the strategy."""
         for guard in self.always:
             if (posterior.unseen[:, guard] & available[:, guard]).any():
                 return Choice(np.full(len(available), guard, dtype=np.int64))
         return self.drawn(available, step) or strategy.choose(posterior, available, step)
 
     def drawn(self, available: NDArray[np.bool_], step: int) -> Choice | None:
-        """Return what chance draws at choice number `step`; None where it does not choose.
+        """Return the random choice number `step`; None if this choice is not random.
 
         Parameters
         ----------
         available : ndarray of bool, shape (candidates, n_tasks)
         step : int
-            Counted from 0 with the guard tasks.
+            Number of the choice, counted from 0 and including the guard tasks.
         """
         n_tasks = available.shape[1]
         if not self.explore or step < len(self.always):
@@ -70,17 +71,17 @@ class Exploration:
         return Choice(tasks, drawn=True, probability=1.0 / float(n_tasks - step))
 
     def planned(self, step: int, n_tasks: int) -> Choice | None:
-        """Return how choice number `step` of an order that `arrange` made was made."""
+        """Tell how choice number `step` of an order by `arrange` was made, without its task."""
         if not self.explore or step < len(self.always):
             return None
         drawn = bool(_coins(self.seed, n_tasks)[step, 0] < self.explore)
         return Choice(np.zeros(0, dtype=np.int64), drawn, 1.0 / (n_tasks - step) if drawn else 1.0)
 
     def arrange(self, order: IntArray, n_tasks: int) -> tuple[Choice, ...]:
-        """Put guard tasks before an order and mix the draws into it.
+        """Put the guard tasks before an order, and mix the random choices into it.
 
-        Ends with the last task of `order`. The first so many choices do not depend on how long
-        `order` is beyond them.
+        The result ends with the last task of `order`. If `order` is extended, the earlier choices
+        stay the same.
         """
         left = np.ones((1, n_tasks), dtype=bool)
         left[0, list(self.always)] = False
@@ -96,7 +97,7 @@ class Exploration:
 
 @lru_cache(maxsize=8)
 def _coins(seed: int, n_tasks: int) -> FloatArray:
-    """Coin and place of each choice, shape (n_tasks, 2)."""
+    """Return two uniform numbers for each choice, coin and place, shape (n_tasks, 2)."""
     return np.random.default_rng([seed, _STREAM]).random((n_tasks, 2))
 
 
@@ -119,7 +120,7 @@ class Policy:
         posterior: FullScorePosterior | None,
         rng: np.random.Generator,
     ) -> tuple[IntArray, Selection]:
-        """Order the tasks before the run; return the order and what the strategy selected."""
+        """Order the tasks before the run; return the order and the strategy's selection."""
         selected = self.strategy.order(history, posterior, rng)
         if not self.exploration.explore:
             first = np.array(self.exploration.always, dtype=np.int64)
@@ -135,21 +136,21 @@ class Policy:
         step: int,
         order: IntArray,
     ) -> Choice:
-        """Choose the next task of each candidate: live, or the next of the order.
+        """Choose the next task of each candidate, live or from the order.
 
         Parameters
         ----------
         posterior : FullScorePosterior
         available : ndarray of bool, shape (candidates, n_tasks)
         step : int
-            Number of choices made before.
+            Number of earlier choices.
         order : ndarray of int64
-            As `order` returned it.
+            The order that the method `order` returned.
         """
         if self.strategy.live:
             return self.exploration.choose(self.strategy, posterior, available, step)
         return Choice(np.full(len(available), order[step], dtype=np.int64))
 
     def fixed(self) -> "Policy":
-        """Return the policy whose order is known before the run."""
+        """Return the policy with the strategy's fixed form, whose order is known before the run."""
         return Policy(self.strategy.fixed(), self.exploration)
