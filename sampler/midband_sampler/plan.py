@@ -348,16 +348,12 @@ class Plan(Frames):
             found = content.decode()
         except (OSError, ValueError) as error:
             why = (getattr(error, "strerror", None) or str(error)).lower()
-            msg = (
-                f"expected a plan written by `midband plan`, cannot read {path} ({why}):"
-                " check the path, or make one with `midband plan`"
-            )
+            msg = f"expected a plan written by `midband plan`, cannot read {path} ({why}):"
+            msg += " check the path, or make one with `midband plan`"
             raise PlanError(msg) from error
         if len(content) > MOST_BYTES:
-            msg = (
-                f"expected a plan of at most {MOST_BYTES >> 20} MB, got a larger file in {path}:"
-                " name the plan, or make it anew"
-            )
+            msg = f"expected a plan of at most {MOST_BYTES >> 20} MB, got a larger file in {path}:"
+            msg += " name the plan, or make it anew"
             raise PlanError(msg)
         return cls.from_json(found, name=str(path), rules=rules, strategies=strategies)
 
