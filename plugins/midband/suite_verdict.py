@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from midband.suite import NotPlanned, joint_confidence
-from midband_sampler import ALWAYS_VALID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,9 +62,6 @@ class SuiteRow:
     @classmethod
     def of_decision(cls, benchmark: str, agent: str, decision: "Decision") -> "SuiteRow":
         """Return the row of a decision."""
-        known = decision.rank is not None
-        always = decision.guarantee == ALWAYS_VALID
-        whole = decision.tasks_run >= decision.tasks_planned
         return cls(
             benchmark=benchmark,
             agent=agent,
@@ -74,7 +70,7 @@ class SuiteRow:
             high=decision.high,
             of=decision.n_reference + 1,
             confidence=decision.confidence,
-            holds=known and (always or whole or (decision.stop and bool(decision.claims))),
+            holds=decision.holds,
             target=decision.target,
             guarantee=decision.guarantee,
             reason=decision.reason if decision.stop else ENDED,

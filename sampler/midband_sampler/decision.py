@@ -239,8 +239,14 @@ class Decision(Frames):
             return False
         if self.guarantee == ALWAYS_VALID or self.guarantee.startswith("certain"):
             return True
-        everything = self.reason == ALL_RUN and self.low == self.high
+        whole = self.target == "planned tasks" or self.tasks_planned == self.tasks_total
+        everything = whole and self.reason == ALL_RUN and self.low == self.high
         return self.stop and (bool(self.claims) or everything)
+
+    @property
+    def held_confidence(self) -> float:
+        """The confidence with which low..high may be stated now; NaN if none holds."""
+        return self.confidence if self.holds else math.nan
 
     def lines(
         self,

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from midband.cli.summary import decision_markdown
+from midband.inspect.shown import decision_tag
 from midband_history import Bar, History, OutcomeMatrix, Record, notebook_html
 from midband_sampler import Session, make_plan, parse_stop
 from midband_sampler.racing import Race, make_race
@@ -108,6 +110,12 @@ def test_a_plan_and_a_decision(matrix: OutcomeMatrix) -> None:
     assert " at 90 %" not in shown.text
     assert "<svg" not in unclaimed._repr_html_()
     assert "no confidence claimed" in repr(unclaimed)
+    # What is not claimed has no confidence in a summary or in the title of Inspect's viewer either.
+    summary = decision_markdown(unclaimed, agent="new", benchmark="toy")
+    assert "with no confidence claimed" in summary
+    assert " 90 %" not in summary + decision_tag(unclaimed)
+    assert " 90 %" in decision_markdown(decision, agent="new", benchmark="toy")
+    assert " 90 %" in decision_tag(decision)
 
 
 def test_a_race(matrix: OutcomeMatrix) -> None:

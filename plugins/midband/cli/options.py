@@ -34,7 +34,6 @@ class Sources(click.Path):
 
 SOURCE = Sources(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-TARGET = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
 def examples(*commands: str) -> str:

@@ -92,13 +92,14 @@ def decision_markdown(
         Of the heading.
     """
     of = decision.n_reference + 1
-    confidence = f"{100 * decision.confidence:.3g} %"
     if decision.rank is None:
         rank = f"unknown of {of}"
         interval = ""
     else:
         rank = f"{decision.rank} of {of}"
-        interval = f"{decision.low} to {decision.high} with {confidence} confidence"
+        sure = decision.held_confidence
+        claimed = "no confidence claimed" if math.isnan(sure) else f"{100 * sure:.3g} % confidence"
+        interval = f"{decision.low} to {decision.high} with {claimed}"
     rows = {
         "agent": agent,
         "rank": rank,

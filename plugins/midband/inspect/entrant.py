@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from midband.inspect.metric import ScoreReader
     from midband.inspect.racing import SharedRace
 
-NEVER_RAN = SampleResult(score=None, kind="missing", usd=0.0, seconds=0.0, tokens=0.0)
-
 
 def merged(attempts: Sequence[SampleResult]) -> SampleResult:
     """Return the result of a task from its attempts: the mean of those with a score."""

@@ -117,7 +117,9 @@ def decision_tag(decision: "Decision | None") -> str:
     """Return a verdict in few words: the viewer cuts a tag off after 40 characters."""
     if decision is None:
         return "no verdict"
-    bounds = f"{decision.low}-{decision.high}, {decision.confidence * 100:.3g} %"
+    bounds = f"{decision.low}-{decision.high}"
+    if decision.holds:
+        bounds += f", {decision.confidence * 100:.3g} %"
     rank = "unknown" if decision.rank is None else decision.rank
     parts = [f"rank {rank} of {decision.n_reference + 1} ({bounds})"]
     if decision.target != "full benchmark":

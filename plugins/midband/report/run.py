@@ -52,7 +52,7 @@ def run_page(found: RunResults, *, command: str = "", made: datetime | None = No
     who = found.agent or "an unknown agent"
     return Page(
         title=f"Run of {who} on {plan.benchmark}",
-        verdict=(headline(decision, plan), basis(course), rests_on(found, course)),
+        verdict=(headline(decision), basis(course), rests_on(found, course)),
         facts=_facts(found, course, command=command, made=made or datetime.now(UTC)),
         warnings=tuple(_warnings(found, course)),
         missing=tuple(_missing(found, course)),

@@ -8,7 +8,7 @@ from midband.report.course import Course, Money
 from midband.report.sources import RunResults
 
 if TYPE_CHECKING:
-    from midband_sampler import Decision, Plan, Rule
+    from midband_sampler import Decision, Rule
 
 _FULL = "full benchmark"
 
@@ -72,23 +72,10 @@ def rule_text(rule: "Rule") -> str:
     return f"the rule {rule.name} is met{sure}"
 
 
-def interval_confidence(decision: "Decision", plan: "Plan") -> float:
-    """Return the confidence with which the rank interval may be stated; NaN where with none.
-
-    A claim of the stopping rule carries its own. Beside it only an always-valid interval holds at
-    every look; a calibrated one is made for the stop of its rule.
-    """
-    for claim in decision.claims:
-        if claim.text.startswith("rank "):
-            return claim.confidence
+def headline(decision: "Decision") -> str:
+    """Return the first sentence: the claim, or the rank as far as it is known."""
     from midband_sampler import ALWAYS_VALID
 
-    always = plan.calibration is None and decision.guarantee == ALWAYS_VALID
-    return decision.confidence if always else math.nan
-
-
-def headline(decision: "Decision", plan: "Plan") -> str:
-    """Return the first sentence: the claim, or the rank as far as it is known."""
     of = decision.n_reference + 1
     if not decision.tasks_run:
         return "Nothing is known yet: no task has a result that can be judged."
@@ -105,13 +92,14 @@ def headline(decision: "Decision", plan: "Plan") -> str:
     where = "" if decision.target == _FULL else f" on the {decision.target}"
     so_far = "" if decision.stop else " so far"
     text = f"Rank {decision.rank:,} of {of:,}{where}{so_far}"
-    confidence = interval_confidence(decision, plan)
+    confidence = decision.held_confidence
     if decision.low != decision.high:
         text += f", between {decision.low:,} and {decision.high:,}"
     if math.isnan(confidence):
         return f"{text}; no confidence is claimed{'' if decision.stop else ' yet'}."
     level = f"{confidence * 100:.3g} % confidence"
-    when = "at the stop" if decision.claims else "at every look"
+    always = decision.guarantee == ALWAYS_VALID and not decision.claims
+    when = "at every look" if always else "at the stop"
     return f"{text} with {level} {when}."
 
 

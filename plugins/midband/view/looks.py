@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from midband_sampler import Decision
     from midband_sampler.racing import RaceVerdict
 
-# What the guarantee of a decision says where its interval may be stated at any time.
-_EVERY_LOOK = "exact at every look"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -65,7 +62,7 @@ def look_at_decision(
         "low": decision.low,
         "high": decision.high,
         "of": decision.n_reference + 1,
-        "confidence": _stated_confidence(decision),
+        "confidence": decision.held_confidence,
         "score": decision.target_score,
         "score_low": decision.target_score_low,
         "score_high": decision.target_score_high,
@@ -102,18 +99,6 @@ def look_at_decision(
             score=(low, high, middle),
         ),
     )
-
-
-def _stated_confidence(decision: "Decision") -> float:
-    """Return the confidence with which the rank interval may be stated now; NaN where with none.
-
-    A claim of the stopping rule carries its own. Before it, only an interval that is valid at every
-    look may be stated with one; a calibrated one is made for the stop.
-    """
-    for claim in decision.claims:
-        if claim.text.startswith("rank "):
-            return claim.confidence
-    return decision.confidence if _EVERY_LOOK in decision.guarantee else math.nan
 
 
 def look_at_race(

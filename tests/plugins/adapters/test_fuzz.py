@@ -332,3 +332,14 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(name: str, tmp_path: Path
                 report = import_paths(history, [tmp_path / str(number)], options=options)
                 assert all("\n" not in each.error for each in report.refused)
                 assert history.check({})[1] == []
+
+
+def test_a_metric_whose_name_is_no_text_is_cleaned_as_other_names_are(tmp_path: Path) -> None:
+    files = copy.deepcopy(FILES["helm"])
+    files["run/per_instance_stats.json"][0]["stats"][0]["name"]["name"] = "f1\ud800"
+    path = _write(tmp_path, files)
+    with History.in_memory() as history:
+        report = import_paths(history, [path], options=ReadOptions(metric="f1\ud800"))
+        assert report.added == 1, report.refused
+        (metric,) = history.metrics("narrative_qa")
+        assert metric.metric.name.startswith("f1?")

@@ -115,9 +115,9 @@ def test_inspects_command_scores_a_log_again(make: MakePlan, toy: Any, tmp_path:
 def test_a_tag_says_what_is_not_settled_and_that_there_are_warnings(make: MakePlan) -> None:
     decision = Session(Plan.read(make())).decision()
     assert decision_tag(None) == "no verdict"
-    assert decision_tag(decision).startswith("rank unknown of 20 (1-20, 90 %), not settled")
+    assert decision_tag(decision).startswith("rank unknown of 20 (1-20), not settled")
     told = decision_tag(replace(decision, warnings=("a", "b"), target="planned tasks"))
-    assert told == "rank unknown of 20 (1-20, 90 %), on the planned tasks, not settled, 2 warnings"
+    assert told == "rank unknown of 20 (1-20), on the planned tasks, not settled, 2 warnings"
 
 
 def test_what_is_refused_is_said_by_the_command_even_with_display_none(

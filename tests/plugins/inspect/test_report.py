@@ -17,7 +17,7 @@ MakePlan = Callable[..., Path]
 def page_of(call: Call, *sources: Path) -> Read:
     code, out, err = call("report", "run", *sources)
     assert code == 0, err
-    return read_page(Path(out.strip()))
+    return read_page(Path(out.splitlines()[-1]))
 
 
 @pytest.mark.parametrize("strategy", ["random", "information"])

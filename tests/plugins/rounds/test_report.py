@@ -75,6 +75,9 @@ def test_a_run_that_chose_its_tasks_is_replayed_in_its_order(make_live: MakeBenc
     assert [row[1] for row in page.tables["Tasks that ran"]] == order
     assert "no confidence is claimed" in page.verdict[0], "its rule was not met"
     assert "60 %" not in page.verdict[0]
+    assert (said["tasks_planned"], said["low"]) == (7, said["high"])
+    # All planned tasks ran, which are few of the benchmark's: the terminal claims no more.
+    assert "not claimed" in bench.run("--round-size", "1")[1]
 
 
 def test_a_run_in_which_everything_failed_claims_nothing(bench: Bench) -> None:
