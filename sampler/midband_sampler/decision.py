@@ -139,8 +139,7 @@ class Decision(Frames):
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; NaN becomes None."""
-        plain = asdict(self)
-        plain["better_than"] = dict(self.better_than)
+        plain = {**asdict(self), "better_than": dict(self.better_than)}
         del plain["differences"]
         if self.differences:
             plain["differences"] = {
@@ -232,16 +231,16 @@ class Decision(Frames):
     def holds(self) -> bool:
         """Whether the present bounds of the rank hold at `confidence`.
 
-        Always-valid bounds hold at every look. Calibrated bounds hold if the stopping rule was met
-        and made a claim, or once the whole target has run.
+        Always-valid bounds do at every look. Calibrated ones do if the stopping rule made a claim,
+        or once the whole target has run.
         """
         if self.rank is None or self.too_many_errors or self.guarantee == NOT_RANDOM:
             return False
         if self.guarantee == ALWAYS_VALID or self.guarantee.startswith("certain"):
             return True
         whole = self.target == "planned tasks" or self.tasks_planned == self.tasks_total
-        everything = whole and self.reason == ALL_RUN and self.low == self.high
-        return self.stop and (bool(self.claims) or everything)
+        certain = whole and self.reason == ALL_RUN and self.low == self.high
+        return self.stop and (bool(self.claims) or certain)
 
     @property
     def held_confidence(self) -> float:
